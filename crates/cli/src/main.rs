@@ -1,0 +1,3 @@
+//! `finescale`: paints the fine scales into cosmological volumes.
+
+fn main() {}

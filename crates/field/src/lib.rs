@@ -1,0 +1,14 @@
+//! Pure grids: cells and box size, periodic windows, fields, mass assignment, coarsening and normalization.
+//!
+//! Lengths are comoving Mpc/h; axis order is (x, y, z) with x slowest; voxel (i, j, k) covers [i, i + 1) cells
+//! in each axis and is centred at i + 1/2.
+
+mod error;
+mod field3;
+mod grid;
+mod region;
+
+pub use error::FieldError;
+pub use field3::Field3;
+pub use grid::Grid;
+pub use region::Region;
