@@ -1,0 +1,5 @@
+//! Fourier transforms and statistics of fields.
+
+pub mod fft;
+
+pub use fft::{Complex32, Fft3};
