@@ -1,0 +1,181 @@
+//! The noise levels that a sampler visits.
+
+use crate::{DiffusionError, LinearBetas, Schedule};
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Exponent of the level spacing: large values spend the steps at little noise.
+const KARRAS_RHO: f64 = 7.0;
+
+/// ᾱ of a state whose noise is `sigma` times its signal.
+#[must_use]
+pub fn alpha_bar_of_sigma(sigma: f64) -> f64 {
+    1.0 / (1.0 + sigma * sigma)
+}
+
+/// The noise-to-signal ratio of a state at ᾱ.
+#[must_use]
+pub fn sigma_of_alpha_bar(alpha_bar: f64) -> f64 {
+    ((1.0 - alpha_bar) / alpha_bar).sqrt()
+}
+
+/// How sampling levels are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SamplingLevels {
+    /// Few steps, spaced evenly in sigma^(1/7).
+    Karras {
+        /// Network evaluations.
+        steps: usize,
+        /// Least noise, the last level.
+        sigma_min: f64,
+        /// Most noise, the first level.
+        sigma_max: f64,
+    },
+    /// Every step of a training schedule, as the reference samples.
+    Schedule(LinearBetas),
+}
+
+impl SamplingLevels {
+    /// The levels.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Karras`] or [`DiffusionError::Schedule`] if the numbers make no levels.
+    pub fn levels(&self) -> Result<Levels, DiffusionError> {
+        match self {
+            &Self::Karras { steps, sigma_min, sigma_max } => Levels::karras(steps, sigma_min, sigma_max),
+            Self::Schedule(betas) => Ok(Levels::of_schedule(&Schedule::linear(betas)?)),
+        }
+    }
+}
+
+/// ᾱ at each step of a sampler, from noisy (step 0) to clean; after the last one the state is clean (ᾱ = 1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Levels {
+    alpha_bars: Vec<f64>,
+}
+
+impl Levels {
+    /// Levels of the given ᾱ, noisiest first.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Levels`] unless they rise strictly within (0, 1) and there is at least one.
+    pub fn new(alpha_bars: Vec<f64>) -> Result<Self, DiffusionError> {
+        let mut before = 0.0;
+        for (step, &found) in alpha_bars.iter().enumerate() {
+            if !(before < found && found < 1.0) {
+                return Err(DiffusionError::Levels { step, found });
+            }
+            before = found;
+        }
+        if alpha_bars.is_empty() {
+            return Err(DiffusionError::Levels { step: 0, found: 1.0 });
+        }
+        Ok(Self { alpha_bars })
+    }
+
+    /// `steps` levels between `sigma_max` and `sigma_min`, evenly spaced in sigma^(1/7).
+    ///
+    /// # Errors
+    /// [`DiffusionError::Karras`] if there are no steps, or the sigmas are not positive, finite and ordered.
+    /// # Source
+    /// Karras et al. 2022, arXiv:2206.00364, eq. 5 with rho = 7.
+    pub fn karras(steps: usize, sigma_min: f64, sigma_max: f64) -> Result<Self, DiffusionError> {
+        let sound = steps > 0 && sigma_min > 0.0 && sigma_min < sigma_max && sigma_max.is_finite();
+        if !sound {
+            return Err(DiffusionError::Karras { steps, sigma_min, sigma_max });
+        }
+        let (most, least) = (sigma_max.powf(1.0 / KARRAS_RHO), sigma_min.powf(1.0 / KARRAS_RHO));
+        let intervals = (steps - 1).max(1) as f64;
+        let sigma = |step: usize| (most + step as f64 / intervals * (least - most)).powf(KARRAS_RHO);
+        Self::new((0..steps).map(|step| alpha_bar_of_sigma(sigma(step))).collect())
+    }
+
+    /// Every step of a training schedule, backwards.
+    #[must_use]
+    pub fn of_schedule(schedule: &Schedule) -> Self {
+        Self { alpha_bars: schedule.alpha_bars().iter().rev().copied().collect() }
+    }
+
+    /// ᾱ per step, from noisy to clean.
+    #[must_use]
+    pub fn alpha_bars(&self) -> &[f64] {
+        &self.alpha_bars
+    }
+
+    /// Number of steps, which is the number of network evaluations.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is always a level")]
+    pub fn len(&self) -> usize {
+        self.alpha_bars.len()
+    }
+
+    /// ᾱ of step `step` for a batch, shape (`batch`,), f32: what a [`Denoise`](crate::Denoise) is told.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Step`] if the step is outside the levels.
+    pub fn noise_level(&self, step: usize, batch: usize, device: &Device) -> Result<Tensor, DiffusionError> {
+        let (alpha_bar, _) = self.pair(step)?;
+        Ok(Tensor::full(alpha_bar, batch, device)?.to_dtype(DType::F32)?)
+    }
+
+    /// ᾱ before and after `step`.
+    pub(crate) fn pair(&self, step: usize) -> Result<(f64, f64), DiffusionError> {
+        let &before =
+            self.alpha_bars.get(step).ok_or(DiffusionError::Step { step, levels: self.alpha_bars.len() })?;
+        Ok((before, self.alpha_bars.get(step + 1).copied().unwrap_or(1.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn karras_levels_by_hand() {
+        let levels = Levels::karras(3, 0.01, 100.0).unwrap();
+        let middle = ((100f64.powf(1.0 / 7.0) + 0.01f64.powf(1.0 / 7.0)) / 2.0).powf(7.0);
+        for (alpha_bar, sigma) in levels.alpha_bars().iter().zip([100.0, middle, 0.01]) {
+            assert!((sigma_of_alpha_bar(*alpha_bar) / sigma - 1.0).abs() < 1e-9);
+        }
+        assert_eq!(Levels::karras(1, 0.01, 100.0).unwrap().alpha_bars(), [alpha_bar_of_sigma(100.0)]);
+    }
+
+    #[test]
+    fn unsound_levels_are_refused() {
+        assert!(matches!(Levels::karras(0, 0.1, 1.0), Err(DiffusionError::Karras { .. })));
+        assert!(matches!(Levels::karras(5, 1.0, 0.1), Err(DiffusionError::Karras { .. })));
+        assert!(matches!(Levels::karras(5, 0.1, f64::INFINITY), Err(DiffusionError::Karras { .. })));
+        assert!(matches!(Levels::new(vec![]), Err(DiffusionError::Levels { .. })));
+        assert!(matches!(Levels::new(vec![0.2, 0.1]), Err(DiffusionError::Levels { step: 1, .. })));
+        assert!(matches!(Levels::new(vec![0.2, 1.0]), Err(DiffusionError::Levels { step: 1, .. })));
+        let levels = Levels::new(vec![0.2, 0.5]).unwrap();
+        assert!(matches!(
+            levels.noise_level(2, 1, &Device::Cpu),
+            Err(DiffusionError::Step { step: 2, levels: 2 })
+        ));
+    }
+
+    #[test]
+    fn a_batch_is_told_the_level_of_its_step() {
+        let levels = Levels::new(vec![0.25, 0.5]).unwrap();
+        let told = levels.noise_level(1, 3, &Device::Cpu).unwrap();
+        assert_eq!(told.to_vec1::<f32>().unwrap(), [0.5; 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn karras_levels_rise_between_their_ends(steps in 2usize..200, least in 1e-3f64..0.1, factor in 10.0f64..1e4) {
+            let levels = Levels::karras(steps, least, least * factor).unwrap();
+            prop_assert_eq!(levels.len(), steps);
+            prop_assert!((sigma_of_alpha_bar(levels.alpha_bars()[0]) / (least * factor) - 1.0).abs() < 1e-6);
+            prop_assert!((sigma_of_alpha_bar(levels.alpha_bars()[steps - 1]) / least - 1.0).abs() < 1e-6);
+        }
+
+        #[test]
+        fn sigma_and_alpha_bar_undo_each_other(sigma in 1e-3f64..1e3) {
+            prop_assert!((sigma_of_alpha_bar(alpha_bar_of_sigma(sigma)) / sigma - 1.0).abs() < 1e-9);
+        }
+    }
+}

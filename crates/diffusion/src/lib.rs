@@ -1,0 +1,28 @@
+//! Noise schedules, losses, samplers and keyed noise; knows no file and no network.
+//!
+//! One convention everywhere: a noisy state is `x = √ᾱ · clean + √(1 − ᾱ) · ε`, and a noise level *is* ᾱ
+//! (`alpha_bar`, the reference's gamma). The noise-to-signal ratio is `sigma = √((1 − ᾱ) / ᾱ)`. Everything about
+//! ᾱ is computed in f64; only states are f32.
+
+#![warn(clippy::integer_division, clippy::cast_possible_truncation)]
+
+mod config;
+mod denoise;
+mod error;
+mod known;
+mod levels;
+mod noise;
+mod sampler;
+mod schedule;
+mod solvers;
+mod training;
+
+pub use config::{DiffusionConfig, LevelDraw, LossNormalization, TrainingLevels};
+pub use denoise::{Denoise, Solver};
+pub use error::DiffusionError;
+pub use known::WithKnown;
+pub use levels::{Levels, SamplingLevels, alpha_bar_of_sigma, sigma_of_alpha_bar};
+pub use noise::KeyedNoise;
+pub use sampler::{Sampler, SamplingConfig};
+pub use schedule::{LinearBetas, Schedule};
+pub use training::{masked_loss, noising};
