@@ -30,4 +30,54 @@ pub enum FieldError {
         /// Cells of the grid.
         cells: [usize; 3],
     },
+    /// A name that is no mass assignment scheme.
+    #[error("unknown mass assignment `{found}`: use ngp, cic, tsc or pcs")]
+    Scheme {
+        /// What was given.
+        found: String,
+    },
+    /// As many weights as particles are needed.
+    #[error("{particles} particles came with {weights} weights")]
+    Weights {
+        /// Number of positions.
+        particles: usize,
+        /// Number of weights.
+        weights: usize,
+    },
+    /// A particle that is nowhere.
+    #[error("particle {index} has a position or weight that is not finite: is the snapshot damaged?")]
+    NotFinite {
+        /// Index within the positions given to one call.
+        index: usize,
+    },
+    /// A density needs particles with mass.
+    #[error("the particles' weights sum to {total}, so there is no mean density to divide by")]
+    NoMass {
+        /// Sum of the weights.
+        total: f64,
+    },
+    /// Blocks that do not fill the grid.
+    #[error("blocks of {factor:?} voxels do not divide a grid of {cells:?}")]
+    Factor {
+        /// Voxels per block and axis.
+        factor: [usize; 3],
+        /// Cells of the grid.
+        cells: [usize; 3],
+    },
+    /// A voxel that cannot be a density in units of the mean.
+    #[error(
+        "voxel {voxel:?} holds {value}, which is no density 1 + delta: it must be finite and not negative"
+    )]
+    Density {
+        /// The first such voxel.
+        voxel: [usize; 3],
+        /// Its value.
+        value: f32,
+    },
+    /// A normalizer that cannot be.
+    #[error("this normalizer cannot work: {why}")]
+    Normalizer {
+        /// What was expected and found.
+        why: String,
+    },
 }

@@ -3,12 +3,21 @@
 //! Lengths are comoving Mpc/h; axis order is (x, y, z) with x slowest; voxel (i, j, k) covers [i, i + 1) cells
 //! in each axis and is centred at i + 1/2.
 
+mod coarsen;
+mod deposit;
 mod error;
 mod field3;
 mod grid;
+mod normalizer;
 mod region;
+mod scheme;
+mod slabs;
 
+pub use coarsen::coarsen;
+pub use deposit::Depositor;
 pub use error::FieldError;
 pub use field3::Field3;
 pub use grid::Grid;
+pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
+pub use scheme::Scheme;

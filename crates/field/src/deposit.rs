@@ -1,0 +1,220 @@
+//! Mass assignment: from particles to a grid.
+
+use crate::scheme::shares;
+use crate::slabs::{Cloud, Slabs, SortedChunk};
+use crate::{Field3, FieldError, Grid, Scheme};
+use ndarray::Array3;
+use rayon::prelude::*;
+
+/// Particles sorted by one task.
+const CHUNK: usize = 1 << 16;
+/// Chunks sorted before they are written to the grid: 64 x 65,536 particles x 28 bytes = 117 MB.
+const CHUNKS_AT_ONCE: usize = 64;
+
+/// Gathers particles on a periodic grid; particles may come in any number of pieces.
+///
+/// Sums are kept in f64 (8 bytes per voxel): in f32, equal masses added to a full voxel are all rounded the same
+/// way. The same calls give the same bits for any number of threads, since every voxel gets its particles in the
+/// same order.
+pub struct Depositor {
+    grid: Grid,
+    scheme: Scheme,
+    slabs: Slabs,
+    sums: Vec<f64>,
+    total: f64,
+    chunks: Vec<SortedChunk>,
+}
+
+impl Depositor {
+    /// An empty grid that will take particles by `scheme`.
+    #[must_use]
+    pub fn new(grid: Grid, scheme: Scheme) -> Self {
+        let slabs = Slabs::new(&grid, scheme.order());
+        Self { grid, scheme, slabs, sums: vec![0.0; grid.voxels()], total: 0.0, chunks: Vec::new() }
+    }
+
+    /// Adds particles at `positions_mpc_h`, each with its weight (a mass, say) or, without weights, with 1.
+    /// Positions outside of [0, box size) wrap around.
+    ///
+    /// # Errors
+    /// [`FieldError::Weights`] if there are not as many weights as particles; [`FieldError::NotFinite`] names the
+    /// first particle with a position or weight that is not finite. Earlier particles of the call may have been
+    /// added by then: a depositor that gave this error is of no further use.
+    pub fn add<T: Into<f64> + Copy + Sync>(
+        &mut self,
+        positions_mpc_h: &[[T; 3]],
+        weights: Option<&[f32]>,
+    ) -> Result<(), FieldError> {
+        if let Some(found) = weights.map(<[f32]>::len).filter(|&n| n != positions_mpc_h.len()) {
+            return Err(FieldError::Weights { particles: positions_mpc_h.len(), weights: found });
+        }
+        match self.scheme {
+            Scheme::Ngp => self.add_by_order::<1, T>(positions_mpc_h, weights),
+            Scheme::Cic => self.add_by_order::<2, T>(positions_mpc_h, weights),
+            Scheme::Tsc => self.add_by_order::<3, T>(positions_mpc_h, weights),
+            Scheme::Pcs => self.add_by_order::<4, T>(positions_mpc_h, weights),
+        }
+    }
+
+    /// Sum of the weights of all particles so far.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.total
+    }
+
+    /// The summed weights per voxel: counts or masses.
+    #[must_use]
+    pub fn finish(self) -> Field3 {
+        self.finish_scaled(1.0)
+    }
+
+    /// The density in units of its mean, 1 + delta.
+    ///
+    /// # Errors
+    /// [`FieldError::NoMass`] if the weights do not sum to something positive.
+    pub fn finish_overdensity(self) -> Result<Field3, FieldError> {
+        if self.total > 0.0 && self.total.is_finite() {
+            let voxels = self.grid.voxels() as f64;
+            let total = self.total;
+            Ok(self.finish_scaled(voxels / total))
+        } else {
+            Err(FieldError::NoMass { total: self.total })
+        }
+    }
+
+    fn finish_scaled(self, factor: f64) -> Field3 {
+        let values: Vec<f32> = self.sums.into_par_iter().map(|sum| (sum * factor) as f32).collect();
+        let values = Array3::from_shape_vec(self.grid.cells(), values).expect("one sum per voxel");
+        Field3::new(self.grid, values).expect("the values have the grid's shape")
+    }
+
+    fn add_by_order<const ORDER: usize, T: Into<f64> + Copy + Sync>(
+        &mut self,
+        positions_mpc_h: &[[T; 3]],
+        weights: Option<&[f32]>,
+    ) -> Result<(), FieldError> {
+        for (batch, positions) in positions_mpc_h.chunks(CHUNK * CHUNKS_AT_ONCE).enumerate() {
+            let first = batch * CHUNK * CHUNKS_AT_ONCE;
+            let weights = weights.map(|w| &w[first..first + positions.len()]);
+            self.sort::<ORDER, T>(positions, weights)
+                .map_err(|index| FieldError::NotFinite { index: first + index })?;
+            self.write::<ORDER>(positions.len().div_ceil(CHUNK));
+            self.total += weights.map_or(positions.len() as f64, |w| {
+                let sums: Vec<f64> =
+                    w.par_chunks(CHUNK).map(|part| part.iter().map(|&v| f64::from(v)).sum()).collect();
+                sums.iter().sum()
+            });
+        }
+        Ok(())
+    }
+
+    fn sort<const ORDER: usize, T: Into<f64> + Copy + Sync>(
+        &mut self,
+        positions_mpc_h: &[[T; 3]],
+        weights: Option<&[f32]>,
+    ) -> Result<(), usize> {
+        let needed = positions_mpc_h.len().div_ceil(CHUNK);
+        if self.chunks.len() < needed {
+            self.chunks.resize(needed, SortedChunk::default());
+        }
+        let slabs = &self.slabs;
+        let not_finite = self.chunks[..needed]
+            .par_iter_mut()
+            .zip(positions_mpc_h.par_chunks(CHUNK))
+            .enumerate()
+            .filter_map(|(c, (chunk, positions))| {
+                let first = c * CHUNK;
+                let weights = weights.map(|w| &w[first..first + positions.len()]);
+                chunk.fill::<ORDER, T>(slabs, positions, weights).err().map(|index| first + index)
+            })
+            .min();
+        not_finite.map_or(Ok(()), Err)
+    }
+
+    /// Adds the sorted particles. A slab's particles write into the slab and the next one, so pairs of slabs
+    /// are shared out in two rounds; the last pair of an odd number of slabs, across the box's face, is a third.
+    fn write<const ORDER: usize>(&mut self, chunks: usize) {
+        let (chunks, cells) = (&self.chunks[..chunks], self.grid.cells());
+        let count = self.slabs.len();
+        let rounds: [Vec<usize>; 3] = [
+            (0..count - 1).step_by(2).collect(),
+            (1..count - count % 2).step_by(2).collect(),
+            if count % 2 == 1 { vec![count - 1] } else { vec![] },
+        ];
+        for round in rounds {
+            let mut parts = split(&mut self.sums, &self.slabs.first_plane, cells[1] * cells[2]);
+            let pairs: Vec<_> = round
+                .into_iter()
+                .map(|slab| {
+                    let own = parts[slab].take().expect("a slab is in one pair of a round");
+                    (slab, own, parts[(slab + 1) % count].take().unwrap_or_default())
+                })
+                .collect();
+            pairs.into_par_iter().for_each(|(slab, own, next)| {
+                let mut target = Target { own, next, cells };
+                for cloud in chunks.iter().flat_map(|chunk| chunk.slab(slab)) {
+                    target.add::<ORDER>(cloud);
+                }
+            });
+        }
+    }
+}
+
+/// The grid cut at the slabs' first planes.
+fn split<'a>(mut sums: &'a mut [f64], first_plane: &[usize], plane: usize) -> Vec<Option<&'a mut [f64]>> {
+    let cut = |range: &[usize]| {
+        let (slab, rest) = std::mem::take(&mut sums).split_at_mut((range[1] - range[0]) * plane);
+        sums = rest;
+        Some(slab)
+    };
+    first_plane.windows(2).map(cut).collect()
+}
+
+/// A slab, and the one after it; a grid of a single slab has no other, its planes wrap onto themselves.
+struct Target<'a> {
+    own: &'a mut [f64],
+    next: &'a mut [f64],
+    cells: [usize; 3],
+}
+
+impl Target<'_> {
+    fn add<const ORDER: usize>(&mut self, cloud: &Cloud) {
+        let [_, ny, nz] = self.cells;
+        let [x, y, z] = cloud.voxel.map(|v| v as usize);
+        let [share_x, share_y, share_z] = cloud.t.map(|t| shares::<ORDER>(f64::from(t)));
+        let inside = z + ORDER <= nz;
+        for (i, share_x) in share_x.into_iter().enumerate() {
+            let plane = self.plane(x + i);
+            for (j, share_y) in share_y.into_iter().enumerate() {
+                let amount = f64::from(cloud.weight) * share_x * share_y;
+                let row = if y + j < ny { y + j } else { (y + j) % ny } * nz;
+                if inside {
+                    for (sum, share_z) in plane[row + z..row + z + ORDER].iter_mut().zip(share_z) {
+                        *sum += amount * share_z;
+                    }
+                } else {
+                    for (k, share_z) in share_z.into_iter().enumerate() {
+                        plane[row + (z + k) % nz] += amount * share_z;
+                    }
+                }
+            }
+        }
+    }
+
+    fn plane(&mut self, x: usize) -> &mut [f64] {
+        let size = self.cells[1] * self.cells[2];
+        let start = x * size;
+        if start < self.own.len() {
+            &mut self.own[start..start + size]
+        } else if self.next.is_empty() {
+            let start = start % self.own.len();
+            &mut self.own[start..start + size]
+        } else {
+            let start = start - self.own.len();
+            &mut self.next[start..start + size]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

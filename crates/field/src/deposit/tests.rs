@@ -1,0 +1,226 @@
+use super::*;
+use crate::scheme::first_voxel;
+use proptest::prelude::*;
+
+/// Sums in f64, stored in f32.
+const F32_REL: f32 = 1e-6;
+
+fn grid(cells: [usize; 3]) -> Grid {
+    Grid::new(cells, [10.0, 7.5, 3.0]).unwrap()
+}
+
+/// Quasi-random points (Kronecker sequence of the plastic number), also outside of the box.
+fn points(count: usize, scale: [f64; 3]) -> Vec<[f64; 3]> {
+    let g = 1.220_744_084_605_759_5_f64;
+    (1..=count)
+        .map(|i| {
+            std::array::from_fn(|a| {
+                (1.4 * (i as f64 * g.powi(-(a as i32) - 1)).rem_euclid(1.0) - 0.2) * scale[a]
+            })
+        })
+        .collect()
+}
+
+fn deposit(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Field3 {
+    let mut depositor = Depositor::new(grid, scheme);
+    depositor.add(positions, weights).unwrap();
+    depositor.finish()
+}
+
+/// The oracle: one particle after the other, onto wrapped indices.
+fn naive<const ORDER: usize>(grid: Grid, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Vec<f64> {
+    let n = grid.cells();
+    let mut sums = vec![0.0; grid.voxels()];
+    for (p, position) in positions.iter().enumerate() {
+        let axis: [Vec<(usize, f64)>; 3] = std::array::from_fn(|a| {
+            let u = position[a].rem_euclid(grid.box_size_mpc_h()[a]) / grid.voxel_mpc_h()[a];
+            let (first, t) = first_voxel::<ORDER>(u);
+            let wrap = |o: usize| (first + o as i64).rem_euclid(n[a] as i64) as usize;
+            shares::<ORDER>(t).into_iter().enumerate().map(|(o, w)| (wrap(o), w)).collect()
+        });
+        for &(x, a) in &axis[0] {
+            for &(y, b) in &axis[1] {
+                for &(z, c) in &axis[2] {
+                    sums[(x * n[1] + y) * n[2] + z] += f64::from(weights.map_or(1.0, |w| w[p])) * a * b * c;
+                }
+            }
+        }
+    }
+    sums
+}
+
+#[test]
+fn a_particle_on_a_voxel_corner_gives_eight_eighths() {
+    // The corner shared by voxels 1 and 2 in each axis, and the corner of the box.
+    for (position, near) in [([2.0; 3], [1, 2]), ([0.0; 3], [3, 0]), ([4.0; 3], [3, 0])] {
+        let field = deposit(Grid::cube(4, 4.0).unwrap(), Scheme::Cic, &[position], None);
+        for ((i, j, k), &value) in field.values().indexed_iter() {
+            let touched = [i, j, k].iter().all(|c| near.contains(c));
+            assert_eq!(value, if touched { 0.125 } else { 0.0 }, "voxel {i} {j} {k} of {position:?}");
+        }
+    }
+}
+
+#[test]
+fn a_particle_in_a_voxel_centre_stays_there() {
+    for (scheme, own) in Scheme::ALL.into_iter().zip([1.0, 1.0, 0.75f64.powi(3), (2f64 / 3.0).powi(3)]) {
+        let field = deposit(Grid::cube(6, 6.0).unwrap(), scheme, &[[2.5; 3]], Some(&[3.0]));
+        assert!((field.values()[[2, 2, 2]] - 3.0 * own as f32).abs() < F32_REL, "{scheme}");
+    }
+}
+
+#[test]
+fn every_scheme_agrees_with_the_plain_loop() {
+    // Cells fewer than the stencil, odd and even numbers of slabs.
+    for cells in [[1, 2, 3], [2, 1, 1], [5, 4, 3], [9, 6, 16], [16, 3, 5], [21, 8, 8]] {
+        let grid = grid(cells);
+        let positions = points(500, grid.box_size_mpc_h());
+        let weights: Vec<f32> = (0..500).map(|i| 0.1 + (i % 7) as f32).collect();
+        for weights in [None, Some(weights.as_slice())] {
+            for scheme in Scheme::ALL {
+                let expected = match scheme {
+                    Scheme::Ngp => naive::<1>(grid, &positions, weights),
+                    Scheme::Cic => naive::<2>(grid, &positions, weights),
+                    Scheme::Tsc => naive::<3>(grid, &positions, weights),
+                    Scheme::Pcs => naive::<4>(grid, &positions, weights),
+                };
+                let field = deposit(grid, scheme, &positions, weights);
+                let largest = expected.iter().fold(0.0, |a: f64, &b| a.max(b)) as f32;
+                for (value, expected) in field.as_slice().iter().zip(expected) {
+                    assert!((value - expected as f32).abs() <= F32_REL * largest, "{scheme} on {cells:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let grid = grid([13, 9, 8]);
+    // More than two chunks, and pieces that end within a chunk.
+    let positions = points(2 * CHUNK + 999, grid.box_size_mpc_h());
+    let weights: Vec<f32> = (0..positions.len()).map(|i| 1.0 / (1 + i % 97) as f32).collect();
+    for scheme in Scheme::ALL {
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut depositor = Depositor::new(grid, scheme);
+                depositor.add(&positions, Some(&weights)).unwrap();
+                depositor.add(&positions[..777], None).unwrap();
+                (depositor.total().to_bits(), depositor.sums)
+            })
+        };
+        let one = run(1);
+        assert!(run(2) == one && run(3) == one, "{scheme}");
+    }
+}
+
+#[test]
+fn equal_masses_do_not_drift_in_a_full_voxel() {
+    // In an f32 sum, each addition of this mass to a sum of thousands is rounded the same way: 0.1 % is lost.
+    let positions = vec![[0.5f32; 3]; 300_000];
+    let mut depositor = Depositor::new(Grid::cube(4, 4.0).unwrap(), Scheme::Ngp);
+    depositor.add(&positions, Some(&vec![0.0573; 300_000])).unwrap();
+    let expected = 300_000.0 * f64::from(0.0573f32);
+    assert!((depositor.total() / expected - 1.0).abs() < 1e-12);
+    assert!((f64::from(depositor.finish().as_slice()[0]) / expected - 1.0).abs() < f64::from(F32_REL));
+}
+
+#[test]
+fn poisson_points_scatter_by_their_count() {
+    // 20 a voxel by a generator of its own (SplitMix64): NGP counts have variance = mean, and CIC (2/3)^3 of it.
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) as f64 / 2f64.powi(64)
+    };
+    let (cells, mean) = (16usize, 20.0);
+    let positions: Vec<[f64; 3]> =
+        (0..20 * cells.pow(3)).map(|_| std::array::from_fn(|_| uniform())).collect();
+    for (scheme, factor) in [(Scheme::Ngp, 1.0), (Scheme::Cic, (2f64 / 3.0).powi(3))] {
+        let field = deposit(Grid::cube(cells, 1.0).unwrap(), scheme, &positions, None);
+        let n = field.grid().voxels() as f64;
+        let variance = field.as_slice().iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+        // The variance of a variance is 2 / n; five standard errors, correlated neighbours included.
+        assert!((variance / (factor * mean) - 1.0).abs() < 5.0 * (4.0 / n).sqrt(), "{scheme}: {variance}");
+    }
+}
+
+#[test]
+fn a_density_has_mean_one() {
+    let grid = grid([6, 5, 4]);
+    let mut depositor = Depositor::new(grid, Scheme::Tsc);
+    depositor.add(&points(1000, grid.box_size_mpc_h()), None).unwrap();
+    assert_eq!(depositor.total(), 1000.0);
+    assert!((depositor.finish_overdensity().unwrap().mean() - 1.0).abs() < f64::from(F32_REL));
+}
+
+#[test]
+fn positions_at_the_faces_wrap() {
+    // x = L is 0; a hair below 0 rounds to L and is 0 again.
+    for x in [0.0, 4.0, -4.0, 400.0, -1e-20] {
+        let field = deposit(Grid::cube(4, 4.0).unwrap(), Scheme::Ngp, &[[x, 0.0, 0.0]], None);
+        assert_eq!(field.values()[[0, 0, 0]], 1.0, "x = {x}");
+    }
+    let field =
+        deposit(Grid::cube(4, 4.0).unwrap(), Scheme::Ngp, &[[f64::from_bits(4f64.to_bits() - 1); 3]], None);
+    assert_eq!(field.values()[[3, 3, 3]], 1.0);
+}
+
+#[test]
+fn errors_name_the_particle() {
+    let mut depositor = Depositor::new(grid([4; 3]), Scheme::Cic);
+    let count = CHUNK + 20;
+    let mut positions = points(count, [1.0; 3]);
+    positions[CHUNK + 11][2] = f64::NAN;
+    positions[CHUNK + 7][1] = f64::NEG_INFINITY;
+    let error = depositor.add(&positions, None).unwrap_err();
+    assert_eq!(error, FieldError::NotFinite { index: CHUNK + 7 });
+    let mut weights = vec![1.0; count];
+    weights[3] = f32::INFINITY;
+    assert_eq!(depositor.add(&positions, Some(&weights)), Err(FieldError::NotFinite { index: 3 }));
+    let error = depositor.add(&positions, Some(&weights[1..])).unwrap_err();
+    assert_eq!(error, FieldError::Weights { particles: count, weights: count - 1 });
+    let error = Depositor::new(grid([4; 3]), Scheme::Cic).finish_overdensity().unwrap_err();
+    assert_eq!(error, FieldError::NoMass { total: 0.0 });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn mass_is_conserved(
+        cells in prop::array::uniform3(1usize..12), scheme in prop::sample::select(Scheme::ALL.to_vec()),
+        particles in prop::collection::vec((prop::array::uniform3(-20f32..20.0), 0f32..5.0), 1..200),
+    ) {
+        let (positions, weights): (Vec<_>, Vec<_>) = particles.into_iter().unzip();
+        let mut depositor = Depositor::new(grid(cells), scheme);
+        depositor.add(&positions, Some(&weights)).unwrap();
+        let total = depositor.total();
+        let field = depositor.finish();
+        let sum: f64 = field.as_slice().iter().map(|&v| f64::from(v)).sum();
+        prop_assert!((sum - total).abs() <= f64::from(F32_REL) * total);
+        prop_assert!(field.as_slice().iter().all(|&v| v >= 0.0));
+    }
+
+    #[test]
+    fn a_shift_by_whole_cells_commutes(
+        shift in prop::array::uniform3(-9i64..9), scheme in prop::sample::select(Scheme::ALL.to_vec()),
+    ) {
+        // Voxels of 1/4 and particles on a lattice of 1/64: shifts are exact.
+        let grid = Grid::new([8, 6, 5], [2.0, 1.5, 1.25]).unwrap();
+        let round = |x: f64| (x * 64.0).round() / 64.0;
+        let positions: Vec<_> = points(100, [2.0, 1.5, 1.25]).iter().map(|p| p.map(round)).collect();
+        let moved: Vec<_> =
+            positions.iter().map(|p| std::array::from_fn(|a| p[a] + shift[a] as f64 / 4.0)).collect();
+        let still = deposit(grid, scheme, &positions, None);
+        let window = crate::Region { start: shift, shape: grid.cells() };
+        let back = deposit(grid, scheme, &moved, None).extract(&window).unwrap();
+        for (a, b) in still.as_slice().iter().zip(back.iter()) {
+            prop_assert!((a - b).abs() <= F32_REL * a.abs().max(1.0));
+        }
+    }
+}

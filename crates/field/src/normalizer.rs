@@ -1,0 +1,200 @@
+//! Between densities and the numbers that a network sees.
+
+use crate::{Field3, FieldError};
+use ndarray::Array3;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Standard deviations of log1p(n) per unit of y: the normalized training data has a standard deviation of 1/2.
+const DEVIATIONS_PER_UNIT: f64 = 2.0;
+/// Room above the densest training voxel, in units of the range of the training data.
+const HEADROOM: f64 = 0.2;
+/// Values summed by one task when fitting.
+const CHUNK: usize = 1 << 16;
+
+/// From L = log1p(n) to the network's y, where n = mean_count (1 + delta).
+///
+/// In JSON: `{"kind": "sigmoid", "mu": .., "s": ..}` or `{"kind": "linear", "mu": .., "s": .., "low": .., "high": ..}`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Transform {
+    /// y = 2 sigmoid((L - mu) / s) - 1, in (-1, 1).
+    ///
+    /// The inverse is steep at the ends: with the reference's s, 0.001 in y at 0.99 is 29 % in n.
+    Sigmoid {
+        /// Centre: y = 0 at L = mu.
+        mu: f64,
+        /// Width.
+        s: f64,
+    },
+    /// y = (L - mu) / s; the inverse holds y within [low, high], so it is finite and evenly conditioned.
+    Linear {
+        /// Centre: y = 0 at L = mu.
+        mu: f64,
+        /// Width.
+        s: f64,
+        /// Least y: an empty voxel.
+        low: f64,
+        /// Largest y.
+        high: f64,
+    },
+}
+
+impl Transform {
+    /// The reference's transform of TNG300 gas counts (849 a voxel).
+    ///
+    /// # Source
+    /// The notebooks of github.com/adamrouhiainen/3D-Diffusion, the code of arXiv:2311.05217: mu is the mean of L,
+    /// s twice its standard deviation.
+    pub const REFERENCE_TRUTH: Self = Self::Sigmoid { mu: 5.458_093_875_124_589_5, s: 2.518_257_756_763_228 };
+    /// The reference's transform of low-resolution dark-matter counts (0.114 a voxel).
+    ///
+    /// # Source
+    /// As [`Self::REFERENCE_TRUTH`], but s is four standard deviations.
+    pub const REFERENCE_CONDITION: Self = Self::Sigmoid { mu: 0.084_621_996, s: 0.719_343_483_448_028_6 };
+}
+
+/// Densities in units of their mean, 1 + delta, to network values and back.
+///
+/// In JSON (it is part of every checkpoint): `{"mean_count": .., "transform": {..}}`, see [`Transform`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalizer {
+    /// n at the mean density. It sets where log1p turns from linear to logarithmic: for counts, the mean count.
+    pub mean_count: f64,
+    /// What follows the log1p.
+    pub transform: Transform,
+}
+
+impl Normalizer {
+    /// Fits the linear transform to training fields (1 + delta): y has mean 0 and standard deviation 1/2,
+    /// `low` is an empty voxel, `high` leaves 20 % of the range above the densest voxel.
+    ///
+    /// # Errors
+    /// [`FieldError::Normalizer`] if `mean_count` is not positive, no field is given or all values are equal;
+    /// [`FieldError::Density`] if a value is negative or not finite.
+    pub fn fit_linear(fields: &[&Field3], mean_count: f64) -> Result<Self, FieldError> {
+        check_mean_count(mean_count)?;
+        for field in fields {
+            check_density(field)?;
+        }
+        let voxels: usize = fields.iter().map(|field| field.grid().voxels()).sum();
+        let log = |value: f32| (mean_count * f64::from(value)).ln_1p();
+        let mean = sum(fields, log) / voxels as f64;
+        let deviation = (sum(fields, |v| (log(v) - mean).powi(2)) / voxels as f64).sqrt();
+        if deviation.is_nan() || deviation <= 0.0 {
+            let why =
+                format!("{voxels} training voxels with a spread of {deviation} leave nothing to scale by");
+            return Err(FieldError::Normalizer { why });
+        }
+        let s = DEVIATIONS_PER_UNIT * deviation;
+        let densest = fields.iter().flat_map(|field| field.as_slice()).fold(0f32, |a, &b| a.max(b));
+        let (low, top) = (-mean / s, (log(densest) - mean) / s);
+        let high = top + HEADROOM * (top - low);
+        Ok(Self { mean_count, transform: Transform::Linear { mu: mean, s, low, high } })
+    }
+
+    /// Checks numbers that came from a file or a user.
+    ///
+    /// # Errors
+    /// [`FieldError::Normalizer`] if `mean_count` or a width is not positive and finite, or a bound is not a bound.
+    pub fn check(&self) -> Result<(), FieldError> {
+        check_mean_count(self.mean_count)?;
+        let (mu, s) = match self.transform {
+            Transform::Sigmoid { mu, s } | Transform::Linear { mu, s, .. } => (mu, s),
+        };
+        if !mu.is_finite() || !s.is_finite() || s <= 0.0 {
+            let why = format!("mu must be finite and s positive, found mu = {mu}, s = {s}");
+            return Err(FieldError::Normalizer { why });
+        }
+        match self.transform {
+            Transform::Linear { low, high, .. } if !(low.is_finite() && high.is_finite() && low < high) => {
+                let why = format!("low must lie below high, found low = {low}, high = {high}");
+                Err(FieldError::Normalizer { why })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The network's y of a density 1 + delta; a negative density counts as an empty voxel.
+    #[must_use]
+    pub fn normalize(&self, density: f32) -> f32 {
+        let log = (self.mean_count * f64::from(density).max(0.0)).ln_1p();
+        let y = match self.transform {
+            // 2 sigmoid(z) - 1 = tanh(z / 2).
+            Transform::Sigmoid { mu, s } => ((log - mu) / (2.0 * s)).tanh(),
+            Transform::Linear { mu, s, .. } => (log - mu) / s,
+        };
+        y as f32
+    }
+
+    /// The density 1 + delta of a network's y: finite for every y that is a number, and never negative.
+    #[must_use]
+    pub fn denormalize(&self, y: f32) -> f32 {
+        let log = match self.transform {
+            Transform::Sigmoid { mu, s } => {
+                let inside = 1.0 - f64::from(f32::EPSILON) / 2.0; // the f32 before 1
+                mu + 2.0 * s * f64::from(y).clamp(-inside, inside).atanh()
+            }
+            Transform::Linear { mu, s, low, high } => mu + s * f64::from(y).clamp(low, high),
+        };
+        (log.exp_m1().max(0.0) / self.mean_count) as f32
+    }
+
+    /// [`normalize`](Self::normalize) of every voxel.
+    #[must_use]
+    pub fn normalize_field(&self, density: &Field3) -> Field3 {
+        map(density, |value| self.normalize(value))
+    }
+
+    /// [`denormalize`](Self::denormalize) of every voxel.
+    #[must_use]
+    pub fn denormalize_field(&self, y: &Field3) -> Field3 {
+        map(y, |value| self.denormalize(value))
+    }
+
+    /// Bounds of y, which a sampler holds its clean estimates to.
+    #[must_use]
+    pub fn range(&self) -> (f32, f32) {
+        match self.transform {
+            Transform::Sigmoid { .. } => (-1.0, 1.0),
+            Transform::Linear { low, high, .. } => (low as f32, high as f32),
+        }
+    }
+}
+
+/// Checks that a field can be a density in units of its mean.
+///
+/// # Errors
+/// [`FieldError::Density`] names the first voxel with a negative or non-finite value.
+pub fn check_density(field: &Field3) -> Result<(), FieldError> {
+    let wrong = field.as_slice().par_iter().position_first(|v| !(v.is_finite() && *v >= 0.0));
+    wrong.map_or(Ok(()), |index| {
+        let [_, ny, nz] = field.grid().cells();
+        let voxel = [index / (ny * nz), index / nz % ny, index % nz];
+        Err(FieldError::Density { voxel, value: field.as_slice()[index] })
+    })
+}
+
+fn check_mean_count(mean_count: f64) -> Result<(), FieldError> {
+    if mean_count.is_finite() && mean_count > 0.0 {
+        return Ok(());
+    }
+    Err(FieldError::Normalizer { why: format!("mean_count must be positive and finite, found {mean_count}") })
+}
+
+/// Sum over all voxels in a fixed order, whatever the threads.
+fn sum(fields: &[&Field3], function: impl Fn(f32) -> f64 + Sync) -> f64 {
+    let chunk = |part: &[f32]| part.iter().map(|&v| function(v)).sum::<f64>();
+    let sums = |field: &&Field3| field.as_slice().par_chunks(CHUNK).map(chunk).collect::<Vec<f64>>();
+    fields.iter().flat_map(sums).sum()
+}
+
+fn map(field: &Field3, function: impl Fn(f32) -> f32 + Sync) -> Field3 {
+    let values: Vec<f32> = field.as_slice().par_iter().map(|&v| function(v)).collect();
+    let values = Array3::from_shape_vec(field.grid().cells(), values).expect("one value per voxel");
+    Field3::new(*field.grid(), values).expect("the values have the grid's shape")
+}
+
+#[cfg(test)]
+mod tests;
