@@ -1,0 +1,113 @@
+//! Which files a snapshot is made of.
+
+use crate::SnapshotError;
+use std::path::{Path, PathBuf};
+
+/// A file name `base.INDEX.hdf5`, taken apart.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ChunkName {
+    folder: PathBuf,
+    base: String,
+    extension: String,
+}
+
+impl ChunkName {
+    /// Takes the name apart, or nothing if it has no index.
+    pub(crate) fn parse(path: &Path) -> Option<(Self, usize)> {
+        let extension = path.extension()?.to_str()?.to_owned();
+        let (base, index) = path.file_stem()?.to_str()?.rsplit_once('.')?;
+        let index = index.parse().ok()?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Some((Self { folder, base: base.to_owned(), extension }, index))
+    }
+
+    /// The file of chunk `index`.
+    pub(crate) fn file(&self, index: usize) -> PathBuf {
+        self.folder.join(format!("{}.{index}.{}", self.base, self.extension))
+    }
+}
+
+/// A file of the snapshot that `path` means: itself, or one of a folder's, or `path.0.hdf5`.
+pub(crate) fn any_file(path: &Path) -> Result<PathBuf, SnapshotError> {
+    if path.is_dir() {
+        return first_of_folder(path);
+    }
+    let with = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let candidates = [path.to_owned(), with(".0.hdf5"), with(".hdf5")];
+    candidates
+        .into_iter()
+        .find(|file| file.is_file())
+        .ok_or_else(|| SnapshotError::NotFound { path: path.into() })
+}
+
+fn first_of_folder(folder: &Path) -> Result<PathBuf, SnapshotError> {
+    let io = |source| SnapshotError::Io { path: folder.into(), doing: "listing the folder", source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let is_hdf5 = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "h5");
+        if is_hdf5 && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    // Group catalogues may lie beside the particles.
+    let is_snap = |file: &PathBuf| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snap"));
+    if files.iter().any(is_snap) {
+        files.retain(is_snap);
+    }
+    let base = |file: &Path| ChunkName::parse(file).map_or_else(|| file.to_owned(), |(name, _)| name.file(0));
+    let ambiguous = |detail: String| SnapshotError::AmbiguousFolder { path: folder.into(), detail };
+    match files.first() {
+        None => Err(ambiguous("it holds no .hdf5 file".to_owned())),
+        Some(first) => match files.iter().find(|file| base(file) != base(first)) {
+            None => Ok(first.clone()),
+            Some(other) => {
+                let (first, other) = (first.display(), other.display());
+                Err(ambiguous(format!("it holds more than one snapshot ({first}, {other})")))
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_naming_in_use_is_taken_apart() {
+        for (file, base, index) in [
+            ("snapdir_099/snap_099.17.hdf5", "snap_099", 17),
+            ("snapshot_003.0.hdf5", "snapshot_003", 0),
+            ("snapshot-99.599.hdf5", "snapshot-99", 599),
+            ("a.b.3.h5", "a.b", 3),
+        ] {
+            let (name, found) = ChunkName::parse(Path::new(file)).unwrap();
+            assert_eq!((name.base.as_str(), found), (base, index));
+            assert_eq!(name.file(index), Path::new(file));
+        }
+        assert_eq!(ChunkName::parse(Path::new("snap_099.hdf5")), None);
+        assert_eq!(ChunkName::parse(Path::new("snap_099")), None);
+    }
+
+    #[test]
+    fn a_folder_must_hold_one_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let touch = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        assert!(matches!(any_file(folder.path()), Err(SnapshotError::AmbiguousFolder { .. })));
+        touch("snap_001.1.hdf5");
+        touch("snap_001.0.hdf5");
+        touch("fof_subhalo_tab_001.0.hdf5");
+        touch("notes.txt");
+        let first = folder.path().join("snap_001.0.hdf5");
+        assert_eq!(any_file(folder.path()).unwrap(), first);
+        assert_eq!(any_file(&folder.path().join("snap_001")).unwrap(), first);
+        assert!(matches!(any_file(&folder.path().join("snap_002")), Err(SnapshotError::NotFound { .. })));
+        touch("snap_002.0.hdf5");
+        assert!(matches!(any_file(folder.path()), Err(SnapshotError::AmbiguousFolder { .. })));
+    }
+}

@@ -1,0 +1,214 @@
+//! Errors of this crate: each names the file, what was expected, what was found and what to do.
+
+use finescale_field::FieldError;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a file and a field.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// Nothing has that name.
+    #[error("{path}: no such file or folder; check the path", path = path.display())]
+    NotFound {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// The file exists, but HDF5 does not know it.
+    #[error("{path}: not an HDF5 file; a snapshot or grid in HDF5 is needed (GADGET's binary formats 1 and 2 are not read)", path = path.display())]
+    NotHdf5 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file ends before its contents do.
+    #[error("{path}: truncated HDF5 file ({detail}); copy or download it again", path = path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What HDF5 says.
+        detail: String,
+    },
+    /// HDF5 failed in another way.
+    #[error("{path}: {doing} failed: {detail}", path = path.display())]
+    Hdf5 {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: String,
+        /// What HDF5 says.
+        detail: String,
+    },
+    /// The file could not be written to its end.
+    #[error("{path}: writing failed, nothing was left behind: {detail}; is the disk full?", path = path.display())]
+    Write {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// What the system says.
+        detail: String,
+    },
+    /// The file system refused.
+    #[error("{path}: {doing} failed: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An attribute is missing or of another kind than needed.
+    #[error("{path}: attribute {name} of {group}: expected {expected}, found {found}", path = path.display())]
+    Attribute {
+        /// The file.
+        path: PathBuf,
+        /// The HDF5 group.
+        group: String,
+        /// The attribute.
+        name: String,
+        /// What was needed.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// An HDF5 file that is no snapshot.
+    #[error("{path}: not a simulation snapshot: {detail}; AREPO, GADGET-4 and IllustrisTNG files are read", path = path.display())]
+    NotASnapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
+    /// A folder that holds no snapshot, or several.
+    #[error("{path}: {detail}; name one file of the snapshot", path = path.display())]
+    AmbiguousFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        detail: String,
+    },
+    /// A file of the snapshot is not there.
+    #[error("{path}: missing; the snapshot has {files} files; copy or download this one", path = path.display())]
+    MissingChunk {
+        /// The missing file.
+        path: PathBuf,
+        /// How many files there should be.
+        files: usize,
+    },
+    /// One file of several, renamed so that the others cannot be found.
+    #[error("{path}: one of {files} files, but its name has no index; name it NAME.INDEX.hdf5 as the others", path = path.display())]
+    ChunkWithoutIndex {
+        /// The file.
+        path: PathBuf,
+        /// How many files the snapshot has.
+        files: usize,
+    },
+    /// Two files whose headers contradict each other.
+    #[error("{path}: belongs to another snapshot than {first} (time or total counts differ); keep each snapshot in a folder of its own", path = path.display(), first = first.display())]
+    ForeignChunk {
+        /// The file.
+        path: PathBuf,
+        /// The file that it should go with.
+        first: PathBuf,
+    },
+    /// The files do not add up to what the header says.
+    #[error("{path}: header promises {expected} particles of {group}, all files together hold {found}; a file is from another run or incomplete", path = path.display())]
+    ParticleCount {
+        /// The first file.
+        path: PathBuf,
+        /// The particle type.
+        group: String,
+        /// The header's total.
+        expected: u64,
+        /// What the files' headers add up to.
+        found: u64,
+    },
+    /// A dataset has another shape than its file's header says.
+    #[error("{path}: {dataset} has shape {found:?}, its header promises {expected} particles; copy or download the file again", path = path.display())]
+    ChunkCount {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// The header's count.
+        expected: u64,
+        /// Shape of the dataset.
+        found: Vec<usize>,
+    },
+    /// The header promises particles, but they or their masses are not there.
+    #[error("{path}: no dataset {dataset}, although the header promises such particles; it may have been left out of a cut-out", path = path.display())]
+    MissingDataset {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+    },
+    /// The snapshot has no such particles.
+    #[error("{path}: no {species} ({group}) in this snapshot, which holds {found}; choose other --particles", path = path.display())]
+    MissingSpecies {
+        /// The first file.
+        path: PathBuf,
+        /// What was asked for.
+        species: String,
+        /// Its group.
+        group: String,
+        /// What is there.
+        found: String,
+    },
+    /// A NaN or infinite value.
+    #[error("{path}: {dataset}[{index}] is not a finite number; the file is damaged or the run went wrong", path = path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// The particle's index in this file.
+        index: usize,
+    },
+    /// An HDF5 file that is no grid of ours.
+    #[error("{path}: not a finescale grid: {detail}; `finescale grid` makes one from a snapshot", path = path.display())]
+    NotAGrid {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        detail: String,
+    },
+    /// A numpy file that holds no cube of floats.
+    #[error("{path}: {detail}; a three-dimensional .npy array of f32 or f64 is needed", path = path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A grid or window is not possible.
+    #[error("{path}: {source}", path = path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: FieldError,
+    },
+}
+
+impl SnapshotError {
+    /// An [`SnapshotError::Hdf5`], or [`SnapshotError::Truncated`] when that is what HDF5 says.
+    pub(crate) fn hdf5(path: &Path, doing: impl Into<String>, error: &hdf5::Error) -> Self {
+        let detail = error.to_string();
+        let past_end = ["truncated file", "addr overflow", "read past", "Read past"];
+        let frames = error.stack().map(|stack| stack.iter().map(|frame| frame.desc().to_owned()).collect());
+        let frames: Vec<String> = frames.unwrap_or_default();
+        if let Some(frame) = frames.iter().find(|frame| past_end.iter().any(|text| frame.contains(text))) {
+            return Self::Truncated { path: path.into(), detail: frame.clone() };
+        }
+        Self::Hdf5 { path: path.into(), doing: doing.into(), detail }
+    }
+
+    /// A [`SnapshotError::Write`].
+    pub(crate) fn write(path: &Path, error: impl std::fmt::Display) -> Self {
+        Self::Write { path: path.into(), detail: error.to_string() }
+    }
+
+    /// A [`SnapshotError::Field`].
+    pub(crate) fn field(path: &Path) -> impl FnOnce(FieldError) -> Self {
+        move |source| Self::Field { path: path.into(), source }
+    }
+}

@@ -1,0 +1,34 @@
+//! Simulation snapshots and grid files on disk: the only crate that knows HDF5 and npy.
+//!
+//! - [`Snapshot`] reads AREPO, GADGET-4 and IllustrisTNG snapshots chunk by chunk, [`SnapshotWriter`] writes them.
+//! - [`read_grid`], [`write_grid`], [`GridReader`] and [`GridWriter`] hold our grid files, whole or window by window.
+//! - [`read_npy`] and [`write_npy`] exchange cubes with numpy.
+//!
+//! Nothing half-written is left under its final name: files grow as `NAME.partial` and are renamed when whole.
+
+#![warn(clippy::integer_division, clippy::cast_possible_truncation)]
+
+mod attributes;
+mod chunk_files;
+mod error;
+mod grid_file;
+mod grid_reader;
+mod grid_writer;
+mod header;
+mod npy;
+mod open;
+mod partial;
+mod snapshot;
+mod snapshot_writer;
+mod species;
+mod units;
+
+pub use error::SnapshotError;
+pub use grid_file::{GridFile, GridMeta, read_grid, read_grid_window, write_grid};
+pub use grid_reader::GridReader;
+pub use grid_writer::GridWriter;
+pub use header::{Cosmology, Header};
+pub use npy::{read_npy, write_npy};
+pub use snapshot::{Masses, Snapshot};
+pub use snapshot_writer::{Mass, SnapshotWriter, SpeciesData};
+pub use species::Species;

@@ -1,0 +1,175 @@
+//! Writing snapshots as AREPO does, so that mock universes go through the same door as real ones.
+
+use crate::attributes::{write_array, write_scalar};
+use crate::partial::PartialFile;
+use crate::{Cosmology, SnapshotError, Species};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Particle types of a snapshot, as AREPO and GADGET have them.
+const TYPES: usize = 6;
+/// AREPO's units: kpc/h, 1e10 Msun/h, km/s.
+const UNIT_LENGTH_CM: f64 = 3.085_678e21;
+const UNIT_MASS_G: f64 = 1.989e43;
+const UNIT_VELOCITY_CM_S: f64 = 1e5;
+const KPC_H_PER_MPC_H: f64 = 1000.0;
+/// Attributes that AREPO always writes and that say nothing about a mock.
+const FLAGS: [&str; 7] = [
+    "Flag_Sfr",
+    "Flag_Cooling",
+    "Flag_StellarAge",
+    "Flag_Metals",
+    "Flag_Feedback",
+    "Flag_DoublePrecision",
+    "Composition_vector_length",
+];
+
+/// What all files of a snapshot have in common.
+#[derive(Clone, Debug)]
+pub struct SnapshotWriter {
+    /// Side of the periodic cube in comoving Mpc/h.
+    pub box_size_mpc_h: f64,
+    /// Redshift.
+    pub redshift: f64,
+    /// The model universe.
+    pub cosmology: Cosmology,
+    /// Files to divide the particles over.
+    pub files: usize,
+}
+
+/// The particles of one species.
+#[derive(Clone, Copy, Debug)]
+pub struct SpeciesData<'a> {
+    /// What they are.
+    pub species: Species,
+    /// Comoving positions in Mpc/h.
+    pub positions_mpc_h: &'a [[f32; 3]],
+    /// Peculiar velocities in km/s, if they are to be written.
+    pub velocities_km_s: Option<&'a [[f32; 3]]>,
+    /// Masses.
+    pub mass: Mass<'a>,
+}
+
+/// Masses of one species, in 1e10 Msun/h.
+#[derive(Clone, Copy, Debug)]
+pub enum Mass<'a> {
+    /// The same for all: goes into the header's table.
+    Table(f64),
+    /// Each particle its own.
+    Each(&'a [f32]),
+}
+
+impl SnapshotWriter {
+    /// Writes `folder/snapdir_NNN/snap_NNN.INDEX.hdf5` (for one file: without index) and returns the folder
+    /// `snapdir_NNN`. All files appear together, when all are whole.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Write`] if a file cannot be written or velocities or masses are not as many as positions;
+    /// no file is left behind then.
+    pub fn write(
+        &self,
+        folder: &Path,
+        number: u32,
+        species: &[SpeciesData],
+    ) -> Result<PathBuf, SnapshotError> {
+        let folder = folder.join(format!("snapdir_{number:03}"));
+        let files = self.files.max(1);
+        let mut written = Vec::with_capacity(files);
+        for index in 0..files {
+            let name = match files {
+                1 => format!("snap_{number:03}.hdf5"),
+                _ => format!("snap_{number:03}.{index}.hdf5"),
+            };
+            let partial = PartialFile::new(&folder.join(name))?;
+            self.write_file(partial.path(), index, species)
+                .map_err(|error| SnapshotError::write(partial.target(), error))?;
+            written.push(partial);
+        }
+        written.into_iter().try_for_each(PartialFile::commit)?;
+        Ok(folder)
+    }
+
+    fn write_file(&self, path: &Path, index: usize, species: &[SpeciesData]) -> hdf5::Result<()> {
+        let file = hdf5::File::create(path)?;
+        self.write_header(&file.create_group("Header")?, index, species)?;
+        for data in species {
+            let range = self.share(data.positions_mpc_h.len(), index);
+            // As AREPO: no group where a file has no such particles.
+            if !range.is_empty() {
+                self.write_species(&file.create_group(&data.species.group())?, data, range)?;
+            }
+        }
+        file.flush()?;
+        file.close()
+    }
+
+    /// The particles of `count` that go into file `index`.
+    fn share(&self, count: usize, index: usize) -> Range<usize> {
+        let part = count.div_ceil(self.files.max(1));
+        (index * part).min(count)..((index + 1) * part).min(count)
+    }
+
+    fn write_header(&self, group: &hdf5::Group, index: usize, species: &[SpeciesData]) -> hdf5::Result<()> {
+        let too_many = |_| hdf5::Error::from("more particles in a file than 32 bits count; use more files");
+        let mut here = [0i32; TYPES];
+        let (mut low, mut high) = ([0u32; TYPES], [0u32; TYPES]);
+        let mut table = [0f64; TYPES];
+        for data in species {
+            let (kind, count) = (data.species.particle_type(), data.positions_mpc_h.len());
+            here[kind] = i32::try_from(self.share(count, index).len()).map_err(too_many)?;
+            low[kind] = u32::try_from(count as u64 & 0xffff_ffff).expect("masked to 32 bits");
+            high[kind] = u32::try_from(count as u64 >> 32).expect("shifted to 32 bits");
+            if let Mass::Table(mass) = data.mass {
+                table[kind] = mass;
+            }
+        }
+        let files = i32::try_from(self.files.max(1)).map_err(too_many)?;
+        write_array(group, "NumPart_ThisFile", &here)?;
+        write_array(group, "NumPart_Total", &low)?;
+        write_array(group, "NumPart_Total_HighWord", &high)?;
+        write_array(group, "MassTable", &table)?;
+        write_scalar(group, "NumFilesPerSnapshot", files)?;
+        write_scalar(group, "Time", 1.0 / (1.0 + self.redshift))?;
+        write_scalar(group, "Redshift", self.redshift)?;
+        write_scalar(group, "BoxSize", self.box_size_mpc_h * KPC_H_PER_MPC_H)?;
+        write_scalar(group, "Omega0", self.cosmology.omega_m)?;
+        write_scalar(group, "OmegaLambda", self.cosmology.omega_lambda)?;
+        write_scalar(group, "OmegaBaryon", self.cosmology.omega_b.unwrap_or(0.0))?;
+        write_scalar(group, "HubbleParam", self.cosmology.hubble)?;
+        write_scalar(group, "UnitLength_in_cm", UNIT_LENGTH_CM)?;
+        write_scalar(group, "UnitMass_in_g", UNIT_MASS_G)?;
+        write_scalar(group, "UnitVelocity_in_cm_per_s", UNIT_VELOCITY_CM_S)?;
+        FLAGS.iter().try_for_each(|flag| write_scalar(group, flag, 0i32))
+    }
+
+    fn write_species(
+        &self,
+        group: &hdf5::Group,
+        data: &SpeciesData,
+        range: Range<usize>,
+    ) -> hdf5::Result<()> {
+        let scaled = |values: &[[f32; 3]], factor: f64| -> hdf5::Result<ndarray::Array2<f32>> {
+            let values = values.get(range.clone()).ok_or("as many velocities as positions are needed")?;
+            let flat = values.iter().flatten().map(|&value| to_f32(f64::from(value) * factor)).collect();
+            Ok(ndarray::Array2::from_shape_vec((range.len(), 3), flat)?)
+        };
+        let coordinates = scaled(data.positions_mpc_h, KPC_H_PER_MPC_H)?;
+        group.new_dataset_builder().with_data(&coordinates).create("Coordinates")?;
+        if let Some(velocities) = data.velocities_km_s {
+            // GADGET's velocity is the peculiar one over sqrt(a).
+            let velocities = scaled(velocities, (1.0 + self.redshift).sqrt())?;
+            group.new_dataset_builder().with_data(&velocities).create("Velocities")?;
+        }
+        if let Mass::Each(masses) = data.mass {
+            let masses = masses.get(range.clone()).ok_or("as many masses as positions are needed")?;
+            group.new_dataset_builder().with_data(masses).create("Masses")?;
+        }
+        let ids: Vec<u64> = range.map(|index| index as u64 + 1).collect();
+        group.new_dataset_builder().with_data(&ids).create("ParticleIDs").map(|_| ())
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "AREPO writes f32 unless told otherwise")]
+fn to_f32(value: f64) -> f32 {
+    value as f32
+}

@@ -1,0 +1,316 @@
+//! Snapshots with every quirk that codes and archives have, written by hand, and two real ones.
+
+use finescale_snapshot::{
+    Cosmology, Mass, Masses, Snapshot, SnapshotError, SnapshotWriter, Species, SpeciesData,
+};
+use std::path::{Path, PathBuf};
+
+/// f32 coordinates of 1e5 kpc/h carry 7 digits.
+const F32_MPC_H: f64 = 1e-5;
+
+/// One file of a hand-made snapshot: gas positions in kpc/h, and what the header says.
+struct Chunk {
+    here: Vec<[f64; 3]>,
+    total: u32,
+    files: i32,
+}
+
+impl Chunk {
+    fn write(&self, path: &Path) -> hdf5::File {
+        let file = hdf5::File::create(path).unwrap();
+        let header = file.create_group("Header").unwrap();
+        let count = i32::try_from(self.here.len()).unwrap();
+        scalar(&header, "BoxSize", 10_000f64);
+        scalar(&header, "Time", 1f64);
+        scalar(&header, "NumFilesPerSnapshot", self.files);
+        array(&header, "NumPart_ThisFile", &[count, 0]);
+        array(&header, "NumPart_Total", &[self.total, 0]);
+        if !self.here.is_empty() {
+            let group = file.create_group("PartType0").unwrap();
+            let positions = ndarray::arr2(&self.here);
+            group.new_dataset_builder().with_data(&positions).create("Coordinates").unwrap();
+            let masses: Vec<f64> = (0..count).map(f64::from).collect();
+            group.new_dataset_builder().with_data(&masses).create("Masses").unwrap();
+        }
+        file
+    }
+}
+
+fn scalar<T: hdf5::H5Type>(group: &hdf5::Group, name: &str, value: T) {
+    group.new_attr::<T>().create(name).unwrap().write_scalar(&value).unwrap();
+}
+
+fn array<T: hdf5::H5Type>(group: &hdf5::Group, name: &str, values: &[T]) {
+    group.new_attr::<T>().shape([values.len()]).create(name).unwrap().write_raw(values).unwrap();
+}
+
+fn read(
+    path: &Path,
+    species: Species,
+    masses: Masses,
+    most: usize,
+) -> Result<(Vec<[f64; 3]>, Vec<f32>), SnapshotError> {
+    let (mut positions, mut all_masses) = (Vec::new(), Vec::new());
+    Snapshot::open(path)?.for_each_chunk(species, masses, most, |some, masses| {
+        assert!(some.len() <= most);
+        positions.extend_from_slice(some);
+        all_masses.extend_from_slice(masses.unwrap_or(&[]));
+        Ok::<_, SnapshotError>(())
+    })?;
+    Ok((positions, all_masses))
+}
+
+fn read_gas(path: &Path) -> Result<Vec<[f64; 3]>, SnapshotError> {
+    read(path, Species::Gas, Masses::Skip, 2).map(|(positions, _)| positions)
+}
+
+/// A set of three files, the middle one without gas.
+fn three_files(folder: &Path) -> Vec<[f64; 3]> {
+    let positions: Vec<[f64; 3]> =
+        vec![[0.0, 1.0, 2.0], [10_000.0, -3.0, 5.0], [1e4 + 1e-3, 6.0, 7.0], [8.0; 3], [9.0; 3]];
+    for (index, here) in [&positions[..3], &[], &positions[3..]].iter().enumerate() {
+        let chunk = Chunk { here: here.to_vec(), total: 5, files: 3 };
+        chunk.write(&folder.join(format!("snap_007.{index}.hdf5"))).close().unwrap();
+    }
+    positions.iter().map(|p| p.map(|x| x * 1e-3)).collect()
+}
+
+#[test]
+fn a_set_is_found_from_its_folder_any_file_or_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = three_files(folder.path());
+    for name in ["", "snap_007.0.hdf5", "snap_007.1.hdf5", "snap_007.2.hdf5", "snap_007"] {
+        assert_eq!(read_gas(&folder.path().join(name)).unwrap(), expected, "{name}");
+    }
+    let snapshot = Snapshot::open(folder.path()).unwrap();
+    assert_eq!(snapshot.files().count(), 3);
+    let (_, masses) = read(folder.path(), Species::Gas, Masses::Read, 2).unwrap();
+    assert_eq!(masses, [0.0, 1.0, 2.0, 0.0, 1.0]);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    three_files(folder.path());
+    let gone = folder.path().join("snap_007.1.hdf5");
+    std::fs::remove_file(&gone).unwrap();
+    let error = Snapshot::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, SnapshotError::MissingChunk { path, files: 3 } if *path == gone), "{error}");
+}
+
+#[test]
+fn a_file_of_another_snapshot_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    three_files(folder.path());
+    let foreign = folder.path().join("snap_007.2.hdf5");
+    Chunk { here: vec![[1.0; 3]; 2], total: 6, files: 3 }.write(&foreign).close().unwrap();
+    let error = Snapshot::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, SnapshotError::ForeignChunk { path, .. } if *path == foreign), "{error}");
+}
+
+#[test]
+fn headers_must_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    three_files(folder.path());
+    let wrong = folder.path().join("snap_007.2.hdf5");
+    Chunk { here: vec![[1.0; 3]; 4], total: 5, files: 3 }.write(&wrong).close().unwrap();
+    let error = Snapshot::open(folder.path()).unwrap_err();
+    assert!(matches!(error, SnapshotError::ParticleCount { expected: 5, found: 7, .. }), "{error}");
+}
+
+#[test]
+fn a_renamed_chunk_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("download.hdf5");
+    Chunk { here: vec![[1.0; 3]; 4], total: 5, files: 3 }.write(&path).close().unwrap();
+    assert!(matches!(Snapshot::open(&path), Err(SnapshotError::ChunkWithoutIndex { files: 3, .. })));
+}
+
+/// A single file whose contents `change` spoils.
+fn spoiled(change: impl FnOnce(&hdf5::File)) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snap.hdf5");
+    let file = Chunk { here: vec![[1.0; 3]; 4], total: 4, files: 1 }.write(&path);
+    change(&file);
+    file.close().unwrap();
+    (folder, path)
+}
+
+#[test]
+fn damaged_contents_are_named() {
+    let (_folder, path) = spoiled(|file| {
+        let value = ndarray::arr1(&[f64::NAN]);
+        file.dataset("PartType0/Coordinates").unwrap().write_slice(&value, ndarray::s![2, 1..2]).unwrap();
+    });
+    let error = read_gas(&path).unwrap_err();
+    assert!(matches!(&error, SnapshotError::NotFinite { index: 2, .. }), "{error}");
+    assert!(error.to_string().contains("PartType0/Coordinates[2]"), "{error}");
+
+    let (_folder, path) = spoiled(|file| {
+        let value = ndarray::arr1(&[f64::INFINITY]);
+        file.dataset("PartType0/Masses").unwrap().write_slice(&value, ndarray::s![3..4]).unwrap();
+    });
+    let error = read(&path, Species::Gas, Masses::Read, 2).unwrap_err();
+    assert!(matches!(&error, SnapshotError::NotFinite { index: 3, .. }), "{error}");
+
+    let (_folder, path) = spoiled(|file| file.group("PartType0").unwrap().unlink("Masses").unwrap());
+    assert_eq!(read_gas(&path).unwrap().len(), 4);
+    let error = read(&path, Species::Gas, Masses::Read, 2).unwrap_err();
+    assert!(matches!(&error, SnapshotError::MissingDataset { .. }), "{error}");
+
+    let (_folder, path) = spoiled(|file| {
+        let header = file.group("Header").unwrap();
+        header.attr("NumPart_ThisFile").unwrap().write_raw(&[5i32, 0]).unwrap();
+        header.attr("NumPart_Total").unwrap().write_raw(&[5u32, 0]).unwrap();
+    });
+    let error = read_gas(&path).unwrap_err();
+    assert!(matches!(&error, SnapshotError::ChunkCount { expected: 5, .. }), "{error}");
+
+    let (_folder, path) = spoiled(|file| file.unlink("Header").unwrap());
+    assert!(matches!(Snapshot::open(&path), Err(SnapshotError::NotASnapshot { .. })));
+}
+
+#[test]
+fn particles_that_are_not_there_are_named() {
+    let (_folder, path) = spoiled(|_| ());
+    let error = read(&path, Species::Stars, Masses::Skip, 2).unwrap_err();
+    assert!(matches!(error, SnapshotError::MissingSpecies { .. }), "{error}");
+    assert!(error.to_string().contains("PartType0 (4)"), "{error}");
+}
+
+#[test]
+fn a_snapshot_cut_short_never_reads_as_whole() {
+    let (_folder, path) = spoiled(|_| ());
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let error = read_gas(&path).unwrap_err();
+        let known = matches!(error, SnapshotError::Truncated { .. } | SnapshotError::NotHdf5 { .. });
+        assert!(known, "{length} bytes: {error}");
+    }
+}
+
+#[test]
+fn every_layout_and_unit_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snap.hdf5");
+    let file = hdf5::File::create(&path).unwrap();
+    let header = file.create_group("Header").unwrap();
+    let parameters = file.create_group("Parameters").unwrap();
+    scalar(&header, "BoxSize", 50f32);
+    scalar(&header, "Redshift", 3f32);
+    scalar(&parameters, "UnitLength_in_cm", 3.085_678e24f64);
+    scalar(&parameters, "UnitMass_in_g", 1.989e33f64);
+    array(&header, "MassTable", &[0f64, 5e10, 0.0]);
+    array(&header, "NumPart_ThisFile", &[0u64, 1000, 0]);
+    array(&header, "NumPart_Total", &[0u64, 1000, 0]);
+    // As AREPO packs: one HDF5 chunk, shuffle, deflate, fletcher32.
+    let positions = ndarray::Array2::from_shape_fn((1000, 3), |(row, axis)| (row * 3 + axis) as f32 * 0.01);
+    let group = file.create_group("PartType1").unwrap();
+    let packed = group.new_dataset_builder().with_data(&positions).chunk((1000, 3)).shuffle().deflate(9);
+    packed.fletcher32().create("Coordinates").unwrap();
+    file.close().unwrap();
+
+    let snapshot = Snapshot::open(&path).unwrap();
+    assert_eq!(snapshot.header().box_size_mpc_h, 50.0);
+    assert_eq!(snapshot.header().scale_factor, 0.25);
+    let (read, masses) = read(&path, Species::DarkMatter, Masses::Read, 300).unwrap();
+    assert_eq!(read.len(), 1000);
+    for (row, position) in read.iter().enumerate() {
+        assert_eq!(*position, [0, 1, 2].map(|axis| f64::from(positions[[row, axis]])));
+    }
+    assert_eq!(masses, vec![5.0; 1000]);
+}
+
+#[test]
+fn what_the_writer_writes_is_read() {
+    let positions: Vec<[f32; 3]> = (0..10).map(|i| [i as f32, 0.5 * i as f32, 99.9]).collect();
+    let masses: Vec<f32> = (0..10).map(|i| 0.1 * i as f32).collect();
+    let cosmology = Cosmology { omega_m: 0.3, omega_lambda: 0.7, omega_b: Some(0.05), hubble: 0.7 };
+    let gas = SpeciesData {
+        species: Species::Gas,
+        positions_mpc_h: &positions,
+        velocities_km_s: Some(&positions),
+        mass: Mass::Each(&masses),
+    };
+    let dark = SpeciesData {
+        species: Species::DarkMatter,
+        positions_mpc_h: &positions[..2],
+        velocities_km_s: None,
+        mass: Mass::Table(32.5),
+    };
+    for files in [1, 3, 7] {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = SnapshotWriter { box_size_mpc_h: 100.0, redshift: 1.0, cosmology, files };
+        let written = writer.write(folder.path(), 4, &[gas, dark]).unwrap();
+        assert_eq!(written, folder.path().join("snapdir_004"));
+        assert_eq!(std::fs::read_dir(&written).unwrap().count(), files);
+        let header = Snapshot::open(&written).unwrap().header().clone();
+        assert_eq!((header.box_size_mpc_h, header.redshift, header.files), (100.0, 1.0, files));
+        assert_eq!(header.cosmology, Some(cosmology));
+        assert_eq!(header.counts, [10, 2, 0, 0, 0, 0]);
+        let (read_positions, read_masses) = read(&written, Species::Gas, Masses::Read, 4).unwrap();
+        assert_eq!(read_masses, masses);
+        for (read, wrote) in read_positions.iter().flatten().zip(positions.iter().flatten()) {
+            assert!((read - f64::from(*wrote)).abs() < F32_MPC_H);
+        }
+        assert_eq!(read(&written, Species::DarkMatter, Masses::Read, 4).unwrap().1, [32.5; 2]);
+    }
+}
+
+#[test]
+fn the_writer_leaves_nothing_when_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let cosmology = Cosmology { omega_m: 0.3, omega_lambda: 0.7, omega_b: None, hubble: 0.7 };
+    let too_few = [1f32];
+    let gas = SpeciesData {
+        species: Species::Gas,
+        positions_mpc_h: &[[1.0; 3]; 4],
+        velocities_km_s: None,
+        mass: Mass::Each(&too_few),
+    };
+    let writer = SnapshotWriter { box_size_mpc_h: 100.0, redshift: 0.0, cosmology, files: 2 };
+    let error = writer.write(folder.path(), 0, &[gas]).unwrap_err();
+    assert!(matches!(error, SnapshotError::Write { .. }), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path().join("snapdir_000")).unwrap().count(), 0);
+}
+
+fn project_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+}
+
+#[test]
+fn a_real_gadget4_snapshot() {
+    let path = project_file("data/demo/gadget4_dm_64/snapdir_003");
+    let snapshot = Snapshot::open(&path).unwrap();
+    let header = snapshot.header();
+    assert_eq!((header.box_size_mpc_h, header.files), (100.0, 2));
+    assert_eq!(header.count(Species::DarkMatter), 64 * 64 * 64);
+    assert!(header.redshift.abs() < 1e-12);
+    let cosmology = header.cosmology.unwrap();
+    assert_eq!((cosmology.omega_m, cosmology.hubble), (0.3089, 0.6774));
+    let (positions, masses) = read(&path, Species::DarkMatter, Masses::Read, 50_000).unwrap();
+    assert_eq!(positions.len(), 64 * 64 * 64);
+    assert!(positions.iter().flatten().all(|x| (0.0..=100.0).contains(x)));
+    // Omega_m times the critical density, 27.7536627 in (1e10 Msun/h) / (Mpc/h)^3, shared among all particles.
+    let expected = 0.3089 * 27.753_662_7 * 100f64.powi(3) / 64f64.powi(3);
+    assert!((f64::from(masses[0]) / expected - 1.0).abs() < 1e-3, "{} {expected}", masses[0]);
+}
+
+#[test]
+fn a_real_arepo_snapshot() {
+    let path = project_file("tests/data/arepo_gas_32/snapdir_001/snap_001.1.hdf5");
+    let snapshot = Snapshot::open(&path).unwrap();
+    let header = snapshot.header();
+    assert_eq!((header.count(Species::Gas), header.count(Species::DarkMatter)), (32_845, 32_768));
+    assert!((header.redshift - 1.019_685).abs() < 1e-6);
+    assert_eq!(header.table_mass(Species::Gas), None);
+    assert_eq!(header.cosmology.unwrap().omega_b, Some(0.0486));
+    let (positions, masses) = read(&path, Species::Gas, Masses::Read, 10_000).unwrap();
+    assert_eq!((positions.len(), masses.len()), (32_845, 32_845));
+    // Gas loses only what has become stars, of which this run has none: Omega_b of the box's mass.
+    let total: f64 = masses.iter().map(|&mass| f64::from(mass)).sum();
+    let dark: f64 =
+        read(&path, Species::DarkMatter, Masses::Read, 10_000).unwrap().1.iter().map(|&m| f64::from(m)).sum();
+    assert!((total / (total + dark) / (0.0486 / 0.3089) - 1.0).abs() < 5e-3, "{}", total / (total + dark));
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in: format, lints, all tests and doctests, documentation.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/hdf5.sh
+
+step() {
+    echo "== $*"
+    "$@"
+}
+
+step cargo fmt --all --check
+step cargo clippy --workspace --all-targets --locked "${CARGO_FEATURES[@]}" -- -D warnings
+step cargo test --workspace --locked "${CARGO_FEATURES[@]}"
+RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked "${CARGO_FEATURES[@]}"
+echo "== all is well"
