@@ -1,1 +1,198 @@
 //! Compositions of candle operations.
+//!
+//! They run on every device and in every float type that candle knows, and are the oracle of the fast kernels.
+//! Every operation here is one whose gradient candle computes rightly (its `softmax_last_dim`, `LayerNorm` and
+//! nearest upsampling do not, or not always); the tests hold each layer against finite differences.
+
+use candle_core::{D, DType, Result, Tensor, bail};
+
+/// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
+pub const GROUP_NORM_EPSILON: f64 = 1e-5;
+
+/// What follows a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// x sigmoid(x).
+    Silu,
+}
+
+/// 3³ convolution with stride 1 and one cell of zeros around the volume (a cross-correlation, as in PyTorch).
+///
+/// # Shapes
+/// `x` (b, ci, n0, n1, n2), `weight` (co, ci, 3, 3, 3), `bias` (co,). Returns (b, co, n0, n1, n2).
+/// # Errors
+/// If shapes, types or devices do not fit together.
+pub fn conv3d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (b, ci, n0, n1, n2) = x.dims5()?;
+    let (co, weight_ci, k0, k1, k2) = weight.dims5()?;
+    if weight_ci != ci || (k0, k1, k2) != (3, 3, 3) {
+        bail!(
+            "conv3d: input has {ci} channels, weight is {:?}: expected ({co}, {ci}, 3, 3, 3)",
+            weight.dims()
+        );
+    }
+    let padded = x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.pad_with_zeros(4, 1, 1)?;
+    let mut shifted = Vec::with_capacity(27);
+    for tap in 0..27 {
+        let view = padded.narrow(2, tap / 9, n0)?.narrow(3, tap / 3 % 3, n1)?.narrow(4, tap % 3, n2)?;
+        shifted.push(view.reshape((b, ci, 1, n0 * n1 * n2))?);
+    }
+    let columns = Tensor::cat(&shifted, 2)?.reshape((b, ci * 27, n0 * n1 * n2))?;
+    let out = left_product(&weight.reshape((co, ci * 27))?, &columns)?;
+    add_channelwise(&out, bias)?.reshape((b, co, n0, n1, n2))
+}
+
+/// 1³ convolution: one linear map of the channels at every point.
+///
+/// # Shapes
+/// `x` (b, ci, ...) of rank 3 or more, `weight` (co, ci, 1, ...) or (co, ci), `bias` (co,). Returns (b, co, ...).
+/// # Errors
+/// If shapes, types or devices do not fit together.
+pub fn conv1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let mut dims = x.dims().to_vec();
+    if dims.len() < 3 || weight.rank() < 2 || weight.elem_count() != weight.dim(0)? * dims[1] {
+        bail!("conv1: input {dims:?} does not fit weight {:?}", weight.dims());
+    }
+    let (b, ci, co) = (dims[0], dims[1], weight.dim(0)?);
+    let points = dims[2..].iter().product::<usize>();
+    let out = left_product(&weight.reshape((co, ci))?, &x.reshape((b, ci, points))?)?;
+    dims[1] = co;
+    add_channelwise(&out, bias)?.reshape(dims)
+}
+
+/// Fully connected layer x Wᵀ + bias.
+///
+/// # Shapes
+/// `x` (b, i), `weight` (o, i), `bias` (o,). Returns (b, o).
+/// # Errors
+/// If shapes, types or devices do not fit together.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.matmul(&weight.t()?)?.broadcast_add(bias)
+}
+
+/// Group norm with its affine map, an optional scale and shift per sample and channel, and an activation:
+/// act((normalised · weight + bias) · (1 + scale) + shift). Computed in f32 at least.
+///
+/// # Shapes
+/// `x` (b, c, ...), `weight` and `bias` (c,), `scale_shift` a pair of (b, c). Returns the shape of `x`.
+/// # Errors
+/// If `c` is not a multiple of `groups`, or shapes, types or devices do not fit together.
+/// # Source
+/// Wu & He 2018, arXiv:1803.08494; scale and shift as in Dhariwal & Nichol 2021, arXiv:2105.05233, section 3.
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    weight: &Tensor,
+    bias: &Tensor,
+    scale_shift: Option<(&Tensor, &Tensor)>,
+    activation: Activation,
+) -> Result<Tensor> {
+    let (b, c) = (x.dim(0)?, x.dim(1)?);
+    if groups == 0 || c % groups != 0 {
+        bail!("group_norm: {c} channels do not split into {groups} groups");
+    }
+    let points = x.elem_count() / (b * c).max(1);
+    let wide = x.to_dtype(compute_type(x.dtype()))?.reshape((b, groups, c / groups * points))?;
+    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normalised = centred.broadcast_div(&(variance + GROUP_NORM_EPSILON)?.sqrt()?)?;
+    let channelwise = |t: &Tensor, rows: usize| t.to_dtype(wide.dtype())?.reshape((rows, c, 1));
+    let mut out = normalised
+        .reshape((b, c, points))?
+        .broadcast_mul(&channelwise(weight, 1)?)?
+        .broadcast_add(&channelwise(bias, 1)?)?;
+    if let Some((scale, shift)) = scale_shift {
+        out = out.broadcast_mul(&(channelwise(scale, b)? + 1.0)?)?.broadcast_add(&channelwise(shift, b)?)?;
+    }
+    let out = match activation {
+        Activation::Identity => out,
+        Activation::Silu => silu(&out)?,
+    };
+    out.to_dtype(x.dtype())?.reshape(x.shape())
+}
+
+/// Means of 2³ blocks.
+///
+/// # Shapes
+/// `x` (b, c, n0, n1, n2) with even n. Returns (b, c, n0/2, n1/2, n2/2).
+/// # Errors
+/// If a side is odd.
+pub fn average_pool(x: &Tensor) -> Result<Tensor> {
+    let (b, c, n0, n1, n2) = x.dims5()?;
+    if [n0, n1, n2].iter().any(|n| n % 2 != 0) {
+        bail!("average_pool: sides {:?} must be even", [n0, n1, n2]);
+    }
+    let blocks = x.reshape(&[b * c, n0 / 2, 2, n1 / 2, 2, n2 / 2, 2][..])?;
+    (blocks.sum(&[2, 4, 6][..])? / 8.0)?.reshape((b, c, n0 / 2, n1 / 2, n2 / 2))
+}
+
+/// Each voxel repeated into a 2³ block.
+///
+/// # Shapes
+/// `x` (b, c, n0, n1, n2). Returns (b, c, 2 n0, 2 n1, 2 n2).
+/// # Errors
+/// If `x` is not of rank 5.
+pub fn upsample_nearest(x: &Tensor) -> Result<Tensor> {
+    let (b, c, n0, n1, n2) = x.dims5()?;
+    x.reshape(&[b * c, n0, 1, n1, 1, n2, 1][..])?
+        .broadcast_as(&[b * c, n0, 2, n1, 2, n2, 2][..])?
+        .contiguous()?
+        .reshape((b, c, 2 * n0, 2 * n1, 2 * n2))
+}
+
+/// x sigmoid(x).
+///
+/// # Errors
+/// If the device does not know the operation.
+pub fn silu(x: &Tensor) -> Result<Tensor> {
+    x.silu()
+}
+
+/// Multi-head self-attention over the points of a volume. Heads are split first, then query, key and value
+/// (guided-diffusion's "legacy" order); queries and keys are each scaled by head_channels^(-1/4).
+///
+/// # Shapes
+/// `qkv` (b, 3 · heads · dim, t). Returns (b, heads · dim, t).
+/// # Errors
+/// If the channels are not a multiple of 3 · heads.
+/// # Source
+/// Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
+pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (b, width, points) = qkv.dims3()?;
+    if heads == 0 || width % (3 * heads) != 0 {
+        bail!("attention: {width} channels do not split into q, k and v of {heads} heads");
+    }
+    let dim = width / (3 * heads);
+    let by_head = qkv.reshape((b * heads, 3 * dim, points))?;
+    let part = |i: usize| by_head.narrow(1, i * dim, dim)?.contiguous();
+    let scale = (dim as f64).powf(-0.25);
+    let (query, key, value) = ((part(0)? * scale)?, (part(1)? * scale)?, part(2)?);
+    let scores = query.t()?.contiguous()?.matmul(&key)?; // (b heads, t, t)
+    let weights = softmax_last(&scores)?;
+    value.matmul(&weights.t()?.contiguous()?)?.reshape((b, heads * dim, points))
+}
+
+/// Softmax over the last axis, in f32 at least.
+fn softmax_last(scores: &Tensor) -> Result<Tensor> {
+    let wide = scores.to_dtype(compute_type(scores.dtype()))?;
+    // The result does not depend on the subtracted maximum, so no gradient flows through it.
+    let exponentials = wide.broadcast_sub(&wide.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?.to_dtype(scores.dtype())
+}
+
+/// weight (o, i) times each sample of columns (b, i, t): (b, o, t).
+fn left_product(weight: &Tensor, columns: &Tensor) -> Result<Tensor> {
+    weight.broadcast_left(columns.dim(0)?)?.contiguous()?.matmul(columns)
+}
+
+/// Adds bias (c,) to x (b, c, t).
+fn add_channelwise(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    bias.map_or_else(|| Ok(x.clone()), |bias| x.broadcast_add(&bias.reshape((1, bias.elem_count(), 1))?))
+}
+
+/// f64 stays, everything narrower is computed in f32.
+fn compute_type(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
