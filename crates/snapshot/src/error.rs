@@ -192,7 +192,7 @@ pub enum SnapshotError {
 impl SnapshotError {
     /// An [`SnapshotError::Hdf5`], or [`SnapshotError::Truncated`] when that is what HDF5 says.
     pub(crate) fn hdf5(path: &Path, doing: impl Into<String>, error: &hdf5::Error) -> Self {
-        let detail = error.to_string();
+        let detail = one_line(error);
         let past_end = ["truncated file", "addr overflow", "read past", "Read past"];
         let frames = error.stack().map(|stack| stack.iter().map(|frame| frame.desc().to_owned()).collect());
         let frames: Vec<String> = frames.unwrap_or_default();
@@ -204,11 +204,16 @@ impl SnapshotError {
 
     /// A [`SnapshotError::Write`].
     pub(crate) fn write(path: &Path, error: impl std::fmt::Display) -> Self {
-        Self::Write { path: path.into(), detail: error.to_string() }
+        Self::Write { path: path.into(), detail: one_line(error) }
     }
 
     /// A [`SnapshotError::Field`].
     pub(crate) fn field(path: &Path) -> impl FnOnce(FieldError) -> Self {
         move |source| Self::Field { path: path.into(), source }
     }
+}
+
+/// HDF5's messages have line breaks in them.
+fn one_line(error: impl std::fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

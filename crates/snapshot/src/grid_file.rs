@@ -13,7 +13,7 @@ pub struct GridMeta {
     pub quantity: String,
     /// Redshift.
     pub redshift: f64,
-    /// What the value 1 stands for: particles per voxel, or mass per voxel (1e10 Msun/h) if weighted by mass.
+    /// Particles per voxel on average; times the field these are counts, unless particles were weighted by mass.
     pub mean: f64,
     /// How particles were assigned to voxels, if they were.
     pub assignment: Option<Scheme>,
