@@ -82,13 +82,13 @@ impl Normalizer {
         let log = |value: f32| (mean_count * f64::from(value)).ln_1p();
         let mean = sum(fields, log) / voxels as f64;
         let deviation = (sum(fields, |v| (log(v) - mean).powi(2)) / voxels as f64).sqrt();
-        if deviation.is_nan() || deviation <= 0.0 {
-            let why =
-                format!("{voxels} training voxels with a spread of {deviation} leave nothing to scale by");
+        let values = fields.iter().flat_map(|field| field.as_slice());
+        let (least, densest) = values.fold((f32::MAX, 0f32), |(a, b), &v| (a.min(v), b.max(v)));
+        if least >= densest {
+            let why = format!("{voxels} training voxels from {least} to {densest} leave nothing to scale by");
             return Err(FieldError::Normalizer { why });
         }
         let s = DEVIATIONS_PER_UNIT * deviation;
-        let densest = fields.iter().flat_map(|field| field.as_slice()).fold(0f32, |a, &b| a.max(b));
         let (low, top) = (-mean / s, (log(densest) - mean) / s);
         let high = top + HEADROOM * (top - low);
         Ok(Self { mean_count, transform: Transform::Linear { mu: mean, s, low, high } })

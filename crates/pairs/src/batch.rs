@@ -1,0 +1,44 @@
+//! Patches gathered for one training step.
+
+use crate::Symmetry;
+use finescale_field::{Field3, Region};
+use rayon::prelude::*;
+
+/// Normalised patches, flat and contiguous, shape (size, 1, `patch_cells`, `patch_cells`, `patch_cells`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Low resolution.
+    pub condition: Vec<f32>,
+    /// High resolution of the same places.
+    pub truth: Vec<f32>,
+    /// Number of patches.
+    pub size: usize,
+    /// Voxels per side.
+    pub patch_cells: usize,
+}
+
+/// Where one patch comes from.
+pub(crate) struct Place<'a> {
+    pub(crate) condition: &'a Field3,
+    pub(crate) truth: &'a Field3,
+    pub(crate) region: Region,
+    pub(crate) symmetry: Symmetry,
+}
+
+impl Batch {
+    pub(crate) fn gather(places: &[Place], patch_cells: usize) -> Self {
+        let voxels = patch_cells.pow(3);
+        let (mut condition, mut truth) =
+            (vec![0f32; places.len() * voxels], vec![0f32; places.len() * voxels]);
+        condition.par_chunks_exact_mut(voxels).zip(truth.par_chunks_exact_mut(voxels)).zip(places).for_each(
+            |((condition, truth), place)| {
+                for (field, target) in [(place.condition, condition), (place.truth, truth)] {
+                    let window = field.extract(&place.region).expect("crops fit their box");
+                    let window = window.as_slice().expect("windows are contiguous");
+                    place.symmetry.apply(window, target, patch_cells);
+                }
+            },
+        );
+        Self { condition, truth, size: places.len(), patch_cells }
+    }
+}

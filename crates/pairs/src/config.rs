@@ -1,0 +1,247 @@
+//! The `data` part of a configuration.
+
+use crate::PairError;
+use finescale_field::{Normalizer, Region, Transform};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Default n at the mean density: below an eighth of the mean, log1p(n) is linear.
+const MEAN_COUNT: f64 = 8.0;
+/// Gas cells per voxel of the reference's truth: TNG300-1 on 264^3 cells.
+const REFERENCE_TRUTH_COUNT: f64 = 2500.0 * 2500.0 * 2500.0 / (264.0 * 264.0 * 264.0);
+/// Particles per voxel of the reference's condition: 128^3 particles on 264^3 cells.
+const REFERENCE_CONDITION_COUNT: f64 = 128.0 * 128.0 * 128.0 / (264.0 * 264.0 * 264.0);
+
+/// What to train on: JSON key `data`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Pairs to train on.
+    pub training: Vec<PairFiles>,
+    /// Pairs to validate on, boxes that training never sees.
+    #[serde(default)]
+    pub validation: Vec<PairFiles>,
+    /// Instead of `validation`: the part of every training box that training never touches, for validation.
+    #[serde(default)]
+    pub hold_out: Option<Region>,
+    /// How densities become network values.
+    #[serde(default)]
+    pub normalization: NormalizationKind,
+    /// n at the mean density of the condition: 8, or 0.114 for `reference`, if not given.
+    #[serde(default)]
+    pub condition_mean_count: Option<f64>,
+    /// n at the mean density of the truth: 8, or 849.2 for `reference`, if not given.
+    #[serde(default)]
+    pub truth_mean_count: Option<f64>,
+}
+
+/// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or
+/// `{"condition": FILE, "truth": FILE}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE}")]
+pub enum PairFiles {
+    /// A folder as `finescale mock` writes it.
+    Folder(PathBuf),
+    /// Two grid files of the same box.
+    Files(TwoFiles),
+}
+
+/// The two grid files of a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoFiles {
+    /// Grid file of the low-resolution density.
+    pub condition: PathBuf,
+    /// Grid file of the high-resolution density.
+    pub truth: PathBuf,
+}
+
+impl PairFiles {
+    /// Grid file of the low-resolution density.
+    #[must_use]
+    pub fn condition(&self) -> PathBuf {
+        match self {
+            Self::Folder(folder) => folder.join("condition.hdf5"),
+            Self::Files(files) => files.condition.clone(),
+        }
+    }
+
+    /// Grid file of the high-resolution density.
+    #[must_use]
+    pub fn truth(&self) -> PathBuf {
+        match self {
+            Self::Folder(folder) => folder.join("truth.hdf5"),
+            Self::Files(files) => files.truth.clone(),
+        }
+    }
+}
+
+/// How densities become network values, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormalizationKind {
+    /// Linear in log1p, fitted to the training pairs.
+    #[default]
+    Linear,
+    /// The reference's sigmoids with its constants.
+    Reference,
+}
+
+/// The normalizers of both fields.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalizers {
+    /// Of the low-resolution density.
+    pub condition: Normalizer,
+    /// Of the high-resolution density.
+    pub truth: Normalizer,
+}
+
+/// Where the normalizers come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalization {
+    /// [`Normalizer::fit_linear`] on the training pairs.
+    Fit {
+        /// n at the mean density of the condition.
+        condition_mean_count: f64,
+        /// n at the mean density of the truth.
+        truth_mean_count: f64,
+    },
+    /// Known already: the reference's, or those of a checkpoint that is trained further.
+    Given(Normalizers),
+}
+
+impl Default for Normalization {
+    fn default() -> Self {
+        Self::Fit { condition_mean_count: MEAN_COUNT, truth_mean_count: MEAN_COUNT }
+    }
+}
+
+impl DataConfig {
+    /// The normalization that the configuration asks for.
+    #[must_use]
+    pub fn normalization(&self) -> Normalization {
+        let (condition, truth) = (self.condition_mean_count, self.truth_mean_count);
+        match self.normalization {
+            NormalizationKind::Linear => Normalization::Fit {
+                condition_mean_count: condition.unwrap_or(MEAN_COUNT),
+                truth_mean_count: truth.unwrap_or(MEAN_COUNT),
+            },
+            NormalizationKind::Reference => Normalization::Given(Normalizers {
+                condition: Normalizer {
+                    mean_count: condition.unwrap_or(REFERENCE_CONDITION_COUNT),
+                    transform: Transform::REFERENCE_CONDITION,
+                },
+                truth: Normalizer {
+                    mean_count: truth.unwrap_or(REFERENCE_TRUTH_COUNT),
+                    transform: Transform::REFERENCE_TRUTH,
+                },
+            }),
+        }
+    }
+
+    /// Checks what can be known before any file is read.
+    ///
+    /// # Errors
+    /// [`PairError::NoTraining`] if no training pair is named, [`PairError::Split`] if a box is in both sets or
+    /// there are validation boxes and a held-out region, [`PairError::Missing`] if a file is not there.
+    pub fn check(&self) -> Result<(), PairError> {
+        if self.training.is_empty() {
+            return Err(PairError::NoTraining);
+        }
+        if self.hold_out.is_some() && !self.validation.is_empty() {
+            return Err(PairError::Split {
+                why: "`validation` names boxes and `hold_out` a region: choose one".to_owned(),
+            });
+        }
+        for pair in self.training.iter().chain(&self.validation) {
+            for path in [pair.condition(), pair.truth()] {
+                if !path.is_file() {
+                    return Err(PairError::Missing { path });
+                }
+            }
+        }
+        let seen = |path: &Path| self.training.iter().any(|pair| same_file(&pair.truth(), path));
+        match self.validation.iter().map(PairFiles::truth).find(|path| seen(path)) {
+            None => Ok(()),
+            Some(path) => Err(PairError::Split {
+                why: format!("{} is in `training` and in `validation`", path.display()),
+            }),
+        }
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    canonical(a) == canonical(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<DataConfig, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn a_pair_is_a_folder_or_two_files() {
+        let config =
+            parse(r#"{"training": ["boxes/1", {"condition": "a.hdf5", "truth": "b.hdf5"}]}"#).unwrap();
+        assert_eq!(config.training[0].condition(), Path::new("boxes/1/condition.hdf5"));
+        assert_eq!(config.training[0].truth(), Path::new("boxes/1/truth.hdf5"));
+        assert_eq!(config.training[1].truth(), Path::new("b.hdf5"));
+        let again = serde_json::to_string(&config).unwrap();
+        assert_eq!(parse(&again).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        for text in [
+            r#"{"training": [], "holdout": null}"#,
+            r#"{"training": [{"condition": "a", "truth": "b", "mask": "c"}]}"#,
+            r#"{"training": [], "normalization": "sigmoid"}"#,
+            r#"{"validation": []}"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let error = parse(r#"{"training": [7]}"#).unwrap_err().to_string();
+        assert!(error.contains("a pair is a folder, or"), "{error}");
+    }
+
+    #[test]
+    fn mean_counts_have_defaults_by_kind() {
+        let fit = parse(r#"{"training": [], "truth_mean_count": 64.0}"#).unwrap().normalization();
+        assert_eq!(fit, Normalization::Fit { condition_mean_count: 8.0, truth_mean_count: 64.0 });
+        let text = r#"{"training": [], "normalization": "reference", "condition_mean_count": 0.125}"#;
+        let Normalization::Given(given) = parse(text).unwrap().normalization() else { panic!("not given") };
+        assert_eq!(given.condition.mean_count, 0.125);
+        assert!((given.truth.mean_count - 849.2).abs() < 0.01);
+        assert_eq!(given.truth.transform, Transform::REFERENCE_TRUTH);
+    }
+
+    #[test]
+    fn splits_are_checked_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["condition.hdf5", "truth.hdf5"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let here = PairFiles::Folder(folder.path().to_owned());
+        let mut config = parse(r#"{"training": []}"#).unwrap();
+        assert!(matches!(config.check(), Err(PairError::NoTraining)));
+        config.training = vec![here.clone()];
+        assert!(config.check().is_ok());
+        config.hold_out = Some(Region::cube([0; 3], 4));
+        assert!(config.check().is_ok());
+        config.validation = vec![PairFiles::Folder(folder.path().join("."))];
+        assert!(matches!(config.check(), Err(PairError::Split { .. })));
+        config.hold_out = None;
+        assert!(matches!(config.check(), Err(PairError::Split { .. })));
+        config.validation = vec![PairFiles::Folder(folder.path().join("nowhere"))];
+        let error = config.check().unwrap_err();
+        assert!(
+            matches!(&error, PairError::Missing { path } if path.ends_with("nowhere/condition.hdf5")),
+            "{error}"
+        );
+    }
+}

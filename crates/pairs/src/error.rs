@@ -1,0 +1,101 @@
+//! Errors of this crate.
+
+use finescale_field::{FieldError, Region};
+use finescale_snapshot::SnapshotError;
+use std::path::PathBuf;
+
+/// What can go wrong with training pairs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairError {
+    /// Nothing to train on.
+    #[error("no training pair: name at least one under data.training")]
+    NoTraining,
+    /// Training and validation must be different places.
+    #[error("training and validation must not share a place: {why}")]
+    Split {
+        /// What they share.
+        why: String,
+    },
+    /// A file that a configuration names.
+    #[error("{}: no such file; a pair is a folder with condition.hdf5 and truth.hdf5 (`finescale mock` makes one)", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A grid file that cannot be read; the source names it.
+    #[error(transparent)]
+    Read(#[from] SnapshotError),
+    /// A field that is no density in units of its mean.
+    #[error("{}: cannot be used for training", path.display())]
+    Density {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the values.
+        source: FieldError,
+    },
+    /// A field in other units.
+    #[error("{}: the mean is {mean}, but a density 1 + delta has a mean near 1: divide by the cosmic mean, or use `finescale grid`", path.display())]
+    Mean {
+        /// The file.
+        path: PathBuf,
+        /// Mean over the voxels.
+        mean: f64,
+    },
+    /// Condition and truth that are not of the same place.
+    #[error("{} and {} are no pair: {why}", condition.display(), truth.display())]
+    NoPair {
+        /// File of the condition.
+        condition: PathBuf,
+        /// File of the truth.
+        truth: PathBuf,
+        /// What differs.
+        why: String,
+    },
+    /// A pair unlike the first one.
+    #[error("{} and {} cannot be trained on together: {why}", path.display(), first.display())]
+    Unlike {
+        /// The file that differs.
+        path: PathBuf,
+        /// The file of the first training pair.
+        first: PathBuf,
+        /// What differs.
+        why: String,
+    },
+    /// A normalizer that cannot be fitted or was given with impossible numbers.
+    #[error("the {field} cannot be normalised")]
+    Normalizer {
+        /// `condition` or `truth`.
+        field: &'static str,
+        /// Why.
+        source: FieldError,
+    },
+    /// No place for a patch.
+    #[error(
+        "no {set} patch of {patch_cells}^3 voxels fits: {}; take smaller patches{}",
+        list(cells),
+        remedy(hold_out)
+    )]
+    NoRoom {
+        /// `training` or `validation`.
+        set: &'static str,
+        /// Voxels per side of a patch.
+        patch_cells: usize,
+        /// Cells of each box.
+        cells: Vec<[usize; 3]>,
+        /// The held-out region, if there is one.
+        hold_out: Option<Region>,
+    },
+}
+
+fn list(cells: &[[usize; 3]]) -> String {
+    match cells {
+        [] => "there is no such box (name some under data.validation, or set data.hold_out)".to_owned(),
+        cells => format!("the boxes have {cells:?} cells"),
+    }
+}
+
+fn remedy(hold_out: &Option<Region>) -> String {
+    hold_out
+        .map_or(String::new(), |r| format!(" or another hold_out than {:?} cells at {:?}", r.shape, r.start))
+}

@@ -1,0 +1,245 @@
+//! All pairs of a run, in memory.
+
+use crate::batch::Place;
+use crate::crops::{Crops, Wanted};
+use crate::load::load;
+use crate::{Batch, DataConfig, GridMeta, Normalization, Normalizers, Pair, PairError, Symmetry};
+use finescale_field::{Field3, Grid, Normalizer, Region};
+use finescale_seed::{KeyedStream, Purpose};
+
+/// Key of the validation patches: the same for every run.
+const VALIDATION_SEED: u64 = 0;
+
+/// Training and validation pairs, normalised, 8 bytes per voxel and pair.
+#[derive(Clone, Debug)]
+pub struct PairSet {
+    normalizers: Normalizers,
+    training: Vec<Normalised>,
+    validation: Vec<Normalised>,
+    hold_out: Option<Region>,
+    meta: [GridMeta; 2],
+}
+
+#[derive(Clone, Debug)]
+struct Normalised {
+    condition: Field3,
+    truth: Field3,
+    periodic: bool,
+}
+
+impl PairSet {
+    /// Normalises pairs for training and validation. With `hold_out`, validation patches come from that region
+    /// of the training boxes and training patches never touch it. A fit sees the whole training boxes.
+    ///
+    /// # Errors
+    /// [`PairError::NoTraining`]; [`PairError::NoPair`] if the two fields of a pair are not of the same place and
+    /// [`PairError::Unlike`] if pairs do not belong together; [`PairError::Density`] and [`PairError::Mean`] if a
+    /// field is no density 1 + delta; [`PairError::Split`] if `hold_out` is larger than a box or there are
+    /// validation pairs too; [`PairError::Normalizer`] if the normalization is impossible.
+    pub fn new(
+        training: Vec<Pair>,
+        validation: Vec<Pair>,
+        hold_out: Option<Region>,
+        normalization: Normalization,
+    ) -> Result<Self, PairError> {
+        let first = training.first().ok_or(PairError::NoTraining)?;
+        for pair in training.iter().chain(&validation) {
+            pair.check()?;
+            pair.check_like(first)?;
+        }
+        check_hold_out(hold_out, &training, &validation)?;
+        let normalizers = normalizers(&training, normalization)?;
+        let meta = [&first.condition, &first.truth].map(|file| file.meta.clone());
+        let [training, validation] = [training, validation]
+            .map(|pairs| pairs.into_iter().map(|pair| Normalised::new(pair, &normalizers)).collect());
+        Ok(Self { normalizers, training, validation, hold_out, meta })
+    }
+
+    /// Reads the pairs that `config` names and normalises them as it says.
+    ///
+    /// # Errors
+    /// Those of [`DataConfig::check`] and [`PairSet::new`], and [`PairError::Read`] if a file cannot be read.
+    pub fn load(config: &DataConfig) -> Result<Self, PairError> {
+        Self::load_with(config, config.normalization())
+    }
+
+    /// As [`load`](Self::load) with another normalization: that of the checkpoint to train further.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(config: &DataConfig, normalization: Normalization) -> Result<Self, PairError> {
+        config.check()?;
+        let [training, validation] = [&config.training, &config.validation]
+            .map(|pairs| pairs.iter().map(load).collect::<Result<Vec<_>, _>>());
+        Self::new(training?, validation?, config.hold_out, normalization)
+    }
+
+    /// How densities became the values of the batches.
+    #[must_use]
+    pub fn normalizers(&self) -> &Normalizers {
+        &self.normalizers
+    }
+
+    /// Geometry of the first training box.
+    #[must_use]
+    pub fn grid(&self) -> &Grid {
+        self.training[0].truth.grid()
+    }
+
+    /// What the condition of the first training pair is.
+    #[must_use]
+    pub fn condition_meta(&self) -> &GridMeta {
+        &self.meta[0]
+    }
+
+    /// What the truth of the first training pair is.
+    #[must_use]
+    pub fn truth_meta(&self) -> &GridMeta {
+        &self.meta[1]
+    }
+
+    /// Whether there is anything to validate on.
+    #[must_use]
+    pub fn has_validation(&self) -> bool {
+        !self.validation.is_empty() || self.hold_out.is_some()
+    }
+
+    /// The patches of training step `step`: drawn evenly from all places, each under one of the 48 symmetries.
+    /// Patch i depends on (`seed`, `step`, i) only, not on the batch size.
+    ///
+    /// # Errors
+    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits.
+    pub fn training_batch(
+        &self,
+        seed: u64,
+        step: u32,
+        batch_size: usize,
+        patch_cells: usize,
+    ) -> Result<Batch, PairError> {
+        let wanted = self.hold_out.map_or(Wanted::Anywhere, Wanted::Outside);
+        let places = Places::new("training", &self.training, self.hold_out, patch_cells, wanted)?;
+        let [crop, symmetry] = [Purpose::Crop, Purpose::Symmetry].map(|p| KeyedStream::new(seed, p));
+        let drawn: Vec<_> = (0..batch_size as u64)
+            .map(|i| {
+                let number = scale(symmetry.uniform(step, i), Symmetry::COUNT);
+                places.get(crop.uniform(step, i), Symmetry::new(number))
+            })
+            .collect();
+        Ok(Batch::gather(&drawn, patch_cells))
+    }
+
+    /// Validation patches `index * batch_size ..`, upright: the same ones in every run.
+    ///
+    /// # Errors
+    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits, or there is nothing to validate on.
+    pub fn validation_batch(
+        &self,
+        index: usize,
+        batch_size: usize,
+        patch_cells: usize,
+    ) -> Result<Batch, PairError> {
+        let (pairs, wanted) = match self.hold_out {
+            Some(region) => (&self.training, Wanted::Inside(region)),
+            None => (&self.validation, Wanted::Anywhere),
+        };
+        let places = Places::new("validation", pairs, self.hold_out, patch_cells, wanted)?;
+        let stream = KeyedStream::new(VALIDATION_SEED, Purpose::Validation);
+        let first = index * batch_size;
+        let drawn: Vec<_> = (first..first + batch_size)
+            .map(|i| places.get(stream.uniform(0, i as u64), Symmetry::IDENTITY))
+            .collect();
+        Ok(Batch::gather(&drawn, patch_cells))
+    }
+}
+
+impl Normalised {
+    fn new(pair: Pair, normalizers: &Normalizers) -> Self {
+        Self {
+            periodic: pair.periodic(),
+            condition: normalizers.condition.normalize_field(&pair.condition.field),
+            truth: normalizers.truth.normalize_field(&pair.truth.field),
+        }
+    }
+}
+
+/// All patches of one size in some boxes.
+struct Places<'a> {
+    boxes: Vec<(&'a Normalised, Crops)>,
+    count: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(
+        set: &'static str,
+        pairs: &'a [Normalised],
+        hold_out: Option<Region>,
+        patch_cells: usize,
+        wanted: Wanted,
+    ) -> Result<Self, PairError> {
+        let cells = |pair: &Normalised| pair.truth.grid().cells();
+        let crops =
+            |pair: &'a Normalised| (pair, Crops::new(cells(pair), pair.periodic, patch_cells, wanted));
+        let boxes: Vec<_> = pairs.iter().map(crops).collect();
+        let count = boxes.iter().map(|(_, crops)| crops.len()).sum();
+        if count == 0 {
+            let cells = pairs.iter().map(cells).collect();
+            return Err(PairError::NoRoom { set, patch_cells, cells, hold_out });
+        }
+        Ok(Self { boxes, count })
+    }
+
+    /// The patch at `uniform` of [0, 1) in the row of all patches.
+    fn get(&self, uniform: f64, symmetry: Symmetry) -> Place<'a> {
+        let mut number = scale(uniform, self.count);
+        for (pair, crops) in &self.boxes {
+            if number < crops.len() {
+                let (condition, truth) = (&pair.condition, &pair.truth);
+                return Place { condition, truth, region: crops.get(number), symmetry };
+            }
+            number -= crops.len();
+        }
+        unreachable!("a number below the count lies in one of the boxes")
+    }
+}
+
+/// A uniform number of [0, 1) as one of `0..count`.
+fn scale(uniform: f64, count: usize) -> usize {
+    ((uniform * count as f64) as usize).min(count - 1)
+}
+
+fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normalizers, PairError> {
+    let named = |field: &'static str| move |source| PairError::Normalizer { field, source };
+    match normalization {
+        Normalization::Given(given) => {
+            given.condition.check().map_err(named("condition"))?;
+            given.truth.check().map_err(named("truth"))?;
+            Ok(given)
+        }
+        Normalization::Fit { condition_mean_count, truth_mean_count } => {
+            let conditions: Vec<_> = training.iter().map(|pair| &pair.condition.field).collect();
+            let truths: Vec<_> = training.iter().map(|pair| &pair.truth.field).collect();
+            Ok(Normalizers {
+                condition: Normalizer::fit_linear(&conditions, condition_mean_count)
+                    .map_err(named("condition"))?,
+                truth: Normalizer::fit_linear(&truths, truth_mean_count).map_err(named("truth"))?,
+            })
+        }
+    }
+}
+
+fn check_hold_out(hold_out: Option<Region>, training: &[Pair], validation: &[Pair]) -> Result<(), PairError> {
+    let Some(region) = hold_out else { return Ok(()) };
+    if !validation.is_empty() {
+        let why = "there are validation boxes and a held-out region: choose one".to_owned();
+        return Err(PairError::Split { why });
+    }
+    for pair in training {
+        region.check_fits(pair.grid().cells()).map_err(|error| PairError::Split {
+            why: format!("hold_out does not fit {}: {error}", pair.files.truth().display()),
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

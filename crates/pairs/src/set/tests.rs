@@ -1,0 +1,218 @@
+use super::*;
+use finescale_field::Transform;
+use ndarray::Array3;
+
+/// Identity on log1p(1 + delta): what a test wrote it finds again.
+fn plain() -> Normalization {
+    let transform = Transform::Linear { mu: 0.0, s: 1.0, low: 0.0, high: 10.0 };
+    let normalizer = Normalizer { mean_count: 1.0, transform };
+    Normalization::Given(Normalizers { condition: normalizer, truth: normalizer })
+}
+
+/// A density with a different value in each voxel, mean near 1.
+fn density(cells: [usize; 3], offset: f32) -> Field3 {
+    let grid = Grid::new(cells, cells.map(|n| n as f64)).unwrap();
+    let count = grid.voxels() as f32;
+    let values =
+        Array3::from_shape_fn(cells, |(i, j, k)| offset + ((i * cells[1] + j) * cells[2] + k) as f32 / count);
+    Field3::new(grid, values).unwrap()
+}
+
+fn pair(cells: [usize; 3]) -> Pair {
+    Pair::new(density(cells, 0.25), density(cells, 0.5))
+}
+
+fn set(hold_out: Option<Region>) -> PairSet {
+    PairSet::new(vec![pair([10; 3]), pair([10, 12, 9])], vec![], hold_out, plain()).unwrap()
+}
+
+/// The density under a value of a batch.
+fn back(y: f32) -> f32 {
+    f64::from(y).exp_m1() as f32
+}
+
+#[test]
+fn a_batch_is_a_function_of_seed_and_step() {
+    let set = set(None);
+    let batch = set.training_batch(3, 7, 4, 5).unwrap();
+    assert_eq!((batch.size, batch.patch_cells, batch.truth.len()), (4, 5, 4 * 125));
+    assert_eq!(batch, set.training_batch(3, 7, 4, 5).unwrap());
+    for other in [set.training_batch(3, 8, 4, 5).unwrap(), set.training_batch(4, 7, 4, 5).unwrap()] {
+        for sample in 0..4 {
+            let range = sample * 125..(sample + 1) * 125;
+            assert_ne!(batch.truth[range.clone()], other.truth[range]);
+        }
+    }
+}
+
+#[test]
+fn a_patch_does_not_depend_on_its_batch_nor_on_threads() {
+    let set = set(None);
+    let four = set.training_batch(3, 7, 4, 5).unwrap();
+    let two = set.training_batch(3, 7, 2, 5).unwrap();
+    assert_eq!(four.truth[..250], two.truth);
+    assert_eq!(four.condition[..250], two.condition);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert_eq!(pool.install(|| set.training_batch(3, 7, 4, 5).unwrap()), four);
+}
+
+#[test]
+fn condition_and_truth_are_of_the_same_place() {
+    // The truth is the condition plus 1/4 in every voxel.
+    let batch = set(None).training_batch(1, 1, 32, 6).unwrap();
+    for (condition, truth) in batch.condition.iter().zip(&batch.truth) {
+        assert!((back(*truth) - back(*condition) - 0.25).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn patches_wrap_around_and_every_voxel_is_met() {
+    let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain()).unwrap();
+    let mut met = vec![0u32; 216];
+    let mut wrapped = false;
+    for step in 0..60 {
+        let batch = set.training_batch(5, step, 4, 3).unwrap();
+        for patch in batch.truth.chunks(27) {
+            let voxels: Vec<usize> =
+                patch.iter().map(|&y| ((back(y) - 0.5) * 216.0).round() as usize).collect();
+            voxels.iter().for_each(|&v| met[v] += 1);
+            let planes = voxels.iter().map(|v| v / 36);
+            wrapped |= planes.clone().min() == Some(0) && planes.max() == Some(5);
+        }
+    }
+    assert!(wrapped);
+    assert!(met.iter().all(|&count| count > 0));
+}
+
+#[test]
+fn open_boxes_do_not_wrap() {
+    let mut open = pair([6; 3]);
+    open.truth.meta.periodic = false;
+    let set = PairSet::new(vec![open], vec![], None, plain()).unwrap();
+    for patch in set.training_batch(5, 0, 200, 4).unwrap().truth.chunks(64) {
+        let planes = patch.iter().map(|&y| ((back(y) - 0.5) * 216.0).round() as usize / 36);
+        assert_eq!(planes.clone().max().unwrap() - planes.min().unwrap(), 3);
+    }
+}
+
+#[test]
+fn a_symmetry_moves_both_fields_alike_and_all_occur() {
+    // A box of one patch: what differs between patches is the shift and the symmetry.
+    let set = PairSet::new(vec![pair([10; 3])], vec![], None, plain()).unwrap();
+    let batch = set.training_batch(2, 0, 500, 2).unwrap();
+    // Signed direction of the steps along the patch's three axes names the symmetry, where the patch does not wrap.
+    let mut seen = std::collections::BTreeSet::new();
+    for patch in batch.truth.chunks(8) {
+        let at = |i: usize| (back(patch[i]) * 1000.0).round() as i64;
+        let steps = [at(4) - at(0), at(2) - at(0), at(1) - at(0)];
+        let mut sizes = steps.map(i64::abs);
+        sizes.sort_unstable();
+        if sizes == [1, 10, 100] {
+            seen.insert(steps);
+        }
+    }
+    assert_eq!(seen.len(), 48);
+}
+
+#[test]
+fn held_out_voxels_are_validated_on_and_never_trained_on() {
+    // The region crosses the upper x face and spans y and z half way.
+    let region = Region { start: [8, 2, 1], shape: [5, 6, 7] };
+    let set = PairSet::new(vec![pair([10; 3])], vec![], Some(region), plain()).unwrap();
+    assert!(set.has_validation());
+    let held = |y: f32| {
+        let index = ((back(y) - 0.5) * 1000.0).round() as i64;
+        let voxel = [index / 100, index / 10 % 10, index % 10];
+        (0..3).all(|a| (voxel[a] - region.start[a]).rem_euclid(10) < region.shape[a] as i64)
+    };
+    for step in 0..50 {
+        let batch = set.training_batch(9, step, 8, 3).unwrap();
+        assert!(!batch.truth.iter().any(|&y| held(y)));
+    }
+    let validation = set.validation_batch(0, 64, 3).unwrap();
+    assert!(validation.truth.iter().all(|&y| held(y)));
+}
+
+#[test]
+fn validation_patches_are_a_fixed_row() {
+    let set = PairSet::new(vec![pair([10; 3])], vec![pair([8; 3])], None, plain()).unwrap();
+    let four = set.validation_batch(0, 4, 5).unwrap();
+    let second = set.validation_batch(1, 2, 5).unwrap();
+    assert_eq!(four.truth[250..], second.truth);
+    assert_ne!(four.truth[..250], second.truth);
+}
+
+#[test]
+fn fitted_normalizers_scale_the_training_pairs() {
+    let normalization = Normalization::Fit { condition_mean_count: 2.0, truth_mean_count: 8.0 };
+    let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization).unwrap();
+    let batch = set.training_batch(0, 0, 64, 10).unwrap();
+    for (values, normalizer, mean_count) in
+        [(&batch.condition, set.normalizers().condition, 2.0), (&batch.truth, set.normalizers().truth, 8.0)]
+    {
+        let n = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
+        assert!(mean.abs() < 1e-5 && (variance.sqrt() - 0.5).abs() < 1e-5, "{mean} {variance}");
+        assert_eq!(normalizer.mean_count, mean_count);
+    }
+    assert_eq!(set.grid().cells(), [10; 3]);
+}
+
+#[test]
+fn pairs_that_do_not_belong_together_are_refused() {
+    let make = |pairs: Vec<Pair>| PairSet::new(pairs, vec![], None, plain()).map(|_| ()).unwrap_err();
+    assert!(matches!(make(vec![]), PairError::NoTraining));
+
+    let error = make(vec![Pair::new(density([4; 3], 0.5), density([8; 3], 0.5))]);
+    assert!(matches!(error, PairError::NoPair { .. }), "{error}");
+    let mut late = pair([4; 3]);
+    late.truth.meta.redshift = 1.0;
+    assert!(make(vec![late]).to_string().contains("redshifts are 0 and 1"));
+
+    let wide = Field3::new(Grid::cube(8, 16.0).unwrap(), density([8; 3], 0.5).into_values()).unwrap();
+    let error = make(vec![pair([8; 3]), Pair::new(wide.clone(), wide)]);
+    assert!(matches!(error, PairError::Unlike { .. }), "{error}");
+    let mut other = pair([8; 3]);
+    other.truth.meta.quantity = "stars".to_owned();
+    let error = make(vec![pair([8; 3]), other]);
+    assert!(error.to_string().contains("`stars` and `truth`"), "{error}");
+
+    let error = make(vec![Pair::new(density([4; 3], -0.5), density([4; 3], 0.5))]);
+    assert!(matches!(error, PairError::Density { .. }), "{error}");
+    let error = make(vec![Pair::new(density([4; 3], 0.5), density([4; 3], 849.0))]);
+    assert!(matches!(error, PairError::Mean { .. }), "{error}");
+}
+
+#[test]
+fn impossible_splits_and_sizes_are_refused() {
+    let region = |cells| Some(Region::cube([0; 3], cells));
+    let new = |validation, hold_out| PairSet::new(vec![pair([8; 3])], validation, hold_out, plain());
+    assert!(matches!(new(vec![], region(9)), Err(PairError::Split { .. })));
+    assert!(matches!(new(vec![pair([8; 3])], region(4)), Err(PairError::Split { .. })));
+
+    let error = new(vec![], region(8)).unwrap().training_batch(0, 0, 1, 3).unwrap_err();
+    assert!(matches!(error, PairError::NoRoom { set: "training", .. }), "{error}");
+    let error = new(vec![], region(2)).unwrap().validation_batch(0, 1, 3).unwrap_err();
+    assert!(error.to_string().contains("another hold_out"), "{error}");
+    let error = new(vec![], None).unwrap().training_batch(0, 0, 1, 9).unwrap_err();
+    assert!(matches!(error, PairError::NoRoom { patch_cells: 9, .. }), "{error}");
+    let error = new(vec![], None).unwrap().validation_batch(0, 1, 3).unwrap_err();
+    assert!(error.to_string().contains("data.validation"), "{error}");
+}
+
+#[test]
+fn impossible_normalizations_are_refused() {
+    let given = |s| {
+        let normalizer = Normalizer { mean_count: 1.0, transform: Transform::Sigmoid { mu: 0.0, s } };
+        Normalizers { condition: normalizer, truth: normalizer }
+    };
+    let ones = Field3::new(Grid::cube(4, 4.0).unwrap(), Array3::ones([4; 3])).unwrap();
+    for (pair, normalization) in [
+        (pair([4; 3]), Normalization::Given(given(0.0))),
+        (Pair::new(density([4; 3], 0.5), ones), Normalization::default()),
+    ] {
+        let error = PairSet::new(vec![pair], vec![], None, normalization).unwrap_err();
+        assert!(matches!(error, PairError::Normalizer { .. }), "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Pairs on disk: what is read, and the errors that name the file.
+
+use finescale_field::{Field3, Grid, Region};
+use finescale_pairs::{DataConfig, GridFile, GridMeta, PairError, PairSet};
+use finescale_snapshot::write_grid;
+use ndarray::Array3;
+use std::path::Path;
+
+fn write(path: &Path, cells: usize, quantity: &str, value: impl Fn(usize) -> f32) {
+    let values = Array3::from_shape_fn([cells; 3], |(i, j, k)| value((i * cells + j) * cells + k));
+    let field = Field3::new(Grid::cube(cells, cells as f64).unwrap(), values).unwrap();
+    let meta = GridMeta {
+        quantity: quantity.to_owned(),
+        redshift: 0.5,
+        mean: 8.0,
+        assignment: None,
+        periodic: true,
+        provenance: serde_json::Value::Null,
+    };
+    write_grid(path, &GridFile { field, meta }).unwrap();
+}
+
+fn write_pair(folder: &Path, cells: usize) {
+    write(&folder.join("condition.hdf5"), cells, "dm", |i| 0.5 + (i % 11) as f32 / 11.0);
+    write(&folder.join("truth.hdf5"), cells, "gas", |i| 0.5 + (i % 7) as f32 / 7.0);
+}
+
+fn config(text: String) -> DataConfig {
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn pairs_are_read_and_made_into_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+    write_pair(&a, 8);
+    write_pair(&b, 6);
+    let files =
+        format!("{{\"condition\": {:?}, \"truth\": {:?}}}", b.join("condition.hdf5"), b.join("truth.hdf5"));
+    let set =
+        PairSet::load(&config(format!("{{\"training\": [{a:?}], \"validation\": [{files}]}}"))).unwrap();
+    assert_eq!((set.condition_meta().quantity.as_str(), set.truth_meta().redshift), ("dm", 0.5));
+    assert_eq!(set.grid().cells(), [8; 3]);
+    let batch = set.training_batch(1, 2, 3, 4).unwrap();
+    assert!(batch.truth.iter().chain(&batch.condition).all(|v| v.is_finite()));
+    assert_eq!(set.validation_batch(0, 2, 6).unwrap().truth.len(), 2 * 216);
+    assert!(set.validation_batch(0, 2, 7).is_err());
+}
+
+#[test]
+fn the_part_held_out_comes_from_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pair(folder.path(), 8);
+    let text = format!(
+        "{{\"training\": [{:?}], \"hold_out\": {{\"start\": [6, 0, 0], \"shape\": [4, 8, 8]}}}}",
+        folder.path()
+    );
+    let config = config(text);
+    assert_eq!(config.hold_out, Some(Region { start: [6, 0, 0], shape: [4, 8, 8] }));
+    let set = PairSet::load(&config).unwrap();
+    assert!(set.has_validation());
+    assert!(set.training_batch(0, 0, 1, 4).is_ok());
+    assert!(matches!(set.training_batch(0, 0, 1, 5), Err(PairError::NoRoom { .. })));
+}
+
+#[test]
+fn errors_name_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let (condition, truth) = (here.join("condition.hdf5"), here.join("truth.hdf5"));
+    let load = || PairSet::load(&config(format!("{{\"training\": [{here:?}]}}"))).map(|_| ());
+
+    let error = load().unwrap_err();
+    assert!(matches!(&error, PairError::Missing { path } if *path == condition), "{error}");
+
+    std::fs::write(&condition, "not a grid").unwrap();
+    std::fs::write(&truth, "not a grid").unwrap();
+    let error = load().unwrap_err();
+    assert!(matches!(error, PairError::Read(_)), "{error}");
+    assert!(error.to_string().contains("condition.hdf5"), "{error}");
+
+    write_pair(here, 8);
+    write(&truth, 6, "gas", |_| 1.0);
+    let error = load().unwrap_err();
+    assert!(matches!(error, PairError::NoPair { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("condition.hdf5") && text.contains("truth.hdf5") && text.contains("[6, 6, 6]"),
+        "{text}"
+    );
+
+    write(&truth, 8, "gas", |i| if i == 77 { f32::NAN } else { 1.0 });
+    let error = load().unwrap_err();
+    assert!(matches!(&error, PairError::Density { path, .. } if *path == truth), "{error}");
+
+    write(&truth, 8, "gas", |i| 800.0 + i as f32);
+    let error = load().unwrap_err();
+    assert!(matches!(&error, PairError::Mean { path, .. } if *path == truth), "{error}");
+}
