@@ -1,4 +1,5 @@
 //! The composed layers against hand-made numbers, plain loops and finite differences.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use finescale_layers3d::composed::{

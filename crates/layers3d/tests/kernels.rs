@@ -1,4 +1,5 @@
 //! The kernels against the compositions of candle operations in f64, values and gradients.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use finescale_layers3d::{self as layers, Activation, composed};
