@@ -80,7 +80,7 @@ impl LevelDraw {
                 noisier + (cleaner - noisier) * sequence.uniform()
             }
             TrainingLevels::LogNormal { mean, deviation } => {
-                alpha_bar_of_sigma((mean + deviation * sequence.normal()).exp())
+                alpha_bar_of_sigma(libm::exp(mean + deviation * sequence.normal()))
             }
         }
     }

@@ -20,7 +20,7 @@ pub enum DiffusionError {
     #[error(
         "sampling needs at least one step and 0 < sigma_min < sigma_max, both finite; found {steps} steps from {sigma_max} to {sigma_min}"
     )]
-    Karras {
+    Sigmas {
         /// Number of steps.
         steps: usize,
         /// Least noise.

@@ -4,7 +4,8 @@
 //! (`alpha_bar`, the reference's gamma). The noise-to-signal ratio is `sigma = √((1 − ᾱ) / ᾱ)`. Everything about
 //! ᾱ is computed in f64; only states are f32.
 
-#![warn(clippy::integer_division, clippy::cast_possible_truncation)]
+// 1 / 2 == 0 broke a well-known cosine schedule. Tests count voxels, where integers divide.
+#![cfg_attr(not(test), warn(clippy::integer_division, clippy::cast_possible_truncation))]
 
 mod config;
 mod denoise;

@@ -89,26 +89,32 @@ pub struct SamplingConfig {
 
 impl Default for SamplingConfig {
     fn default() -> Self {
-        let levels = SamplingLevels::Karras { steps: 20, sigma_min: 0.002, sigma_max: 80.0 };
+        let levels = SamplingLevels::LogUniform { steps: 20, sigma_min: 0.01, sigma_max: 80.0 };
         Self { sampler: Sampler::default(), levels }
     }
 }
 
 impl SamplingConfig {
-    /// The same sampler in `steps` steps. The steps of a schedule become Karras levels over the same noise.
+    /// The same sampler in `steps` steps. The steps of a schedule become log-uniform ones over the same noise.
     ///
     /// # Errors
     /// As [`SamplingLevels::levels`], for the present levels.
     pub fn with_steps(self, steps: usize) -> Result<Self, DiffusionError> {
-        let (sigma_min, sigma_max) = match self.levels {
-            SamplingLevels::Karras { sigma_min, sigma_max, .. } => (sigma_min, sigma_max),
+        let levels = match self.levels {
+            SamplingLevels::LogUniform { sigma_min, sigma_max, .. } => {
+                SamplingLevels::LogUniform { steps, sigma_min, sigma_max }
+            }
+            SamplingLevels::Karras { sigma_min, sigma_max, .. } => {
+                SamplingLevels::Karras { steps, sigma_min, sigma_max }
+            }
             SamplingLevels::Schedule(_) => {
                 let levels = self.levels.levels()?;
                 let alpha_bars = levels.alpha_bars();
-                (sigma_of_alpha_bar(alpha_bars[alpha_bars.len() - 1]), sigma_of_alpha_bar(alpha_bars[0]))
+                let sigma_min = sigma_of_alpha_bar(alpha_bars[alpha_bars.len() - 1]);
+                SamplingLevels::LogUniform { steps, sigma_min, sigma_max: sigma_of_alpha_bar(alpha_bars[0]) }
             }
         };
-        Ok(Self { levels: SamplingLevels::Karras { steps, sigma_min, sigma_max }, ..self })
+        Ok(Self { levels, ..self })
     }
 }
 
@@ -137,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_of_a_schedule_become_karras_levels_over_the_same_noise() {
+    fn the_steps_of_a_schedule_become_few_over_the_same_noise() {
         let config =
             SamplingConfig { levels: SamplingLevels::Schedule(LinearBetas::default()), ..Default::default() };
         assert_eq!(config.levels.levels().unwrap().len(), 2000);

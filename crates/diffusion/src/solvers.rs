@@ -113,7 +113,7 @@ impl DpmSolverPlusPlus2M {
         let Some((_, last)) = self.last.as_ref().filter(|(last_step, _)| last_step + 1 == step) else {
             return Ok(clean.clone());
         };
-        let lambda = |alpha_bar: f64| 0.5 * (alpha_bar / (1.0 - alpha_bar)).ln();
+        let lambda = |alpha_bar: f64| 0.5 * libm::log(alpha_bar / (1.0 - alpha_bar));
         let ((before, _), (a, b)) = (self.levels.pair(step - 1)?, self.levels.pair(step)?);
         let ratio = (lambda(a) - lambda(before)) / (lambda(b) - lambda(a));
         let weight = 0.5 / ratio;

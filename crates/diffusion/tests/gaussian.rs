@@ -50,12 +50,15 @@ fn check(sampler: Sampler, levels: &Levels, bias: f64) {
 
 #[test]
 fn every_sampler_has_the_mean_and_variance_of_the_data() {
-    let karras = |steps| Levels::karras(steps, 0.002, 80.0).unwrap();
-    check(Sampler::DpmSolverPlusPlus2M, &karras(20), 0.01);
-    check(Sampler::Ddim { eta: 0.0 }, &karras(100), 0.03);
-    check(Sampler::Ddim { eta: 0.5 }, &karras(100), 0.04);
-    check(Sampler::Ddpm, &karras(100), 0.06);
-    check(Sampler::Ddpm, &Levels::of_schedule(&Schedule::linear(&LinearBetas::default()).unwrap()), 0.01);
+    // The errors of the samplers themselves, from the closed form of the variance after each step: 2.5 % and 0.3 %
+    // for the second-order solver in 20 and 60 steps; -2.3, -2.8 and -4.4 % for the others in 200; -0.8 % in 2000.
+    let levels = |steps| Levels::log_uniform(steps, 0.01, 80.0).unwrap();
+    check(Sampler::DpmSolverPlusPlus2M, &levels(20), 0.026);
+    check(Sampler::DpmSolverPlusPlus2M, &levels(60), 0.003);
+    check(Sampler::Ddim { eta: 0.0 }, &levels(200), 0.023);
+    check(Sampler::Ddim { eta: 0.5 }, &levels(200), 0.028);
+    check(Sampler::Ddpm, &levels(200), 0.045);
+    check(Sampler::Ddpm, &Levels::of_schedule(&Schedule::linear(&LinearBetas::default()).unwrap()), 0.008);
 }
 
 /// Distance of the sampled deviation from the data's, without sampling noise: the deterministic samplers scale
