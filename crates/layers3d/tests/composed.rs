@@ -127,6 +127,7 @@ fn conv3d_equals_plain_loops() -> Result<()> {
 }
 
 #[test]
+#[allow(clippy::needless_range_loop, reason = "points are indexed as in the equation")]
 fn attention_equals_plain_loops() -> Result<()> {
     let (b, heads, dim, points) = (2, 2, 3, 4);
     let qkv = wave(&[b, 3 * heads * dim, points], 0.0);
