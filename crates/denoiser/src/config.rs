@@ -1,0 +1,252 @@
+//! The configuration of a network.
+
+use crate::DenoiserError;
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+/// What the network's output means.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Prediction {
+    /// The noise; the network is told ᾱ itself. The reference's choice.
+    Epsilon,
+    /// A mixture of signal and noise of unit variance at any noise level, from an input of unit variance.
+    ///
+    /// # Source
+    /// Karras et al. 2022, arXiv:2206.00364, eq. 7 and table 1.
+    Edm {
+        /// Standard deviation of the clean field as the network sees it.
+        sigma_data: f64,
+    },
+}
+
+/// The shape of a U-Net (JSON key `network`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Channels of the first level, even.
+    pub base_channels: usize,
+    /// Channels of each level in units of `base_channels`. Each level has half the cells per side of the one before.
+    pub channel_multipliers: Vec<usize>,
+    /// Residual blocks per level on the way down; one more on the way up.
+    pub residual_blocks: usize,
+    /// Channels of an attention head.
+    pub head_channels: usize,
+    /// Groups of every group norm.
+    pub norm_groups: usize,
+    /// Share of units dropped in training, in [0, 1).
+    #[serde(default)]
+    pub dropout: f64,
+    /// Channels of the condition.
+    #[serde(default = "one")]
+    pub condition_channels: usize,
+    /// Whether two more condition channels tell which voxels are known, `known`, and what they are,
+    /// `known * values` (zero elsewhere).
+    #[serde(default)]
+    pub known_channels: bool,
+    /// What the network predicts.
+    pub prediction: Prediction,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl NetworkConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`DenoiserError::Setting`] or [`DenoiserError::Channels`], naming the JSON key.
+    pub fn validate(&self) -> Result<(), DenoiserError> {
+        let setting =
+            |setting, expected, found: String| Err(DenoiserError::Setting { setting, expected, found });
+        if self.base_channels == 0 || !self.base_channels.is_multiple_of(2) {
+            return setting("base_channels", "an even number above zero", self.base_channels.to_string());
+        }
+        if !(1..=8).contains(&self.channel_multipliers.len()) || self.channel_multipliers.contains(&0) {
+            let found = format!("{:?}", self.channel_multipliers);
+            return setting("channel_multipliers", "one to eight numbers above zero", found);
+        }
+        let counts = [
+            ("residual_blocks", self.residual_blocks),
+            ("head_channels", self.head_channels),
+            ("norm_groups", self.norm_groups),
+            ("condition_channels", self.condition_channels),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return setting(name, "a number above zero", "0".to_owned());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return setting("dropout", "a number in [0, 1)", self.dropout.to_string());
+        }
+        if let Prediction::Edm { sigma_data } = self.prediction
+            && !(sigma_data > 0.0 && sigma_data.is_finite())
+        {
+            return setting(
+                "prediction.edm.sigma_data",
+                "a finite number above zero",
+                sigma_data.to_string(),
+            );
+        }
+        self.validate_divisors()
+    }
+
+    fn validate_divisors(&self) -> Result<(), DenoiserError> {
+        let divisor = |setting, channels: usize, divisor: usize| {
+            let fits = channels.is_multiple_of(divisor);
+            if fits { Ok(()) } else { Err(DenoiserError::Channels { setting, channels, divisor }) }
+        };
+        for level in 0..self.channel_multipliers.len() {
+            divisor("norm_groups", self.level_channels(level), self.norm_groups)?;
+        }
+        divisor("head_channels", self.level_channels(self.channel_multipliers.len() - 1), self.head_channels)
+    }
+
+    /// Checks that patches of `patch_cells` per side can be halved at every level.
+    ///
+    /// # Errors
+    /// [`DenoiserError::PatchSize`] if not.
+    pub fn validate_patch(&self, patch_cells: usize) -> Result<(), DenoiserError> {
+        let multiple = self.patch_multiple();
+        let fits = patch_cells > 0 && patch_cells.is_multiple_of(multiple);
+        if fits { Ok(()) } else { Err(DenoiserError::PatchSize { patch: patch_cells, multiple }) }
+    }
+
+    /// What must divide the sides of a patch: two for each halving.
+    #[must_use]
+    pub fn patch_multiple(&self) -> usize {
+        1 << self.channel_multipliers.len().saturating_sub(1)
+    }
+
+    /// Channels that the network takes: the condition, what is known if it is told, and the noisy field.
+    #[must_use]
+    pub fn input_channels(&self) -> usize {
+        self.all_condition_channels() + 1
+    }
+
+    /// Channels of the condition with those that tell what is known.
+    #[must_use]
+    pub fn all_condition_channels(&self) -> usize {
+        self.condition_channels + if self.known_channels { 2 } else { 0 }
+    }
+
+    /// Number of trained numbers.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn parameter_count(&self) -> Result<usize, DenoiserError> {
+        self.validate()?;
+        Ok(Plan::new(self).parameters().values().map(|p| p.shape.iter().product::<usize>()).sum())
+    }
+
+    /// Floating-point operations of one evaluation on one cubic patch: two for each product of the direct
+    /// sums of convolutions, linear layers and attention; norms and activations are not counted.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate) and [`validate_patch`](Self::validate_patch).
+    pub fn flop_per_evaluation(&self, patch_cells: usize) -> Result<u64, DenoiserError> {
+        self.validate()?;
+        self.validate_patch(patch_cells)?;
+        Ok(2 * Plan::new(self).products(patch_cells))
+    }
+
+    /// Channels of a level.
+    pub(crate) fn level_channels(&self, level: usize) -> usize {
+        self.base_channels * self.channel_multipliers[level]
+    }
+
+    /// Width of the noise level's embedding.
+    pub(crate) fn embedding_channels(&self) -> usize {
+        4 * self.base_channels
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The network of the paper.
+    pub(crate) fn paper() -> NetworkConfig {
+        NetworkConfig {
+            base_channels: 64,
+            channel_multipliers: vec![1, 2, 4],
+            residual_blocks: 1,
+            head_channels: 32,
+            norm_groups: 32,
+            dropout: 0.2,
+            condition_channels: 1,
+            known_channels: false,
+            prediction: Prediction::Epsilon,
+        }
+    }
+
+    /// A network that tests can afford.
+    pub(crate) fn tiny() -> NetworkConfig {
+        let edm = Prediction::Edm { sigma_data: 0.5 };
+        let multipliers = vec![1, 2];
+        let size = NetworkConfig { base_channels: 4, channel_multipliers: multipliers, ..paper() };
+        NetworkConfig { head_channels: 4, norm_groups: 2, dropout: 0.0, prediction: edm, ..size }
+    }
+
+    #[test]
+    fn the_papers_network_has_its_size_and_cost() {
+        assert_eq!(paper().parameter_count().unwrap(), 31_511_425);
+        let flop = paper().flop_per_evaluation(48).unwrap() as f64;
+        assert!((flop / 700.8e9 - 1.0).abs() < 1e-3, "{flop} instead of 2 x 350.4e9");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        type Change = fn(&mut NetworkConfig);
+        let cases: [(&str, Change); 8] = [
+            ("base_channels", |c| c.base_channels = 63),
+            ("channel_multipliers", |c| c.channel_multipliers.clear()),
+            ("residual_blocks", |c| c.residual_blocks = 0),
+            ("head_channels", |c| c.head_channels = 0),
+            ("norm_groups", |c| c.norm_groups = 0),
+            ("condition_channels", |c| c.condition_channels = 0),
+            ("dropout", |c| c.dropout = 1.0),
+            ("prediction.edm.sigma_data", |c| c.prediction = Prediction::Edm { sigma_data: f64::NAN }),
+        ];
+        for (name, change) in cases {
+            let mut config = paper();
+            change(&mut config);
+            let error = config.validate().unwrap_err();
+            assert!(matches!(error, DenoiserError::Setting { setting, .. } if setting == name), "{error}");
+        }
+    }
+
+    #[test]
+    fn channels_must_split() {
+        let groups = NetworkConfig { norm_groups: 24, ..paper() }.validate().unwrap_err();
+        assert_eq!(
+            groups.to_string(),
+            "a level of 64 channels does not split into network.norm_groups = 24: change either"
+        );
+        let heads = NetworkConfig { head_channels: 48, ..paper() }.validate().unwrap_err();
+        assert!(matches!(
+            heads,
+            DenoiserError::Channels { setting: "head_channels", channels: 256, divisor: 48 }
+        ));
+    }
+
+    #[test]
+    fn patches_must_halve_at_every_level() {
+        assert!(paper().validate_patch(48).is_ok());
+        let error = paper().validate_patch(42).unwrap_err();
+        assert!(matches!(error, DenoiserError::PatchSize { patch: 42, multiple: 4 }));
+        assert!(paper().flop_per_evaluation(0).is_err());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_predictions_have_two_spellings() {
+        let mut json = serde_json::to_value(paper()).unwrap();
+        assert_eq!(json["prediction"], "epsilon");
+        json["prediction"] = serde_json::json!({"edm": {"sigma_data": 0.25}});
+        let config: NetworkConfig = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(config.prediction, Prediction::Edm { sigma_data: 0.25 });
+        json["norm_group"] = 8.into();
+        let error = serde_json::from_value::<NetworkConfig>(json).unwrap_err();
+        assert!(error.to_string().contains("norm_group"), "{error}");
+    }
+}

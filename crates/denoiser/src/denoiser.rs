@@ -1,0 +1,210 @@
+//! From the network's output to an estimate of the clean field.
+
+use crate::dropout::Mode;
+use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, UNet};
+use candle_core::{DType, Result, Tensor};
+use finescale_diffusion::Denoise;
+
+/// A U-Net that estimates clean patches. It follows the values of the parameters it was made from.
+#[derive(Clone, Debug)]
+pub struct Denoiser {
+    config: NetworkConfig,
+    clean_range: (f32, f32),
+    training: UNet,
+    sampling: UNet,
+}
+
+impl Denoiser {
+    /// A denoiser whose clean estimates are clamped to `clean_range` (lowest and highest normalised value).
+    ///
+    /// # Errors
+    /// As [`UNet::new`]; [`DenoiserError::Setting`] if the range is empty.
+    pub fn new(
+        config: &NetworkConfig,
+        parameters: &Parameters,
+        clean_range: (f32, f32),
+    ) -> std::result::Result<Self, DenoiserError> {
+        let rising = clean_range.0 < clean_range.1;
+        if !rising {
+            let (setting, expected) = ("the clean range", "two rising numbers");
+            return Err(DenoiserError::Setting { setting, expected, found: format!("{clean_range:?}") });
+        }
+        Ok(Self {
+            config: config.clone(),
+            clean_range,
+            training: UNet::new(config, parameters)?,
+            sampling: UNet::frozen(config, parameters)?,
+        })
+    }
+
+    /// The configuration of the network.
+    #[must_use]
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// Prediction minus target per voxel, in the network's own output space, with gradients to the parameters:
+    /// ε̂ - ε for [`Prediction::Epsilon`], F - F* for [`Prediction::Edm`], whose squares EDM weighs equally.
+    ///
+    /// # Shapes
+    /// `clean`, `noise`: (b, 1, n, n, n); `noisy`: the same, √ᾱ · clean + √(1 - ᾱ) · noise with known voxels
+    /// clean; `condition`: (b, c, n, n, n) with the two known channels appended if the network takes them;
+    /// `alpha_bar`: (b,). Returns (b, 1, n, n, n); its values in known voxels mean nothing.
+    /// # Errors
+    /// If shapes do not fit, or a noise level is outside (0, 1).
+    /// # Source
+    /// Karras et al. 2022, arXiv:2206.00364, eq. 8.
+    pub fn residual(
+        &self,
+        clean: &Tensor,
+        noisy: &Tensor,
+        condition: &Tensor,
+        noise: &Tensor,
+        alpha_bar: &Tensor,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let scales = Scales::of_batch(self.config.prediction, alpha_bar)?;
+        let output = self.evaluate(&self.training, noisy, condition, &scales, mode)?;
+        let target = match self.config.prediction {
+            Prediction::Epsilon => noise.clone(),
+            Prediction::Edm { .. } => {
+                let signal = scaled(clean, &scales, |s| s.target_clean)?;
+                (signal + scaled(noise, &scales, |s| s.target_noise)?)?
+            }
+        };
+        output - target
+    }
+
+    fn evaluate(
+        &self,
+        network: &UNet,
+        noisy: &Tensor,
+        condition: &Tensor,
+        scales: &[Scales],
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let (expected, found) = (self.config.all_condition_channels(), condition.dim(1)?);
+        if found != expected {
+            let error = DenoiserError::InputChannels { what: "condition", expected, found };
+            return Err(error.into_candle());
+        }
+        let noisy = match self.config.prediction {
+            Prediction::Epsilon => noisy.clone(),
+            Prediction::Edm { .. } => scaled(noisy, scales, |s| s.input)?,
+        };
+        let levels: Vec<f32> = scales.iter().map(|s| s.level as f32).collect();
+        let level = Tensor::from_vec(levels, scales.len(), noisy.device())?;
+        network.forward(&Tensor::cat(&[condition, &noisy], 1)?, &level, mode)
+    }
+}
+
+impl Denoise for Denoiser {
+    fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, noise_level: &Tensor) -> Result<Tensor> {
+        let scales = Scales::of_batch(self.config.prediction, noise_level)?;
+        let output = self.evaluate(&self.sampling, noisy, condition, &scales, Mode::Evaluate)?;
+        let clean = (scaled(noisy, &scales, |s| s.skip)? + scaled(&output, &scales, |s| s.output)?)?;
+        clean.clamp(self.clean_range.0, self.clean_range.1)
+    }
+
+    fn takes_known_channels(&self) -> bool {
+        self.config.known_channels
+    }
+}
+
+/// The linear maps between network and field at one noise level. Network input: `input · noisy`, told `level`.
+/// Clean estimate: `skip · noisy + output · F`. What F should be: `target_clean · clean + target_noise · ε`.
+#[derive(Clone, Copy, Debug)]
+struct Scales {
+    input: f64,
+    level: f64,
+    skip: f64,
+    output: f64,
+    target_clean: f64,
+    target_noise: f64,
+}
+
+impl Scales {
+    fn of_batch(prediction: Prediction, alpha_bar: &Tensor) -> Result<Vec<Self>> {
+        let levels = alpha_bar.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let scales = |found: f64| {
+            let inside = found > 0.0 && found < 1.0;
+            if inside {
+                Ok(Self::new(prediction, found))
+            } else {
+                Err(DenoiserError::NoiseLevel { found }.into_candle())
+            }
+        };
+        levels.into_iter().map(scales).collect()
+    }
+
+    fn new(prediction: Prediction, alpha_bar: f64) -> Self {
+        let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+        match prediction {
+            Prediction::Epsilon => Self {
+                input: 1.0,
+                level: alpha_bar,
+                skip: 1.0 / signal,
+                output: -noise / signal,
+                target_clean: 0.0,
+                target_noise: 1.0,
+            },
+            // Table 1 of Karras et al. with sigma = noise / signal and their noisy field = noisy / signal: the
+            // quotients cancel, and nothing is large at high noise or differs by little at low noise.
+            Prediction::Edm { sigma_data } => {
+                let total = (noise * noise + (signal * sigma_data).powi(2)).sqrt();
+                Self {
+                    input: 1.0 / total,
+                    level: (noise / signal).ln() / 4.0,
+                    skip: sigma_data * sigma_data * signal / (total * total),
+                    output: noise * sigma_data / total,
+                    target_clean: noise / (sigma_data * total),
+                    target_noise: -sigma_data * signal / total,
+                }
+            }
+        }
+    }
+}
+
+/// x (b, ...) with each sample multiplied by its factor.
+fn scaled(x: &Tensor, scales: &[Scales], factor: impl Fn(&Scales) -> f64) -> Result<Tensor> {
+    let factors: Vec<f32> = scales.iter().map(|s| factor(s) as f32).collect();
+    x.broadcast_mul(&Tensor::from_vec(factors, (scales.len(), 1, 1, 1, 1), x.device())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_perfect_network_gives_the_clean_field(a in 1e-5f64..0.999_999, sd in 0.05f64..2.0, clean in -3f64..3.0, noise in -3f64..3.0) {
+            let noisy = a.sqrt() * clean + (1.0 - a).sqrt() * noise;
+            for prediction in [Prediction::Epsilon, Prediction::Edm { sigma_data: sd }] {
+                let s = Scales::new(prediction, a);
+                let target = s.target_clean * clean + s.target_noise * noise;
+                let estimate = s.skip * noisy + s.output * target;
+                prop_assert!((estimate - clean).abs() < 1e-9, "{prediction:?}: {estimate}");
+            }
+        }
+
+        #[test]
+        fn edm_scales_are_those_of_its_table(sigma in 2e-3f64..200.0, sd in 0.05f64..2.0) {
+            let s = Scales::new(Prediction::Edm { sigma_data: sd }, 1.0 / (1.0 + sigma * sigma));
+            let signal = 1.0 / (1.0 + sigma * sigma).sqrt();
+            let total = (sigma * sigma + sd * sd).sqrt();
+            // Those of noisy / signal, hence the factors `signal`.
+            for (found, expected) in [
+                (s.skip * signal, sd * sd / (total * total)),
+                (s.output, sigma * sd / total),
+                (s.input * signal, 1.0 / total),
+                (s.level, sigma.ln() / 4.0),
+            ] {
+                prop_assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} {expected}");
+            }
+            // Input and target have unit variance for data of variance sd².
+            prop_assert!(((s.target_clean * sd).powi(2) + s.target_noise.powi(2) - 1.0).abs() < 1e-9);
+            prop_assert!((s.input.powi(2) * ((sd * signal).powi(2) + (sigma * signal).powi(2)) - 1.0).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The conditional 3-D U-Net, its configuration, and import of reference checkpoints.
+//!
+//! The network is the one of guided-diffusion in three dimensions, as the reference (arXiv:2311.05217, code
+//! 3D-Diffusion) uses it, with the reference's parameter names. [`Denoiser`] makes it a
+//! [`Denoise`](finescale_diffusion::Denoise) by one of two [`Prediction`] types.
+//!
+//! The `network` section of a configuration file:
+//!
+//! ```
+//! # let text = r#"
+//! {
+//!   "base_channels": 64,
+//!   "channel_multipliers": [1, 2, 4],
+//!   "residual_blocks": 1,
+//!   "head_channels": 32,
+//!   "norm_groups": 32,
+//!   "dropout": 0.2,
+//!   "condition_channels": 1,
+//!   "known_channels": false,
+//!   "prediction": "epsilon"
+//! }
+//! # "#;
+//! # let config: finescale_denoiser::NetworkConfig = serde_json::from_str(text).unwrap();
+//! # assert_eq!(config.parameter_count().unwrap(), 31_511_425);
+//! ```
+//!
+//! with `"prediction": {"edm": {"sigma_data": 0.5}}` as the other choice; `dropout` (0), `condition_channels` (1)
+//! and `known_channels` (false) may be left out.
+
+mod blocks;
+mod config;
+mod denoiser;
+mod dropout;
+mod embedding;
+mod error;
+mod import;
+mod parameters;
+mod plan;
+mod unet;
+
+pub use config::{NetworkConfig, Prediction};
+pub use denoiser::Denoiser;
+pub use dropout::Mode;
+pub use error::DenoiserError;
+pub use import::import_reference;
+pub use parameters::Parameters;
+pub use unet::UNet;

@@ -1,0 +1,244 @@
+//! What networks promise whatever their weights: shapes, reproducible bits, learning, refusals.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+use candle_core::{Device, Tensor, Var};
+use finescale_denoiser::{
+    Denoiser, DenoiserError, Mode, NetworkConfig, Parameters, Prediction, UNet, import_reference,
+};
+use finescale_diffusion::{Denoise, WithKnown};
+use finescale_seed::{KeyedStream, Purpose};
+use std::path::Path;
+
+fn tiny(prediction: Prediction) -> NetworkConfig {
+    NetworkConfig {
+        base_channels: 4,
+        channel_multipliers: vec![1, 2],
+        residual_blocks: 1,
+        head_channels: 4,
+        norm_groups: 2,
+        dropout: 0.5,
+        condition_channels: 1,
+        known_channels: false,
+        prediction,
+    }
+}
+
+fn edm() -> NetworkConfig {
+    tiny(Prediction::Edm { sigma_data: 0.5 })
+}
+
+/// Parameters without zeros, so that every layer matters.
+fn parameters(config: &NetworkConfig) -> Parameters {
+    let parameters = Parameters::init(config, 3, &Device::Cpu).unwrap();
+    for (number, (_, var)) in parameters.vars().enumerate() {
+        var.set(&(var.as_tensor() + noise(var.dims(), number as u32 + 100) * 0.1).unwrap()).unwrap();
+    }
+    parameters
+}
+
+fn noise(shape: &[usize], step: u32) -> Tensor {
+    let mut values = vec![0f32; shape.iter().product()];
+    KeyedStream::new(1, Purpose::Points).fill_normal(step, 0, &mut values);
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn values(x: &Tensor) -> Vec<f32> {
+    x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn train(step: u32) -> Mode {
+    Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step }
+}
+
+#[test]
+fn a_fresh_network_answers_zero_and_an_edm_denoiser_the_scaled_input() {
+    let config = edm();
+    let parameters = Parameters::init(&config, 1, &Device::Cpu).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let noisy = noise(&[2, 1, 4, 8, 2], 0);
+    let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
+    let clean = denoiser.predict_clean(&noisy, &noise(&[2, 1, 4, 8, 2], 1), &level).unwrap();
+    assert_eq!(clean.dims(), noisy.dims());
+    // The best linear estimate for data of variance 1/4: sd² √ᾱ / (1 - ᾱ + sd² ᾱ) times the noisy field.
+    for (sample, a) in [0.5f32, 0.2].into_iter().enumerate() {
+        let factor = 0.25 * a.sqrt() / (1.0 - a + 0.25 * a);
+        let pairs = values(&clean.get(sample).unwrap()).into_iter().zip(values(&noisy.get(sample).unwrap()));
+        assert!(pairs.into_iter().all(|(clean, noisy)| (clean - factor * noisy).abs() < 1e-6));
+    }
+}
+
+#[test]
+fn estimates_stay_in_their_range() {
+    let config = edm();
+    let parameters = parameters(&config);
+    let denoiser = Denoiser::new(&config, &parameters, (-0.1, 0.2)).unwrap();
+    let level = Tensor::new(&[0.9f32], &Device::Cpu).unwrap();
+    let (noisy, condition) = (noise(&[1, 1, 4, 4, 4], 0), noise(&[1, 1, 4, 4, 4], 1));
+    let clean = values(&denoiser.predict_clean(&noisy, &condition, &level).unwrap());
+    assert!(clean.iter().all(|v| (-0.1..=0.2).contains(v)) && clean.contains(&0.2) && clean.contains(&-0.1));
+    let empty = Denoiser::new(&config, &parameters, (0.2, 0.2)).unwrap_err();
+    assert!(matches!(empty, DenoiserError::Setting { setting: "the clean range", .. }));
+}
+
+#[test]
+fn a_sample_does_not_depend_on_its_batch() {
+    let config = edm();
+    let network = UNet::frozen(&config, &parameters(&config)).unwrap();
+    let (input, level) = (noise(&[3, 2, 8, 4, 4], 0), noise(&[3], 1));
+    let together = network.forward(&input, &level, Mode::Evaluate).unwrap();
+    for sample in 0..3 {
+        let (input, level) = (input.narrow(0, sample, 1).unwrap(), level.narrow(0, sample, 1).unwrap());
+        let alone = values(&network.forward(&input, &level, Mode::Evaluate).unwrap());
+        assert!(alone == values(&together.get(sample).unwrap()), "sample {sample}");
+    }
+}
+
+#[test]
+fn evaluation_has_the_same_bits_again_and_training_drops_by_step() {
+    let config = edm();
+    let network = UNet::new(&config, &parameters(&config)).unwrap();
+    let (input, level) = (noise(&[1, 2, 4, 4, 4], 0), noise(&[1], 1));
+    let output = |mode| values(&network.forward(&input, &level, mode).unwrap());
+    assert_eq!(output(Mode::Evaluate), output(Mode::Evaluate));
+    assert_eq!(output(train(1)), output(train(1)));
+    assert_ne!(output(train(1)), output(train(2)));
+    assert_ne!(output(train(1)), output(Mode::Evaluate));
+}
+
+#[test]
+fn gradients_follow_finite_differences() {
+    // f32 noise of the loss over the step, and the step squared.
+    const TOLERANCE: f32 = 2e-2;
+    for prediction in [Prediction::Epsilon, Prediction::Edm { sigma_data: 0.5 }] {
+        let config = tiny(prediction);
+        let parameters = parameters(&config);
+        let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+        let shape = [2, 1, 4, 4, 4];
+        let [clean, noisy, condition, eps] = [0, 1, 2, 3].map(|step| noise(&shape, step));
+        let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
+        let loss = || {
+            let residual = denoiser.residual(&clean, &noisy, &condition, &eps, &level, train(7)).unwrap();
+            residual.sqr().unwrap().mean_all().unwrap()
+        };
+        let gradients = loss().backward().unwrap();
+        let along = |var: &Var| -> f32 {
+            // Along the gradient itself the slope is its norm.
+            let gradient = gradients.get(var).expect("every parameter matters");
+            let norm = gradient.sqr().unwrap().sum_all().unwrap().sqrt().unwrap().to_scalar::<f32>().unwrap();
+            let start = var.as_tensor().copy().unwrap();
+            let step = 2e-2 / norm.max(1e-3);
+            let at = |sign: f32| {
+                let moved = (&start + gradient.affine(f64::from(sign * step), 0.0).unwrap()).unwrap();
+                var.set(&moved).unwrap();
+                loss().to_scalar::<f32>().unwrap()
+            };
+            let slope = (at(1.0) - at(-1.0)) / (2.0 * step * norm.max(1e-12));
+            var.set(&start).unwrap();
+            slope - norm
+        };
+        for (name, var) in parameters.vars() {
+            let error = along(var);
+            assert!(error.abs() < TOLERANCE, "{prediction:?}, {name}: slope off by {error}");
+        }
+    }
+}
+
+#[test]
+fn a_denoiser_follows_its_parameters() {
+    let config = edm();
+    let parameters = parameters(&config);
+    let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let (noisy, level) = (noise(&[1, 1, 4, 4, 4], 0), Tensor::new(&[0.5f32], &Device::Cpu).unwrap());
+    let estimate = || values(&denoiser.predict_clean(&noisy, &noisy, &level).unwrap());
+    let before = estimate();
+    let bias = parameters.get("out.2.bias").unwrap();
+    bias.set(&(bias.as_tensor() + 0.1).unwrap()).unwrap();
+    assert_ne!(before, estimate());
+}
+
+#[test]
+fn known_voxels_reach_the_network_as_two_channels() {
+    let config = NetworkConfig { known_channels: true, ..edm() };
+    let parameters = parameters(&config);
+    let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let shape = [1, 1, 4, 4, 4];
+    let (noisy, condition) = (noise(&shape, 0), noise(&shape, 1));
+    let level = Tensor::new(&[0.5f32], &Device::Cpu).unwrap();
+    let error = denoiser.predict_clean(&noisy, &condition, &level).unwrap_err();
+    assert!(error.to_string().contains("the condition has 1 channels, this network takes 3"), "{error}");
+    let mask = Tensor::ones(&shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let known = WithKnown::new(&denoiser, &mask, &noisy).unwrap();
+    assert_eq!(known.predict_clean(&noisy, &condition, &level).unwrap().dims(), shape);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let config = edm();
+    let network = UNet::frozen(&config, &parameters(&config)).unwrap();
+    let level = Tensor::new(&[0.5f32], &Device::Cpu).unwrap();
+    let refused =
+        |shape: &[usize]| network.forward(&noise(shape, 0), &level, Mode::Evaluate).unwrap_err().to_string();
+    assert!(refused(&[1, 3, 4, 4, 4]).contains("network input has 3 channels"));
+    assert!(
+        refused(&[1, 2, 4, 3, 4])
+            .contains("a patch of 3 cells does not fit this U-Net: need a multiple of 2")
+    );
+    let denoiser = Denoiser::new(&config, &parameters(&config), (-1.0, 1.0)).unwrap();
+    let patch = noise(&[1, 1, 4, 4, 4], 0);
+    for found in [0f32, 1.0, f32::NAN] {
+        let level = Tensor::new(&[found], &Device::Cpu).unwrap();
+        let error = denoiser.predict_clean(&patch, &patch, &level).unwrap_err();
+        assert!(error.to_string().contains("alpha-bar must lie between 0 and 1"), "{error}");
+    }
+}
+
+#[test]
+fn another_networks_parameters_are_refused() {
+    let small = parameters(&NetworkConfig { channel_multipliers: vec![1], ..edm() });
+    let error = UNet::new(&edm(), &small).unwrap_err();
+    assert!(matches!(error, DenoiserError::MissingParameter { .. }), "{error}");
+}
+
+#[test]
+fn files_that_hold_no_such_network_are_named() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/palette_small.pth");
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        NetworkConfig { base_channels: 32, head_channels: 32, norm_groups: 32, ..tiny(Prediction::Epsilon) };
+    let refused = |path: &Path, config: &NetworkConfig| match import_reference(path, config, &Device::Cpu) {
+        Err(error @ DenoiserError::File { .. }) => {
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+            match error {
+                DenoiserError::File { source, .. } => *source,
+                other => other,
+            }
+        }
+        other => panic!("{other:?}"),
+    };
+
+    // Another network than the file's.
+    let deeper = NetworkConfig { residual_blocks: 2, ..config.clone() };
+    assert!(matches!(refused(&golden, &deeper), DenoiserError::ParameterShape { .. }));
+    let shallower = NetworkConfig { channel_multipliers: vec![1], ..config.clone() };
+    assert!(matches!(
+        refused(&golden, &shallower),
+        DenoiserError::ParameterShape { .. } | DenoiserError::ExtraParameter { .. }
+    ));
+    let wider = NetworkConfig { base_channels: 64, ..config.clone() };
+    assert!(matches!(refused(&golden, &wider), DenoiserError::ParameterShape { .. }));
+
+    // A zip file without a network.
+    let zip = folder.path().join("zip.pth");
+    Tensor::write_npz(&[("field", noise(&[2], 0))], &zip).unwrap();
+    assert!(matches!(refused(&zip, &config), DenoiserError::NotAReference));
+
+    // Cut short, another thing, or nothing at all.
+    let bytes = std::fs::read(&golden).unwrap();
+    let (cut, text) = (folder.path().join("cut.pth"), folder.path().join("text.pth"));
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(&text, "not a network").unwrap();
+    for path in [&cut, &text, &folder.path().join("missing.pth")] {
+        assert!(matches!(refused(path, &config), DenoiserError::Tensor(_)));
+    }
+}
