@@ -69,7 +69,8 @@ pub fn conv1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tenso
 /// # Errors
 /// If shapes, types or devices do not fit together.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.matmul(&weight.t()?)?.broadcast_add(bias)
+    // One product per sample: the bits of a sample do not depend on the batch it sits in.
+    left_product(weight, &x.unsqueeze(2)?)?.squeeze(2)?.broadcast_add(bias)
 }
 
 /// Group norm with its affine map, an optional scale and shift per sample and channel, and an activation:
@@ -90,7 +91,7 @@ pub fn group_norm(
     activation: Activation,
 ) -> Result<Tensor> {
     let (b, c) = (x.dim(0)?, x.dim(1)?);
-    if groups == 0 || c % groups != 0 {
+    if groups == 0 || !c.is_multiple_of(groups) {
         bail!("group_norm: {c} channels do not split into {groups} groups");
     }
     let points = x.elem_count() / (b * c).max(1);
@@ -121,7 +122,7 @@ pub fn group_norm(
 /// If a side is odd.
 pub fn average_pool(x: &Tensor) -> Result<Tensor> {
     let (b, c, n0, n1, n2) = x.dims5()?;
-    if [n0, n1, n2].iter().any(|n| n % 2 != 0) {
+    if [n0, n1, n2].iter().any(|n| !n.is_multiple_of(2)) {
         bail!("average_pool: sides {:?} must be even", [n0, n1, n2]);
     }
     let blocks = x.reshape(&[b * c, n0 / 2, 2, n1 / 2, 2, n2 / 2, 2][..])?;
@@ -161,7 +162,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
 pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (b, width, points) = qkv.dims3()?;
-    if heads == 0 || width % (3 * heads) != 0 {
+    if heads == 0 || !width.is_multiple_of(3 * heads) {
         bail!("attention: {width} channels do not split into q, k and v of {heads} heads");
     }
     let dim = width / (3 * heads);
