@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A window that starts at any cell, also a negative one, and wraps around the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Region {
     /// First cell per axis, before wrapping.
     pub start: [i64; 3],

@@ -69,8 +69,10 @@ impl FromStr for Scheme {
 /// `u` is the position in voxels.
 pub(crate) fn first_voxel<const ORDER: usize>(u: f64) -> (i64, f64) {
     let shifted = if ORDER.is_multiple_of(2) { u - 0.5 } else { u };
-    let floor = shifted.floor();
-    (floor as i64 - (ORDER as i64 - 1) / 2, shifted - floor)
+    // Truncate and correct: without SSE4.1 `floor` is a function call.
+    let truncated = shifted as i64;
+    let floor = truncated - i64::from(shifted < truncated as f64);
+    (floor - (ORDER as i64 - 1) / 2, shifted - floor as f64)
 }
 
 /// The shares of `ORDER` neighbouring voxels along one axis; their sum is 1.

@@ -201,6 +201,7 @@ mod tests {
             r#"{"training": [], "holdout": null}"#,
             r#"{"training": [{"condition": "a", "truth": "b", "mask": "c"}]}"#,
             r#"{"training": [], "normalization": "sigmoid"}"#,
+            r#"{"training": [], "hold_out": {"start": [0, 0, 0], "shape": [1, 1, 1], "size": 1}}"#,
             r#"{"validation": []}"#,
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn by_hand_along_one_axis() {
-        // Ten cells in a row, cells 8, 9 and 0 held out, patches of 3 by 1 by 1 cells cannot be cubes: use 10^3.
+        // Planes 8, 9 and 0 of ten are held out.
         let region = Region { start: [8, 0, 0], shape: [3, 10, 10] };
         let crops = Crops::new([10; 3], true, 3, Wanted::Outside(region));
         // x starts 1 to 5 stay clear (cells 1 to 7); y and z may start anywhere.

@@ -13,7 +13,7 @@ mod set;
 mod symmetry;
 
 pub use batch::Batch;
-pub use config::{DataConfig, Normalization, NormalizationKind, Normalizers, PairFiles};
+pub use config::{DataConfig, Normalization, NormalizationKind, Normalizers, PairFiles, TwoFiles};
 pub use error::PairError;
 pub use finescale_snapshot::{GridFile, GridMeta};
 pub use pair::Pair;

@@ -8,7 +8,8 @@ use std::path::Path;
 
 fn write(path: &Path, cells: usize, quantity: &str, value: impl Fn(usize) -> f32) {
     let values = Array3::from_shape_fn([cells; 3], |(i, j, k)| value((i * cells + j) * cells + k));
-    let field = Field3::new(Grid::cube(cells, cells as f64).unwrap(), values).unwrap();
+    let field =
+        Field3::new(Grid::cube(cells, cells as f64).expect("a sound grid"), values).expect("its values");
     let meta = GridMeta {
         quantity: quantity.to_owned(),
         redshift: 0.5,
@@ -17,7 +18,7 @@ fn write(path: &Path, cells: usize, quantity: &str, value: impl Fn(usize) -> f32
         periodic: true,
         provenance: serde_json::Value::Null,
     };
-    write_grid(path, &GridFile { field, meta }).unwrap();
+    write_grid(path, &GridFile { field, meta }).expect("a grid file is written");
 }
 
 fn write_pair(folder: &Path, cells: usize) {
@@ -26,7 +27,7 @@ fn write_pair(folder: &Path, cells: usize) {
 }
 
 fn config(text: String) -> DataConfig {
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_str(&text).expect("a configuration")
 }
 
 #[test]

@@ -68,8 +68,8 @@ fn the_inverse_is_finite_at_and_beyond_the_bounds() {
 
 #[test]
 fn json_keeps_every_bit_and_refuses_unknown_keys() {
-    let linear = Normalizer::fit_linear(&[&field(&[0.0, 0.3, 1.7])], 849.2).unwrap();
-    for normalizer in [reference(), linear] {
+    let fitted = |i: u8| Normalizer::fit_linear(&[&field(&[0.0, 0.3, f32::from(i)])], 849.2).unwrap();
+    for normalizer in (1..=200).map(fitted).chain([reference()]) {
         let text = serde_json::to_string(&normalizer).unwrap();
         assert_eq!(serde_json::from_str::<Normalizer>(&text).unwrap(), normalizer, "{text}");
     }
