@@ -49,10 +49,10 @@ impl DiffusionConfig {
     /// # Errors
     /// [`DiffusionError::Schedule`] or [`DiffusionError::LogNormal`] if the numbers are unsound.
     pub fn level_draw(&self) -> Result<LevelDraw, DiffusionError> {
-        if let TrainingLevels::LogNormal { mean, deviation } = self.training_levels {
-            if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
-                return Err(DiffusionError::LogNormal { mean, deviation });
-            }
+        if let TrainingLevels::LogNormal { mean, deviation } = self.training_levels
+            && !(mean.is_finite() && deviation.is_finite() && deviation > 0.0)
+        {
+            return Err(DiffusionError::LogNormal { mean, deviation });
         }
         Ok(LevelDraw { schedule: Schedule::linear(&self.schedule)?, levels: self.training_levels })
     }

@@ -1,5 +1,7 @@
 //! Samplers against data whose best denoiser has a closed form: independent voxels, each N(mean, deviation²).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too")]
+
 use candle_core::{Device, Result, Tensor};
 use finescale_diffusion::{Denoise, KeyedNoise, Levels, LinearBetas, Sampler, Schedule, WithKnown};
 

@@ -1,0 +1,115 @@
+//! Errors of this crate.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong when a volume is generated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutpaintError {
+    /// A volume smaller than a window.
+    #[error(
+        "a volume of {cells:?} cells is smaller than the model's window of {window_cells} cells: give a larger one"
+    )]
+    SmallerThanWindow {
+        /// Cells of the volume.
+        cells: [usize; 3],
+        /// Cells of a window per axis.
+        window_cells: usize,
+    },
+    /// Windows that do not advance.
+    #[error(
+        "windows of {window_cells} cells that overlap by {overlap_cells} do not work: choose an overlap below the window"
+    )]
+    Overlap {
+        /// Cells of a window per axis.
+        window_cells: usize,
+        /// Cells of overlap.
+        overlap_cells: usize,
+    },
+    /// A region that is no part of the condition's box.
+    #[error("the region of {shape:?} cells at {start:?} does not fit the condition's {cells:?} cells")]
+    Region {
+        /// First cell of the region.
+        start: [i64; 3],
+        /// Cells of the region.
+        shape: [usize; 3],
+        /// Cells of the condition.
+        cells: [usize; 3],
+    },
+    /// A network that answers with infinities or no numbers.
+    #[error(
+        "window {window}: the network's estimate is not finite at voxel {voxel:?} of the volume; the model or the condition is at fault"
+    )]
+    NotFinite {
+        /// Number of the window.
+        window: usize,
+        /// The first such voxel.
+        voxel: [usize; 3],
+    },
+    /// The user stopped it.
+    #[error("stopped after {finished} of {windows} windows; what was done is kept and can be resumed")]
+    Cancelled {
+        /// Finished windows.
+        finished: usize,
+        /// All windows.
+        windows: usize,
+    },
+    /// Work that is there although nobody asked to resume it.
+    #[error("{folder}: holds the work of an unfinished generation; resume it, or remove the folder", folder = folder.display())]
+    Unfinished {
+        /// The work folder.
+        folder: PathBuf,
+    },
+    /// Work of a generation with other inputs.
+    #[error("{folder}: cannot resume: {what} was {found} when this work began, now it is {expected}; use the same, or remove the folder", folder = folder.display())]
+    ResumeMismatch {
+        /// The work folder.
+        folder: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value now.
+        expected: String,
+        /// Its value in the work folder.
+        found: String,
+    },
+    /// A work folder that another process uses.
+    #[error("{path}: another process is generating this volume; wait for it or stop it", path = path.display())]
+    Busy {
+        /// The file that it holds.
+        path: PathBuf,
+    },
+    /// A work folder whose header cannot be read.
+    #[error("{path}: not the header of a generation ({detail}); remove the work folder to start again", path = path.display())]
+    Header {
+        /// The header file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The file system refused.
+    #[error("{path}: {doing} failed: {source}; finished windows are kept, free some space or mend the cause and resume", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A field that cannot be windowed.
+    #[error(transparent)]
+    Field(#[from] finescale_field::FieldError),
+    /// Sampling settings or tensors at fault.
+    #[error(transparent)]
+    Diffusion(#[from] finescale_diffusion::DiffusionError),
+    /// The network at fault.
+    #[error("the network failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl OutpaintError {
+    /// An [`OutpaintError::Io`].
+    pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { path: path.into(), doing, source }
+    }
+}

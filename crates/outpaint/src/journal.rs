@@ -1,0 +1,129 @@
+//! The list of finished windows, which alone decides what is filled.
+//!
+//! A line per window: its number, the SHA-256 of its new values, and a check of the line itself. A line that a kill
+//! cut short, and all after it, count as never written.
+
+use crate::OutpaintError;
+use sha2::{Digest, Sha256};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// SHA-256 of the new values of a window.
+pub(crate) type Checksum = [u8; 32];
+
+/// The file of finished windows, open for appending.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens the journal, an empty one where there is none: also the checksums of windows 0, 1, ... that it holds.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Checksum>), OutpaintError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = file.map_err(OutpaintError::io(path, "opening"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OutpaintError::Busy { path: path.into() }),
+            // Some network file systems know no locks; the user's care is left then.
+            Err(TryLockError::Error(error)) => tracing::debug!("{}: not locked: {error}", path.display()),
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(OutpaintError::io(path, "reading"))?;
+        let lines = bytes.split_inclusive(|&byte| byte == b'\n').enumerate();
+        let checksums = lines.map_while(|(window, line)| parse(window, line)).collect();
+        Ok((Self { path: path.into(), file }, checksums))
+    }
+
+    /// Keeps the first `windows` lines only, and appends from there.
+    pub(crate) fn truncate(&mut self, windows: usize) -> Result<(), OutpaintError> {
+        let length: usize = (0..windows).map(|window| line(window, &Checksum::default()).len()).sum();
+        let cut = self.file.set_len(length as u64).and_then(|()| self.file.seek(SeekFrom::End(0)));
+        cut.and_then(|_| self.file.sync_all())
+            .map_err(OutpaintError::io(&self.path, "cutting off torn lines"))
+    }
+
+    /// Appends a window whose values are durable already, and makes the line durable too.
+    pub(crate) fn append(&mut self, window: usize, checksum: &Checksum) -> Result<(), OutpaintError> {
+        let written = self.file.write_all(line(window, checksum).as_bytes());
+        written.and_then(|()| self.file.sync_data()).map_err(OutpaintError::io(&self.path, "writing"))
+    }
+}
+
+fn line(window: usize, checksum: &Checksum) -> String {
+    let content = format!("{window:010} {}", hex(checksum));
+    let check = hex(&Sha256::digest(content.as_bytes())[..8]);
+    format!("{content} {check}\n")
+}
+
+/// The checksum in `bytes` if they are the whole line of `window`.
+fn parse(window: usize, bytes: &[u8]) -> Option<Checksum> {
+    let digits = std::str::from_utf8(bytes).ok()?.split(' ').nth(1)?;
+    let mut checksum = Checksum::default();
+    for (i, byte) in checksum.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    (line(window, &checksum).as_bytes() == bytes).then_some(checksum)
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three_lines(path: &Path) -> (Vec<Checksum>, Vec<u8>) {
+        let checksums: Vec<Checksum> = (1..4).map(|window| [window; 32]).collect();
+        let (mut journal, found) = Journal::open(path).unwrap();
+        assert!(found.is_empty());
+        for (window, checksum) in checksums.iter().enumerate() {
+            journal.append(window, checksum).unwrap();
+        }
+        (checksums, std::fs::read(path).unwrap())
+    }
+
+    #[test]
+    fn a_journal_cut_at_any_byte_holds_its_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (checksums, bytes) = three_lines(&path);
+        let line_length = bytes.len() / 3;
+        for length in 0..=bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let (mut journal, found) = Journal::open(&path).unwrap();
+            assert_eq!(found, checksums[..length / line_length], "cut at {length}");
+            // What is written next follows the last whole line.
+            journal.truncate(found.len()).unwrap();
+            journal.append(found.len(), &[9; 32]).unwrap();
+            drop(journal);
+            assert_eq!(Journal::open(&path).unwrap().1.len(), found.len() + 1);
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_ends_the_journal_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (checksums, bytes) = three_lines(&path);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x81;
+            std::fs::write(&path, changed).unwrap();
+            assert_eq!(Journal::open(&path).unwrap().1, checksums[..at / (bytes.len() / 3)], "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        // Put together by hand, since reading /dev/full never ends.
+        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut journal = Journal { path: "/dev/full".into(), file };
+        let error = journal.append(0, &[0; 32]).unwrap_err();
+        assert!(matches!(error, OutpaintError::Io { doing: "writing", .. }));
+    }
+}

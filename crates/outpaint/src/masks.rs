@@ -1,0 +1,110 @@
+//! The masks that generation meets, for training.
+
+use crate::Tiling;
+use finescale_seed::Sequence;
+use ndarray::Array3;
+use std::collections::HashMap;
+
+/// Masks of voxels to generate (1) and known voxels (0), each as often as a tiling meets it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskDistribution {
+    masks: Vec<Array3<f32>>,
+    /// Chance of each mask; they add up to 1.
+    weights: Vec<f64>,
+}
+
+impl MaskDistribution {
+    /// Replays `tiling` in raster order. The first mask is that of the first window: everything unknown.
+    #[must_use]
+    pub fn from_tiling(tiling: &Tiling) -> Self {
+        let mut numbers: HashMap<Vec<bool>, usize> = HashMap::new();
+        let (mut masks, mut counts): (Vec<Array3<f32>>, Vec<usize>) = (Vec::new(), Vec::new());
+        for window in 0..tiling.windows() {
+            let mask = tiling.unknown(window, |other| other < window);
+            let key = mask.iter().map(|&unknown| unknown == 1.0).collect();
+            let number = *numbers.entry(key).or_insert(masks.len());
+            if number == masks.len() {
+                masks.push(mask);
+                counts.push(0);
+            }
+            counts[number] += 1;
+        }
+        let weights = counts.iter().map(|&count| count as f64 / tiling.windows() as f64).collect();
+        Self { masks, weights }
+    }
+
+    /// The same masks, but the one with everything unknown has a chance of `share` at least: a large volume meets it
+    /// once, yet all other windows build on that one.
+    #[must_use]
+    pub fn with_unknown_share(mut self, share: f64) -> Self {
+        let share = share.clamp(self.weights[0], 1.0);
+        let others = 1.0 - self.weights[0];
+        let factor = if others > 0.0 { (1.0 - share) / others } else { 0.0 };
+        self.weights.iter_mut().for_each(|weight| *weight *= factor);
+        self.weights[0] = if others > 0.0 { share } else { 1.0 };
+        self
+    }
+
+    /// The distinct masks with their chances, in the order the tiling meets them.
+    pub fn masks(&self) -> impl Iterator<Item = (&Array3<f32>, f64)> {
+        self.masks.iter().zip(self.weights.iter().copied())
+    }
+
+    /// A mask, by one draw from `sequence`.
+    pub fn draw(&self, sequence: &mut Sequence) -> &Array3<f32> {
+        let mut left = sequence.uniform();
+        for (mask, weight) in self.masks() {
+            if left < weight {
+                return mask;
+            }
+            left -= weight;
+        }
+        // Rounding: the weights add up to 1 within some units of the last place.
+        &self.masks[self.masks.len() - 1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Boundary;
+    use finescale_seed::{KeyedStream, Purpose};
+
+    #[test]
+    fn a_tiling_of_three_windows_an_axis_has_a_mask_for_every_window() {
+        let tiling = Tiling::new([24; 3], 12, 4, Boundary::Periodic).unwrap();
+        assert_eq!(tiling.windows(), 27);
+        let masks = MaskDistribution::from_tiling(&tiling);
+        // First, middle and last window of each axis see different sides.
+        assert_eq!(masks.masks().count(), 27);
+        assert_eq!(masks.masks().next().unwrap().0.sum(), 12.0f32.powi(3));
+    }
+
+    #[test]
+    fn equal_masks_are_counted_once_and_weigh_by_use() {
+        // Four windows in x: the second and third see the same.
+        let tiling = Tiling::new([32, 12, 12], 12, 4, Boundary::Periodic).unwrap();
+        let masks = MaskDistribution::from_tiling(&tiling);
+        let weights: Vec<f64> = masks.masks().map(|(_, weight)| weight).collect();
+        assert_eq!(weights, [0.25, 0.5, 0.25]);
+
+        let mut sequence = Sequence::new(KeyedStream::new(1, Purpose::Mask), 0);
+        let draws = 4000;
+        let middle = &masks.masks[1];
+        let drawn = (0..draws).filter(|_| masks.draw(&mut sequence) == middle).count() as f64;
+        // Five standard errors of a binomial count.
+        assert!((drawn - 0.5 * f64::from(draws)).abs() < 5.0 * (0.25 * f64::from(draws)).sqrt());
+
+        let weights: Vec<f64> = masks.with_unknown_share(0.4).masks().map(|(_, weight)| weight).collect();
+        for (found, expected) in weights.iter().zip([0.4, 0.4, 0.2]) {
+            assert!((found - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_single_window_has_a_single_mask() {
+        let tiling = Tiling::new([12; 3], 12, 4, Boundary::Periodic).unwrap();
+        let masks = MaskDistribution::from_tiling(&tiling).with_unknown_share(0.3);
+        assert_eq!(masks.masks().map(|(_, weight)| weight).collect::<Vec<_>>(), [1.0]);
+    }
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::Boundary;
+use serde_json::json;
+use std::fs;
+
+fn tiling() -> Tiling {
+    Tiling::new([6, 5, 9], 4, 1, Boundary::Periodic).unwrap()
+}
+
+/// Stands for the sampler: any function of window and voxel.
+fn values_of(window: usize) -> Array3<f32> {
+    Array3::from_shape_fn([4; 3], |(x, y, z)| (1000 * window + 100 * x + 10 * y + z) as f32 + 0.5)
+}
+
+/// Generates up to window `end_exclusive`.
+fn run(store: &mut OpenStore, end_exclusive: usize) {
+    let tiling = tiling();
+    while store.finished() < end_exclusive {
+        let window = store.finished();
+        let unknown = tiling.unknown(window, |other| other < window);
+        store.finish(&tiling.region(window), &unknown, values_of(window).view()).unwrap();
+    }
+}
+
+fn whole(store: &OpenStore) -> Array3<f32> {
+    store.read(&Region { start: [0; 3], shape: [6, 5, 9] }).unwrap()
+}
+
+fn undisturbed() -> Array3<f32> {
+    let mut store = Store::Memory.open(&json!({}), &tiling()).unwrap();
+    run(&mut store, tiling().windows());
+    whole(&store)
+}
+
+fn folder_store(folder: &Path, existing: Existing) -> Store {
+    Store::Folder { path: folder.join("work"), existing }
+}
+
+#[test]
+fn memory_and_folder_end_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder_store(folder.path(), Existing::Refuse);
+    let mut open = store.open(&json!({}), &tiling()).unwrap();
+    run(&mut open, tiling().windows());
+    assert_eq!(whole(&open), undisturbed());
+    drop(open);
+    store.remove().unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    store.remove().unwrap();
+}
+
+#[test]
+fn a_run_killed_anywhere_resumes_to_the_same_bits() {
+    let windows = tiling().windows();
+    for finished in 0..windows {
+        // What a kill may leave after some windows: values half written, a journal line half written.
+        for torn_values in [false, true] {
+            for torn_line in ["", "0", "0000000003 abcd"] {
+                let folder = tempfile::tempdir().unwrap();
+                let store = folder_store(folder.path(), Existing::Resume);
+                run(&mut store.open(&json!({"seed": 1}), &tiling()).unwrap(), finished);
+                if torn_values {
+                    let mut values = Values::open(&folder.path().join("work/values.f32")).unwrap();
+                    let region = tiling().region(finished);
+                    let unknown = tiling().unknown(finished, |other| other < finished);
+                    region.for_each_run([6, 5, 9], |offset, index, length| {
+                        for i in (0..length).filter(|i| flat(&unknown)[offset + i] == 1.0).step_by(2) {
+                            values.write(index + i, &[f32::NAN]).unwrap();
+                        }
+                    });
+                }
+                let journal = folder.path().join("work/journal");
+                fs::write(&journal, fs::read_to_string(&journal).unwrap() + torn_line).unwrap();
+                let mut resumed = store.open(&json!({"seed": 1}), &tiling()).unwrap();
+                assert_eq!(resumed.finished(), finished);
+                run(&mut resumed, windows);
+                assert_eq!(whole(&resumed), undisturbed());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_killed_before_its_header_begins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder_store(folder.path(), Existing::Refuse);
+    drop(store.open(&json!({}), &tiling()).unwrap());
+    fs::remove_file(folder.path().join("work/generation.json")).unwrap();
+    fs::write(folder.path().join("work/values.f32"), "short").unwrap();
+    let mut open = store.open(&json!({}), &tiling()).unwrap();
+    run(&mut open, tiling().windows());
+    assert_eq!(whole(&open), undisturbed());
+}
+
+#[test]
+fn damaged_values_are_generated_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder_store(folder.path(), Existing::Resume);
+    run(&mut store.open(&json!({}), &tiling()).unwrap(), 5);
+    let path = folder.path().join("work/values.f32");
+    // The first voxel that window 3 generated.
+    let region = tiling().region(3);
+    let first_new =
+        tiling().unknown(3, |other| other < 3).iter().position(|&unknown| unknown == 1.0).unwrap();
+    let mut index = None;
+    region.for_each_run([6, 5, 9], |offset, to, length| {
+        if (offset..offset + length).contains(&first_new) {
+            index = Some(to + first_new - offset);
+        }
+    });
+    Values::open(&path).unwrap().write(index.unwrap(), &[-1.0]).unwrap();
+    let mut resumed = store.open(&json!({}), &tiling()).unwrap();
+    assert_eq!(resumed.finished(), 3);
+    run(&mut resumed, tiling().windows());
+    assert_eq!(whole(&resumed), undisturbed());
+}
+
+#[test]
+fn unfinished_work_is_not_overwritten_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder_store(folder.path(), Existing::Refuse);
+    drop(store.open(&json!({}), &tiling()).unwrap());
+    let error = store.open(&json!({}), &tiling()).unwrap_err();
+    assert!(matches!(error, OutpaintError::Unfinished { .. }), "{error}");
+}
+
+#[test]
+fn work_of_another_generation_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder_store(folder.path(), Existing::Resume);
+    drop(store.open(&json!({"seed": 1, "sigma": 0.1}), &tiling()).unwrap());
+    let error = store.open(&json!({"seed": 2, "sigma": 0.1}), &tiling()).unwrap_err();
+    assert!(matches!(&error, OutpaintError::ResumeMismatch { what, .. } if what == "seed"), "{error}");
+    assert!(error.to_string().contains("seed was 1 when this work began, now it is 2"));
+    fs::write(folder.path().join("work/generation.json"), "{").unwrap();
+    let error = store.open(&json!({}), &tiling()).unwrap_err();
+    assert!(matches!(error, OutpaintError::Header { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_is_used_by_one_process_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder_store(folder.path(), Existing::Resume);
+    let held = store.open(&json!({}), &tiling()).unwrap();
+    assert!(matches!(store.open(&json!({}), &tiling()), Err(OutpaintError::Busy { .. })));
+    drop(held);
+    store.open(&json!({}), &tiling()).unwrap();
+}
+
+#[test]
+fn a_disk_that_fills_up_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("work")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("work/values.f32")).unwrap();
+    let error = folder_store(folder.path(), Existing::Resume).open(&json!({}), &tiling()).unwrap_err();
+    assert!(matches!(error, OutpaintError::Io { .. }), "{error}");
+    assert!(error.to_string().contains("values.f32"), "{error}");
+    // It did not begin, so nothing is there to resume.
+    assert!(!folder.path().join("work/generation.json").exists());
+}

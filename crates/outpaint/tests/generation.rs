@@ -1,0 +1,308 @@
+//! Whole volumes from denoisers with a closed form.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too")]
+
+use candle_core::{Device, Result, Tensor};
+use finescale_diffusion::{Denoise, Sampler, SamplingConfig, SamplingLevels};
+use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
+use finescale_outpaint::{
+    Boundary, Existing, GenerationConfig, Job, OutpaintError, Progress, Store, generate,
+};
+use ndarray::Array3;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// y = ln(1 + n).
+const CONDITION: Normalizer =
+    Normalizer { mean_count: 1.0, transform: Transform::Linear { mu: 0.0, s: 1.0, low: 0.0, high: 40.0 } };
+/// y = ln(1 + n) - 12: no sample comes near an empty voxel.
+const TRUTH: Normalizer =
+    Normalizer { mean_count: 1.0, transform: Transform::Linear { mu: 12.0, s: 1.0, low: -12.0, high: 28.0 } };
+const MEAN: f64 = -0.5;
+
+/// Clean voxels are N(MEAN + condition, 1) along one axis, neighbours correlated by `correlation`, as a first-order
+/// autoregressive chain; independent across that axis. Known voxels are taken from their channels.
+struct Chain {
+    axis: usize,
+    correlation: f64,
+}
+
+impl Chain {
+    /// E[clean | noisy and known] of one row: the Gaussian posterior mean.
+    fn posterior(&self, noisy: &[f64], mean: &[f64], known: &[bool], alpha_bar: f64) -> Vec<f64> {
+        let n = noisy.len();
+        let covariance = |i: usize, j: usize| self.correlation.powi(i.abs_diff(j) as i32);
+        let gain = |i: usize| if known[i] { 1.0 } else { alpha_bar.sqrt() };
+        // Known voxels have next to no noise of their own.
+        let noise = |i: usize| if known[i] { 1e-9 } else { 1.0 - alpha_bar };
+        let mut matrix: Vec<Vec<f64>> = (0..n)
+            .map(|i| {
+                let row = (0..n).map(|j| gain(i) * covariance(i, j) * gain(j));
+                let mut row: Vec<f64> = row.collect();
+                row[i] += noise(i);
+                row.push(noisy[i] - gain(i) * mean[i]);
+                row
+            })
+            .collect();
+        let weights = solve(&mut matrix);
+        (0..n)
+            .map(|i| mean[i] + (0..n).map(|j| covariance(i, j) * gain(j) * weights[j]).sum::<f64>())
+            .collect()
+    }
+}
+
+/// Solves the augmented system of a positive definite matrix, by Gauss-Jordan elimination.
+fn solve(matrix: &mut [Vec<f64>]) -> Vec<f64> {
+    let n = matrix.len();
+    for pivot in 0..n {
+        let row = matrix[pivot].clone();
+        for (_, other) in matrix.iter_mut().enumerate().filter(|(i, _)| *i != pivot) {
+            let factor = other[pivot] / row[pivot];
+            other.iter_mut().zip(&row).for_each(|(entry, above)| *entry -= factor * above);
+        }
+    }
+    (0..n).map(|i| matrix[i][n] / matrix[i][i]).collect()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+impl Denoise for Chain {
+    fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, noise_level: &Tensor) -> Result<Tensor> {
+        let alpha_bar = f64::from(noise_level.to_vec1::<f32>()?[0]);
+        let n = noisy.dim(2)?;
+        let stride = n.pow(2 - self.axis as u32);
+        let state = values(noisy);
+        let [condition, known, held] =
+            [0, 1, 2].map(|channel| values(&condition.narrow(1, channel, 1).unwrap()));
+        let mut clean = vec![0f32; state.len()];
+        for first in (0..state.len()).filter(|i| i / stride % n == 0) {
+            let row: Vec<usize> = (0..n).map(|i| first + i * stride).collect();
+            let is_known: Vec<bool> = row.iter().map(|&i| known[i] == 1.0).collect();
+            assert!(row.iter().all(|&i| known[i] == 0.0 || state[i] == held[i]));
+            let mean: Vec<f64> = row.iter().map(|&i| MEAN + f64::from(condition[i])).collect();
+            let noisy: Vec<f64> = row.iter().map(|&i| f64::from(state[i])).collect();
+            for (&i, value) in row.iter().zip(self.posterior(&noisy, &mean, &is_known, alpha_bar)) {
+                clean[i] = value as f32;
+            }
+        }
+        Tensor::from_vec(clean, noisy.shape(), &Device::Cpu)
+    }
+
+    fn takes_known_channels(&self) -> bool {
+        true
+    }
+}
+
+/// A condition that varies from voxel to voxel, y within 0..2.
+fn condition(cells: [usize; 3]) -> Field3 {
+    let grid = Grid::new(cells, cells.map(|n| 0.5 * n as f64)).unwrap();
+    let bumps = |i: usize, n: usize| 1.0 + (std::f64::consts::TAU * (i as f64 + 0.3) / n as f64).sin();
+    Field3::new(
+        grid,
+        Array3::from_shape_fn(cells, |(x, y, z)| {
+            let y_of = 0.25 * (bumps(x, cells[0]) + bumps(y, cells[1]) + 2.0 * bumps(3 * z, cells[2]));
+            y_of.exp_m1() as f32
+        }),
+    )
+    .unwrap()
+}
+
+const CHAIN: Chain = Chain { axis: 2, correlation: 0.6 };
+
+fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
+    let levels = SamplingLevels::LogUniform { steps: 6, sigma_min: 0.01, sigma_max: 60.0 };
+    let sampling = SamplingConfig { sampler: Sampler::Ddpm, levels };
+    Job {
+        denoiser,
+        model_hash: "a chain",
+        window_cells: 6,
+        condition,
+        boundary: Boundary::Periodic,
+        condition_normalizer: CONDITION,
+        truth_normalizer: TRUTH,
+        region: Region::whole(condition.grid()),
+        config: GenerationConfig { overlap_cells: 2, sampling, seed: 5, ..Default::default() },
+        device: &Device::Cpu,
+    }
+}
+
+fn run(job: &Job, store: &Store) -> std::result::Result<Field3, OutpaintError> {
+    generate(job, store, &mut |_| {}, &AtomicBool::new(false))
+}
+
+fn bits(field: &Field3) -> Vec<u32> {
+    field.as_slice().iter().map(|value| value.to_bits()).collect()
+}
+
+/// Residuals of y from its expected value.
+fn residuals(sample: &Field3, condition: &Field3) -> Array3<f64> {
+    let (sample, condition) = (TRUTH.normalize_field(sample), CONDITION.normalize_field(condition));
+    Array3::from_shape_fn(sample.grid().cells(), |at| {
+        f64::from(sample.values()[at]) - MEAN - f64::from(condition.values()[at])
+    })
+}
+
+#[test]
+fn mean_variance_and_correlation_are_right_also_across_faces_and_the_closing() {
+    let condition = condition([24; 3]);
+    for axis in 0..3 {
+        let chain = Chain { axis, correlation: 0.6 };
+        let mut job = job(&chain, &condition);
+        job.config.sampling = SamplingConfig::default();
+        let sample = run(&job, &Store::Memory).unwrap();
+        let residuals = residuals(&sample, &condition);
+        let n = residuals.len() as f64;
+        // Five standard errors: along a chain the variance of the mean grows by (1 + r) / (1 - r), that of the
+        // variance by (1 + r^2) / (1 - r^2). One percent for the sampler's own error.
+        let (r, sampler) = (chain.correlation, 0.01);
+        let mean = residuals.sum() / n;
+        assert!(mean.abs() < 5.0 * ((1.0 + r) / (1.0 - r) / n).sqrt() + sampler, "mean {mean}");
+        let variance = residuals.mapv(|value| value * value).sum() / n;
+        let spread = (2.0 * (1.0 + r * r) / (1.0 - r * r) / n).sqrt();
+        assert!((variance - 1.0).abs() < 5.0 * spread + 2.0 * sampler, "variance {variance}");
+        // Between each plane and the next, around the periodic end. 576 pairs a plane: the error of a sample
+        // covariance is sqrt((1 + r^2) / 576).
+        for plane in 0..24 {
+            let here = residuals.index_axis(ndarray::Axis(axis), plane);
+            let next = residuals.index_axis(ndarray::Axis(axis), (plane + 1) % 24);
+            let covariance = (&here * &next).sum() / here.len() as f64;
+            let error = ((1.0 + r * r) / here.len() as f64).sqrt();
+            assert!(
+                (covariance - r).abs() < 5.0 * error + 2.0 * sampler,
+                "axis {axis}, plane {plane}: {covariance}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_stopped_after_any_window_resumes_to_the_same_bits() {
+    let condition = condition([9, 7, 12]);
+    let job = job(&CHAIN, &condition);
+    let undisturbed = bits(&run(&job, &Store::Memory).unwrap());
+    let plan = job.plan().unwrap();
+    for stop_at in 0..plan.windows {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::Folder { path: folder.path().join("work"), existing: Existing::Resume };
+        let cancel = AtomicBool::new(false);
+        let mut stop = |progress| {
+            if progress == (Progress::Evaluation { window: stop_at, step: 3 }) {
+                cancel.store(true, Ordering::Relaxed);
+            }
+        };
+        let error = generate(&job, &store, &mut stop, &cancel).unwrap_err();
+        assert!(matches!(error, OutpaintError::Cancelled { finished, .. } if finished == stop_at), "{error}");
+        let mut evaluations = 0;
+        let resumed = generate(
+            &job,
+            &store,
+            &mut |progress| evaluations += usize::from(matches!(progress, Progress::Evaluation { .. })),
+            &AtomicBool::new(false),
+        );
+        assert_eq!(bits(&resumed.unwrap()), undisturbed);
+        // Finished windows are not sampled again.
+        assert_eq!(evaluations, (plan.windows - stop_at) * plan.steps);
+        store.remove().unwrap();
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let condition = condition([9, 7, 12]);
+    let with_threads = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| bits(&run(&job(&CHAIN, &condition), &Store::Memory).unwrap()))
+    };
+    assert_eq!(with_threads(1), with_threads(4));
+}
+
+#[test]
+fn resuming_with_another_condition_model_or_seed_is_refused() {
+    let (mut condition, folder) = (condition([8; 3]), tempfile::tempdir().unwrap());
+    let store = Store::Folder { path: folder.path().join("work"), existing: Existing::Resume };
+    run(&job(&CHAIN, &condition), &store).unwrap();
+    let mismatch = |job: &Job| match run(job, &store).unwrap_err() {
+        OutpaintError::ResumeMismatch { what, .. } => what,
+        other => panic!("{other}"),
+    };
+    let mut other = job(&CHAIN, &condition);
+    other.model_hash = "another chain";
+    assert_eq!(mismatch(&other), "model");
+    other = job(&CHAIN, &condition);
+    other.config.seed = 6;
+    assert_eq!(mismatch(&other), "generation.seed");
+    other = job(&CHAIN, &condition);
+    other.region.start = [0, 1, 0];
+    assert_eq!(mismatch(&other), "region.start");
+    condition.as_slice_mut()[17] += 0.25;
+    assert_eq!(mismatch(&job(&CHAIN, &condition)), "condition");
+}
+
+#[test]
+fn a_region_has_the_noise_of_its_voxels_and_stays_inside_an_open_box() {
+    let condition = condition([12; 3]);
+    let mut job = job(&CHAIN, &condition);
+    // One window of the whole volume's lattice, across the periodic face: its noise is that of its voxels, so the
+    // region of the first window equals the first window of the whole.
+    let whole = run(&job, &Store::Memory).unwrap();
+    job.region = Region::cube([0; 3], 6);
+    let first = run(&job, &Store::Memory).unwrap();
+    assert_eq!(whole.extract(&job.region).unwrap(), *first.values());
+    assert_eq!(first.grid().box_size_mpc_h(), [3.0; 3]);
+    assert_eq!(job.result_boundary(), Boundary::Open);
+
+    job.region = Region { start: [-3, 7, 2], shape: [10, 6, 7] };
+    let part = run(&job, &Store::Memory).unwrap();
+    assert_eq!(part.grid().cells(), [10, 6, 7]);
+    let seen = Field3::new(*part.grid(), condition.extract(&job.region).unwrap()).unwrap();
+    let mean = residuals(&part, &seen).mean().unwrap();
+    assert!(mean.abs() < 5.0 * 2.0 / 420f64.sqrt(), "{mean}"); // five standard errors of a chain of r = 0.6
+
+    job.boundary = Boundary::Open;
+    assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
+    job.region = Region::cube([0; 3], 13);
+    assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
+}
+
+/// Fails in its own way.
+struct Broken;
+
+impl Denoise for Broken {
+    fn predict_clean(&self, noisy: &Tensor, _: &Tensor, _: &Tensor) -> Result<Tensor> {
+        noisy.affine(f64::INFINITY, 0.0)
+    }
+}
+
+/// Does not return a tensor at all.
+struct Failing;
+
+impl Denoise for Failing {
+    fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, _: &Tensor) -> Result<Tensor> {
+        noisy.matmul(condition)?.reshape(1)
+    }
+}
+
+#[test]
+fn every_other_error() {
+    let condition = condition([8; 3]);
+    let error = |change: &dyn Fn(&mut Job)| {
+        let mut job = job(&CHAIN, &condition);
+        change(&mut job);
+        run(&job, &Store::Memory).unwrap_err()
+    };
+    let found = error(&|job| job.window_cells = 9);
+    assert!(matches!(found, OutpaintError::SmallerThanWindow { .. }), "{found}");
+    let found = error(&|job| job.config.overlap_cells = 6);
+    assert!(matches!(found, OutpaintError::Overlap { .. }), "{found}");
+    let found = error(&|job| job.config.sampling = job.config.sampling.with_steps(0).unwrap());
+    assert!(matches!(found, OutpaintError::Diffusion(_)), "{found}");
+    let found = error(&|job| job.denoiser = &Broken);
+    assert!(matches!(found, OutpaintError::NotFinite { window: 0, voxel: [0, 0, 0] }), "{found}");
+    let found = error(&|job| job.denoiser = &Failing);
+    assert!(matches!(found, OutpaintError::Tensor(_)), "{found}");
+    let mut holes = condition.clone();
+    holes.as_slice_mut()[3] = f32::NAN;
+    let found = run(&job(&CHAIN, &holes), &Store::Memory).unwrap_err();
+    assert!(matches!(found, OutpaintError::Field(_)), "{found}");
+}
