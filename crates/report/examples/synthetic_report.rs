@@ -33,16 +33,16 @@ fn field(large: &[Complex32], small: &[Complex32], split: f64, damping: f64, bia
             let n = [m / (CELLS * half), m / half % CELLS, m % half].map(|i| frequency(i, CELLS) as f64);
             let k = std::f64::consts::TAU / BOX_SIZE_MPC_H * n.iter().map(|n| n * n).sum::<f64>().sqrt();
             let share = 1.0 / (1.0 + (k / split).powi(4));
-            let amplitude =
-                60.0 * k.max(0.06).powf(-0.9) * (-(k * damping).powi(2)).exp() / (CELLS as f64).sqrt();
+            let amplitude = k.max(0.06).powf(-0.9) * (-(k * damping).powi(2)).exp();
             let mixed = large[m] * share.sqrt() as f32 + small[m] * (1.0 - share).sqrt() as f32;
-            if k > 0.0 { mixed * (amplitude * 0.02) as f32 } else { Complex32::new(0.0, 0.0) }
+            if k > 0.0 { mixed * amplitude as f32 } else { Complex32::new(0.0, 0.0) }
         })
         .collect();
     let mut values = vec![0f32; CELLS.pow(3)];
     plan.inverse(&mut spectrum, &mut values);
     let grid = Grid::cube(CELLS, BOX_SIZE_MPC_H).expect("a cube");
-    let exponent = values.iter().map(|v| v * bias as f32);
+    let deviation = (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt();
+    let exponent = values.iter().map(|v| v / deviation * bias as f32);
     let array = Array3::from_shape_vec([CELLS; 3], exponent.map(f32::exp).collect()).expect("a cube");
     let lognormal = Field3::new(grid, array).expect("its own grid");
     let mean = lognormal.mean() as f32;
@@ -53,9 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::args().nth(1).unwrap_or_else(|| "report".to_owned());
     let plan = Fft3::new([CELLS; 3]);
     let noises: Vec<_> = (1..=4).map(|seed| plan.forward(&noise(seed))).collect();
-    let truth = field(&noises[0], &noises[0], 1.0, 0.12, 1.0);
-    let condition = field(&noises[0], &noises[0], 1.0, 0.3, 1.15);
-    let samples: Vec<_> = (1..4).map(|i| field(&noises[0], &noises[i], 1.3, 0.125, 0.98)).collect();
+    let truth = field(&noises[0], &noises[0], 1.0, 0.12, 1.4);
+    let condition = field(&noises[0], &noises[0], 1.0, 0.3, 1.25);
+    let samples: Vec<_> = (1..4).map(|i| field(&noises[0], &noises[i], 1.3, 0.125, 1.37)).collect();
     let labelled: Vec<_> =
         samples.iter().enumerate().map(|(i, s)| Labelled::new(format!("sample {}", i + 1), s)).collect();
     let condition = Labelled::new("condition", &condition);

@@ -44,7 +44,7 @@ impl Axes {
                 canvas.line(&[(x, bottom - SMALL_TICK), (x, bottom)], &spine(palette));
             }
         }
-        for Tick { value, label } in self.y.ticks(((bottom - top) / 38.0) as usize) {
+        for Tick { value, label } in self.y.ticks(((bottom - top) / 30.0) as usize) {
             let (_, y) = self.point(f64::NAN, value);
             if let Some(label) = label {
                 canvas.line(&[(left, y), (right, y)], &hairline(palette));

@@ -118,7 +118,7 @@ fn band_table(comparison: &Comparison) -> String {
         let error = bands.sample_ratio_standard_error[band];
         let error = if error.is_finite() { format!(" ± {}", plain(error, 3)) } else { String::new() };
         let mut row = vec![
-            bands.modes[band].to_string(),
+            prose::thousands(bands.modes[band]),
             format!("<strong>{}</strong>{error}", number(bands.sample_ratio[band], 3)),
         ];
         let mut optional = |wanted: bool, values: &[f64]| {

@@ -83,15 +83,12 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
         plain(verdict.cross_correlation, 2)
     );
     if let Some(condition) = verdict.condition_cross_correlation {
-        text += &format!(
-            ", the condition at {}; a fair draw cannot do better than the square of the best guess there is",
-            plain(condition, 2)
-        );
+        text += &format!(", the condition at {}", plain(condition, 2));
     }
     let dense = comparison.truth.percentile_99_9;
     text += &format!(
-        ". {possessive} densest thousandth of voxels begins at {} times the mean density, the truth's at {}. \
-         {possessive} total mass is {} of the truth's; nothing was renormalised.",
+        ". {possessive} densest thousandth of voxels begins at {} times the mean density, the truth’s at {}. \
+         {possessive} total mass is {} of the truth’s; nothing was renormalised.",
         significant(dense * verdict.percentile_99_9_ratio, 3),
         significant(dense, 3),
         plain(verdict.mass_ratio, 4),
@@ -114,7 +111,10 @@ pub(crate) fn captions(comparison: &Comparison) -> [String; 4] {
             "Power as gridded, up to the Nyquist wavenumber, and its ratio to the truth; the shaded band is \
              ±{tolerance} %.{faint}"
         ),
-        format!("Cross-correlation: 1 where the structures are the same, 0 where they are unrelated.{pairs}"),
+        format!(
+            "Cross-correlation: 1 where the structures are the same, 0 where they are unrelated. A fair draw has the \
+             square of what the best possible guess would have.{pairs}"
+        ),
         "Distribution of the density over the voxels, empty ones left out.".to_owned(),
     ]
 }
@@ -169,6 +169,14 @@ pub(crate) fn significant(value: f64, digits: usize) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// A count with thin spaces between thousands.
+pub(crate) fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join("\u{202f}")
+}
+
 /// A mean |ln ratio| as a factor's percentage.
 fn error_percent(abs_ln: f64) -> String {
     let percent = abs_ln.exp_m1() * 100.0;
@@ -199,6 +207,7 @@ mod tests {
             [1.1053, 0.9, 1.00002, 1.0, 3.2].map(signed_percent),
             ["+11 %", "−10 %", "0.00 %", "0.00 %", "+220 %"]
         );
+        assert_eq!([7, 1234, 433_653].map(thousands), ["7", "1\u{202f}234", "433\u{202f}653"]);
         assert_eq!(signed_percent(0.968), "−3.2 %");
         assert_eq!([0.0583, 0.4].map(error_percent), ["6.0 %", "49 %"]);
     }

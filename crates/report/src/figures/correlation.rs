@@ -9,8 +9,8 @@ use crate::theme::Palette;
 use crate::ticks::Scale;
 use finescale_spectra::nyquist_h_mpc;
 
-const FRAME: [f32; 4] = [62.0, 78.0, 388.0, 330.0];
-const HEIGHT: f32 = 380.0;
+const FRAME: [f32; 4] = [62.0, 56.0, 388.0, 324.0];
+const HEIGHT: f32 = 372.0;
 
 /// r(k) of samples and condition with the truth, and between samples.
 pub(crate) fn correlation(comparison: &Comparison, palette: &Palette, width: Width) -> Canvas {

@@ -8,8 +8,8 @@ use crate::statistics::{FieldStatistics, PDF_RANGE, mean_of};
 use crate::theme::Palette;
 use crate::ticks::Scale;
 
-const FRAME: [f32; 4] = [62.0, 78.0, 388.0, 330.0];
-const HEIGHT: f32 = 380.0;
+const FRAME: [f32; 4] = [62.0, 56.0, 388.0, 324.0];
+const HEIGHT: f32 = 372.0;
 
 /// PDF of log10(1 + δ) of all fields, logarithmic.
 pub(crate) fn density(comparison: &Comparison, palette: &Palette, width: Width) -> Canvas {

@@ -9,8 +9,8 @@ use crate::theme::Palette;
 use crate::ticks::{Scale, Tick};
 
 const LEFT: f32 = 54.0;
-const RIGHT: f32 = 8.0;
-const GAP: f32 = 14.0;
+const RIGHT: f32 = 14.0;
+const GAP: f32 = 28.0;
 /// Room for a panel's name above it, and for numbers beneath.
 const NAME: f32 = 26.0;
 const NUMBERS: f32 = 26.0;
@@ -158,7 +158,7 @@ fn colour_bar(
         x: Scale::Linear { low, high },
         y: Scale::Linear { low: 0.0, high: 1.0 },
     };
-    for Tick { value, label } in axes.x.ticks((length / 60.0) as usize) {
+    for Tick { value, label } in axes.x.ticks((length / 45.0) as usize) {
         let (x, _) = axes.point(value, 0.0);
         canvas.line(&[(x, top + 11.0), (x, top + 14.0)], &spine(palette));
         canvas.text(&label.unwrap_or_default(), (x, top + 27.0), &text);
