@@ -208,22 +208,42 @@ unsafe fn inner_gradient_generic<S: Simd>(
     inner: &mut [f32],
     sums: &mut (f32, f32),
 ) {
-    let Affine { mean, inverse_deviation, scale, shift, silu } = *affine;
+    if affine.silu {
+        inner_gradient_loop(affine, x, gradient, inner, sums, |z| {
+            let s = sigmoid(z);
+            s * (1.0 + z * (1.0 - s))
+        });
+    } else {
+        inner_gradient_loop(affine, x, gradient, inner, sums, |_| 1.0);
+    }
+}
+
+#[inline(always)]
+fn inner_gradient_loop(
+    affine: &Affine,
+    x: &[f32],
+    gradient: &[f32],
+    inner: &mut [f32],
+    sums: &mut (f32, f32),
+    slope: impl Fn(f32) -> f32,
+) {
     let (mut by_scale, mut by_shift) = ([0f32; LANES], [0f32; LANES]);
-    let chunks = inner.chunks_mut(LANES).zip(x.chunks(LANES)).zip(gradient.chunks(LANES));
-    for ((inner, x), gradient) in chunks {
-        for lane in 0..inner.len() {
-            let normalized = (x[lane] - mean) * inverse_deviation;
-            let mut value = gradient[lane];
-            if silu {
-                let z = normalized * scale + shift;
-                let s = sigmoid(z);
-                value *= s * (1.0 + z * (1.0 - s));
-            }
-            inner[lane] = value;
-            by_scale[lane] += value * normalized;
-            by_shift[lane] += value;
+    let mut voxel = |inner: &mut f32, x: f32, gradient: f32, lane: usize| {
+        let normalized = (x - affine.mean) * affine.inverse_deviation;
+        *inner = gradient * slope(normalized * affine.scale + affine.shift);
+        by_scale[lane] += *inner * normalized;
+        by_shift[lane] += *inner;
+    };
+    let whole = inner.len() / LANES * LANES;
+    let (inner, inner_rest) = inner.split_at_mut(whole);
+    let vectors = inner.as_chunks_mut::<LANES>().0.iter_mut().zip(x.as_chunks::<LANES>().0);
+    for ((inner, x), gradient) in vectors.zip(gradient.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            voxel(&mut inner[lane], x[lane], gradient[lane], lane);
         }
+    }
+    for (lane, inner) in inner_rest.iter_mut().enumerate() {
+        voxel(inner, x[whole + lane], gradient[whole + lane], lane);
     }
     *sums = (by_scale.iter().sum(), by_shift.iter().sum());
 }
