@@ -1,0 +1,213 @@
+//! The configuration of a run.
+
+use crate::{Decay, TrainingError};
+use finescale_denoiser::NetworkConfig;
+use finescale_diffusion::DiffusionConfig;
+use finescale_outpaint::GenerationConfig;
+use finescale_pairs::DataConfig;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Everything that makes a model and samples from it: one JSON file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Training and validation pairs.
+    pub data: DataConfig,
+    /// The network.
+    pub network: NetworkConfig,
+    /// Noise levels and loss.
+    pub diffusion: DiffusionConfig,
+    /// The optimization.
+    pub training: TrainingConfig,
+    /// How volumes are generated; training draws its masks of known voxels from this tiling.
+    pub generation: GenerationConfig,
+}
+
+/// The optimization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Seed of weights, patches, symmetries, noise, levels, masks and dropout.
+    pub seed: u64,
+    /// Updates of the weights.
+    pub steps: u64,
+    /// Patches in an update.
+    pub batch_size: usize,
+    /// Cells of a patch per axis; generation uses windows of this size.
+    pub patch_cells: usize,
+    /// Least share of patches without any known voxel. A large volume has one such window, but every other
+    /// window builds on it.
+    pub unknown_share: f64,
+    /// The largest learning rate.
+    pub learning_rate: f64,
+    /// Updates over which the learning rate rises to its peak.
+    pub warm_up_steps: u64,
+    /// What the learning rate does afterwards.
+    pub decay: Decay,
+    /// Decoupled decay of the weights, relative to the learning rate.
+    pub weight_decay: f64,
+    /// Gradients of a larger norm, all tensors together, are scaled down to it.
+    pub gradient_clip_norm: f64,
+    /// Decay of the averaged weights once it has ramped up.
+    pub ema_decay: f64,
+    /// Updates between two validations.
+    pub validate_every_steps: u64,
+    /// Patches in a validation.
+    pub validation_patches: usize,
+    /// Minutes between two saves of the run's state; it is also saved at every validation and at the end.
+    pub save_every_minutes: f64,
+}
+
+impl RunConfig {
+    /// Reads and checks the configuration file `path`.
+    ///
+    /// # Errors
+    /// [`TrainingError::Read`]; [`TrainingError::ConfigSyntax`] names the key that is unknown, missing or of the
+    /// wrong type; [`TrainingError::ConfigValue`] a number out of range.
+    pub fn load(path: &Path) -> Result<Self, TrainingError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TrainingError::Read { path: path.into(), source })?;
+        let config = Self::parse(&text).map_err(|(key, problem)| TrainingError::ConfigSyntax {
+            path: path.into(),
+            key,
+            problem,
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Parses a configuration; on failure, the key and the problem.
+    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+        let deserializer = &mut serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let key = error.path().to_string();
+            (if key == "." { "the file".into() } else { key }, error.into_inner().to_string())
+        })
+    }
+
+    /// Every key with its value, as indented JSON.
+    #[must_use]
+    pub fn resolved(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a configuration is plain JSON")
+    }
+
+    /// Checks every number that can be checked without reading data.
+    ///
+    /// # Errors
+    /// [`TrainingError::ConfigValue`] names the key and what is needed.
+    pub fn check(&self) -> Result<(), TrainingError> {
+        let t = &self.training;
+        self.network.validate()?;
+        self.network.validate_patch(t.patch_cells)?;
+        self.diffusion.level_draw()?;
+        self.generation.sampling.levels.levels()?;
+        at_least_one("training.steps", t.steps)?;
+        at_least_one("training.batch_size", t.batch_size as u64)?;
+        at_least_one("training.validate_every_steps", t.validate_every_steps)?;
+        within("training.learning_rate", t.learning_rate, f64::MIN_POSITIVE, 1.0)?;
+        within("training.weight_decay", t.weight_decay, 0.0, 1e3)?;
+        within("training.gradient_clip_norm", t.gradient_clip_norm, f64::MIN_POSITIVE, f64::MAX)?;
+        within("training.ema_decay", t.ema_decay, 0.0, 1.0 - 1e-9)?;
+        within("training.unknown_share", t.unknown_share, 0.0, 1.0)?;
+        within("training.save_every_minutes", t.save_every_minutes, 0.0, 1e6)?;
+        if let Decay::Cosine { floor } = t.decay {
+            within("training.decay.cosine.floor", floor, 0.0, 1.0)?;
+        }
+        // Steps key the random numbers, with 32 bits.
+        if t.steps > u64::from(u32::MAX) {
+            return Err(value_error("training.steps", t.steps, "at most 4294967295 are possible".into()));
+        }
+        Ok(())
+    }
+}
+
+fn at_least_one(key: &'static str, found: u64) -> Result<(), TrainingError> {
+    if found > 0 { Ok(()) } else { Err(value_error(key, found, "it must be at least 1".into())) }
+}
+
+fn within(key: &'static str, found: f64, least: f64, most: f64) -> Result<(), TrainingError> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(value_error(key, found, format!("it must lie between {least:e} and {most:e}")))
+}
+
+fn value_error(key: &'static str, found: impl ToString, expected: String) -> TrainingError {
+    TrainingError::ConfigValue { key, found: found.to_string(), expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs() -> impl Iterator<Item = std::path::PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        ["demo.json", "small.json", "tng300.json"].into_iter().map(move |name| folder.join(name))
+    }
+
+    fn load(text: &str) -> Result<RunConfig, TrainingError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        RunConfig::load(&path)
+    }
+
+    fn demo(change: impl Fn(&mut serde_json::Value)) -> String {
+        let text = std::fs::read_to_string(configs().next().unwrap()).unwrap();
+        let mut value = serde_json::from_str(&text).unwrap();
+        change(&mut value);
+        value.to_string()
+    }
+
+    #[test]
+    fn the_configurations_of_the_project_are_sound() {
+        let sizes = configs().map(|path| {
+            let config = RunConfig::load(&path).unwrap();
+            assert_eq!(load(&config.resolved()).unwrap(), config, "{}", path.display());
+            config.network.parameter_count().unwrap()
+        });
+        let sizes: Vec<usize> = sizes.collect();
+        assert!((4_300_000..4_500_000).contains(&sizes[0]), "{sizes:?}");
+        assert_eq!(sizes[2], 31_511_425);
+    }
+
+    #[test]
+    fn a_mistake_is_named_by_its_key() {
+        let key = |text: &str| match load(text) {
+            Err(TrainingError::ConfigSyntax { key, problem, .. }) => format!("{key}: {problem}"),
+            other => panic!("{other:?}"),
+        };
+        assert!(key(&demo(|c| c["training"]["epochs"] = 3.into())).contains("unknown field `epochs`"));
+        assert!(key(&demo(|c| c["training"]["steps"] = "many".into())).starts_with("training.steps: "));
+        assert!(key(&demo(|c| c["network"] = serde_json::json!({}))).starts_with("network: missing field"));
+        assert!(key("{\"data\": ").starts_with("data"));
+        let missing = RunConfig::load(Path::new("no such file.json")).unwrap_err();
+        assert!(matches!(missing, TrainingError::Read { .. }));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for (key, value) in [
+            ("steps", serde_json::json!(0)),
+            ("steps", serde_json::json!(1u64 << 32)),
+            ("batch_size", serde_json::json!(0)),
+            ("validate_every_steps", serde_json::json!(0)),
+            ("learning_rate", serde_json::json!(0.0)),
+            ("weight_decay", serde_json::json!(-1.0)),
+            ("gradient_clip_norm", serde_json::json!(0.0)),
+            ("ema_decay", serde_json::json!(1.0)),
+            ("unknown_share", serde_json::json!(1.5)),
+            ("save_every_minutes", serde_json::json!(-1.0)),
+            ("decay", serde_json::json!({"cosine": {"floor": 2.0}})),
+        ] {
+            let error = load(&demo(|c| c["training"][key] = value.clone())).unwrap_err();
+            let named = matches!(error, TrainingError::ConfigValue { key: found, .. } if found.contains(key));
+            assert!(named, "{key}: {error}");
+        }
+        let patch = load(&demo(|c| c["training"]["patch_cells"] = 30.into())).unwrap_err();
+        assert!(matches!(patch, TrainingError::Network(_)), "{patch}");
+        let levels = demo(|c| c["diffusion"]["schedule"] = serde_json::json!({"steps": 1}));
+        assert!(matches!(load(&levels), Err(TrainingError::Diffusion(_))));
+    }
+}

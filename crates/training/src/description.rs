@@ -1,0 +1,219 @@
+//! What a model is: everything beside its weights.
+
+use crate::tensor_file::Metadata;
+use crate::{RunConfig, TrainingError};
+use finescale_field::{Grid, Normalizer, Scheme};
+use finescale_pairs::{GridMeta, Normalizers, PairSet};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+const VERSION: &str = "1";
+/// Metadata that is plain text; all else is JSON.
+const TEXT: [&str; 2] = ["commit", "program_version"];
+
+/// Everything that a checkpoint knows beside its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelDescription {
+    /// The configuration of the run.
+    pub configuration: RunConfig,
+    /// The input field.
+    pub condition: FieldDescription,
+    /// The field that the model generates.
+    pub truth: FieldDescription,
+    /// Size of a voxel per axis in Mpc/h.
+    pub voxel_mpc_h: [f64; 3],
+    /// Size of the training boxes per axis in Mpc/h.
+    pub training_box_mpc_h: [f64; 3],
+    /// Cosmological parameters of the training data, as far as their files tell.
+    pub cosmology: Value,
+    /// Updates made so far.
+    pub step: u64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Commit that the program was built from.
+    pub commit: String,
+    /// Version of the program.
+    pub program_version: String,
+}
+
+/// One of the two fields that a model connects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldDescription {
+    /// `dm`, `gas`, ...
+    pub quantity: String,
+    /// Redshift of the training data.
+    pub redshift: f64,
+    /// How particles were assigned to voxels, if known.
+    pub assignment: Option<Scheme>,
+    /// What 1 + delta = 1 stood for: particles (or mass) per voxel.
+    pub mean_per_voxel: f64,
+    /// From densities to network values.
+    pub normalizer: Normalizer,
+}
+
+/// Voxels whose sizes differ by less than this fraction are the same: box sizes are often rounded to three digits.
+const VOXEL_TOLERANCE: f64 = 5e-3;
+/// Redshifts closer than this are the same snapshot.
+const REDSHIFT_TOLERANCE: f64 = 0.02;
+/// Particle densities within this factor have the same shot noise for all purposes.
+const DENSITY_FACTOR: f64 = 1.3;
+
+/// Matter densities closer than this make the same universe for all purposes.
+const OMEGA_TOLERANCE: f64 = 0.01;
+
+impl ModelDescription {
+    /// The description of a run before its first step.
+    pub(crate) fn new(config: &RunConfig, pairs: &PairSet) -> Self {
+        let field = |meta: &GridMeta, normalizer| FieldDescription {
+            quantity: meta.quantity.clone(),
+            redshift: meta.redshift,
+            assignment: meta.assignment,
+            mean_per_voxel: meta.mean,
+            normalizer,
+        };
+        let (condition, truth) = (pairs.condition_meta(), pairs.truth_meta());
+        Self {
+            configuration: config.clone(),
+            condition: field(condition, pairs.normalizers().condition),
+            truth: field(truth, pairs.normalizers().truth),
+            voxel_mpc_h: pairs.grid().voxel_mpc_h(),
+            training_box_mpc_h: pairs.grid().box_size_mpc_h(),
+            cosmology: cosmology(&truth.provenance).cloned().unwrap_or_default(),
+            step: 0,
+            seed: config.training.seed,
+            commit: env!("FINESCALE_COMMIT").into(),
+            program_version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// Both normalizers.
+    #[must_use]
+    pub fn normalizers(&self) -> Normalizers {
+        Normalizers { condition: self.condition.normalizer, truth: self.truth.normalizer }
+    }
+
+    /// Compares a condition with the training data: what differs, and what that means for the samples.
+    ///
+    /// # Errors
+    /// [`TrainingError::VoxelSize`] if the voxels differ: the network knows structure by its size in voxels.
+    pub fn check_condition(&self, grid: &Grid, meta: &GridMeta) -> Result<Vec<String>, TrainingError> {
+        let (expected, found) = (self.voxel_mpc_h, grid.voxel_mpc_h());
+        if !(0..3).all(|a| (found[a] / expected[a] - 1.0).abs() < VOXEL_TOLERANCE) {
+            return Err(TrainingError::VoxelSize { expected, found });
+        }
+        let checks = [
+            self.quantity_warning(meta),
+            self.redshift_warning(meta),
+            self.assignment_warning(meta),
+            self.density_warning(meta),
+            self.cosmology_warning(meta),
+        ];
+        Ok(checks.into_iter().flatten().collect())
+    }
+
+    fn quantity_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (&self.condition.quantity, &found.quantity);
+        (found != expected).then(|| {
+            format!(
+                "the model's condition was {expected}, this one is {found}: its samples mean something only if both \
+                 trace the same matter"
+            )
+        })
+    }
+
+    fn redshift_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (self.condition.redshift, found.redshift);
+        ((found - expected).abs() > REDSHIFT_TOLERANCE).then(|| {
+            format!(
+                "the model was trained at redshift {expected}, the condition is at {found}: small scales will be \
+                 clustered as at the model's redshift"
+            )
+        })
+    }
+
+    fn assignment_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (self.condition.assignment?, found.assignment?);
+        (found != expected).then(|| {
+            format!(
+                "the model's condition was assigned by {expected}, this one by {found}: the power of the samples \
+                 near the voxel scale will be off; grid the snapshot with --scheme {expected}"
+            )
+        })
+    }
+
+    fn density_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (self.condition.mean_per_voxel, found.mean);
+        (!(1.0 / DENSITY_FACTOR..=DENSITY_FACTOR).contains(&(found / expected))).then(|| {
+            format!(
+                "the model's condition had {expected:.4} particles per voxel, this one has {found:.4}: the network \
+                 expects another shot noise, and may take noise for structure or structure for noise"
+            )
+        })
+    }
+
+    fn cosmology_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (self.cosmology["omega_m"].as_f64()?, omega_m(&found.provenance)?);
+        ((found - expected).abs() > OMEGA_TOLERANCE).then(|| {
+            format!(
+                "the model was trained with omega_m = {expected}, the condition has {found}: small scales will be \
+                 those of the model's universe"
+            )
+        })
+    }
+
+    /// The description as the metadata of a file of kind `format`.
+    pub(crate) fn to_metadata(&self, format: &str) -> Metadata {
+        let Ok(Value::Object(entries)) = serde_json::to_value(self) else {
+            unreachable!("a struct becomes a JSON object")
+        };
+        let text = |(key, value): (String, Value)| match value {
+            Value::String(text) if TEXT.contains(&key.as_str()) => (key, text),
+            other => (key, other.to_string()),
+        };
+        let mut metadata: Metadata = entries.into_iter().map(text).collect();
+        metadata.insert("format".into(), format.into());
+        metadata.insert("version".into(), VERSION.into());
+        metadata
+    }
+
+    /// Reads what [`to_metadata`](Self::to_metadata) wrote.
+    pub(crate) fn from_metadata(
+        path: &Path,
+        format: &str,
+        metadata: &Metadata,
+    ) -> Result<Self, TrainingError> {
+        expect(path, metadata, "format", format)?;
+        expect(path, metadata, "version", VERSION)?;
+        let mut entries = Map::new();
+        for (key, text) in metadata.iter().filter(|(key, _)| !["format", "version"].contains(&key.as_str())) {
+            let value = if TEXT.contains(&key.as_str()) { None } else { serde_json::from_str(text).ok() };
+            entries.insert(key.clone(), value.unwrap_or_else(|| Value::String(text.clone())));
+        }
+        serde_path_to_error::deserialize(Value::Object(entries)).map_err(|error| TrainingError::Foreign {
+            path: path.into(),
+            key: error.path().to_string(),
+            found: error.into_inner().to_string(),
+            expected: format!("what this version ({}) writes", env!("CARGO_PKG_VERSION")),
+        })
+    }
+}
+
+/// The entry `cosmology` of a grid file's provenance, at the top or one level down.
+fn cosmology(provenance: &Value) -> Option<&Value> {
+    let entries = provenance.as_object()?;
+    entries.get("cosmology").or_else(|| entries.values().find_map(|value| value.get("cosmology")))
+}
+
+fn omega_m(provenance: &Value) -> Option<f64> {
+    cosmology(provenance)?["omega_m"].as_f64()
+}
+
+fn expect(path: &Path, metadata: &Metadata, key: &str, expected: &str) -> Result<(), TrainingError> {
+    let found = metadata.get(key).map_or("missing", String::as_str);
+    if found == expected {
+        return Ok(());
+    }
+    let (key, found, expected) = (key.into(), found.into(), expected.into());
+    Err(TrainingError::Foreign { path: path.into(), key, found, expected })
+}

@@ -1,0 +1,94 @@
+//! What the network is shown in one step: a pure function of (seed, step).
+
+use crate::levels::{middle_levels, stratified_levels};
+use crate::{RunConfig, TrainingError};
+use candle_core::{Device, Tensor};
+use finescale_diffusion::LevelDraw;
+use finescale_outpaint::{Boundary, MaskDistribution, Tiling};
+use finescale_pairs::{Batch, PairSet};
+use finescale_seed::{KeyedStream, Purpose, Sequence};
+
+/// Patches with their noise and their known voxels, each tensor of shape (b, 1, n, n, n).
+pub(crate) struct Draws {
+    pub(crate) condition: Tensor,
+    pub(crate) clean: Tensor,
+    pub(crate) noise: Tensor,
+    /// 1 where a voxel is to be generated, 0 where it is known.
+    pub(crate) mask: Tensor,
+    /// ᾱ of each patch.
+    pub(crate) alpha_bars: Vec<f64>,
+}
+
+/// Makes the draws of a run.
+pub(crate) struct Draw {
+    seed: u64,
+    batch_size: usize,
+    patch_cells: usize,
+    validation_patches: usize,
+    levels: LevelDraw,
+    masks: MaskDistribution,
+    device: Device,
+}
+
+impl Draw {
+    /// Masks are those that generation would meet in a box like the first training box.
+    pub(crate) fn new(config: &RunConfig, pairs: &PairSet, device: &Device) -> Result<Self, TrainingError> {
+        let training = &config.training;
+        let (cells, overlap) = (pairs.grid().cells(), config.generation.overlap_cells);
+        let tiling = Tiling::new(cells, training.patch_cells, overlap, Boundary::Periodic)?;
+        let masks = MaskDistribution::from_tiling(&tiling).with_unknown_share(training.unknown_share);
+        Ok(Self {
+            seed: training.seed,
+            batch_size: training.batch_size,
+            patch_cells: training.patch_cells,
+            validation_patches: training.validation_patches,
+            levels: config.diffusion.level_draw()?,
+            masks,
+            device: device.clone(),
+        })
+    }
+
+    /// The patches of update `step` (from 0).
+    pub(crate) fn training(&self, pairs: &PairSet, step: u32) -> Result<Draws, TrainingError> {
+        let batch = pairs.training_batch(self.seed, step, self.batch_size, self.patch_cells)?;
+        let sequence = |purpose| Sequence::new(KeyedStream::new(self.seed, purpose), step);
+        let alpha_bars = stratified_levels(&self.levels, self.batch_size, &mut sequence(Purpose::NoiseLevel));
+        let noise = KeyedStream::new(self.seed, Purpose::TrainingNoise);
+        self.draws(batch, alpha_bars, (noise, step), &mut sequence(Purpose::Mask))
+    }
+
+    /// The validation patches, noisiest first, in batches of the training's size: the same at any step.
+    pub(crate) fn validation(&self, pairs: &PairSet) -> Result<Vec<Draws>, TrainingError> {
+        let batches = self.validation_patches.div_ceil(self.batch_size);
+        let stream = KeyedStream::new(self.seed, Purpose::Validation);
+        // Step 0 of the stream chooses the patches, the next two levels and masks, the others are noise.
+        let levels = middle_levels(&self.levels, batches * self.batch_size, &mut Sequence::new(stream, 1));
+        let mut masks = Sequence::new(stream, 2);
+        let draws = |(index, alpha_bars): (usize, &[f64])| {
+            let batch = pairs.validation_batch(index, self.batch_size, self.patch_cells)?;
+            self.draws(batch, alpha_bars.to_vec(), (stream, 3 + index as u32), &mut masks)
+        };
+        levels.chunks(self.batch_size).enumerate().map(draws).collect()
+    }
+
+    fn draws(
+        &self,
+        batch: Batch,
+        alpha_bars: Vec<f64>,
+        (noise, noise_step): (KeyedStream, u32),
+        masks: &mut Sequence,
+    ) -> Result<Draws, TrainingError> {
+        let (b, n) = (batch.size, batch.patch_cells);
+        let mut normals = vec![0f32; batch.truth.len()];
+        noise.fill_normal(noise_step, 0, &mut normals);
+        let mask: Vec<f32> = (0..b).flat_map(|_| self.masks.draw(masks).iter().copied()).collect();
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, (b, 1, n, n, n), &self.device);
+        Ok(Draws {
+            condition: tensor(batch.condition)?,
+            clean: tensor(batch.truth)?,
+            noise: tensor(normals)?,
+            mask: tensor(mask)?,
+            alpha_bars,
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Errors of this crate.
+
+use std::path::PathBuf;
+
+/// What can go wrong with configurations, runs and models.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// A configuration that is not the JSON expected here.
+    #[error("{path}: in `{key}`: {problem}; configs/demo.json shows every key")]
+    ConfigSyntax {
+        /// The configuration file.
+        path: PathBuf,
+        /// Where in the file, as `section.key`.
+        key: String,
+        /// What the parser found.
+        problem: String,
+    },
+    /// A value that no run can use.
+    #[error("`{key}` is {found}: {expected}")]
+    ConfigValue {
+        /// The key, as `section.key`.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// What is needed.
+        expected: String,
+    },
+    /// A file that could not be read.
+    #[error("{path}: cannot read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file or folder that could not be written.
+    #[error(
+        "{path}: cannot write: {source}; nothing half-written was left, free some space or choose another folder"
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is cut short or no safetensors file.
+    #[error("{path}: not a complete .safetensors file ({problem}); copy or write it again")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What the reader found.
+        problem: String,
+    },
+    /// A safetensors file of some other program, version or purpose.
+    #[error("{path}: the file's metadata `{key}` is {found}, expected {expected}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The metadata entry.
+        key: String,
+        /// Its value, or "missing".
+        found: String,
+        /// What a file of this kind says.
+        expected: String,
+    },
+    /// Tensors that do not make the network that the file's configuration describes.
+    #[error("{path}: {source}")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The first tensor that does not fit.
+        source: finescale_denoiser::DenoiserError,
+    },
+    /// A condition with other voxels than those the model was trained on.
+    #[error(
+        "the model was trained on voxels of {expected:?} Mpc/h, the condition has {found:?}; grid the snapshot \
+         with as many cells as make the voxels agree"
+    )]
+    VoxelSize {
+        /// Voxel of the model per axis in Mpc/h.
+        expected: [f64; 3],
+        /// Voxel of the condition.
+        found: [f64; 3],
+    },
+    /// A new run in a folder that already has one.
+    #[error("{path}: this folder already holds a run; continue it with --resume or name another folder")]
+    RunExists {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A run or model continued under another configuration.
+    #[error("{path}: was made with another `{section}`; continue it with the configuration it was made with")]
+    ConfigChanged {
+        /// The run folder or model.
+        path: PathBuf,
+        /// The section that differs.
+        section: &'static str,
+    },
+    /// A loss or gradient that is no number.
+    #[error(
+        "step {step}: the loss or its gradient is not finite; the state of step {saved} is kept in {path}, resume \
+         with a lower learning_rate"
+    )]
+    NotFinite {
+        /// The step that failed.
+        step: u64,
+        /// The last good step.
+        saved: u64,
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A variable that the loss does not depend on.
+    #[error("the loss has no gradient for {name}: the network does not use this variable")]
+    NoGradient {
+        /// The variable.
+        name: String,
+    },
+    /// The training data.
+    #[error(transparent)]
+    Pairs(#[from] finescale_pairs::PairError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] finescale_denoiser::DenoiserError),
+    /// The noise levels.
+    #[error(transparent)]
+    Diffusion(#[from] finescale_diffusion::DiffusionError),
+    /// The tiling whose masks are trained on.
+    #[error(transparent)]
+    Tiling(#[from] finescale_outpaint::OutpaintError),
+    /// The tensors.
+    #[error("tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+}

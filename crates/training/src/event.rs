@@ -1,0 +1,77 @@
+//! What a run tells while it goes on, and at its end.
+
+use serde::Serialize;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run is about to make its first update.
+    Started {
+        /// Updates made before, if it is resumed.
+        step: u64,
+        /// Updates that the run will end with.
+        steps: u64,
+        /// Weights of the network.
+        parameters: usize,
+    },
+    /// An update was made.
+    Step(StepMetrics),
+    /// The averaged weights were tried on the validation pairs.
+    Validation(ValidationMetrics),
+    /// The state was saved; a run that dies now continues from here.
+    Saved {
+        /// Updates made.
+        step: u64,
+    },
+}
+
+/// One update, one line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepMetrics {
+    /// Updates made, this one included.
+    pub step: u64,
+    /// Loss of the batch before the update.
+    pub loss: f64,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Patches per second.
+    pub samples_per_second: f64,
+}
+
+/// One validation, one line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ValidationMetrics {
+    /// Updates made.
+    pub step: u64,
+    /// Mean loss of the averaged weights.
+    pub validation_loss: f64,
+    /// The same by noise level, noisiest first.
+    pub levels: Vec<LevelLoss>,
+}
+
+/// Mean validation loss over a range of noise levels.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LevelLoss {
+    /// Largest noise-to-signal ratio in the range.
+    pub sigma_max: f64,
+    /// Smallest noise-to-signal ratio in the range.
+    pub sigma_min: f64,
+    /// Mean loss.
+    pub loss: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Updates made, those before a resumption included.
+    pub step: u64,
+    /// Whether all updates of the configuration are made; otherwise the run was asked to stop.
+    pub complete: bool,
+    /// Loss of the last batch, if an update was made.
+    pub last_loss: Option<f64>,
+    /// The best validation loss.
+    pub best_validation_loss: Option<f64>,
+}

@@ -1,0 +1,52 @@
+//! A tiny universe and network for tests.
+
+use crate::{ModelDescription, RunConfig};
+use finescale_field::{Field3, Grid};
+use finescale_pairs::{Normalization, Pair, PairError, PairSet};
+use finescale_seed::{KeyedStream, Purpose};
+use ndarray::Array3;
+
+/// Six steps with a network of some thousand weights on patches of 8^3.
+pub(crate) const CONFIG: &str = r#"{
+    "data": {"training": ["in memory"]},
+    "network": {
+        "base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8,
+        "norm_groups": 4, "dropout": 0.1, "known_channels": true, "prediction": {"edm": {"sigma_data": 0.5}}
+    },
+    "diffusion": {"training_levels": {"log_normal": {"mean": 0.0, "deviation": 1.0}}},
+    "training": {
+        "seed": 3, "steps": 6, "batch_size": 2, "patch_cells": 8, "unknown_share": 0.3,
+        "learning_rate": 2e-3, "warm_up_steps": 4, "decay": {"cosine": {"floor": 0.1}}, "weight_decay": 0.01,
+        "gradient_clip_norm": 1.0, "ema_decay": 0.99, "validate_every_steps": 2, "validation_patches": 4,
+        "save_every_minutes": 60.0
+    },
+    "generation": {"overlap_cells": 3}
+}"#;
+
+pub(crate) fn config() -> RunConfig {
+    RunConfig::parse(CONFIG).unwrap()
+}
+
+/// A box of 12^3 cells: waves with some noise as the condition, and a power of it as the truth.
+fn pair(seed: u64) -> Pair {
+    let stream = KeyedStream::new(seed, Purpose::Points);
+    let wave = |i: usize, turns: f64| (std::f64::consts::TAU * turns * i as f64 / 12.0).sin();
+    let density = |(i, j, k): (usize, usize, usize)| {
+        let noise = f64::from(stream.normal(0, ((i * 12 + j) * 12 + k) as u64));
+        (wave(i + seed as usize, 1.0) + 0.7 * wave(j + k, 2.0) + 0.3 * noise).exp() / 1.6
+    };
+    let field = |power: f64| {
+        let values = Array3::from_shape_fn([12; 3], |at| density(at).powf(power) as f32);
+        Field3::new(Grid::cube(12, 6.0).unwrap(), values).unwrap()
+    };
+    Pair::new(field(0.7), field(1.0))
+}
+
+pub(crate) fn pairs(normalization: Normalization) -> Result<PairSet, PairError> {
+    PairSet::new(vec![pair(1), pair(2)], vec![pair(3)], None, normalization)
+}
+
+pub(crate) fn description() -> ModelDescription {
+    let config = config();
+    ModelDescription::new(&config, &pairs(config.data.normalization()).unwrap())
+}

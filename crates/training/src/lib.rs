@@ -1,0 +1,32 @@
+//! The training loop, averaged weights, checkpoints, metrics.
+
+mod average;
+mod config;
+mod description;
+mod draws;
+mod error;
+mod event;
+#[cfg(test)]
+mod fixtures;
+mod learning_rate;
+mod levels;
+mod metrics;
+mod model;
+mod objective;
+mod optimizer;
+mod run;
+mod state;
+mod tensor_file;
+mod validation;
+
+pub use config::{RunConfig, TrainingConfig};
+pub use description::{FieldDescription, ModelDescription};
+pub use error::TrainingError;
+pub use event::{Event, LevelLoss, StepMetrics, Summary, ValidationMetrics};
+pub use learning_rate::Decay;
+pub use model::Model;
+pub use run::{Start, train};
+pub use tensor_file::{NamedTensors, Precision};
+
+/// The commit that the program was built from, or "unknown" outside a checkout.
+pub const COMMIT: &str = env!("FINESCALE_COMMIT");

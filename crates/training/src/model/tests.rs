@@ -1,0 +1,120 @@
+use super::*;
+use crate::fixtures::{config, description};
+use candle_core::Tensor;
+use finescale_diffusion::Denoise;
+use finescale_field::{Grid, Scheme};
+use finescale_pairs::GridMeta;
+
+fn model() -> Model {
+    let parameters = Parameters::init(&config().network, 5, &Device::Cpu).unwrap();
+    // The last convolution starts at zero; a network that gives zero would prove nothing.
+    let last = parameters.get("out.2.weight").unwrap();
+    last.set(&last.affine(0.0, 0.05).unwrap()).unwrap();
+    Model::new(description(), parameters)
+}
+
+fn estimate(model: &Model) -> Vec<f32> {
+    let ramp = |channels: usize| {
+        let count = channels * 512;
+        let values: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin()).collect();
+        Tensor::from_vec(values, (1, channels, 8, 8, 8), &Device::Cpu).unwrap()
+    };
+    let level = Tensor::new(&[0.4f32], &Device::Cpu).unwrap();
+    let clean = model.denoiser().unwrap().predict_clean(&ramp(1), &ramp(3), &level).unwrap();
+    clean.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn grid_meta() -> GridMeta {
+    let (quantity, provenance) = ("condition".to_owned(), serde_json::Value::Null);
+    let mean = description().condition.mean_per_voxel;
+    GridMeta { quantity, redshift: 0.0, mean, assignment: None, periodic: true, provenance }
+}
+
+#[test]
+fn a_saved_model_gives_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = model();
+    model.save(&path, Precision::F32).unwrap();
+    let loaded = Model::load(&path, &Device::Cpu).unwrap();
+    assert_eq!(loaded.description, model.description);
+    assert_eq!(estimate(&loaded), estimate(&model));
+    assert_eq!(loaded.path(), Some(path.as_path()));
+    assert_eq!(loaded.sha256().unwrap().len(), 64);
+    // The same content, the same hash; half the bits, another one.
+    model.save(&path, Precision::F32).unwrap();
+    assert_eq!(Model::load(&path, &Device::Cpu).unwrap().sha256(), loaded.sha256());
+    model.save(&path, Precision::F16).unwrap();
+    let half = Model::load(&path, &Device::Cpu).unwrap();
+    assert_ne!(half.sha256(), loaded.sha256());
+    // Weights with eleven bits.
+    let difference =
+        estimate(&half).iter().zip(estimate(&model)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference > 0.0 && difference < 1e-2, "{difference}");
+}
+
+#[test]
+fn files_that_are_no_such_model_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = model();
+    let metadata = model.description.to_metadata(FORMAT);
+    let write = |change: &dyn Fn(&mut tensor_file::Metadata, &mut crate::NamedTensors)| {
+        let (mut metadata, mut tensors) = (metadata.clone(), named(&model.parameters));
+        change(&mut metadata, &mut tensors);
+        tensor_file::write(&path, &metadata, &tensors, Precision::F32).unwrap();
+        Model::load(&path, &Device::Cpu).unwrap_err()
+    };
+    let error = write(&|metadata, _| metadata.clear());
+    assert!(
+        matches!(&error, TrainingError::Foreign { key, found, .. } if key == "format" && found == "missing")
+    );
+    let error = write(&|metadata, _| drop(metadata.insert("version".into(), "7".into())));
+    assert!(matches!(&error, TrainingError::Foreign { key, found, .. } if key == "version" && found == "7"));
+    let error = write(&|metadata, _| drop(metadata.remove("truth")));
+    assert!(
+        matches!(&error, TrainingError::Foreign { .. }) && error.to_string().contains("truth"),
+        "{error}"
+    );
+    let error = write(&|metadata, _| drop(metadata.insert("step".into(), "\"many\"".into())));
+    assert!(matches!(&error, TrainingError::Foreign { key, .. } if key == "step"), "{error}");
+    let error = write(&|_, tensors| drop(tensors.remove("out.2.bias")));
+    assert!(
+        matches!(&error, TrainingError::Weights { .. }) && error.to_string().contains("out.2.bias"),
+        "{error}"
+    );
+    let error = write(&|_, tensors| drop(tensors.pop_first()));
+    assert!(error.to_string().contains("model.safetensors"), "{error}");
+}
+
+#[test]
+fn a_condition_with_other_voxels_is_an_error() {
+    let description = description();
+    let error = description.check_condition(&Grid::cube(12, 7.0).unwrap(), &grid_meta()).unwrap_err();
+    assert!(matches!(error, TrainingError::VoxelSize { .. }), "{error}");
+    assert_eq!(description.check_condition(&Grid::cube(40, 20.0).unwrap(), &grid_meta()).unwrap(), [""; 0]);
+}
+
+#[test]
+fn other_differences_are_warnings_that_say_what_they_mean() {
+    let mut description = description();
+    description.condition.assignment = Some(Scheme::Cic);
+    description.cosmology = serde_json::json!({"omega_m": 0.3089});
+    let grid = Grid::cube(12, 6.0).unwrap();
+    let warnings = |change: &dyn Fn(&mut GridMeta)| {
+        let mut meta = grid_meta();
+        change(&mut meta);
+        let found = description.check_condition(&grid, &meta).unwrap();
+        assert!(found.len() <= 1, "{found:?}");
+        found.concat()
+    };
+    assert_eq!(warnings(&|_| {}), "");
+    assert!(warnings(&|m| m.quantity = "gas".into()).contains("this one is gas"));
+    assert!(warnings(&|m| m.redshift = 1.0).contains("redshift 0, the condition is at 1"));
+    assert!(warnings(&|m| m.assignment = Some(Scheme::Ngp)).contains("--scheme cic"));
+    assert!(warnings(&|m| m.mean *= 2.0).contains("shot noise"));
+    let cosmology = serde_json::json!({"mock": {"cosmology": {"omega_m": 0.25}}});
+    assert!(
+        warnings(&|m| m.provenance = cosmology.clone()).contains("omega_m = 0.3089, the condition has 0.25")
+    );
+}

@@ -1,0 +1,265 @@
+//! The training loop.
+
+use crate::draws::{Draw, Draws};
+use crate::metrics::Metrics;
+use crate::objective;
+use crate::state::{State, named};
+use crate::validation::validate;
+use crate::{
+    Event, Model, ModelDescription, Precision, RunConfig, StepMetrics, Summary, TrainingError, average,
+    learning_rate, optimizer, tensor_file,
+};
+use candle_core::Device;
+use finescale_denoiser::{Denoiser, Mode, Parameters};
+use finescale_pairs::{Normalization, PairError, PairSet};
+use finescale_seed::{KeyedStream, Purpose};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const CONFIG: &str = "config.json";
+const METRICS: &str = "metrics.jsonl";
+const STATE: &str = "state.safetensors";
+const MODEL: &str = "model.safetensors";
+const BEST: &str = "best.safetensors";
+
+/// Where a run starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// From weights drawn by the seed.
+    Fresh,
+    /// Where the run in the same folder stopped, with the bits of a run that never stopped.
+    Resume,
+    /// From the weights and normalizers of a model, with a new optimizer.
+    From(&'a Model),
+}
+
+/// Trains a network, and leaves in the folder `out`:
+/// - `config.json`, the configuration;
+/// - `metrics.jsonl`, one JSON object a step and a validation;
+/// - `state.safetensors`, from which [`Start::Resume`] continues;
+/// - `model.safetensors`, the averaged weights, a model to sample from;
+/// - `best.safetensors`, the same at the best validation.
+///
+/// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state is saved
+/// and the function returns.
+///
+/// # Errors
+/// [`TrainingError::RunExists`] if a fresh run would overwrite another, [`TrainingError::ConfigChanged`] if a
+/// resumed one has other data or another network, [`TrainingError::NotFinite`] if the loss diverges (the last good
+/// state is saved), and whatever reading, writing and the data report.
+pub fn train(
+    config: &RunConfig,
+    out: &Path,
+    start: Start,
+    device: &Device,
+    observer: &mut dyn FnMut(&Event),
+    stop: &AtomicBool,
+) -> Result<Summary, TrainingError> {
+    config.check()?;
+    let load = |normalization| PairSet::load_with(&config.data, normalization);
+    Run::new(config, out, start, device, &load)?.go(observer, stop)
+}
+
+struct Run<'a> {
+    config: &'a RunConfig,
+    out: PathBuf,
+    pairs: PairSet,
+    draw: Draw,
+    validation: Vec<Draws>,
+    network: Denoiser,
+    averaged: Denoiser,
+    state: State,
+    description: ModelDescription,
+    metrics: Metrics,
+    /// Step of the state on disk.
+    saved: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        config: &'a RunConfig,
+        out: &Path,
+        start: Start,
+        device: &Device,
+        load: &dyn Fn(Normalization) -> Result<PairSet, PairError>,
+    ) -> Result<Self, TrainingError> {
+        let state_path = out.join(STATE);
+        if state_path.exists() && !matches!(start, Start::Resume) {
+            return Err(TrainingError::RunExists { path: out.into() });
+        }
+
+        // Weights and optimizer.
+        let (state, stored) = match start {
+            Start::Resume => {
+                let (mut state, description) = State::load(&state_path, device)?;
+                check_unchanged(out, config, &description.configuration)?;
+                state.optimizer.weight_decay = config.training.weight_decay;
+                (state, Some(description))
+            }
+            Start::From(model) => {
+                let path = model.path().unwrap_or(out);
+                check_section(path, "network", config.network == model.description.configuration.network)?;
+                let weights = Parameters::from_tensors(&config.network, named(model.parameters()), device)?;
+                let state = State::new(&config.network, weights, config.training.weight_decay)?;
+                (state, Some(model.description.clone()))
+            }
+            Start::Fresh => {
+                let weights = Parameters::init(&config.network, config.training.seed, device)?;
+                (State::new(&config.network, weights, config.training.weight_decay)?, None)
+            }
+        };
+
+        // Data: a continued model keeps its normalizers.
+        let given = stored.map(|description| Normalization::Given(description.normalizers()));
+        let pairs = load(given.unwrap_or(config.data.normalization()))?;
+        let draw = Draw::new(config, &pairs, device)?;
+        let validation = if pairs.has_validation() { draw.validation(&pairs)? } else { Vec::new() };
+        let range = pairs.normalizers().truth.range();
+        let network = Denoiser::new(&config.network, &state.weights, range)?;
+        let averaged = Denoiser::new(&config.network, &state.averages, range)?;
+
+        std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
+        tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
+        let metrics = Metrics::open(&out.join(METRICS), state.step)?;
+        let description = ModelDescription::new(config, &pairs);
+        let saved = state.step;
+        let out = out.into();
+        Ok(Self {
+            config,
+            out,
+            pairs,
+            draw,
+            validation,
+            network,
+            averaged,
+            state,
+            description,
+            metrics,
+            saved,
+        })
+    }
+
+    fn go(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
+        let training = &self.config.training;
+        let parameters = self.state.weights.count();
+        observer(&Event::Started { step: self.state.step, steps: training.steps, parameters });
+        let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
+        let (mut last_save, mut last_loss) = (Instant::now(), None);
+        while self.state.step < training.steps && !stop.load(Ordering::Relaxed) {
+            let metrics = self.step().inspect_err(|_| self.keep_last_good_state())?;
+            last_loss = Some(metrics.loss);
+            self.metrics.write(&metrics)?;
+            observer(&Event::Step(metrics));
+            let step = self.state.step;
+            let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
+            if validate && !self.validation.is_empty() {
+                self.validate(observer)?;
+            }
+            if validate || last_save.elapsed() >= save_every {
+                self.save(observer)?;
+                last_save = Instant::now();
+            }
+        }
+        if self.saved != self.state.step {
+            self.save(observer)?;
+        }
+        Ok(Summary {
+            step: self.state.step,
+            complete: self.state.step >= training.steps,
+            last_loss,
+            best_validation_loss: self.state.best_validation_loss,
+        })
+    }
+
+    /// One update of the weights and their averages.
+    fn step(&mut self) -> Result<StepMetrics, TrainingError> {
+        let started = Instant::now();
+        let (training, step) = (&self.config.training, self.state.step);
+        let key = u32::try_from(step).expect("the configuration's steps fit 32 bits");
+        let draws = self.draw.training(&self.pairs, key)?;
+        let dropout = KeyedStream::new(training.seed, Purpose::Dropout);
+        let mode = Mode::Train { dropout, step: key };
+        let loss = objective::loss(&self.network, &draws, self.config.diffusion.loss, mode)?;
+        let gradients = optimizer::gradients(loss.backward()?, self.state.weights.vars())?;
+        let loss = f64::from(loss.to_scalar::<f32>()?);
+        let norm = optimizer::global_norm(&gradients)?;
+        if !(loss.is_finite() && norm.is_finite()) {
+            return Err(TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() });
+        }
+
+        let count = step + 1;
+        let rate = learning_rate::learning_rate(
+            training.learning_rate,
+            training.warm_up_steps,
+            training.decay,
+            training.steps,
+            count,
+        );
+        let scale = (training.gradient_clip_norm / norm).min(1.0);
+        self.state.optimizer.step(self.state.weights.vars(), &gradients, scale, rate, count)?;
+        let decay = average::ramped_decay(training.ema_decay, step);
+        average::update(self.state.averages.vars(), self.state.weights.vars(), decay)?;
+        self.state.step = count;
+        Ok(StepMetrics {
+            step: count,
+            loss,
+            learning_rate: rate,
+            gradient_norm: norm,
+            samples_per_second: training.batch_size as f64 / started.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        let metrics = validate(&self.validation, self.state.step, |draws| {
+            let loss = objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?;
+            Ok(f64::from(loss.to_scalar::<f32>()?))
+        })?;
+        self.metrics.write(&metrics)?;
+        let best = self.state.best_validation_loss.unwrap_or(f64::INFINITY);
+        if metrics.validation_loss < best {
+            self.state.best_validation_loss = Some(metrics.validation_loss);
+            self.model()?.save(&self.out.join(BEST), Precision::F32)?;
+        }
+        observer(&Event::Validation(metrics));
+        Ok(())
+    }
+
+    fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        let model = self.model()?;
+        self.state.save(&self.out.join(STATE), &model.description)?;
+        model.save(&self.out.join(MODEL), Precision::F32)?;
+        self.saved = self.state.step;
+        observer(&Event::Saved { step: self.saved });
+        Ok(())
+    }
+
+    /// After a failed step the weights are still those before it.
+    fn keep_last_good_state(&mut self) {
+        // The failure of the step is what the user must hear of.
+        let _ = self.save(&mut |_| {});
+    }
+
+    fn model(&self) -> Result<Model, TrainingError> {
+        let description = ModelDescription { step: self.state.step, ..self.description.clone() };
+        let averages = named(&self.state.averages);
+        let copy = Parameters::from_tensors(&self.config.network, averages, &self.state.averages.device())?;
+        Ok(Model::new(description, copy))
+    }
+}
+
+/// A resumed run may train longer or at another rate, but not another network or on other data.
+fn check_unchanged(out: &Path, now: &RunConfig, before: &RunConfig) -> Result<(), TrainingError> {
+    check_section(out, "data", now.data == before.data)?;
+    check_section(out, "network", now.network == before.network)?;
+    check_section(out, "diffusion", now.diffusion == before.diffusion)?;
+    check_section(out, "training.seed", now.training.seed == before.training.seed)
+}
+
+fn check_section(path: &Path, section: &'static str, same: bool) -> Result<(), TrainingError> {
+    if same { Ok(()) } else { Err(TrainingError::ConfigChanged { path: path.into(), section }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The state of a run, from which it continues bit for bit.
+
+use crate::optimizer::AdamW;
+use crate::tensor_file::{self, Metadata};
+use crate::{ModelDescription, NamedTensors, Precision, TrainingError};
+use candle_core::Device;
+use finescale_denoiser::{NetworkConfig, Parameters};
+use std::path::Path;
+
+const FORMAT: &str = "finescale-training-state";
+const BEST: &str = "best_validation_loss";
+/// Prefixes of the four tensors that each variable has in the file.
+const PARTS: [&str; 4] = ["weights", "averages", "first_moments", "second_moments"];
+
+/// Everything that changes from step to step; all randomness is a function of (seed, step).
+pub(crate) struct State {
+    pub(crate) weights: Parameters,
+    pub(crate) averages: Parameters,
+    pub(crate) optimizer: AdamW,
+    /// Updates made.
+    pub(crate) step: u64,
+    pub(crate) best_validation_loss: Option<f64>,
+}
+
+impl State {
+    /// The state before the first update; the averages start at the weights.
+    pub(crate) fn new(
+        network: &NetworkConfig,
+        weights: Parameters,
+        weight_decay: f64,
+    ) -> Result<Self, TrainingError> {
+        let averages = Parameters::from_tensors(network, named(&weights), &weights.device())?;
+        let optimizer = AdamW::new(weights.vars(), weight_decay)?;
+        Ok(Self { weights, averages, optimizer, step: 0, best_validation_loss: None })
+    }
+
+    /// Writes the state under a temporary name and renames.
+    pub(crate) fn save(&self, path: &Path, description: &ModelDescription) -> Result<(), TrainingError> {
+        let mut metadata = description.to_metadata(FORMAT);
+        // The bits, not the digits: a resumed run compares with exactly this loss.
+        metadata.insert(BEST.into(), self.best_validation_loss.unwrap_or(f64::NAN).to_bits().to_string());
+        let (weights, averages) = (named(&self.weights), named(&self.averages));
+        let parts = [&weights, &averages, &self.optimizer.first, &self.optimizer.second];
+        let mut tensors = NamedTensors::new();
+        for (prefix, part) in PARTS.into_iter().zip(parts) {
+            tensors.extend(part.iter().map(|(name, tensor)| (format!("{prefix}/{name}"), tensor.clone())));
+        }
+        tensor_file::write(path, &metadata, &tensors, Precision::F32)
+    }
+
+    /// The state in `path`, and how its run was described.
+    pub(crate) fn load(path: &Path, device: &Device) -> Result<(Self, ModelDescription), TrainingError> {
+        let (metadata, tensors, _) = tensor_file::read(path, device)?;
+        let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
+        let part = |prefix: &str| {
+            Parameters::from_tensors(&description.configuration.network, select(&tensors, prefix), device)
+                .map_err(|source| TrainingError::Weights { path: path.into(), source })
+        };
+        let (weights, averages) = (part(PARTS[0])?, part(PARTS[1])?);
+        let (first, second) = (named(&part(PARTS[2])?), named(&part(PARTS[3])?));
+        let optimizer =
+            AdamW { weight_decay: description.configuration.training.weight_decay, first, second };
+        let (step, best_validation_loss) = (description.step, best(path, &metadata)?);
+        Ok((Self { weights, averages, optimizer, step, best_validation_loss }, description))
+    }
+}
+
+/// Names and values. The tensors share memory with the variables and change with them.
+pub(crate) fn named(parameters: &Parameters) -> NamedTensors {
+    parameters.tensors().map(|(name, tensor)| (name.to_owned(), tensor.detach())).collect()
+}
+
+fn select(tensors: &NamedTensors, prefix: &str) -> NamedTensors {
+    let strip = |(name, tensor): (&String, &candle_core::Tensor)| {
+        let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
+        Some((name.to_owned(), tensor.clone()))
+    };
+    tensors.iter().filter_map(strip).collect()
+}
+
+fn best(path: &Path, metadata: &Metadata) -> Result<Option<f64>, TrainingError> {
+    let found = metadata.get(BEST).map_or("missing", String::as_str);
+    let bits: u64 = found.parse().map_err(|_| TrainingError::Foreign {
+        path: path.into(),
+        key: BEST.into(),
+        found: found.into(),
+        expected: "the bits of a number".into(),
+    })?;
+    Ok(Some(f64::from_bits(bits)).filter(|loss| !loss.is_nan()))
+}
