@@ -141,6 +141,11 @@ impl Canvas {
         advance(font, content) * size / font.units_per_em().unwrap_or(1000.0)
     }
 
+    /// Width of the sheet in page units.
+    pub(crate) fn width(&self) -> u32 {
+        self.pixmap.width() / DENSITY
+    }
+
     /// The picture as a PNG file.
     pub(crate) fn into_png(self) -> Vec<u8> {
         self.pixmap.encode_png().expect("a picture in memory can be encoded")

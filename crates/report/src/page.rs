@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::fmt::Write as _;
 
+/// Longer JSON is folded away.
+const SHOWN_LINES: usize = 6;
 const STYLE: &str = include_str!("page.css");
 
 /// The whole page; `sections` in the order of [`Comparison::write`].
@@ -65,12 +67,13 @@ fn figure_html(figure: &Figure, caption: &str) -> String {
     let uri = |picture: &Picture| format!("data:image/png;base64,{}", STANDARD.encode(&picture.png));
     let two_widths = figure.pictures.iter().any(|picture| picture.width == Width::Wide);
     let mut html = format!("<figure class=\"{}\">\n<picture>\n", figure.name);
-    let mut fallback = String::new();
+    let (mut fallback, mut widest) = (String::new(), 0);
     for narrow in [true, false] {
         for dark in [true, false] {
             let wanted =
                 |p: &&Picture| (p.width == Width::Narrow) == narrow && (p.theme == Theme::Dark) == dark;
             let Some(picture) = figure.pictures.iter().find(wanted) else { continue };
+            widest = widest.max(picture.units);
             let mut media = Vec::new();
             if narrow && two_widths {
                 media.push("(max-width: 640px)");
@@ -86,8 +89,12 @@ fn figure_html(figure: &Figure, caption: &str) -> String {
             }
         }
     }
-    writeln!(html, "<img src=\"{fallback}\" alt=\"{}\">", escape(&figure.description))
-        .expect("writing to a string");
+    writeln!(
+        html,
+        "<img src=\"{fallback}\" alt=\"{}\" style=\"max-width: {widest}px\">",
+        escape(&figure.description)
+    )
+    .expect("writing to a string");
     html + &format!("</picture>\n<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
 }
 
@@ -163,7 +170,9 @@ fn provenance(value: &Value) -> String {
             Value::String(text) => escape(text),
             Value::Object(_) | Value::Array(_) => {
                 let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
-                format!("<pre>{}</pre>", escape(&pretty))
+                let pretty = format!("<pre>{}</pre>", escape(&pretty));
+                let short = pretty.lines().count() <= SHOWN_LINES;
+                if short { pretty } else { format!("<details><summary>details</summary>{pretty}</details>") }
             }
             other => other.to_string(),
         };

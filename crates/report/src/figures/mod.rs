@@ -46,6 +46,8 @@ pub(crate) struct Figure {
 pub(crate) struct Picture {
     pub(crate) theme: Theme,
     pub(crate) width: Width,
+    /// Its true width in page units, which depends on the data in some figures.
+    pub(crate) units: u32,
     pub(crate) png: Vec<u8>,
 }
 
@@ -62,10 +64,9 @@ impl Figure {
             let variants = widths.iter().flat_map(|&width| Theme::ALL.map(|theme| (theme, width)));
             let drawn: Vec<_> = variants
                 .map(|(theme, width)| {
-                    scope.spawn(move || Picture {
-                        theme,
-                        width,
-                        png: figure(&theme.palette(), width).into_png(),
+                    scope.spawn(move || {
+                        let canvas = figure(&theme.palette(), width);
+                        Picture { theme, width, units: canvas.width(), png: canvas.into_png() }
                     })
                 })
                 .collect();

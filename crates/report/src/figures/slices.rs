@@ -56,7 +56,10 @@ fn columns(panels: usize, width: Width) -> usize {
 /// Device pixels per voxel in x and y: whole numbers in the proportion of the voxel.
 fn voxel_pixels(slices: &Slices, room: f32) -> [u32; 2] {
     let (nx, ny) = slices.panels[0].log10_density.dim();
-    let x = ((room * DENSITY as f32 / nx as f32).floor() as u32).max(1);
+    let exact = room * DENSITY as f32 / nx as f32;
+    // A little too wide is better than much too small.
+    let rounded = if exact.ceil() <= 1.18 * exact { exact.ceil() } else { exact.floor() };
+    let x = (rounded as u32).max(1);
     let proportion = (slices.size_mpc_h[1] / ny as f64) / (slices.size_mpc_h[0] / nx as f64);
     [x, ((f64::from(x) * proportion).round() as u32).max(1)]
 }
