@@ -118,7 +118,7 @@ pub enum TrainingError {
     },
     /// The training data.
     #[error(transparent)]
-    Pairs(#[from] finescale_pairs::PairError),
+    Pairs(Box<finescale_pairs::PairError>),
     /// The network.
     #[error(transparent)]
     Network(#[from] finescale_denoiser::DenoiserError),
@@ -127,8 +127,20 @@ pub enum TrainingError {
     Diffusion(#[from] finescale_diffusion::DiffusionError),
     /// The tiling whose masks are trained on.
     #[error(transparent)]
-    Tiling(#[from] finescale_outpaint::OutpaintError),
+    Tiling(Box<finescale_outpaint::OutpaintError>),
     /// The tensors.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl From<finescale_pairs::PairError> for TrainingError {
+    fn from(error: finescale_pairs::PairError) -> Self {
+        Self::Pairs(Box::new(error))
+    }
+}
+
+impl From<finescale_outpaint::OutpaintError> for TrainingError {
+    fn from(error: finescale_outpaint::OutpaintError) -> Self {
+        Self::Tiling(Box::new(error))
+    }
 }
