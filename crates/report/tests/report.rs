@@ -44,6 +44,10 @@ fn statistics_are_those_of_the_fields() {
     assert!((verdict.mass_ratio - 1.5).abs() < FFT_REL && (mean - 1.0).abs() < FFT_REL);
     assert!((verdict.percentile_99_9_ratio - 1.5).abs() < FFT_REL);
 
+    assert!(
+        comparison.bands().condition_ratio.iter().filter(|r| !r.is_nan()).all(|r| (r - 0.25).abs() < FFT_REL)
+    );
+
     let json = comparison.to_json();
     let length = json["k_h_mpc"].as_array().unwrap().len();
     for path in
