@@ -1,4 +1,5 @@
 //! Snapshots with every quirk that codes and archives have, written by hand, and two real ones.
+#![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers, too")]
 
 use finescale_snapshot::{
     Cosmology, Mass, Masses, Snapshot, SnapshotError, SnapshotWriter, Species, SpeciesData,

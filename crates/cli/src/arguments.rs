@@ -1,0 +1,145 @@
+//! The command line.
+
+use crate::commands;
+use candle_core::Device;
+use clap::{Args, Parser, Subcommand};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), finescale_training::COMMIT));
+
+/// Paints the fine scales into cosmological volumes with a conditional 3-D diffusion model
+#[derive(Debug, Parser)]
+#[command(name = "finescale", version = VERSION.as_str())]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command has.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Options {
+    /// Threads to use [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Where networks run: cpu or cuda:N
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Only errors and results, no progress
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// What to log: error, warn, info, debug, or a filter such as finescale_outpaint=debug
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
+    pub(crate) log: String,
+    /// Print the result as one JSON object, on the last line of stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole story on data/demo with the shipped model: grid, upscale, compare
+    Demo(commands::demo::Demo),
+    /// Put the particles of a snapshot on a grid
+    Grid(commands::grid::GridCommand),
+    /// Train a model
+    Train(commands::train::Train),
+    /// Draw the high-resolution field of a low-resolution one
+    Upscale(commands::upscale::Upscale),
+    /// Judge samples against the truth: spectra, plots, report
+    Compare(commands::compare::Compare),
+    /// Measure the power spectrum of a grid
+    Spectrum(commands::spectrum::SpectrumCommand),
+    /// Turn a checkpoint of the reference implementation into a model
+    Import(commands::import::Import),
+    /// Make a small universe: snapshots and grids to try everything on
+    Mock(commands::mock::Mock),
+    /// Measure seconds per network evaluation on this machine
+    Bench(commands::bench::Bench),
+    /// Say what this machine offers, and check the layers on the device against the CPU
+    Doctor(commands::doctor::Doctor),
+    /// Say what a snapshot, grid, model or run folder holds
+    Info(commands::info::Info),
+}
+
+/// A device by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceName {
+    Cpu,
+    Cuda(usize),
+}
+
+impl DeviceName {
+    /// The device itself.
+    pub(crate) fn open(self) -> anyhow::Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(anyhow::anyhow!(
+                "{self}: this program was built without CUDA; build it with --features cuda"
+            )),
+            Self::Cuda(ordinal) => Device::new_cuda(ordinal)
+                .map_err(|error| anyhow::anyhow!("{self}: {error}; `finescale doctor` tells what there is")),
+        }
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.split_once(':') {
+            None if name == "cpu" => Ok(Self::Cpu),
+            None if name == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", ordinal)) if ordinal.parse::<usize>().is_ok() => {
+                Ok(Self::Cuda(ordinal.parse().expect("just parsed")))
+            }
+            _ => Err("use cpu or cuda:N".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => out.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(out, "cuda:{ordinal}"),
+        }
+    }
+}
+
+/// Three numbers separated by commas, or one for all axes.
+pub(crate) fn three<T: FromStr + Copy>(text: &str) -> Result<[T; 3], String> {
+    let numbers: Option<Vec<T>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[all]) => Ok([all; 3]),
+        Some(&[x, y, z]) => Ok([x, y, z]),
+        _ => Err("one number, or three separated by commas, are needed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn devices_and_triples_are_read() {
+        assert_eq!("cuda:3".parse(), Ok(DeviceName::Cuda(3)));
+        assert_eq!("cpu".parse(), Ok(DeviceName::Cpu));
+        assert!("cuda:x".parse::<DeviceName>().is_err());
+        assert_eq!(three::<f64>("2.5"), Ok([2.5; 3]));
+        assert_eq!(three::<i64>("1, -2,3"), Ok([1, -2, 3]));
+        assert!(three::<usize>("1,2").is_err());
+    }
+}

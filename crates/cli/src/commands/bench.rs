@@ -1,0 +1,55 @@
+//! `finescale bench`: seconds per network evaluation here.
+
+use crate::context::Context;
+use crate::measurement::{Bench as Measured, Work, bytes, median, peak_memory_bytes};
+use anyhow::Context as _;
+use clap::Args;
+use finescale_training::RunConfig;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// Configuration that has the network and its patches
+    #[arg(long, value_name = "CONFIG")]
+    config: PathBuf,
+    /// What to measure
+    #[arg(long, value_enum, default_value_t = Work::Forward)]
+    mode: Work,
+    /// Evaluations to measure; the median counts
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeat: usize,
+}
+
+impl Bench {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let config = RunConfig::load(&self.config).context("reading a configuration")?;
+        let cells = config.training.patch_cells;
+        let flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
+        let bench = Measured::new(&config.network, cells, &context.device()?)?;
+        let seconds = median(bench.seconds(self.mode, self.repeat)?);
+        let gflops = flop / seconds / 1e9;
+        let memory = peak_memory_bytes();
+        context.say(format_args!(
+            "{}: {seconds:.3} s per evaluation of {cells}^3 cells, {:.1} GFLOP, {gflops:.0} GFLOP/s, {} threads, peak {}",
+            self.mode.name(),
+            flop / 1e9,
+            context.threads(),
+            memory.map_or("unknown".to_owned(), bytes),
+        ))?;
+        Ok(json!({
+            "mode": self.mode.name(),
+            "cells": cells,
+            "parameters": config.network.parameter_count()?,
+            "seconds_per_evaluation": seconds,
+            "gflop_per_evaluation": flop / 1e9,
+            "effective_gflops": gflops,
+            "peak_memory_bytes": memory,
+            "threads": context.threads(),
+            "device": context.device_name(),
+            "repeat": self.repeat,
+            "version": env!("CARGO_PKG_VERSION"),
+            "commit": finescale_training::COMMIT,
+        }))
+    }
+}

@@ -1,0 +1,184 @@
+//! `finescale demo`: the whole story on the data that the project brings along.
+
+use crate::commands::compare::tell;
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields::{self, Gridding, Weight};
+use crate::generation::{Condition, Generator};
+use crate::provenance::provenance;
+use anyhow::Context as _;
+use clap::Args;
+use finescale_field::{Field3, Grid, Region, Scheme};
+use finescale_outpaint::{GenerationConfig, Store};
+use finescale_report::{Comparison, Labelled};
+use finescale_snapshot::{GridFile, Snapshot, Species};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Folder for the fields and the report
+    #[arg(long, value_name = "DIR", default_value = "report")]
+    out: PathBuf,
+    /// Folder with the demo's data and model
+    #[arg(long, value_name = "DIR", default_value = "data/demo")]
+    data: PathBuf,
+    /// One window and few steps: seconds instead of minutes, and not the model's best
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Samples of the mock box, each with a seed of its own.
+const SAMPLES: u64 = 2;
+/// Windows side by side in the region of the real snapshot.
+const REGION_WINDOWS: usize = 2;
+/// Sampler steps of the quick demo.
+const QUICK_STEPS: usize = 4;
+
+impl Demo {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let started = Instant::now();
+        let generator = Generator::load(&self.file("model.safetensors")?, context.device()?)?;
+        let config = self.settings(&generator)?;
+
+        context.say(
+            "A mock universe that training never saw: its low-resolution field, upscaled, against the truth",
+        )?;
+        let (condition, truth) = self.mock(context, &generator)?;
+        let samples = (0..if self.quick { 1 } else { SAMPLES })
+            .map(|number| {
+                let config = GenerationConfig { seed: config.seed + number, ..config };
+                let region = Region::whole(condition.grid.field.grid());
+                self.upscale(
+                    context,
+                    &generator,
+                    &condition,
+                    region,
+                    config,
+                    &format!("mock_sample_{}", number + 1),
+                )
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+
+        context.say("A real GADGET-4 snapshot: gridded, and a region of it upscaled")?;
+        let snapshot = self.snapshot(context, &generator)?;
+        let region = self.region(&generator, config, snapshot.grid.field.grid());
+        let upscaled = self.upscale(context, &generator, &snapshot, region, config, "gadget4_sample")?;
+        let part = cut_out(&snapshot.grid.field, &region)?;
+
+        let labelled: Vec<Labelled> = samples
+            .iter()
+            .enumerate()
+            .map(|(number, sample)| Labelled::new(format!("sample {}", number + 1), &sample.field))
+            .collect();
+        let comparison = Comparison::new(
+            &Labelled::new("truth", &truth),
+            Some(&Labelled::new("condition", &condition.grid.field)),
+            &labelled,
+        )?
+        .with_title("finescale demo")
+        .with_provenance(provenance(json!({
+            "mock": self.data.join("condition.hdf5"),
+            "model": samples[0].meta.provenance.get("model"),
+            "generation": config,
+            "quick": self.quick,
+        })))
+        .with_upscaled(
+            "A region of a real GADGET-4 snapshot",
+            &Labelled::new("condition", &part),
+            &[Labelled::new("sample", &upscaled.field)],
+        )?;
+        let paths = comparison.write(&self.out).context("writing the report")?;
+        tell(context, comparison.verdict())?;
+        let seconds = started.elapsed().as_secs_f64();
+        context.say(format_args!("{seconds:.0} s in all; the report is {}", paths.html.display()))?;
+        Ok(json!({
+            "report": paths.html,
+            "report_json": paths.json,
+            "verdict": comparison.verdict(),
+            "seconds": seconds,
+        }))
+    }
+
+    /// A file of the demo's data.
+    fn file(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.data.join(name);
+        if path.exists() {
+            return Ok(path);
+        }
+        let path = path.display();
+        Err(bad_input(format!("{path}: not there; run the demo in the project's folder, or name --data")))
+    }
+
+    fn settings(&self, generator: &Generator) -> anyhow::Result<GenerationConfig> {
+        let mut config = generator.description.configuration.generation;
+        if self.quick {
+            config.sampling = config.sampling.with_steps(QUICK_STEPS)?;
+        }
+        Ok(config)
+    }
+
+    /// Condition and truth of the mock box; in the quick demo one window of them.
+    fn mock(&self, context: &Context, generator: &Generator) -> anyhow::Result<(Condition, Field3)> {
+        let mut condition = generator.condition(context, &self.file("condition.hdf5")?, None)?;
+        let mut truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
+        if self.quick {
+            let window = Region::cube([0; 3], generator.window_cells());
+            condition.grid.field = cut_out(&condition.grid.field, &window)?;
+            condition.grid.meta.periodic = false;
+            truth = cut_out(&truth, &window)?;
+        }
+        Ok((condition, truth))
+    }
+
+    /// The snapshot on a grid with the model's voxels.
+    fn snapshot(&self, context: &Context, generator: &Generator) -> anyhow::Result<Condition> {
+        let path = self.file("gadget4_dm_64/snapdir_003")?;
+        let snapshot = Snapshot::open(&path)?;
+        let model = &generator.description;
+        let cells = (snapshot.header().box_size_mpc_h / model.voxel_mpc_h[0]).round() as usize;
+        let scheme = model.condition.assignment.unwrap_or(Scheme::Cic);
+        let how = Gridding { species: Species::DarkMatter, cells, scheme, weight: Weight::Mass };
+        let grid = fields::deposit(context, &snapshot, &how)?;
+        self.save("gadget4_condition", &grid)?;
+        Ok(Condition { path, grid })
+    }
+
+    /// A few windows in a row; in the quick demo one.
+    fn region(&self, generator: &Generator, config: GenerationConfig, grid: &Grid) -> Region {
+        let window = generator.window_cells();
+        let long = if self.quick {
+            window
+        } else {
+            REGION_WINDOWS * (window - config.overlap_cells) + config.overlap_cells
+        };
+        Region { start: [0; 3], shape: [long.min(grid.cells()[0]), window, window] }
+    }
+
+    fn upscale(
+        &self,
+        context: &Context,
+        generator: &Generator,
+        condition: &Condition,
+        region: Region,
+        config: GenerationConfig,
+        name: &str,
+    ) -> anyhow::Result<GridFile> {
+        let job = generator.job(condition, region, config);
+        let sample = generator.sample(context, name, condition, &job, &Store::Memory)?;
+        self.save(name, &sample)?;
+        Ok(sample)
+    }
+
+    fn save(&self, name: &str, grid: &GridFile) -> anyhow::Result<()> {
+        fields::save(&self.out.join(Path::new(name).with_extension("hdf5")), grid)
+    }
+}
+
+/// A window of a field as a field of its own.
+fn cut_out(field: &Field3, region: &Region) -> anyhow::Result<Field3> {
+    let voxel = field.grid().voxel_mpc_h();
+    let size = [0, 1, 2].map(|axis| voxel[axis] * region.shape[axis] as f64);
+    Ok(Field3::new(Grid::new(region.shape, size)?, field.extract(region)?)?)
+}

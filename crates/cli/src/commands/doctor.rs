@@ -1,0 +1,158 @@
+//! `finescale doctor`: what this machine offers, and whether every layer works on it.
+
+use crate::context::Context;
+use crate::measurement::{available_memory_bytes, bytes, normal};
+use anyhow::Context as _;
+use candle_core::{Device, Tensor};
+use clap::Args;
+use finescale_layers3d as layers;
+use finescale_layers3d::{Activation, composed};
+use serde_json::{Value, json};
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {}
+
+/// Largest difference between a layer and its plain composition on the CPU, relative to the largest value: f32 sums
+/// of a few thousand terms in another order, or TF32 on a GPU.
+const CPU_TOLERANCE: f64 = 1e-4;
+const GPU_TOLERANCE: f64 = 5e-3;
+
+/// A layer by two ways.
+struct Check {
+    name: &'static str,
+    layer: fn(&Inputs) -> candle_core::Result<Tensor>,
+    plain: fn(&Inputs) -> candle_core::Result<Tensor>,
+}
+
+/// Numbers for every layer: 2 samples, 16 channels, 8^3 cells.
+struct Inputs {
+    x: Tensor,
+    kernel: Tensor,
+    point: Tensor,
+    bias: Tensor,
+    qkv: Tensor,
+    vector: Tensor,
+}
+
+const CHECKS: [Check; 7] = [
+    Check {
+        name: "convolution 3^3",
+        layer: |i| layers::conv3d(&i.x, &i.kernel, Some(&i.bias)),
+        plain: |i| composed::conv3d(&i.x, &i.kernel, Some(&i.bias)),
+    },
+    Check {
+        name: "convolution 1^3",
+        layer: |i| layers::conv1(&i.x, &i.point, Some(&i.bias)),
+        plain: |i| composed::conv1(&i.x, &i.point, Some(&i.bias)),
+    },
+    Check {
+        name: "group norm and SiLU",
+        layer: |i| layers::group_norm(&i.x, 4, &i.bias, &i.bias, None, Activation::Silu),
+        plain: |i| composed::group_norm(&i.x, 4, &i.bias, &i.bias, None, Activation::Silu),
+    },
+    Check {
+        name: "average pool",
+        layer: |i| layers::average_pool(&i.x),
+        plain: |i| composed::average_pool(&i.x),
+    },
+    Check {
+        name: "nearest upsampling",
+        layer: |i| layers::upsample_nearest(&i.x),
+        plain: |i| composed::upsample_nearest(&i.x),
+    },
+    Check {
+        name: "attention",
+        layer: |i| layers::attention(&i.qkv, 2),
+        plain: |i| composed::attention(&i.qkv, 2),
+    },
+    Check {
+        name: "linear",
+        layer: |i| layers::linear(&i.vector, &i.point, &i.bias),
+        plain: |i| composed::linear(&i.vector, &i.point, &i.bias),
+    },
+];
+
+impl Inputs {
+    fn on(device: &Device) -> candle_core::Result<Self> {
+        Ok(Self {
+            x: normal(0, &[2, 16, 8, 8, 8], device)?,
+            kernel: normal(1, &[16, 16, 3, 3, 3], device)?,
+            point: normal(2, &[16, 16], device)?,
+            bias: normal(3, &[16], device)?,
+            qkv: normal(4, &[2, 96, 64], device)?,
+            vector: normal(5, &[2, 16], device)?,
+        })
+    }
+}
+
+impl Doctor {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let memory = available_memory_bytes();
+        let simd = simd();
+        context.say(format_args!(
+            "{} threads, {} of memory available, SIMD: {}",
+            context.threads(),
+            memory.map_or("unknown".to_owned(), bytes),
+            if simd.is_empty() { "none known".to_owned() } else { simd.join(", ") },
+        ))?;
+        let device = context.device()?;
+        context.say(format_args!(
+            "layers on {}, against plain compositions on the CPU:",
+            context.device_name()
+        ))?;
+        let tolerance = if device.is_cpu() { CPU_TOLERANCE } else { GPU_TOLERANCE };
+        let (here, reference) = (Inputs::on(&device)?, Inputs::on(&Device::Cpu)?);
+        let mut checks = Vec::new();
+        let mut wrong = Vec::new();
+        for Check { name, layer, plain } in CHECKS {
+            let error = layer(&here).and_then(|found| difference(&found, &plain(&reference)?));
+            let error = error.context(name)?;
+            let sound = error <= tolerance;
+            context.say(format_args!("  {name}: {} ({error:.1e})", if sound { "right" } else { "WRONG" }))?;
+            checks.push(json!({ "layer": name, "relative_error": error, "right": sound }));
+            if !sound {
+                wrong.push(name);
+            }
+        }
+        anyhow::ensure!(
+            wrong.is_empty(),
+            "wrong on {}: {}; do not use this device",
+            context.device_name(),
+            wrong.join(", ")
+        );
+        Ok(json!({
+            "threads": context.threads(),
+            "memory_available_bytes": memory,
+            "simd": simd,
+            "device": context.device_name(),
+            "cuda": cfg!(feature = "cuda"),
+            "layers": checks,
+        }))
+    }
+}
+
+/// Largest difference, relative to the largest value.
+fn difference(found: &Tensor, expected: &Tensor) -> candle_core::Result<f64> {
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    let (found, expected) = (values(found)?, values(expected)?);
+    let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
+    let worst = found.iter().zip(&expected).fold(0f32, |most, (a, b)| {
+        let error = (a - b).abs();
+        if error.is_nan() { f32::INFINITY } else { most.max(error) }
+    });
+    Ok(f64::from(worst) / f64::from(largest))
+}
+
+fn simd() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let known = [
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ];
+        known.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    Vec::new()
+}

@@ -1,0 +1,47 @@
+//! `finescale grid`: from particles to a field.
+
+use crate::context::Context;
+use crate::fields::{self, Gridding, Weight};
+use anyhow::Context as _;
+use clap::Args;
+use finescale_field::Scheme;
+use finescale_snapshot::{Snapshot, Species};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct GridCommand {
+    /// A snapshot: a file, any file of a set, or the folder snapdir_NNN
+    snapshot: PathBuf,
+    /// Which particles: gas, dm or stars
+    #[arg(long)]
+    particles: Species,
+    /// Cells per side
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    cells: u32,
+    /// Mass assignment: ngp, cic, tsc or pcs
+    #[arg(long, default_value = "cic")]
+    scheme: Scheme,
+    /// What a particle counts
+    #[arg(long, value_enum, default_value_t = Weight::Mass)]
+    weight: Weight,
+    /// The grid file to write; a name ending in .npy gives a numpy cube
+    #[arg(short, long, value_name = "GRID")]
+    output: PathBuf,
+}
+
+impl GridCommand {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let snapshot = Snapshot::open(&self.snapshot).context("reading a snapshot")?;
+        let how = Gridding {
+            species: self.particles,
+            cells: self.cells as usize,
+            scheme: self.scheme,
+            weight: self.weight,
+        };
+        let grid = fields::deposit(context, &snapshot, &how).context("gridding a snapshot")?;
+        fields::save(&self.output, &grid)?;
+        context.say(format_args!("{}: {}", self.output.display(), fields::summary(&grid.field)))?;
+        Ok(json!({ "grid": self.output, "cells": self.cells, "meta": grid.meta }))
+    }
+}

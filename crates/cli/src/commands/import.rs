@@ -1,0 +1,75 @@
+//! `finescale import`: checkpoints of the reference implementation.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use anyhow::Context as _;
+use clap::Args;
+use finescale_denoiser::import_reference;
+use finescale_field::{Grid, Normalizer, Scheme};
+use finescale_pairs::Normalization;
+use finescale_training::{FieldDescription, Model, ModelDescription, Precision, RunConfig};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// A network saved by the reference's code (*_Network.pth)
+    checkpoint: PathBuf,
+    /// Configuration with the same network and the reference's normalization, such as configs/tng300.json
+    #[arg(long, value_name = "CONFIG")]
+    config: PathBuf,
+    /// Side of the box it was trained on, in Mpc/h
+    #[arg(long, value_name = "MPC_H", default_value_t = 205.0)]
+    box_size: f64,
+    /// Cells per side of that box
+    #[arg(long, default_value_t = 264)]
+    cells: usize,
+    /// The model to write (.safetensors)
+    #[arg(short, long, value_name = "MODEL")]
+    output: PathBuf,
+}
+
+impl Import {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let config = RunConfig::load(&self.config).context("reading a configuration")?;
+        let device = context.device()?;
+        let description = self.description(config)?;
+        let network = &description.configuration.network;
+        let parameters = import_reference(&self.checkpoint, network, &device)
+            .map_err(|error| bad_input(format!("importing: {error}")))?;
+        let count = parameters.count();
+        Model::new(description, parameters).save(&self.output, Precision::F32)?;
+        context.say(format_args!("{}: {count} parameters", self.output.display()))?;
+        Ok(json!({ "model": self.output, "parameters": count }))
+    }
+
+    /// What the reference's papers and code say of its model; the checkpoint itself says nothing.
+    fn description(&self, config: RunConfig) -> anyhow::Result<ModelDescription> {
+        let Normalization::Given(normalizers) = config.data.normalization() else {
+            let path = self.config.display();
+            return Err(bad_input(format!(
+                "{path}: data.normalization must be \"reference\": nothing can be fitted to a checkpoint"
+            )));
+        };
+        let grid = Grid::cube(self.cells, self.box_size)?;
+        let field = |quantity: &str, normalizer: Normalizer| FieldDescription {
+            quantity: quantity.to_owned(),
+            redshift: 0.0,
+            assignment: Some(Scheme::Cic),
+            mean_per_voxel: normalizer.mean_count,
+            normalizer,
+        };
+        Ok(ModelDescription {
+            condition: field("dm", normalizers.condition),
+            truth: field("gas", normalizers.truth),
+            voxel_mpc_h: grid.voxel_mpc_h(),
+            training_box_mpc_h: grid.box_size_mpc_h(),
+            cosmology: json!({ "omega_m": 0.3089, "omega_b": 0.0486, "hubble": 0.6774 }),
+            step: 0,
+            seed: config.training.seed,
+            commit: finescale_training::COMMIT.to_owned(),
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: config,
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! `finescale info`: what a file holds.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use anyhow::Context as _;
+use candle_core::Device;
+use clap::Args;
+use finescale_snapshot::{GridReader, Snapshot, SnapshotError};
+use finescale_training::Model;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+pub(crate) struct Info {
+    /// A snapshot, grid, model or run folder
+    file: PathBuf,
+}
+
+impl Info {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let info = describe(&self.file)?;
+        context.say(format_args!("{info:#}"))?;
+        Ok(info)
+    }
+}
+
+fn describe(path: &Path) -> anyhow::Result<Value> {
+    if path.join("metrics.jsonl").is_file() {
+        return run_folder(path);
+    }
+    if path.extension().is_some_and(|ending| ending == "safetensors") {
+        return model(path);
+    }
+    if path.is_dir() {
+        return snapshot(path);
+    }
+    match GridReader::open(path) {
+        Err(SnapshotError::NotAGrid { .. }) => snapshot(path),
+        // A set may be named without index.
+        Err(SnapshotError::NotFound { .. }) => snapshot(path),
+        reader => Ok(grid(path, &reader.context("reading a grid")?)),
+    }
+}
+
+fn grid(path: &Path, reader: &GridReader) -> Value {
+    let grid = reader.grid();
+    json!({
+        "kind": "grid",
+        "file": path,
+        "cells": grid.cells(),
+        "box_size_mpc_h": grid.box_size_mpc_h(),
+        "voxel_mpc_h": grid.voxel_mpc_h(),
+        "meta": reader.meta(),
+    })
+}
+
+fn snapshot(path: &Path) -> anyhow::Result<Value> {
+    let snapshot = Snapshot::open(path).context("reading a snapshot")?;
+    let header = snapshot.header();
+    Ok(json!({
+        "kind": "snapshot",
+        "files": snapshot.files().collect::<Vec<_>>(),
+        "box_size_mpc_h": header.box_size_mpc_h,
+        "redshift": header.redshift,
+        "scale_factor": header.scale_factor,
+        "cosmology": header.cosmology,
+        "particles_by_type": header.counts,
+        "mass_table_1e10_msun_h": header.mass_table,
+    }))
+}
+
+fn model(path: &Path) -> anyhow::Result<Value> {
+    let model = Model::load(path, &Device::Cpu).context("reading a model")?;
+    let parameters = model.parameters().count();
+    Ok(json!({
+        "kind": "model",
+        "file": path,
+        "sha256": model.sha256(),
+        "parameters": parameters,
+        "description": model.description,
+    }))
+}
+
+fn run_folder(path: &Path) -> anyhow::Result<Value> {
+    let metrics = path.join("metrics.jsonl");
+    let text = std::fs::read_to_string(&metrics)
+        .map_err(|error| bad_input(format!("{}: {error}", metrics.display())))?;
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last = |key: &str| lines.iter().rev().find(|line| line.get(key).is_some()).cloned();
+    let file = path.join("model.safetensors");
+    Ok(json!({
+        "kind": "run",
+        "folder": path,
+        "last_update": last("loss"),
+        "last_validation": last("validation_loss"),
+        "model": if file.is_file() { Some(model(&file)?) } else { None },
+    }))
+}

@@ -1,0 +1,124 @@
+//! `finescale mock`: small universes.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use anyhow::Context as _;
+use clap::Args;
+use finescale_mock::{MockConfig, Stage, Universe, make_universe};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+pub(crate) struct Mock {
+    /// Settings as JSON; options below change single ones [default: 100 Mpc/h on 128^3 cells]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Seed of the first universe
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Universes to make, with consecutive seeds; more than one go into folders box_SEED
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    boxes: u64,
+    /// Side of the box in Mpc/h
+    #[arg(long, value_name = "MPC_H")]
+    box_size: Option<f64>,
+    /// Cells per side of the grids
+    #[arg(long)]
+    cells: Option<usize>,
+    /// Particles per side of the low-resolution run
+    #[arg(long, value_name = "N")]
+    particles_low: Option<usize>,
+    /// Particles per side of the high-resolution run
+    #[arg(long, value_name = "N")]
+    particles_high: Option<usize>,
+    /// Time steps
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Redshift of the output
+    #[arg(long)]
+    redshift: Option<f64>,
+    /// Also write the particles, as AREPO snapshots
+    #[arg(long)]
+    snapshots: bool,
+    /// Print the settings and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Folder to write condition.hdf5 and truth.hdf5 into
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+impl Mock {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let config = self.settings()?;
+        config.check().context("in the settings of the mock")?;
+        if self.dry_run {
+            context.say(format_args!("{:#}", json!(config)))?;
+            return Ok(json!({ "config": config, "boxes": self.boxes }));
+        }
+        let mut folders = Vec::new();
+        for number in 0..self.boxes {
+            let config = MockConfig { seed: config.seed + number, ..config.clone() };
+            let folder = match self.boxes {
+                1 => self.output.clone(),
+                _ => self.output.join(format!("box_{:04}", config.seed)),
+            };
+            let universe = make(context, &config)?;
+            self.write(&universe, &folder).with_context(|| format!("writing {}", folder.display()))?;
+            context.say(format_args!(
+                "{}: condition.hdf5 and truth.hdf5 of seed {}",
+                folder.display(),
+                config.seed
+            ))?;
+            folders.push(folder);
+        }
+        Ok(json!({ "folders": folders, "config": config }))
+    }
+
+    fn settings(&self) -> anyhow::Result<MockConfig> {
+        let mut config = match &self.config {
+            Some(path) => read(path)?,
+            None => MockConfig::default(),
+        };
+        let set = |target: &mut usize, value: Option<usize>| *target = value.unwrap_or(*target);
+        set(&mut config.cells, self.cells);
+        set(&mut config.particles_low, self.particles_low);
+        set(&mut config.particles_high, self.particles_high);
+        set(&mut config.steps, self.steps);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.box_size_mpc_h = self.box_size.unwrap_or(config.box_size_mpc_h);
+        config.redshift = self.redshift.unwrap_or(config.redshift);
+        Ok(config)
+    }
+
+    fn write(&self, universe: &Universe, folder: &Path) -> anyhow::Result<()> {
+        universe.write_grids(folder)?;
+        if self.snapshots {
+            universe.write_snapshots(folder)?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<MockConfig> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
+    serde_json::from_str(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))
+}
+
+fn make(context: &Context, config: &MockConfig) -> anyhow::Result<Universe> {
+    // A step of the fine run is the unit; a coarse one costs its share of particles.
+    let share = (config.particles_low as f64 / config.particles_high as f64).powi(3);
+    let label = format!("universe {}", config.seed);
+    let mut progress = context.progress(&label, "steps", config.steps as u64, 0);
+    let universe = make_universe(config, &mut |at| {
+        let done = match at.stage {
+            Stage::LowRes => at.step as f64 * share,
+            Stage::HighRes => at.step as f64,
+        };
+        progress.set((done as u64).min(config.steps as u64));
+    })
+    .context("making a universe")?;
+    progress.finish();
+    Ok(universe)
+}

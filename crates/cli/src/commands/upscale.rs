@@ -1,0 +1,184 @@
+//! `finescale upscale`: the high-resolution field of a low-resolution one.
+
+use crate::arguments::three;
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields;
+use crate::files::with_ending;
+use crate::generation::{Condition, Generator};
+use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, peak_memory_bytes};
+use crate::progress::duration;
+use clap::Args;
+use finescale_diffusion::Sampler;
+use finescale_field::Region;
+use finescale_outpaint::{Existing, GenerationConfig, Job, Store, Strategy};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct Upscale {
+    /// The model to sample from (.safetensors)
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// The low-resolution field: a grid, a .npy cube, or a snapshot, which is gridded as the model needs it
+    #[arg(long, value_name = "GRID|SNAPSHOT")]
+    condition: PathBuf,
+    /// Side of a .npy cube in Mpc/h, one or three numbers
+    #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
+    box_size: Option<[f64; 3]>,
+    /// The grid file to write; a name ending in .npy gives a numpy cube
+    #[arg(short, long, value_name = "GRID")]
+    output: PathBuf,
+    /// Order of the windows: raster [default: the model's]
+    #[arg(long, value_parser = strategy)]
+    strategy: Option<Strategy>,
+    /// Sampler: ddpm, ddim, ddim:ETA or dpm_solver++2m [default: the model's]
+    #[arg(long)]
+    sampler: Option<Sampler>,
+    /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
+    #[arg(long, value_parser = region)]
+    region: Option<Region>,
+    /// Steps of the sampler [default: the model's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// Least overlap of neighbouring windows in cells [default: the model's]
+    #[arg(long, value_name = "CELLS")]
+    overlap: Option<usize>,
+    /// Seed of the first sample [default: the model's]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Samples to draw, with consecutive seeds; more than one are named NAME_SEED
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    samples: u64,
+    /// Go on with what an interrupted run left
+    #[arg(long)]
+    resume: bool,
+    /// Print the plan and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Upscale {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let generator = Generator::load(&self.model, context.device()?)?;
+        let condition = generator.condition(context, &self.condition, self.box_size)?;
+        let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
+        let config = self.settings(generator.description.configuration.generation)?;
+        let job = generator.job(&condition, region, config);
+        if self.dry_run {
+            return self.plan(context, &generator, &job);
+        }
+        job.plan()?;
+        let mut samples = Vec::new();
+        for number in 0..self.samples {
+            let config = GenerationConfig { seed: config.seed + number, ..config };
+            let job = Job { config, ..job };
+            let output = self.output_of(config.seed);
+            self.sample(context, &generator, &condition, &job, &output)?;
+            samples.push(json!({ "grid": output, "seed": config.seed }));
+        }
+        Ok(json!({ "samples": samples, "region": region, "generation": config }))
+    }
+
+    /// The model's settings with those of the command line.
+    fn settings(&self, mut config: GenerationConfig) -> anyhow::Result<GenerationConfig> {
+        config.strategy = self.strategy.unwrap_or(config.strategy);
+        config.overlap_cells = self.overlap.unwrap_or(config.overlap_cells);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
+        if let Some(steps) = self.steps {
+            let few = config.sampling.with_steps(steps as usize);
+            config.sampling = few.map_err(|error| bad_input(format!("--steps {steps}: {error}")))?;
+        }
+        Ok(config)
+    }
+
+    fn output_of(&self, seed: u64) -> PathBuf {
+        if self.samples == 1 {
+            return self.output.clone();
+        }
+        let stem = self.output.file_stem().unwrap_or_default().to_string_lossy();
+        let ending = self.output.extension().map_or("hdf5".into(), |ending| ending.to_string_lossy());
+        self.output.with_file_name(format!("{stem}_{seed}.{ending}"))
+    }
+
+    fn sample(
+        &self,
+        context: &Context,
+        generator: &Generator,
+        condition: &Condition,
+        job: &Job,
+        output: &std::path::Path,
+    ) -> anyhow::Result<()> {
+        let work = with_ending(output, ".work");
+        if self.resume && output.exists() && !work.exists() {
+            return context.say(format_args!("{}: complete already", output.display()));
+        }
+        let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
+        let store = Store::Folder { path: work, existing };
+        let label = format!("upscale, seed {}", job.config.seed);
+        let grid = generator.sample(context, &label, condition, job, &store)?;
+        fields::save(output, &grid)?;
+        store.remove()?;
+        context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)))
+    }
+
+    /// What the generation will take, with the network timed on this machine.
+    fn plan(&self, context: &Context, generator: &Generator, job: &Job) -> anyhow::Result<Value> {
+        let plan = job.plan()?;
+        let network = generator.denoiser.config();
+        let bench = Bench::new(network, generator.window_cells(), &generator.device)?;
+        let seconds = median(bench.seconds(Work::Forward, 1)?);
+        let total = seconds * (plan.evaluations as u64 * self.samples) as f64;
+        let memory = peak_memory_bytes().map(|peak| peak + plan.volume_bytes as u64);
+        let [x, y, z] = plan.cells;
+        context.say(format_args!(
+            "{x} x {y} x {z} cells in {} windows of {}^3 (at least {:?} cells overlap), {} steps each",
+            plan.windows, plan.window_cells, plan.overlap_cells, plan.steps
+        ))?;
+        context.say(format_args!(
+            "{} sample(s), {} evaluations each, {:.0} per voxel; {seconds:.3} s per evaluation here",
+            self.samples, plan.evaluations, plan.evaluations_per_voxel
+        ))?;
+        context.say(format_args!(
+            "expected: {}, {} of memory ({} available), {} of disk in {}",
+            duration(total),
+            memory.map_or("unknown".to_owned(), bytes),
+            available_memory_bytes().map_or("unknown".to_owned(), bytes),
+            bytes(plan.work_bytes as u64),
+            with_ending(&self.output, ".work").display(),
+        ))?;
+        Ok(json!({
+            "plan": plan,
+            "samples": self.samples,
+            "generation": job.config,
+            "seconds_per_evaluation": seconds,
+            "expected_seconds": total,
+            "memory_bytes": memory,
+        }))
+    }
+}
+
+fn strategy(name: &str) -> Result<Strategy, String> {
+    serde_json::from_value(Value::String(name.to_owned())).map_err(|error| error.to_string())
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    let (start, shape) = text.split_once(':').ok_or("X,Y,Z:NX,NY,NZ is needed")?;
+    Ok(Region { start: three(start)?, shape: three(shape)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_and_strategies_are_read() {
+        assert_eq!(region("1,-2,3:64"), Ok(Region { start: [1, -2, 3], shape: [64; 3] }));
+        assert_eq!(region("0:32,32,64"), Ok(Region { start: [0; 3], shape: [32, 32, 64] }));
+        assert!(region("1,2,3").is_err());
+        assert!(region("1,2,3:-4").is_err());
+        assert_eq!(strategy("raster"), Ok(Strategy::Raster));
+        assert!(strategy("spiral").unwrap_err().contains("raster"));
+    }
+}

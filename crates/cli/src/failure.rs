@@ -1,0 +1,111 @@
+//! Errors on their way out: one line, and the exit code.
+
+use finescale_mock::MockError;
+use finescale_outpaint::OutpaintError;
+use finescale_pairs::PairError;
+use finescale_snapshot::SnapshotError;
+use finescale_training::TrainingError;
+use std::io::Write;
+
+/// Exit code when the input or the usage is wrong, as clap uses it, too.
+const BAD_INPUT: u8 = 2;
+/// Exit code when something failed that was asked for rightly.
+const FAILED: u8 = 1;
+
+/// Input that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadInput(String);
+
+/// The error of input that cannot be used.
+pub(crate) fn bad_input(message: impl Into<String>) -> anyhow::Error {
+    BadInput(message.into()).into()
+}
+
+/// Tells a person what went wrong.
+pub(crate) fn report(error: &anyhow::Error) {
+    // Nowhere to tell that stderr is closed.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}
+
+/// 2 for bad input, 1 for other failures.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(is_bad_input) { BAD_INPUT } else { FAILED }
+}
+
+fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<SnapshotError>() {
+        return snapshot(error);
+    }
+    if let Some(error) = error.downcast_ref::<PairError>() {
+        return pairs(error);
+    }
+    if let Some(error) = error.downcast_ref::<TrainingError>() {
+        return training(error);
+    }
+    if let Some(error) = error.downcast_ref::<OutpaintError>() {
+        return outpaint(error);
+    }
+    if let Some(error) = error.downcast_ref::<MockError>() {
+        return mock(error);
+    }
+    error.is::<BadInput>() || error.is::<finescale_field::FieldError>()
+}
+
+fn snapshot(error: &SnapshotError) -> bool {
+    !matches!(error, SnapshotError::Write { .. } | SnapshotError::Io { .. } | SnapshotError::Hdf5 { .. })
+}
+
+fn pairs(error: &PairError) -> bool {
+    match error {
+        PairError::Read(error) => snapshot(error),
+        _ => true,
+    }
+}
+
+fn training(error: &TrainingError) -> bool {
+    match error {
+        TrainingError::Pairs(error) => pairs(error),
+        TrainingError::Tiling(error) => outpaint(error),
+        TrainingError::Write { .. }
+        | TrainingError::NotFinite { .. }
+        | TrainingError::NoGradient { .. }
+        | TrainingError::Tensor(_) => false,
+        _ => true,
+    }
+}
+
+fn outpaint(error: &OutpaintError) -> bool {
+    !matches!(
+        error,
+        OutpaintError::Cancelled { .. }
+            | OutpaintError::NotFinite { .. }
+            | OutpaintError::Busy { .. }
+            | OutpaintError::Io { .. }
+            | OutpaintError::Tensor(_)
+    )
+}
+
+fn mock(error: &MockError) -> bool {
+    match error {
+        MockError::Snapshot(error) => snapshot(error),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn bad_input_and_failures_have_their_codes() {
+        let missing = SnapshotError::NotFound { path: "a.hdf5".into() };
+        let full = SnapshotError::Write { path: "a.hdf5".into(), detail: "no space".into() };
+        let code = |error: SnapshotError| exit_code(&Err::<(), _>(error).context("reading").unwrap_err());
+        assert_eq!((code(missing), code(full)), (2, 1));
+        assert_eq!(exit_code(&bad_input("no")), 2);
+        assert_eq!(exit_code(&anyhow::anyhow!("bad luck")), 1);
+        assert_eq!(exit_code(&TrainingError::from(PairError::NoTraining).into()), 2);
+    }
+}

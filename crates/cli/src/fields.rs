@@ -1,0 +1,135 @@
+//! Fields from whatever file holds them.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::provenance::provenance;
+use anyhow::Context as _;
+use finescale_field::{Depositor, Field3, Grid, Scheme};
+use finescale_snapshot::{
+    GridFile, GridMeta, Masses, Snapshot, Species, read_grid, read_npy, write_grid, write_npy,
+};
+use serde_json::json;
+use std::path::Path;
+
+/// Particles in memory at a time: 100 MB of positions.
+const PARTICLES_AT_ONCE: usize = 1 << 22;
+
+/// How particles become a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gridding {
+    pub(crate) species: Species,
+    pub(crate) cells: usize,
+    pub(crate) scheme: Scheme,
+    pub(crate) weight: Weight,
+}
+
+/// What a particle counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Weight {
+    /// Its mass
+    Mass,
+    /// One
+    Count,
+}
+
+impl Weight {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mass => "mass",
+            Self::Count => "count",
+        }
+    }
+}
+
+/// Reads a grid file, or a numpy cube with `box_size_mpc_h`, whose values are divided by their mean.
+pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<GridFile> {
+    if !is_npy(path) {
+        return read_grid(path).context("reading a grid");
+    }
+    let box_size_mpc_h = box_size_mpc_h
+        .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
+    let values = read_npy(path, box_size_mpc_h).context("reading a numpy cube")?;
+    let mean = values.mean();
+    if !(mean.is_finite() && mean > 0.0) {
+        let path = path.display();
+        return Err(bad_input(format!(
+            "{path}: the mean is {mean}; a density with a positive mean is needed"
+        )));
+    }
+    let meta = GridMeta {
+        quantity: "unknown".to_owned(),
+        redshift: 0.0,
+        mean,
+        assignment: None,
+        periodic: true,
+        provenance: provenance(json!({ "sources": [path] })),
+    };
+    Ok(GridFile { field: values.map(|value| (f64::from(value) / mean) as f32), meta })
+}
+
+/// Writes a grid file, or a numpy cube if the name ends so.
+pub(crate) fn save(path: &Path, grid: &GridFile) -> anyhow::Result<()> {
+    if is_npy(path) {
+        write_npy(path, &grid.field).context("writing a numpy cube")
+    } else {
+        write_grid(path, grid).context("writing a grid")
+    }
+}
+
+fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "npy")
+}
+
+/// Puts the particles of `snapshot` on a grid, in units of their mean.
+pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<GridFile> {
+    let header = snapshot.header();
+    let grid = Grid::cube(how.cells, header.box_size_mpc_h)?;
+    let mut depositor = Depositor::new(grid, how.scheme);
+    let masses = match how.weight {
+        Weight::Mass => Masses::Read,
+        Weight::Count => Masses::Skip,
+    };
+    let count = header.count(how.species);
+    let mut done = 0;
+    let mut progress = context.progress("gridding", "particles", count, 0);
+    snapshot.for_each_chunk(how.species, masses, PARTICLES_AT_ONCE, |positions, masses| {
+        depositor.add(positions, masses)?;
+        done += positions.len() as u64;
+        progress.set(done);
+        anyhow::Ok(())
+    })?;
+    progress.finish();
+    let total = depositor.total();
+    let field = depositor.finish_overdensity()?;
+    let mean = count as f64 / grid.voxels() as f64;
+    Ok(GridFile { meta: meta(snapshot, how, mean, total), field })
+}
+
+fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta {
+    let header = snapshot.header();
+    let sources: Vec<&Path> = snapshot.files().collect();
+    GridMeta {
+        quantity: how.species.to_string(),
+        redshift: header.redshift,
+        mean,
+        assignment: Some(how.scheme),
+        periodic: true,
+        provenance: provenance(json!({
+            "sources": sources,
+            "cosmology": header.cosmology,
+            "weight": how.weight.name(),
+            "total_weight": total,
+        })),
+    }
+}
+
+/// What a person wants to know of a field at once.
+pub(crate) fn summary(field: &Field3) -> String {
+    let (low, high) = field
+        .as_slice()
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+    let ([x, y, z], size) = (field.grid().cells(), field.grid().box_size_mpc_h());
+    let mean = field.mean();
+    format!("{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {low:.4}, highest {high:.4}")
+}

@@ -1,0 +1,154 @@
+//! One sample of a volume, with progress.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields::{self, Gridding, Weight};
+use crate::provenance::provenance;
+use anyhow::Context as _;
+use candle_core::Device;
+use finescale_denoiser::Denoiser;
+use finescale_field::{Region, Scheme};
+use finescale_outpaint::{Boundary, GenerationConfig, Job, Progress, Store, generate};
+use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
+use finescale_training::{Model, ModelDescription};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// A model ready to sample from.
+pub(crate) struct Generator {
+    pub(crate) description: ModelDescription,
+    pub(crate) device: Device,
+    pub(crate) denoiser: Denoiser,
+    path: PathBuf,
+    hash: String,
+}
+
+/// A low-resolution field and where it comes from.
+pub(crate) struct Condition {
+    pub(crate) path: PathBuf,
+    pub(crate) grid: GridFile,
+}
+
+impl Generator {
+    /// Loads the model `path`.
+    pub(crate) fn load(path: &Path, device: Device) -> anyhow::Result<Self> {
+        let model = Model::load(path, &device).context("reading a model")?;
+        let denoiser = model.denoiser()?;
+        let hash = model.sha256().unwrap_or_default().to_owned();
+        Ok(Self { description: model.description, device, denoiser, path: path.into(), hash })
+    }
+
+    /// Cells of the network's window per axis.
+    pub(crate) fn window_cells(&self) -> usize {
+        self.description.configuration.training.patch_cells
+    }
+
+    /// Reads a grid file or numpy cube, or grids a snapshot with the model's voxels.
+    pub(crate) fn condition(
+        &self,
+        context: &Context,
+        path: &Path,
+        box_size_mpc_h: Option<[f64; 3]>,
+    ) -> anyhow::Result<Condition> {
+        let read = if path.is_dir() { None } else { Some(fields::load(path, box_size_mpc_h)) };
+        let grid = match read {
+            Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
+            Some(Ok(grid)) => grid,
+            _ => self.grid_snapshot(context, path)?,
+        };
+        let differences = self
+            .description
+            .check_condition(grid.field.grid(), &grid.meta)
+            .with_context(|| path.display().to_string())?;
+        differences.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
+        Ok(Condition { path: path.into(), grid })
+    }
+
+    fn grid_snapshot(&self, context: &Context, path: &Path) -> anyhow::Result<GridFile> {
+        let snapshot = Snapshot::open(path).context("reading a snapshot")?;
+        let condition = &self.description.condition;
+        let species = condition.quantity.parse().map_err(|error| {
+            bad_input(format!("{}: {error}; grid it with `finescale grid`", path.display()))
+        })?;
+        let cells = (snapshot.header().box_size_mpc_h / self.description.voxel_mpc_h[0]).round() as usize;
+        let scheme = condition.assignment.unwrap_or(Scheme::Cic);
+        fields::deposit(context, &snapshot, &Gridding { species, cells, scheme, weight: Weight::Mass })
+    }
+
+    /// The volume `region` of the condition's box.
+    pub(crate) fn job<'a>(
+        &'a self,
+        condition: &'a Condition,
+        region: Region,
+        config: GenerationConfig,
+    ) -> Job<'a> {
+        Job {
+            denoiser: &self.denoiser,
+            model_hash: &self.hash,
+            window_cells: self.window_cells(),
+            condition: &condition.grid.field,
+            boundary: if condition.grid.meta.periodic { Boundary::Periodic } else { Boundary::Open },
+            condition_normalizer: self.description.condition.normalizer,
+            truth_normalizer: self.description.truth.normalizer,
+            region,
+            config,
+            device: &self.device,
+        }
+    }
+
+    /// Generates one sample; work goes on from `store`.
+    pub(crate) fn sample(
+        &self,
+        context: &Context,
+        label: &str,
+        condition: &Condition,
+        job: &Job,
+        store: &Store,
+    ) -> anyhow::Result<GridFile> {
+        let plan = job.plan()?;
+        let mut progress = None;
+        let field = generate(
+            job,
+            store,
+            &mut |event| match event {
+                Progress::Windows { finished, .. } => {
+                    let done = (finished * plan.steps) as u64;
+                    let bar = progress.get_or_insert_with(|| {
+                        context.progress(label, "evaluations", plan.evaluations as u64, done)
+                    });
+                    bar.set(done);
+                }
+                Progress::Evaluation { .. } => progress.iter_mut().for_each(|bar| bar.add_one()),
+            },
+            context.stop(),
+        )
+        .with_context(|| format!("generating from {}", condition.path.display()))?;
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        Ok(GridFile { field, meta: self.meta(condition, job) })
+    }
+
+    fn meta(&self, condition: &Condition, job: &Job) -> GridMeta {
+        let (model, truth) = (&self.description, &self.description.truth);
+        GridMeta {
+            quantity: truth.quantity.clone(),
+            redshift: condition.grid.meta.redshift,
+            mean: truth.mean_per_voxel,
+            assignment: truth.assignment,
+            periodic: job.result_boundary() == Boundary::Periodic,
+            provenance: provenance(json!({
+                "model": { "file": self.path, "sha256": self.hash, "step": model.step, "commit": model.commit },
+                "condition": condition.path,
+                "region": job.region,
+                "generation": job.config,
+                "cosmology": condition.grid.meta.provenance.get("cosmology"),
+            })),
+        }
+    }
+}
+
+/// Whether a file is HDF5, but no grid of ours: perhaps a snapshot.
+fn is_other_hdf5(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(SnapshotError::NotAGrid { .. }))
+}

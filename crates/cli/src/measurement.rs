@@ -1,0 +1,128 @@
+//! Time and memory of network evaluations on this machine.
+
+use candle_core::{Device, Tensor};
+use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters};
+use finescale_diffusion::Denoise;
+use finescale_seed::{KeyedStream, Purpose};
+use std::time::Instant;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Work {
+    /// One evaluation, as in sampling
+    Forward,
+    /// One evaluation with gradients, as in training
+    Train,
+}
+
+impl Work {
+    /// Floating-point operations in units of an evaluation's: the gradients of inputs and of weights cost one each.
+    pub(crate) fn flop_factor(self) -> f64 {
+        match self {
+            Self::Forward => 1.0,
+            Self::Train => 3.0,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Train => "train",
+        }
+    }
+}
+
+/// Clean values of the measured network lie in here; the numbers do not matter.
+const CLEAN_RANGE: (f32, f32) = (-1.0, 1.0);
+/// A noise level in the middle of sampling.
+const ALPHA_BAR: f32 = 0.5;
+
+/// A fresh network of `config` and one patch for it.
+pub(crate) struct Bench {
+    denoiser: Denoiser,
+    parameters: Parameters,
+    noisy: Tensor,
+    condition: Tensor,
+    alpha_bar: Tensor,
+}
+
+impl Bench {
+    pub(crate) fn new(config: &NetworkConfig, cells: usize, device: &Device) -> anyhow::Result<Self> {
+        config.validate_patch(cells)?;
+        let parameters = Parameters::init(config, 0, device)?;
+        let denoiser = Denoiser::new(config, &parameters, CLEAN_RANGE)?;
+        Ok(Self {
+            denoiser,
+            parameters,
+            noisy: normal(0, &[1, 1, cells, cells, cells], device)?,
+            condition: normal(1, &[1, config.all_condition_channels(), cells, cells, cells], device)?,
+            alpha_bar: Tensor::new(&[ALPHA_BAR], device)?,
+        })
+    }
+
+    /// Seconds of each of `repeat` evaluations, after one to warm up.
+    pub(crate) fn seconds(&self, work: Work, repeat: usize) -> anyhow::Result<Vec<f64>> {
+        self.evaluate(work)?;
+        (0..repeat.max(1))
+            .map(|_| {
+                let started = Instant::now();
+                self.evaluate(work)?;
+                Ok(started.elapsed().as_secs_f64())
+            })
+            .collect()
+    }
+
+    fn evaluate(&self, work: Work) -> anyhow::Result<()> {
+        let Self { denoiser, parameters, noisy, condition, alpha_bar } = self;
+        match work {
+            Work::Forward => {
+                // Reading the values back waits for a GPU.
+                denoiser.predict_clean(noisy, condition, alpha_bar)?.sum_all()?.to_scalar::<f32>()?;
+            }
+            Work::Train => {
+                let residual =
+                    denoiser.residual(noisy, noisy, condition, noisy, alpha_bar, Mode::Evaluate)?;
+                let gradients = residual.sqr()?.mean_all()?.backward()?;
+                if let Some(gradient) = parameters.tensors().find_map(|(_, tensor)| gradients.get(tensor)) {
+                    gradient.sum_all()?.to_scalar::<f32>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Normal numbers that depend on `number` alone.
+pub(crate) fn normal(number: u32, shape: &[usize], device: &Device) -> candle_core::Result<Tensor> {
+    let mut values = vec![0f32; shape.iter().product()];
+    KeyedStream::new(0, Purpose::SamplerStep).fill_normal(number, 0, &mut values);
+    Tensor::from_vec(values, shape, device)
+}
+
+/// The middle of the sorted numbers.
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Most memory that this process has had so far, in bytes, where the system tells.
+pub(crate) fn peak_memory_bytes() -> Option<u64> {
+    kibibytes("/proc/self/status", "VmHWM:")
+}
+
+/// Memory that programs could still have, in bytes, where the system tells.
+pub(crate) fn available_memory_bytes() -> Option<u64> {
+    kibibytes("/proc/meminfo", "MemAvailable:")
+}
+
+fn kibibytes(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Bytes as a person says them.
+pub(crate) fn bytes(count: u64) -> String {
+    let count = count as f64;
+    if count < 1e9 { format!("{:.1} MB", count / 1e6) } else { format!("{:.2} GB", count / 1e9) }
+}

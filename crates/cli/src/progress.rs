@@ -1,0 +1,155 @@
+//! Progress with rate and time left: a bar on a terminal, a plain line now and then elsewhere.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Time between two plain lines.
+const PLAIN_EVERY: Duration = Duration::from_secs(15);
+
+/// Progress of one piece of work.
+pub(crate) struct Progress {
+    label: String,
+    unit: &'static str,
+    total: u64,
+    first: u64,
+    done: u64,
+    started: Instant,
+    last_line: Instant,
+    display: Display,
+}
+
+enum Display {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+impl Progress {
+    pub(crate) fn new(label: &str, unit: &'static str, total: u64, done: u64, quiet: bool) -> Self {
+        let display = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Display::Nothing,
+            (false, true) => Display::Bar(bar(label, unit, total, done)),
+            (false, false) => Display::Lines,
+        };
+        let now = Instant::now();
+        let label = label.to_owned();
+        Self { label, unit, total, first: done, done, started: now, last_line: now, display }
+    }
+
+    /// So much is done in all.
+    pub(crate) fn set(&mut self, done: u64) {
+        self.done = done;
+        match &self.display {
+            Display::Bar(bar) => bar.set_position(done),
+            Display::Lines if self.last_line.elapsed() >= PLAIN_EVERY => self.line(),
+            Display::Lines | Display::Nothing => {}
+        }
+    }
+
+    /// One unit more is done.
+    pub(crate) fn add_one(&mut self) {
+        self.set(self.done + 1);
+    }
+
+    /// A remark beside the numbers, such as a loss.
+    pub(crate) fn remark(&self, text: &str) {
+        if let Display::Bar(bar) = &self.display {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    /// A line that stays.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.display {
+            Display::Bar(bar) => bar.println(line),
+            Display::Lines => to_stderr(line),
+            Display::Nothing => {}
+        }
+    }
+
+    /// The last word.
+    pub(crate) fn finish(mut self) {
+        match &self.display {
+            Display::Bar(bar) => bar.abandon(),
+            Display::Lines => self.line(),
+            Display::Nothing => {}
+        }
+    }
+
+    fn line(&mut self) {
+        self.last_line = Instant::now();
+        to_stderr(&self.text(self.started.elapsed()));
+    }
+
+    fn text(&self, elapsed: Duration) -> String {
+        let Self { label, unit, total, .. } = self;
+        let done = self.done;
+        let fresh = done.saturating_sub(self.first) as f64;
+        let rate = fresh / elapsed.as_secs_f64().max(1e-9);
+        let start = format!("{label}: {done} of {total} {unit}");
+        if done >= *total {
+            format!("{start} in {}", duration(elapsed.as_secs_f64()))
+        } else if fresh > 0.0 {
+            let left = duration((total - done) as f64 / rate);
+            format!("{start}, {}, {left} left", rate_text(rate, unit))
+        } else {
+            start
+        }
+    }
+}
+
+/// A rate below one per second is easier to grasp upside down.
+fn rate_text(rate: f64, unit: &str) -> String {
+    let one = unit.strip_suffix('s').unwrap_or(unit);
+    if rate >= 1.0 { format!("{rate:.1} {unit}/s") } else { format!("{:.1} s per {one}", 1.0 / rate) }
+}
+
+/// Seconds as a person says them.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..120 => format!("{whole} s"),
+        120..7200 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+fn bar(label: &str, unit: &str, total: u64, done: u64) -> ProgressBar {
+    let template =
+        format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left {{msg}}");
+    let style = ProgressStyle::with_template(&template).expect("a fixed template");
+    let bar = ProgressBar::new(total).with_style(style).with_prefix(label.to_owned());
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}
+
+fn to_stderr(line: &str) {
+    // Nowhere to tell that stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_tell_rate_and_time_left() {
+        let mut progress = Progress::new("upscale", "evaluations", 100, 20, true);
+        progress.set(60);
+        let text = progress.text(Duration::from_secs(80));
+        assert_eq!(text, "upscale: 60 of 100 evaluations, 2.0 s per evaluation, 80 s left");
+        progress.set(100);
+        assert_eq!(progress.text(Duration::from_secs(200)), "upscale: 100 of 100 evaluations in 3 min 20 s");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let texts = [(1.25, "1.2 s"), (70.0, "70 s"), (3725.0, "62 min 05 s"), (90_000.0, "25 h 00 min")];
+        for (seconds, text) in texts {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}

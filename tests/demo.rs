@@ -1,0 +1,31 @@
+//! The demo, in its quick form: the shipped data and model, through everything, to the report.
+
+use crate::binary::{finescale, names, project};
+use serde_json::Value;
+
+#[test]
+fn the_quick_demo_tells_the_whole_story() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("report");
+    let mut command = finescale();
+    command.args(["demo", "--quick", "--json", "--out"]).arg(&out).arg("--data").arg(project("data/demo"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let result: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert!(out.join("report.html").is_file() && out.join("report.json").is_file(), "{:?}", names(&out));
+
+    // A trained model, even in four steps, is nearer to the truth than its condition.
+    let verdict = &result["verdict"];
+    let of = |key: &str| verdict[key].as_f64().unwrap();
+    assert!(of("mean_abs_ln_ratio") < of("condition_mean_abs_ln_ratio"), "{verdict}");
+    assert!(of("cross_correlation") > 0.3, "{verdict}");
+}
+
+#[test]
+fn the_demo_outside_of_the_project_says_where_to_run_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = finescale();
+    crate::binary::fails(command.current_dir(folder.path()).arg("demo"), &["data/demo", "--data"]);
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}

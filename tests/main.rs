@@ -1,0 +1,10 @@
+//! Tests of the whole: the architecture, the binary, the pipeline on real data.
+#![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers, too")]
+
+mod architecture;
+mod binary;
+mod demo;
+mod disk;
+mod gadget4;
+mod pipeline;
+mod wrong_input;

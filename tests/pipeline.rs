@@ -1,0 +1,180 @@
+//! The whole story on a universe of 16³ cells: mock, train, upscale, compare, each by the binary.
+
+use crate::binary::{fails, finescale, names};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A folder with two universes, a configuration and a model of a few updates.
+struct Story {
+    folder: TempDir,
+}
+
+impl Story {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> Value {
+        let output = finescale()
+            .current_dir(self.folder.path())
+            .arg(command)
+            .args(arguments)
+            .args(["--json", "--threads", "2"])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command} {arguments:?}\n{stderr}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str(text.lines().last().unwrap()).unwrap()
+    }
+
+    fn begun() -> Self {
+        let story = Self { folder: tempfile::tempdir().unwrap() };
+        let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
+        let more = ["--steps", "4", "--boxes", "2", "--seed", "1", "-o", "boxes"];
+        story.run("mock", &[&size[..], &more].concat());
+        std::fs::write(story.path("config.json"), config().to_string()).unwrap();
+        story.run("train", &["config.json", "--out", "run"]);
+        story
+    }
+}
+
+fn config() -> Value {
+    json!({
+        "data": { "training": ["boxes/box_0001"], "validation": ["boxes/box_0002"] },
+        "network": {
+            "base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8,
+            "norm_groups": 4, "known_channels": true, "prediction": { "edm": { "sigma_data": 0.5 } },
+        },
+        "diffusion": { "training_levels": { "log_normal": { "mean": -1.2, "deviation": 1.2 } } },
+        "training": {
+            "seed": 1, "steps": 4, "batch_size": 2, "patch_cells": 8, "unknown_share": 0.1,
+            "learning_rate": 1e-3, "warm_up_steps": 2, "decay": "constant", "weight_decay": 0.0,
+            "gradient_clip_norm": 1.0, "ema_decay": 0.9, "validate_every_steps": 2, "validation_patches": 2,
+            "save_every_minutes": 5.0,
+        },
+        "generation": {
+            "overlap_cells": 4,
+            "sampling": { "levels": { "karras": { "steps": 3, "sigma_min": 0.01, "sigma_max": 40.0 } } },
+        },
+    })
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+const CONDITION: [&str; 4] =
+    ["--model", "run/model.safetensors", "--condition", "boxes/box_0002/condition.hdf5"];
+
+#[test]
+fn from_nothing_to_a_report() {
+    let story = Story::begun();
+    let info = story.run("info", &["run/model.safetensors"]);
+    assert_eq!(info["description"]["step"], 4);
+    assert_eq!(info["description"]["voxel_mpc_h"][0], 12.5 / 16.0);
+
+    // The plan is what is then done.
+    let upscale = [&CONDITION[..], &["--samples", "2", "-o", "out/sample.hdf5"]].concat();
+    let plan = story.run("upscale", &[&upscale[..], &["--dry-run"]].concat());
+    assert_eq!(plan["plan"]["windows"], 27);
+    assert_eq!(plan["plan"]["evaluations"], 27 * 3);
+    assert!(!story.path("out").exists(), "a plan writes nothing");
+    story.run("upscale", &upscale);
+    assert_eq!(names(&story.path("out")), ["sample_0.hdf5", "sample_1.hdf5"]);
+    let info = story.run("info", &["out/sample_1.hdf5"]);
+    assert_eq!((&info["meta"]["quantity"], &info["meta"]["periodic"]), (&json!("gas"), &json!(true)));
+    assert_eq!(info["meta"]["provenance"]["generation"]["seed"], 1);
+
+    // The same seed, another number of threads: the same field.
+    let again = [&CONDITION[..], &["--seed", "1", "-o", "out/again.npy", "--threads", "1"]].concat();
+    finescale().current_dir(story.folder.path()).arg("upscale").args(again).assert().success();
+    story.run("upscale", &[&CONDITION[..], &["--seed", "1", "-o", "out/once.npy"]].concat());
+    assert_eq!(bytes(&story.path("out/again.npy")), bytes(&story.path("out/once.npy")));
+
+    let samples = ["--sample", "out/sample_0.hdf5", "--sample", "out/sample_1.hdf5"];
+    let fields = ["--truth", "boxes/box_0002/truth.hdf5", "--condition", "boxes/box_0002/condition.hdf5"];
+    story.run("compare", &[&samples[..], &fields, &["-o", "report"]].concat());
+    let report: Value = serde_json::from_slice(&bytes(&story.path("report/report.json"))).unwrap();
+    assert_eq!(report["samples"].as_array().unwrap().len(), 2);
+    let bins = report["k_h_mpc"].as_array().unwrap().len();
+    for key in ["power", "ratio", "transfer", "cross_correlation"] {
+        assert_eq!(report["samples"][1][key].as_array().unwrap().len(), bins, "{key}");
+    }
+    assert!(bytes(&story.path("report/report.html")).starts_with(b"<!"));
+}
+
+#[test]
+fn work_that_was_killed_goes_on_with_the_same_bits() {
+    let story = Story::begun();
+    story.run("upscale", &[&CONDITION[..], &["-o", "whole.npy"]].concat());
+
+    // Killed somewhere: the work folder stays, the result does not appear.
+    let cut = [&CONDITION[..], &["-o", "cut.npy"]].concat();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_finescale"))
+        .current_dir(story.folder.path())
+        .args(["upscale", "--quiet", "--threads", "1"])
+        .args(&cut)
+        .spawn()
+        .unwrap();
+    let journal = story.path("cut.npy.work/journal");
+    while std::fs::metadata(&journal).map_or(0, |file| file.len()) < 1000
+        && child.try_wait().unwrap().is_none()
+    {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!story.path("cut.npy").exists() || !journal.exists());
+
+    if journal.exists() {
+        let mut again = finescale();
+        again.current_dir(story.folder.path()).arg("upscale").args(&cut);
+        fails(&mut again, &["cut.npy.work", "resume"]);
+    }
+    story.run("upscale", &[&cut[..], &["--resume"]].concat());
+    assert_eq!(bytes(&story.path("cut.npy")), bytes(&story.path("whole.npy")));
+    assert!(!story.path("cut.npy.work").exists());
+
+    // Training: half of the updates, then the rest, end in the same model.
+    let mut half = config();
+    half["training"]["steps"] = json!(2);
+    std::fs::write(story.path("half.json"), half.to_string()).unwrap();
+    story.run("train", &["half.json", "--out", "halves"]);
+    let mut again = finescale();
+    again.current_dir(story.folder.path()).args(["train", "config.json", "--out", "halves"]);
+    fails(&mut again, &["halves", "--resume"]);
+    story.run("train", &["config.json", "--out", "halves", "--resume"]);
+    assert_eq!(bytes(&story.path("halves/model.safetensors")), bytes(&story.path("run/model.safetensors")));
+}
+
+#[test]
+fn conditions_that_do_not_fit_the_model() {
+    let story = Story::begun();
+    let size = ["--box-size", "25", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
+    story.run("mock", &[&size[..], &["--steps", "2", "-o", "coarse"]].concat());
+    let upscale = |condition: &str, more: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(story.folder.path()).args(["upscale", "--model", "run/model.safetensors"]);
+        command.args(["--condition", condition, "-o", "out.hdf5"]).args(more);
+        command
+    };
+    let voxels = ["coarse/condition.hdf5", "0.78125", "1.5625", "grid the snapshot"];
+    fails(&mut upscale("coarse/condition.hdf5", &[]), &voxels);
+    fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--region", "0,0,0:64"]), &["region", "64"]);
+    fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--region", "0,0,0:4"]), &["window"]);
+    assert!(!story.path("out.hdf5").exists() && !story.path("out.hdf5.work").exists());
+
+    // Another redshift is a warning that says what it means.
+    let other = ["--redshift", "1", "--steps", "2", "-o", "early"];
+    let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
+    story.run("mock", &[&size[..], &other].concat());
+    let output = upscale("early/condition.hdf5", &["--dry-run"]).output().unwrap();
+    assert!(output.status.success());
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("warning: early/condition.hdf5: the model was trained at redshift 0")
+    );
+}
