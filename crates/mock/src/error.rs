@@ -1,0 +1,23 @@
+//! Errors of this crate.
+
+/// What can go wrong while a universe is made or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MockError {
+    /// A setting that no universe can be made with.
+    #[error("mock setting {name} = {found}: it must be {expected}")]
+    Config {
+        /// The setting's name in the configuration.
+        name: &'static str,
+        /// What it was.
+        found: String,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// A grid that cannot be, or particles that cannot be deposited on it.
+    #[error(transparent)]
+    Field(#[from] finescale_field::FieldError),
+    /// A file that could not be written.
+    #[error(transparent)]
+    Snapshot(#[from] finescale_snapshot::SnapshotError),
+}
