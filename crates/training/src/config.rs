@@ -3,7 +3,7 @@
 use crate::{Decay, TrainingError};
 use finescale_denoiser::NetworkConfig;
 use finescale_diffusion::DiffusionConfig;
-use finescale_outpaint::GenerationConfig;
+use finescale_outpaint::{Boundary, GenerationConfig, Tiling};
 use finescale_pairs::DataConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -102,6 +102,8 @@ impl RunConfig {
         self.network.validate_patch(t.patch_cells)?;
         self.diffusion.level_draw()?;
         self.generation.sampling.levels.levels()?;
+        let (cells, overlap) = (t.patch_cells, self.generation.overlap_cells);
+        Tiling::new([cells; 3], cells, overlap, Boundary::Periodic)?;
         at_least_one("training.steps", t.steps)?;
         at_least_one("training.batch_size", t.batch_size as u64)?;
         at_least_one("training.validate_every_steps", t.validate_every_steps)?;
@@ -207,6 +209,8 @@ mod tests {
         }
         let patch = load(&demo(|c| c["training"]["patch_cells"] = 30.into())).unwrap_err();
         assert!(matches!(patch, TrainingError::Network(_)), "{patch}");
+        let overlap = load(&demo(|c| c["generation"]["overlap_cells"] = 32.into())).unwrap_err();
+        assert!(matches!(overlap, TrainingError::Tiling(_)), "{overlap}");
         let levels = demo(|c| c["diffusion"]["schedule"] = serde_json::json!({"steps": 1}));
         assert!(matches!(load(&levels), Err(TrainingError::Diffusion(_))));
     }

@@ -1,4 +1,8 @@
 //! The training loop, averaged weights, checkpoints, metrics.
+//!
+//! [`train`] follows a [`RunConfig`]. What the network is shown in step n (patches, symmetries, noise, levels, masks
+//! of known voxels, dropout) is a pure function of the seed and n, so a run that was stopped continues with the
+//! bits of one that never stopped. A [`Model`] is one file with the averaged weights and all that sampling needs.
 
 mod average;
 mod config;
