@@ -8,9 +8,12 @@ use serde_json::Value;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Exit code of a process that a second Ctrl-C ends at once: 128 + SIGINT, as shells say it.
 const KILLED: i32 = 130;
+/// Signals this close together are one wish: job managers signal a process and its group.
+const ONE_WISH: Duration = Duration::from_millis(500);
 
 /// The surroundings of a command.
 pub(crate) struct Context {
@@ -29,11 +32,17 @@ impl Context {
         survive_full_disks()?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
+        let mut first: Option<Instant> = None;
         let handler = move || {
-            if seen.swap(true, Ordering::Relaxed) {
+            if first.is_some_and(|first| first.elapsed() > ONE_WISH) {
                 std::process::exit(KILLED);
             }
-            let _ = writeln!(std::io::stderr(), "\nstopping soon, what is done is kept; Ctrl-C again kills");
+            if first.is_none() {
+                let _ =
+                    writeln!(std::io::stderr(), "\nstopping soon, what is done is kept; Ctrl-C again kills");
+            }
+            first.get_or_insert_with(Instant::now);
+            seen.store(true, Ordering::Relaxed);
         };
         ctrlc::set_handler(handler).context("listening for Ctrl-C")?;
         Ok(Self { options, stop })

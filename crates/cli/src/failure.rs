@@ -25,7 +25,20 @@ pub(crate) fn bad_input(message: impl Into<String>) -> anyhow::Error {
 /// Tells a person what went wrong.
 pub(crate) fn report(error: &anyhow::Error) {
     // Nowhere to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let _ = writeln!(std::io::stderr(), "error: {}", message(error));
+}
+
+/// The chain of causes, each said once: some messages hold their cause already.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(|cause| cause.to_string()).filter(|cause| !cause.is_empty()) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 /// 2 for bad input, 1 for other failures.
@@ -97,6 +110,14 @@ fn mock(error: &MockError) -> bool {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("bad sector");
+        let error = SnapshotError::Io { path: "a.hdf5".into(), doing: "listing", source: cause };
+        let error = Err::<(), _>(error).context("reading").unwrap_err();
+        assert_eq!(message(&error), "reading: a.hdf5: listing failed: bad sector");
+    }
 
     #[test]
     fn bad_input_and_failures_have_their_codes() {

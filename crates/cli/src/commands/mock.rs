@@ -37,7 +37,7 @@ pub(crate) struct Mock {
     /// Redshift of the output
     #[arg(long)]
     redshift: Option<f64>,
-    /// Also write the particles, as AREPO snapshots
+    /// Also write the particles as AREPO snapshots, into low_res/ and high_res/
     #[arg(long)]
     snapshots: bool,
     /// Print the settings and stop

@@ -49,10 +49,12 @@ impl Train {
             progress.finish();
         }
         let model = out.join("model.safetensors");
-        context.say(match summary.complete {
-            true => format!("{}: {} updates done", model.display(), summary.step),
-            false => format!("stopped after {} updates; go on with --resume", summary.step),
-        })?;
+        let updates = summary.step;
+        anyhow::ensure!(
+            summary.complete,
+            "stopped after {updates} updates; all of them are kept, go on with --resume"
+        );
+        context.say(format_args!("{}: {updates} updates done", model.display()))?;
         Ok(json!({ "run": out, "model": model, "summary": summary }))
     }
 }
