@@ -15,11 +15,12 @@ fn the_quick_demo_tells_the_whole_story() {
     let result: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert!(out.join("report.html").is_file() && out.join("report.json").is_file(), "{:?}", names(&out));
 
-    // A trained model, even in four steps, is nearer to the truth than its condition.
+    // Wide bounds: one window of one box. An untrained or wrongly scaled model is far outside.
     let verdict = &result["verdict"];
     let of = |key: &str| verdict[key].as_f64().unwrap();
-    assert!(of("mean_abs_ln_ratio") < of("condition_mean_abs_ln_ratio"), "{verdict}");
-    assert!(of("cross_correlation") > 0.3, "{verdict}");
+    assert!(of("cross_correlation") > 0.5, "{verdict}");
+    assert!((0.7..1.4).contains(&of("mass_ratio")), "{verdict}");
+    assert!(of("mean_abs_ln_ratio") < 1.0, "{verdict}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The whole story on a universe of 16³ cells: mock, train, upscale, compare, each by the binary.
 
-use crate::binary::{fails, finescale, names};
+use crate::binary::{fails, finescale, names, project};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -106,6 +106,42 @@ fn from_nothing_to_a_report() {
 }
 
 #[test]
+fn the_smaller_commands() {
+    let story = Story::begun();
+    // A second run begins with the weights of the first.
+    story.run("train", &["config.json", "--out", "more", "--from", "run/model.safetensors"]);
+    let plan = story.run("train", &["config.json", "--out", "never", "--dry-run"]);
+    assert!(plan["expected_seconds"].as_f64().unwrap() > 0.0 && !story.path("never").exists());
+
+    for mode in ["forward", "train"] {
+        let bench = story.run("bench", &["--config", "config.json", "--repeat", "1", "--mode", mode]);
+        for key in ["seconds_per_evaluation", "gflop_per_evaluation", "effective_gflops", "peak_memory_bytes"]
+        {
+            assert!(bench[key].as_f64().unwrap() > 0.0, "{key}");
+        }
+        assert_eq!((&bench["threads"], &bench["mode"]), (&json!(2), &json!(mode)));
+    }
+
+    let pair = ["boxes/box_0001/truth.hdf5", "--cross", "boxes/box_0001/condition.hdf5"];
+    let spectrum = story.run("spectrum", &[&pair[..], &["-o", "spectrum.csv"]].concat());
+    let correlation = spectrum["cross_correlation"][0].as_f64().unwrap();
+    assert!(correlation > 0.9 && correlation <= 1.0, "{correlation}");
+    let table = String::from_utf8(bytes(&story.path("spectrum.csv"))).unwrap();
+    assert!(table.starts_with("k_h_mpc,modes,power_mpc_h3,other_power_mpc_h3,"), "{table}");
+    assert_eq!(table.lines().count(), 1 + spectrum["power"].as_array().unwrap().len());
+
+    // Particles written by `mock` give the grid that `mock` wrote.
+    let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
+    let more = ["--steps", "4", "--seed", "1", "--snapshots", "-o", "particles"];
+    story.run("mock", &[&size[..], &more].concat());
+    let snapshot = ["particles/low_res/snapdir_000", "--particles", "dm", "--cells", "16", "-o", "grid.hdf5"];
+    story.run("grid", &snapshot);
+    let pair = ["grid.hdf5", "--cross", "boxes/box_0001/condition.hdf5"];
+    let correlation = story.run("spectrum", &pair)["cross_correlation"].clone();
+    assert!(correlation.as_array().unwrap().iter().all(|r| r.as_f64().unwrap() > 0.9999), "{correlation}");
+}
+
+#[test]
 fn work_that_was_killed_goes_on_with_the_same_bits() {
     let story = Story::begun();
     story.run("upscale", &[&CONDITION[..], &["-o", "whole.npy"]].concat());
@@ -177,4 +213,30 @@ fn conditions_that_do_not_fit_the_model() {
             .unwrap()
             .contains("warning: early/condition.hdf5: the model was trained at redshift 0")
     );
+}
+
+#[test]
+fn a_checkpoint_of_the_reference_becomes_a_model() {
+    let story = Story::begun();
+    let mut config: Value = serde_json::from_slice(&bytes(&project("configs/tng300.json"))).unwrap();
+    config["network"]["base_channels"] = json!(32);
+    config["network"]["channel_multipliers"] = json!([1, 2]);
+    config["training"]["patch_cells"] = json!(8);
+    config["generation"]["overlap_cells"] = json!(3);
+    std::fs::write(story.path("reference.json"), config.to_string()).unwrap();
+    let checkpoint = project("tests/golden/palette_small.pth");
+    let import = [checkpoint.to_str().unwrap(), "--config", "reference.json", "-o", "imported.safetensors"];
+    let imported = story.run("import", &[&import[..], &["--box-size", "12.5", "--cells", "16"]].concat());
+    assert!(imported["parameters"].as_u64().unwrap() > 1_000_000);
+    let upscale = ["--model", "imported.safetensors", "--condition", "boxes/box_0001/condition.hdf5"];
+    story.run("upscale", &[&upscale[..], &["--steps", "2", "-o", "imported.hdf5"]].concat());
+
+    let mut other = finescale();
+    let own = "config.json";
+    other.current_dir(story.folder.path()).arg("import").arg(&checkpoint).args(["--config", own, "-o", "x"]);
+    fails(&mut other, &["config.json", "normalization"]);
+    let mut wrong = finescale();
+    let import = ["import", "config.json", "--config", "reference.json", "-o", "x"];
+    fails(wrong.current_dir(story.folder.path()).args(import), &["config.json"]);
+    assert!(!story.path("x").exists());
 }

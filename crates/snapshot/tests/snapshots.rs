@@ -224,6 +224,22 @@ fn every_layout_and_unit_is_read() {
 }
 
 #[test]
+fn bits_that_rotted_are_found_by_the_checksum() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = project_file("data/demo/gadget4_dm_64/snapdir_003");
+    for name in ["snapshot_003.0.hdf5", "snapshot_003.1.hdf5"] {
+        std::fs::copy(real.join(name), folder.path().join(name)).unwrap();
+    }
+    let path = folder.path().join("snapshot_003.0.hdf5");
+    let mut rotten = std::fs::read(&path).unwrap();
+    let middle = rotten.len() / 2;
+    rotten[middle] ^= 1;
+    std::fs::write(&path, rotten).unwrap();
+    let error = read(&path, Species::DarkMatter, Masses::Skip, 1000).unwrap_err();
+    assert!(matches!(&error, SnapshotError::Hdf5 { path: named, .. } if *named == path), "{error}");
+}
+
+#[test]
 fn what_the_writer_writes_is_read() {
     let positions: Vec<[f32; 3]> = (0..10).map(|i| [i as f32, 0.5 * i as f32, 99.9]).collect();
     let masses: Vec<f32> = (0..10).map(|i| 0.1 * i as f32).collect();
