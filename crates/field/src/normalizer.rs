@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Standard deviations of log1p(n) per unit of y: the normalized training data has a standard deviation of 1/2.
 const DEVIATIONS_PER_UNIT: f64 = 2.0;
 /// Room above the densest training voxel, in units of the range of the training data.
-const HEADROOM: f64 = 0.2;
+const HEADROOM: f64 = 0.05;
 /// Values summed by one task when fitting.
 const CHUNK: usize = 1 << 16;
 
@@ -68,7 +68,7 @@ pub struct Normalizer {
 
 impl Normalizer {
     /// Fits the linear transform to training fields (1 + delta): y has mean 0 and standard deviation 1/2,
-    /// `low` is an empty voxel, `high` leaves 20 % of the range above the densest voxel.
+    /// `low` is an empty voxel, `high` leaves 5 % of the range above the densest voxel.
     ///
     /// # Errors
     /// [`FieldError::Normalizer`] if `mean_count` is not positive, no field is given or all values are equal;

@@ -46,11 +46,11 @@ fn a_linear_fit_has_mean_zero_and_deviation_one_half() {
     let mean = y.iter().sum::<f64>() / 6.0;
     let variance = y.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 6.0;
     assert!(mean.abs() < F32_REL && (variance.sqrt() - 0.5).abs() < F32_REL);
-    // The bounds: an empty voxel, and 20 % of the range above the densest.
+    // The bounds: an empty voxel, and 5 % of the range above the densest.
     let (low, high) = normalizer.range();
     assert_eq!(low, normalizer.normalize(0.0));
     let top = normalizer.normalize(40.0);
-    assert!((high - (top + 0.2 * (top - low))).abs() < 1e-5);
+    assert!((high - (top + 0.05 * (top - low))).abs() < 1e-5);
 }
 
 #[test]
