@@ -66,7 +66,7 @@ pub(crate) fn write_atomically(
     })
 }
 
-/// Reads a file that [`write`] or another program made. All tensors become f32 on `device`; also the file's bytes.
+/// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's bytes.
 pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTensors, Vec<u8>), TrainingError> {
     let bytes = std::fs::read(path).map_err(|source| TrainingError::Read { path: path.into(), source })?;
     let malformed = |problem: String| TrainingError::Malformed { path: path.into(), problem };
