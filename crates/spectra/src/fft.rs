@@ -169,7 +169,7 @@ impl Columns {
         Self { fft: Arc::clone(fft), gathered, scratch: vec![ZERO; fft.get_inplace_scratch_len()] }
     }
 
-    /// Transforms every column (rows[0][c], rows[1][c], ...) of rows of equal length, in place.
+    /// Transforms every column `(rows[0][c], rows[1][c], ...)` of rows of equal length, in place.
     fn transform(&mut self, rows: &mut [&mut [Complex32]]) {
         let length = rows.len();
         let stride = length + PADDING;

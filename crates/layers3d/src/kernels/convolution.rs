@@ -223,7 +223,7 @@ dispatch!(fn convolve_tile(
     tile_voxels: &mut usize,
 ) => convolve_tile_generic);
 
-/// tile[o][v] = sum over inputs i and taps t of weights[i][t][o] source[i][v + taps[t]].
+/// `tile[o][v]` = sum over inputs i and taps t of `weights[i][t][o] source[i][v + taps[t]]`.
 #[inline(always)]
 unsafe fn convolve_tile_generic<S: Simd>(
     source: &[f32],

@@ -147,7 +147,7 @@ dispatch!(fn correlate_tile(
 ) => correlate_tile_generic);
 
 #[allow(clippy::needless_range_loop, reason = "o and i index registers of a tile as in the equation")]
-/// lanes[o][i] += g[o][v] x[i][v] over v < run; g is zero from `run` up to the end of the last vector.
+/// `lanes[o][i] += g[o][v] x[i][v]` over v < run; g is zero from `run` up to the end of the last vector.
 #[inline(always)]
 unsafe fn correlate_tile_generic<S: Simd>(
     x: &[f32],
