@@ -13,6 +13,14 @@ pub enum SnapshotError {
         /// The path that was asked for.
         path: PathBuf,
     },
+    /// A folder where one file is needed.
+    #[error(
+        "{path}: a folder, not a file; name one grid file (`finescale grid` makes one from a snapshot folder)"
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The file exists, but HDF5 does not know it.
     #[error("{path}: not an HDF5 file; a snapshot or grid in HDF5 is needed (GADGET's binary formats 1 and 2 are not read)", path = path.display())]
     NotHdf5 {

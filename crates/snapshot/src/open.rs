@@ -16,6 +16,9 @@ pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, S
     if !path.exists() {
         return Err(SnapshotError::NotFound { path: path.into() });
     }
+    if path.is_dir() {
+        return Err(SnapshotError::Folder { path: path.into() });
+    }
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();
     options.with_fapl(|access| access.chunk_cache(521, bytes, 1.0));
@@ -36,6 +39,7 @@ mod tests {
     fn what_is_no_hdf5_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(open(&folder.path().join("none")), Err(SnapshotError::NotFound { .. })));
+        assert!(matches!(open(folder.path()), Err(SnapshotError::Folder { .. })));
         let text = folder.path().join("text.hdf5");
         std::fs::write(&text, "not HDF5 at all, but long enough to hold a signature").unwrap();
         let error = open(&text).unwrap_err();
