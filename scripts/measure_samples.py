@@ -66,10 +66,11 @@ def main():
     for band in range(len(reports[0]["bands"]["k_h_mpc"])):
         of = lambda name: [r["bands"][name][band] for r in reports]
         k, ratio, condition = mean(of("k_h_mpc")), of("sample_ratio"), of("condition_ratio")
+        agreement = f"{mean(of('sample_agreement')):.3f}" if a.samples > 1 else "-"
         print(
             f"| {k:.2f} | {mean(ratio):.3f} ± {standard_error(ratio):.3f} | {mean(condition):.3f} "
             f"| {mean(of('sample_cross_correlation')):.3f} | {mean([r * r for r in of('condition_cross_correlation')]):.3f} "
-            f"| {mean(of('sample_agreement')):.3f} |"
+            f"| {agreement} |"
         )
         logs["sample"].append(abs(math.log(mean(ratio))))
         logs["condition"].append(abs(math.log(mean(condition))))
