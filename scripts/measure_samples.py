@@ -74,10 +74,10 @@ def main():
         )
         logs["sample"].append(abs(math.log(mean(ratio))))
         logs["condition"].append(abs(math.log(mean(condition))))
-    print(f"\nmean |ln ratio|: samples {mean(logs['sample']):.3f}, condition {mean(logs['condition']):.3f}")
+    print(f"\n- mean |ln ratio|: samples {mean(logs['sample']):.3f}, condition {mean(logs['condition']):.3f}")
     for name, key in [("99.9th percentile", "percentile_99_9"), ("mean density", "mean_density")]:
         ratios = [s[key] / r["truth"][key] for r in reports for s in r["samples"]]
-        print(f"{name}, sample / truth: {mean(ratios):.4f} ± {standard_error(ratios):.4f}")
+        print(f"- {name}, sample / truth: {mean(ratios):.4f} ± {standard_error(ratios):.4f}")
 
 
 if __name__ == "__main__":
