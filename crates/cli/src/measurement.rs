@@ -37,7 +37,7 @@ const CLEAN_RANGE: (f32, f32) = (-1.0, 1.0);
 /// A noise level in the middle of sampling.
 const ALPHA_BAR: f32 = 0.5;
 
-/// A fresh network of `config` and one patch for it.
+/// A fresh network of `config` and a batch of patches for it.
 pub(crate) struct Bench {
     denoiser: Denoiser,
     parameters: Parameters,
@@ -47,16 +47,21 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(config: &NetworkConfig, cells: usize, device: &Device) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &NetworkConfig,
+        cells: usize,
+        batch: usize,
+        device: &Device,
+    ) -> anyhow::Result<Self> {
         config.validate_patch(cells)?;
         let parameters = Parameters::init(config, 0, device)?;
         let denoiser = Denoiser::new(config, &parameters, CLEAN_RANGE)?;
         Ok(Self {
             denoiser,
             parameters,
-            noisy: normal(0, &[1, 1, cells, cells, cells], device)?,
-            condition: normal(1, &[1, config.all_condition_channels(), cells, cells, cells], device)?,
-            alpha_bar: Tensor::new(&[ALPHA_BAR], device)?,
+            noisy: normal(0, &[batch, 1, cells, cells, cells], device)?,
+            condition: normal(1, &[batch, config.all_condition_channels(), cells, cells, cells], device)?,
+            alpha_bar: Tensor::full(ALPHA_BAR, batch, device)?,
         })
     }
 
@@ -80,9 +85,10 @@ impl Bench {
                 denoiser.predict_clean(noisy, condition, alpha_bar)?.sum_all()?.to_scalar::<f32>()?;
             }
             Work::Train => {
-                let residual =
-                    denoiser.residual(noisy, noisy, condition, noisy, alpha_bar, Mode::Evaluate)?;
-                let gradients = residual.sqr()?.mean_all()?.backward()?;
+                let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
+                let residual = denoiser.residual(noisy, noisy, condition, noisy, alpha_bar, mode)?;
+                let loss = residual.values().sqr()?.mean_all()?;
+                let gradients = residual.backward(&loss)?;
                 if let Some(gradient) = parameters.tensors().find_map(|(_, tensor)| gradients.get(tensor)) {
                     gradient.sum_all()?.to_scalar::<f32>()?;
                 }

@@ -47,9 +47,9 @@ fn unet(c: &mut Criterion) {
             let residual = denoiser
                 .residual(&clean, black_box(&noisy), &condition, &noise, &level, mode)
                 .expect("a residual");
-            let zero = residual.zeros_like().expect("zeros");
-            let loss = masked_loss(&residual, &zero, &mask, LossNormalization::MaskedVoxels).expect("a loss");
-            loss.backward().expect("gradients")
+            let zero = residual.values().zeros_like().expect("zeros");
+            let loss = masked_loss(residual.values(), &zero, &mask, LossNormalization::MaskedVoxels).expect("a loss");
+            residual.backward(&loss).expect("gradients")
         })
     });
     group.finish();

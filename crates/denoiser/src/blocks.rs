@@ -4,7 +4,7 @@ use crate::dropout::{Mode, dropout};
 use crate::plan::{Resample, ResidualPlan};
 use crate::{DenoiserError, NetworkConfig, Parameters};
 use candle_core::{Result, Tensor};
-use finescale_layers3d::{self as layers, Activation};
+use finescale_layers3d::{Activation, Layers};
 
 /// Whether gradients reach the parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,20 +38,25 @@ impl Layer {
         Ok(Self { weight: tensor("weight")?, bias: tensor("bias")? })
     }
 
-    pub(crate) fn conv3d(&self, x: &Tensor) -> Result<Tensor> {
-        layers::conv3d(x, &self.weight, Some(&self.bias))
+    /// 3^3 convolution, plus `plus`.
+    pub(crate) fn conv3<L: Layers>(&self, on: &L, x: &L::Volume, plus: Option<&L::Volume>) -> Result<L::Volume> {
+        on.conv3(x, &self.weight, &self.bias, plus)
     }
 
-    fn conv1(&self, x: &Tensor) -> Result<Tensor> {
-        layers::conv1(x, &self.weight, Some(&self.bias))
+    /// 1^3 convolution or linear layer, plus `plus`.
+    pub(crate) fn conv1<L: Layers>(&self, on: &L, x: &L::Volume, plus: Option<&L::Volume>) -> Result<L::Volume> {
+        on.conv1(x, &self.weight, &self.bias, plus)
     }
 
-    pub(crate) fn linear(&self, x: &Tensor) -> Result<Tensor> {
-        layers::linear(x, &self.weight, &self.bias)
-    }
-
-    pub(crate) fn norm(&self, x: &Tensor, groups: usize, activation: Activation) -> Result<Tensor> {
-        layers::group_norm(x, groups, &self.weight, &self.bias, None, activation)
+    pub(crate) fn norm<L: Layers>(
+        &self,
+        on: &L,
+        x: &L::Volume,
+        groups: usize,
+        scale_shift: Option<&L::Volume>,
+        activation: Activation,
+    ) -> Result<L::Volume> {
+        on.group_norm(x, groups, &self.weight, &self.bias, scale_shift, activation)
     }
 }
 
@@ -65,7 +70,6 @@ pub(crate) struct ResidualBlock {
     conv_out: Layer,
     skip: Option<Layer>,
     resample: Resample,
-    outputs: usize,
     groups: usize,
     dropout: f64,
     /// Position among the residual blocks: keys the dropout.
@@ -89,37 +93,39 @@ impl ResidualBlock {
             conv_out: layer("out_layers.3")?,
             skip: (plan.inputs != plan.outputs).then(|| layer("skip_connection")).transpose()?,
             resample: plan.resample,
-            outputs: plan.outputs,
             groups: config.norm_groups,
             dropout: config.dropout,
             number,
         })
     }
 
-    /// x (b, inputs, n0, n1, n2), activated embedding of the noise level (b, e) -> (b, outputs, ...), with the
-    /// sides halved, kept or doubled.
-    pub(crate) fn forward(&self, x: &Tensor, embedding: &Tensor, mode: Mode) -> Result<Tensor> {
-        let hidden = self.norm_in.norm(x, self.groups, Activation::Silu)?;
-        let hidden = self.conv_in.conv3d(&self.resampled(&hidden)?)?;
-        let level = self.level.linear(embedding)?; // (b, 2 outputs)
-        let scale = level.narrow(1, 0, self.outputs)?;
-        let shift = level.narrow(1, self.outputs, self.outputs)?;
-        let Layer { weight, bias } = &self.norm_out;
-        let scale_shift = Some((&scale, &shift));
-        let hidden = layers::group_norm(&hidden, self.groups, weight, bias, scale_shift, Activation::Silu)?;
-        let hidden = self.conv_out.conv3d(&dropout(&hidden, self.dropout, mode, self.number)?)?;
-        let x = self.resampled(x)?;
-        match &self.skip {
-            Some(skip) => skip.conv1(&x)? + hidden,
-            None => x + hidden,
-        }
+    /// x (b, inputs, n0, n1, n2), activated embedding of the noise level (b, e, 1, 1, 1) -> (b, outputs, ...), with
+    /// the sides halved, kept or doubled.
+    pub(crate) fn forward<L: Layers>(
+        &self,
+        on: &L,
+        x: &L::Volume,
+        embedding: &L::Volume,
+        mode: Mode,
+    ) -> Result<L::Volume> {
+        let hidden = self.norm_in.norm(on, x, self.groups, None, Activation::Silu)?;
+        let hidden = self.conv_in.conv3(on, &self.resampled(on, &hidden)?, None)?;
+        let level = self.level.conv1(on, embedding, None)?; // (b, 2 outputs, 1, 1, 1)
+        let hidden = self.norm_out.norm(on, &hidden, self.groups, Some(&level), Activation::Silu)?;
+        let hidden = dropout(on, &hidden, self.dropout, mode, self.number)?;
+        let x = self.resampled(on, x)?;
+        let x = match &self.skip {
+            Some(skip) => skip.conv1(on, &x, None)?,
+            None => x,
+        };
+        self.conv_out.conv3(on, &hidden, Some(&x))
     }
 
-    fn resampled(&self, x: &Tensor) -> Result<Tensor> {
+    fn resampled<L: Layers>(&self, on: &L, x: &L::Volume) -> Result<L::Volume> {
         match self.resample {
             Resample::Keep => Ok(x.clone()),
-            Resample::Halve => layers::average_pool(x),
-            Resample::Double => layers::upsample_nearest(x),
+            Resample::Halve => on.average_pool(x),
+            Resample::Double => on.upsample_nearest(x),
         }
     }
 }
@@ -131,7 +137,7 @@ pub(crate) struct AttentionBlock {
     qkv: Layer,
     out: Layer,
     groups: usize,
-    head_channels: usize,
+    heads: usize,
 }
 
 impl AttentionBlock {
@@ -147,15 +153,14 @@ impl AttentionBlock {
             qkv: layer("qkv")?,
             out: layer("proj_out")?,
             groups: config.norm_groups,
-            head_channels: config.head_channels,
+            heads: config.level_channels(config.channel_multipliers.len() - 1) / config.head_channels,
         })
     }
 
     /// x (b, c, n0, n1, n2) -> the same shape.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let points = x.flatten_from(2)?; // (b, c, n0 n1 n2)
-        let qkv = self.qkv.conv1(&self.norm.norm(&points, self.groups, Activation::Identity)?)?;
-        let mixed = layers::attention(&qkv, points.dim(1)? / self.head_channels)?;
-        (points + self.out.conv1(&mixed)?)?.reshape(x.shape())
+    pub(crate) fn forward<L: Layers>(&self, on: &L, x: &L::Volume) -> Result<L::Volume> {
+        let normalised = self.norm.norm(on, x, self.groups, None, Activation::Identity)?;
+        let mixed = on.attention(&self.qkv.conv1(on, &normalised, None)?, self.heads)?;
+        self.out.conv1(on, &mixed, Some(x))
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::dropout::Mode;
 use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, UNet};
+use crate::unet::Recorded;
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor};
 use finescale_diffusion::Denoise;
 
@@ -43,8 +45,9 @@ impl Denoiser {
         &self.config
     }
 
-    /// Prediction minus target per voxel, in the network's own output space, with gradients to the parameters:
-    /// ε̂ - ε for [`Prediction::Epsilon`], F - F* for [`Prediction::Edm`], whose squares EDM weighs equally.
+    /// Prediction minus target per voxel, in the network's own output space: ε̂ - ε for [`Prediction::Epsilon`],
+    /// F - F* for [`Prediction::Edm`], whose squares EDM weighs equally. In [`Mode::Train`] its
+    /// [`backward`](Residual::backward) leads to the parameters.
     ///
     /// # Shapes
     /// `clean`, `noise`: (b, 1, n, n, n); `noisy`: the same, √ᾱ · clean + √(1 - ᾱ) · noise with known voxels
@@ -62,9 +65,9 @@ impl Denoiser {
         noise: &Tensor,
         alpha_bar: &Tensor,
         mode: Mode,
-    ) -> Result<Tensor> {
+    ) -> Result<Residual> {
         let scales = Scales::of_batch(self.config.prediction, alpha_bar)?;
-        let output = self.evaluate(&self.training, noisy, condition, &scales, mode)?;
+        let (input, level) = self.network_input(noisy, condition, &scales)?;
         let target = match self.config.prediction {
             Prediction::Epsilon => noise.clone(),
             Prediction::Edm { .. } => {
@@ -72,17 +75,20 @@ impl Denoiser {
                 (signal + scaled(noise, &scales, |s| s.target_noise)?)?
             }
         };
-        output - target
+        match mode {
+            Mode::Train { .. } => {
+                let recorded = self.training.record(&input, &level, mode)?;
+                Ok(Residual { values: (recorded.output() - target)?, recorded: Some(recorded) })
+            }
+            Mode::Evaluate => {
+                let output = self.sampling.forward(&input, &level, mode)?;
+                Ok(Residual { values: (output - target)?, recorded: None })
+            }
+        }
     }
 
-    fn evaluate(
-        &self,
-        network: &UNet,
-        noisy: &Tensor,
-        condition: &Tensor,
-        scales: &[Scales],
-        mode: Mode,
-    ) -> Result<Tensor> {
+    /// What the network takes: condition and scaled noisy field, and its name of the noise level.
+    fn network_input(&self, noisy: &Tensor, condition: &Tensor, scales: &[Scales]) -> Result<(Tensor, Tensor)> {
         let (expected, found) = (self.config.all_condition_channels(), condition.dim(1)?);
         if found != expected {
             let error = DenoiserError::InputChannels { what: "condition", expected, found };
@@ -94,14 +100,41 @@ impl Denoiser {
         };
         let levels: Vec<f32> = scales.iter().map(|s| s.level as f32).collect();
         let level = Tensor::from_vec(levels, scales.len(), noisy.device())?;
-        network.forward(&Tensor::cat(&[condition, &noisy], 1)?, &level, mode)
+        Ok((Tensor::cat(&[condition, &noisy], 1)?, level))
+    }
+}
+
+/// Prediction minus target, and the way back to the parameters.
+#[derive(Debug)]
+pub struct Residual {
+    values: Tensor,
+    recorded: Option<Recorded>,
+}
+
+impl Residual {
+    /// The values (b, 1, n, n, n). Losses computed from them go to [`backward`](Self::backward).
+    #[must_use]
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// The gradients of `loss`, which was computed from the values, by all parameters.
+    ///
+    /// # Errors
+    /// If the residual was evaluated without training, or the loss does not depend on it.
+    pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
+        match self.recorded {
+            Some(recorded) => recorded.backward(loss),
+            None => candle_core::bail!("an evaluation in Mode::Evaluate keeps nothing for gradients"),
+        }
     }
 }
 
 impl Denoise for Denoiser {
     fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, noise_level: &Tensor) -> Result<Tensor> {
         let scales = Scales::of_batch(self.config.prediction, noise_level)?;
-        let output = self.evaluate(&self.sampling, noisy, condition, &scales, Mode::Evaluate)?;
+        let (input, level) = self.network_input(noisy, condition, &scales)?;
+        let output = self.sampling.forward(&input, &level, Mode::Evaluate)?;
         let clean = (scaled(noisy, &scales, |s| s.skip)? + scaled(&output, &scales, |s| s.output)?)?;
         clean.clamp(self.clean_range.0, self.clean_range.1)
     }

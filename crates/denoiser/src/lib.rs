@@ -39,9 +39,9 @@ mod plan;
 mod unet;
 
 pub use config::{NetworkConfig, Prediction};
-pub use denoiser::Denoiser;
+pub use denoiser::{Denoiser, Residual};
 pub use dropout::Mode;
 pub use error::DenoiserError;
 pub use import::import_reference;
 pub use parameters::Parameters;
-pub use unet::UNet;
+pub use unet::{Recorded, UNet};

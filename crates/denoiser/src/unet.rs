@@ -5,8 +5,9 @@ use crate::dropout::Mode;
 use crate::embedding::level_embedding;
 use crate::plan::Plan;
 use crate::{DenoiserError, NetworkConfig, Parameters};
-use candle_core::{Result, Tensor};
-use finescale_layers3d::{Activation, silu};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor, Var};
+use finescale_layers3d::{Activation, Composed, Engine, Layers, Volume};
 
 /// The reference's network: guided-diffusion's U-Net in three dimensions, with residual up- and down-sampling,
 /// the noise level as scale and shift of norms, and attention in the bottleneck.
@@ -77,7 +78,7 @@ impl UNet {
         })
     }
 
-    /// The network's output.
+    /// The network's output, for its values alone.
     ///
     /// # Shapes
     /// `input` (b, condition + noisy channels, n0, n1, n2), sides multiples of [`NetworkConfig::patch_multiple`];
@@ -85,28 +86,55 @@ impl UNet {
     /// # Errors
     /// If the shapes do not fit the configuration.
     pub fn forward(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.check(input).map_err(DenoiserError::into_candle)?;
-        let waves = level_embedding(level, self.config.base_channels)?; // (b, base)
-        let embedding = self.embedding[1].linear(&silu(&self.embedding[0].linear(&waves)?)?)?;
-        let embedding = silu(&embedding)?; // (b, 4 base), as every block wants it
+        if !has_engine(input) {
+            return self.evaluate(&Composed, input, level, mode);
+        }
+        let engine = Engine::new();
+        engine.output(&self.evaluate(&engine, input, level, mode)?)
+    }
 
-        let mut x = self.first.conv3d(input)?;
+    /// The network's output, from which gradients find their way back to the parameters.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward).
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn record(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Recorded> {
+        if !has_engine(input) {
+            return Ok(Recorded { output: self.evaluate(&Composed, input, level, mode)?, engine: None });
+        }
+        let engine = Engine::recording();
+        let volume = self.evaluate(&engine, input, level, mode)?;
+        let leaf = Var::from_tensor(&engine.output(&volume)?)?;
+        Ok(Recorded { output: leaf.as_tensor().clone(), engine: Some((engine, volume)) })
+    }
+
+    fn evaluate<L: Layers>(&self, on: &L, input: &Tensor, level: &Tensor, mode: Mode) -> Result<L::Volume> {
+        self.check(input).map_err(DenoiserError::into_candle)?;
+        let base = self.config.base_channels;
+        let waves = level_embedding(level, base)?.reshape((level.dims1()?, base, 1, 1, 1))?;
+        let embedding = self.embedding[0].conv1(on, &on.input(&waves)?, None)?;
+        let embedding = self.embedding[1].conv1(on, &on.silu(&embedding)?, None)?;
+        let embedding = on.silu(&embedding)?; // (b, 4 base, 1, 1, 1), as every block wants it
+
+        let mut x = self.first.conv3(on, &on.input(input)?, None)?;
         let mut skips = vec![x.clone()];
         for block in &self.downward {
-            x = block.forward(&x, &embedding, mode)?;
+            x = block.forward(on, &x, &embedding, mode)?;
             skips.push(x.clone());
         }
-        x = self.middle[0].forward(&x, &embedding, mode)?;
-        x = self.attention.forward(&x)?;
-        x = self.middle[1].forward(&x, &embedding, mode)?;
+        x = self.middle[0].forward(on, &x, &embedding, mode)?;
+        x = self.attention.forward(on, &x)?;
+        x = self.middle[1].forward(on, &x, &embedding, mode)?;
         for stage in &self.upward {
             let skip = skips.pop().expect("the plan makes as many skips as upward stages");
-            x = Tensor::cat(&[x, skip], 1)?;
+            x = on.concatenate(&x, &skip)?;
             for block in stage {
-                x = block.forward(&x, &embedding, mode)?;
+                x = block.forward(on, &x, &embedding, mode)?;
             }
         }
-        self.last.conv3d(&self.last_norm.norm(&x, self.config.norm_groups, Activation::Silu)?)
+        let x = self.last_norm.norm(on, &x, self.config.norm_groups, None, Activation::Silu)?;
+        self.last.conv3(on, &x, None)
     }
 
     fn check(&self, input: &Tensor) -> std::result::Result<(), DenoiserError> {
@@ -116,5 +144,40 @@ impl UNet {
             return Err(DenoiserError::InputChannels { what: "network input", expected, found });
         }
         [n0, n1, n2].into_iter().try_for_each(|side| self.config.validate_patch(side))
+    }
+}
+
+/// Whether our own kernels serve this tensor.
+fn has_engine(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// An evaluation of a network that keeps what gradients need.
+#[derive(Debug)]
+pub struct Recorded {
+    output: Tensor,
+    engine: Option<(Engine, Volume)>,
+}
+
+impl Recorded {
+    /// The network's output (b, 1, n0, n1, n2). Losses computed from it go to [`backward`](Self::backward).
+    #[must_use]
+    pub fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    /// The gradients of `loss`, which was computed from the output, by all parameters.
+    ///
+    /// # Errors
+    /// If the loss does not depend on the output, or the device has no room.
+    pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
+        let mut store = loss.backward()?;
+        if let Some((engine, volume)) = self.engine {
+            let Some(gradient) = store.remove(&self.output) else {
+                candle_core::bail!("the loss does not depend on the network's output");
+            };
+            engine.backward(&volume, &gradient, &mut store)?;
+        }
+        Ok(store)
     }
 }

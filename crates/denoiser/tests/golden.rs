@@ -80,8 +80,8 @@ fn loss_and_gradients() {
 
     let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
     let residual = denoiser.residual(&clean, &noisy, &condition, &noise, &alpha_bar, mode).unwrap();
-    let zero = residual.zeros_like().unwrap();
-    let loss = masked_loss(&residual, &zero, &mask, LossNormalization::WholeCube).unwrap();
+    let zero = residual.values().zeros_like().unwrap();
+    let loss = masked_loss(residual.values(), &zero, &mask, LossNormalization::WholeCube).unwrap();
     let expected = arrays.get("loss").to_scalar::<f64>().unwrap();
     let found = f64::from(loss.to_scalar::<f32>().unwrap());
     assert!((found / expected - 1.0).abs() < RELATIVE, "loss {found} instead of {expected}");
@@ -91,7 +91,7 @@ fn loss_and_gradients() {
     let norms = json["grad_l2_norms"].as_object().unwrap();
     let whole = norms.values().map(|n| n.as_f64().unwrap().powi(2)).sum::<f64>().sqrt();
     assert_eq!(norms.len(), parameters.vars().count());
-    let gradients = loss.backward().unwrap();
+    let gradients = residual.backward(&loss).unwrap();
     let mut compared = 0;
     for (name, var) in parameters.vars() {
         let gradient = gradients.get(var).unwrap_or_else(|| panic!("no gradient of {name}"));

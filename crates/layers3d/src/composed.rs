@@ -4,6 +4,7 @@
 //! Every operation here is one whose gradient candle computes rightly (its `softmax_last_dim`, `LayerNorm` and
 //! nearest upsampling do not, or not always); the tests hold each layer against finite differences.
 
+use crate::Layers;
 use candle_core::{D, DType, Result, Tensor, bail};
 
 /// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
@@ -60,17 +61,6 @@ pub fn conv1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tenso
     let out = left_product(&weight.reshape((co, ci))?, &x.reshape((b, ci, points))?)?;
     dims[1] = co;
     add_channelwise(&out, bias)?.reshape(dims)
-}
-
-/// Fully connected layer x Wᵀ + bias.
-///
-/// # Shapes
-/// `x` (b, i), `weight` (o, i), `bias` (o,). Returns (b, o).
-/// # Errors
-/// If shapes, types or devices do not fit together.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    // One product per sample: the bits of a sample do not depend on the batch it sits in.
-    left_product(weight, &x.unsqueeze(2)?)?.squeeze(2)?.broadcast_add(bias)
 }
 
 /// Group norm with its affine map, an optional scale and shift per sample and channel, and an activation:
@@ -191,6 +181,80 @@ fn left_product(weight: &Tensor, columns: &Tensor) -> Result<Tensor> {
 /// Adds bias (c,) to x (b, c, t).
 fn add_channelwise(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     bias.map_or_else(|| Ok(x.clone()), |bias| x.broadcast_add(&bias.reshape((1, bias.elem_count(), 1))?))
+}
+
+/// The layers as compositions of candle operations, in candle's own graph.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Composed;
+
+impl Layers for Composed {
+    type Volume = Tensor;
+
+    fn input(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clone())
+    }
+
+    fn conv3(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, plus: Option<&Tensor>) -> Result<Tensor> {
+        let y = conv3d(x, weight, Some(bias))?;
+        plus.map_or(Ok(y.clone()), |plus| plus + y)
+    }
+
+    fn conv1(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, plus: Option<&Tensor>) -> Result<Tensor> {
+        let y = conv1(x, weight, Some(bias))?;
+        plus.map_or(Ok(y.clone()), |plus| plus + y)
+    }
+
+    fn group_norm(
+        &self,
+        x: &Tensor,
+        groups: usize,
+        weight: &Tensor,
+        bias: &Tensor,
+        scale_shift: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let Some(both) = scale_shift else { return group_norm(x, groups, weight, bias, None, activation) };
+        let both = both.flatten_from(1)?; // (b, 2 c)
+        let channels = x.dim(1)?;
+        let (scale, shift) = (both.narrow(1, 0, channels)?, both.narrow(1, channels, channels)?);
+        group_norm(x, groups, weight, bias, Some((&scale, &shift)), activation)
+    }
+
+    fn silu(&self, x: &Tensor) -> Result<Tensor> {
+        silu(x)
+    }
+
+    fn average_pool(&self, x: &Tensor) -> Result<Tensor> {
+        average_pool(x)
+    }
+
+    fn upsample_nearest(&self, x: &Tensor) -> Result<Tensor> {
+        upsample_nearest(x)
+    }
+
+    fn concatenate(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        Tensor::cat(&[a, b], 1)
+    }
+
+    fn attention(&self, qkv: &Tensor, heads: usize) -> Result<Tensor> {
+        let (b, width, n0, n1, n2) = qkv.dims5()?;
+        attention(&qkv.flatten_from(2)?, heads)?.reshape((b, width / 3, n0, n1, n2))
+    }
+
+    fn keep(&self, x: &Tensor, bits: Vec<u32>, factor: f32) -> Result<Tensor> {
+        let (b, c, n0, n1, n2) = x.dims5()?;
+        if 32 * bits.len() < x.elem_count() {
+            bail!("{} bits are too few for {} units", 32 * bits.len(), x.elem_count());
+        }
+        let value = |i: usize| if bits[i / 32] >> (i % 32) & 1 == 1 { factor } else { 0.0 };
+        let mask: Vec<f32> = (0..x.elem_count()).map(value).collect();
+        let mask = Tensor::from_vec(mask, (b, n0, n1, n2, c), x.device())?.to_dtype(x.dtype())?;
+        x * mask.permute((0, 4, 1, 2, 3))?.contiguous()?
+    }
+
+    fn units(&self, x: &Tensor) -> usize {
+        x.elem_count()
+    }
 }
 
 /// f64 stays, everything narrower is computed in f32.

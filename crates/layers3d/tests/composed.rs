@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use finescale_layers3d::composed::{
-    self, Activation, attention, average_pool, conv1, conv3d, group_norm, linear, silu, upsample_nearest,
+    self, Activation, attention, average_pool, conv1, conv3d, group_norm, silu, upsample_nearest,
 };
 
 /// f64 central differences with h = 1e-5: truncation ~1e-10, cancellation ~1e-11, both times |f'''| of order 10.
@@ -61,7 +61,6 @@ fn gradients_follow_finite_differences() {
     check_gradients("conv1", &[&[2, 3, 2, 3, 2], &[4, 3, 1, 1, 1], &[4]], |t| {
         conv1(&t[0], &t[1], Some(&t[2]))
     });
-    check_gradients("linear", &[&[2, 3], &[4, 3], &[4]], |t| linear(&t[0], &t[1], &t[2]));
     check_gradients("average_pool", &[&[2, 2, 4, 2, 6]], |t| average_pool(&t[0]));
     check_gradients("upsample_nearest", &[&[2, 2, 2, 1, 3]], |t| upsample_nearest(&t[0]));
     check_gradients("silu", &[&[2, 3, 4]], |t| silu(&t[0]));

@@ -1,11 +1,11 @@
-//! The kernels against the compositions of candle operations in f64, values and gradients.
+//! The engine against the compositions of candle operations in f64, values and gradients.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use finescale_layers3d::{self as layers, Activation, composed};
+use finescale_layers3d::{Activation, Composed, Engine, Layers};
 
-/// f32 sums of up to 27 * 40 products, or of some thousand voxels in weight gradients.
-const F32_REL: f64 = 3e-6;
+/// A few layers on end, each with the error of f32 Winograd tiles (1e-5), and sums that cancel.
+const F32_REL: f64 = 3e-5;
 
 /// Numbers in (-1, 1) that differ from element to element: the golden-ratio sequence.
 fn numbers(shape: impl Into<candle_core::Shape>, start: f64) -> Tensor {
@@ -21,149 +21,180 @@ fn relative_error(found: &Tensor, exact: &Tensor) -> f64 {
     norm(&(found.to_dtype(DType::F64).unwrap() - exact).unwrap()) / norm(exact)
 }
 
-/// Applies `layer` to `arguments` in `dtype`; returns the output and the gradients of sum(output * numbers).
-fn output_and_gradients(
-    layer: impl Fn(&[Tensor]) -> Result<Tensor>,
-    arguments: &[Tensor],
-    dtype: DType,
-) -> Result<Vec<Tensor>> {
-    let vars = arguments.iter().map(|a| Var::from_tensor(&a.to_dtype(dtype)?)).collect::<Result<Vec<_>>>()?;
-    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let output = layer(&tensors)?;
-    let weights = numbers(output.shape().clone(), 0.3).to_dtype(dtype)?;
-    let gradients = (&output * weights)?.sum_all()?.backward()?;
-    let by_argument = vars.iter().map(|v| gradients.get(v).expect("every argument has a gradient").clone());
-    Ok(std::iter::once(output).chain(by_argument).collect())
+/// A few layers on volumes that a first 1^3 convolution makes of the input, so that gradients pass through it.
+trait Network {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, weights: &[Tensor]) -> Result<L::Volume>;
 }
 
-fn check(
-    fast: impl Fn(&[Tensor]) -> Result<Tensor>,
-    exact: impl Fn(&[Tensor]) -> Result<Tensor>,
-    arguments: &[Tensor],
-    what: &str,
-) {
-    let found = output_and_gradients(fast, arguments, DType::F32).unwrap();
-    let expected = output_and_gradients(exact, arguments, DType::F64).unwrap();
-    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        let error = relative_error(found, expected);
-        assert!(
-            error < F32_REL,
-            "{what}: {} off by {error:.1e}",
-            if i == 0 { "output" } else { "a gradient" }
-        );
+fn variables(weights: &[Tensor], dtype: DType) -> Vec<Var> {
+    weights.iter().map(|w| Var::from_tensor(&w.to_dtype(dtype).unwrap()).unwrap()).collect()
+}
+
+/// Compares output and gradients of sum(output * numbers). `weights` starts with those of the first convolution.
+fn check(network: &impl Network, x: &Tensor, weights: &[Tensor], what: &str) {
+    let start = |vars: &[Var]| vars.iter().map(|v| v.as_tensor().clone()).collect::<Vec<_>>();
+
+    let vars = variables(weights, DType::F64);
+    let w = start(&vars);
+    let first = Composed.conv1(x, &w[0], &w[1], None).unwrap();
+    let expected = network.run(&Composed, &first, &w[2..]).unwrap();
+    let factors = numbers(expected.shape().clone(), 0.3);
+    let store = (&expected * &factors).unwrap().sum_all().unwrap().backward().unwrap();
+    let exact: Vec<Tensor> = vars.iter().map(|v| store.get(v).expect("every weight matters").clone()).collect();
+
+    let vars = variables(weights, DType::F32);
+    let w = start(&vars);
+    let engine = Engine::recording();
+    let x = engine.input(&x.to_dtype(DType::F32).unwrap()).unwrap();
+    let first = engine.conv1(&x, &w[0], &w[1], None).unwrap();
+    let output = network.run(&engine, &first, &w[2..]).unwrap();
+    let found = engine.output(&output).unwrap();
+    let error = relative_error(&found, &expected);
+    assert!(error < F32_REL, "{what}: output off by {error:.1e}");
+    let mut store = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap().backward().unwrap();
+    engine.backward(&output, &factors.to_dtype(DType::F32).unwrap(), &mut store).unwrap();
+    for (i, (var, exact)) in vars.iter().zip(&exact).enumerate() {
+        let error = relative_error(store.get(var).expect("every weight matters"), exact);
+        assert!(error < F32_REL, "{what}: gradient by weight {i} off by {error:.1e}");
+    }
+}
+
+const SHAPES: [(usize, usize, [usize; 3]); 5] =
+    [(1, 4, [1, 1, 1]), (2, 6, [3, 5, 7]), (3, 8, [4, 4, 4]), (1, 24, [12, 13, 14]), (2, 40, [2, 8, 6])];
+
+/// Numbers of shape (b, 3, n) and the first convolution's weights, to c channels.
+fn inputs(b: usize, c: usize, n: [usize; 3]) -> (Tensor, Vec<Tensor>) {
+    (numbers((b, 3, n[0], n[1], n[2]), 0.1), vec![numbers((c, 3), 0.2), numbers(c, 0.7)])
+}
+
+struct Convolutions;
+
+impl Network for Convolutions {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        let y = on.conv3(x, &w[0], &w[1], None)?;
+        on.conv3(&y, &w[2], &w[3], Some(x))
     }
 }
 
 #[test]
-fn convolution_at_odd_and_usual_shapes() {
-    for (b, ci, co, n) in [
-        (1, 1, 1, [1, 1, 1]),
-        (2, 3, 5, [3, 5, 7]),
-        (1, 13, 9, [2, 17, 4]),
-        (3, 4, 24, [8, 8, 8]),
-        (1, 40, 17, [5, 6, 33]),
-        (2, 24, 24, [16, 4, 18]),
-        (1, 8, 16, [4, 48, 48]),
-    ] {
-        let x = numbers((b, ci, n[0], n[1], n[2]), 0.1);
-        let (weight, bias) = (numbers((co, ci, 3, 3, 3), 0.2), numbers(co, 0.7));
-        check(
-            |a| layers::conv3d(&a[0], &a[1], Some(&a[2])),
-            |a| composed::conv3d(&a[0], &a[1], Some(&a[2])),
-            &[x, weight, bias],
-            &format!("conv3d {b} x {ci} -> {co} at {n:?}"),
-        );
+fn convolutions_with_a_skip() {
+    for (b, c, n) in SHAPES {
+        let (x, mut weights) = inputs(b, c, n);
+        weights.extend([numbers((5, c, 3, 3, 3), 0.2), numbers(5, 0.7), numbers((c, 5, 3, 3, 3), 0.4), numbers(c, 0.1)]);
+        check(&Convolutions, &x, &weights, &format!("{b} x {c} at {n:?}"));
+    }
+}
+
+struct Norms(Activation);
+
+impl Network for Norms {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        let level = on.conv1(&on.input(&w[4])?, &w[2], &w[3], None)?;
+        on.group_norm(x, 2, &w[0], &w[1], Some(&level), self.0)
     }
 }
 
 #[test]
-fn a_convolution_on_paper() {
-    // One at the corner of a 2^3 volume, weights 0..27: output (x, y, z) takes the tap at (1 - x, 1 - y, 1 - z).
-    let mut x = [0f32; 8];
-    x[0] = 1.0;
-    let x = Tensor::from_slice(&x, (1, 1, 2, 2, 2), &Device::Cpu).unwrap();
-    let weight = Tensor::arange(0f32, 27.0, &Device::Cpu).unwrap().reshape((1, 1, 3, 3, 3)).unwrap();
-    let output = layers::conv3d(&x, &weight, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(output, [13.0, 12.0, 10.0, 9.0, 4.0, 3.0, 1.0, 0.0]);
+fn group_norms_with_scale_and_shift() {
+    for (b, c, n) in SHAPES.into_iter().skip(1) {
+        let (x, mut weights) = inputs(b, c, n);
+        weights.extend([numbers(c, 0.9), numbers(c, 0.5), numbers((2 * c, 4), 0.2), numbers(2 * c, 0.3)]);
+        for activation in [Activation::Silu, Activation::Identity] {
+            let network = Norms(activation);
+            let embedding = numbers((b, 4, 1, 1, 1), 0.6);
+            struct With<'a>(&'a Norms, Tensor);
+            impl Network for With<'_> {
+                fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+                    let embedding = self.1.to_dtype(w[0].dtype())?;
+                    self.0.run(on, x, &[w, &[embedding]].concat())
+                }
+            }
+            check(&With(&network, embedding), &x, &weights, &format!("{b} x {c} at {n:?}, {activation:?}"));
+        }
+    }
+}
+
+struct Concatenated;
+
+impl Network for Concatenated {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        let other = on.conv1(x, &w[0], &w[1], None)?;
+        let both = on.concatenate(x, &other)?;
+        let skip = on.conv1(&both, &w[2], &w[3], None)?;
+        let norm = on.group_norm(&both, 3, &w[4], &w[5], None, Activation::Silu)?;
+        on.conv3(&norm, &w[6], &w[7], Some(&skip))
+    }
 }
 
 #[test]
-fn group_norm_with_and_without_its_extras() {
-    for (b, c, groups, n) in
-        [(1, 4, 2, [2, 3, 5]), (2, 24, 8, [8, 8, 9]), (3, 6, 1, [4, 4, 4]), (2, 8, 8, [1, 7, 3])]
-    {
-        let x = numbers((b, c, n[0], n[1], n[2]), 0.1);
-        let affine = [numbers(c, 0.5), numbers(c, 0.9), numbers((b, c), 0.3), numbers((b, c), 0.8)];
-        let arguments = [std::slice::from_ref(&x), &affine].concat();
-        for activation in [Activation::Identity, Activation::Silu] {
-            check(
-                |a| layers::group_norm(&a[0], groups, &a[1], &a[2], Some((&a[3], &a[4])), activation),
-                |a| composed::group_norm(&a[0], groups, &a[1], &a[2], Some((&a[3], &a[4])), activation),
-                &arguments,
-                "scaled and shifted group norm",
-            );
-            check(
-                |a| layers::group_norm(&a[0], groups, &a[1], &a[2], None, activation),
-                |a| composed::group_norm(&a[0], groups, &a[1], &a[2], None, activation),
-                &arguments[..3],
-                "group norm",
-            );
+fn concatenated_channels_in_groups_across_the_seam() {
+    for (b, c, n) in SHAPES.into_iter().skip(1) {
+        let (x, mut weights) = inputs(b, c, n);
+        // As many channels more as make three groups.
+        let (more, all) = (c / 2, c + c / 2);
+        weights.extend([numbers((more, c), 0.2), numbers(more, 0.7), numbers((7, all), 0.4), numbers(7, 0.1)]);
+        weights.extend([numbers(all, 0.8), numbers(all, 0.3), numbers((7, all, 3, 3, 3), 0.2), numbers(7, 0.4)]);
+        check(&Concatenated, &x, &weights, &format!("{b} x {c} at {n:?}"));
+    }
+}
+
+struct Resampled;
+
+impl Network for Resampled {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        let y = on.upsample_nearest(&on.average_pool(x)?)?;
+        let y = on.silu(&y)?;
+        let bits = (0..on.units(&y).div_ceil(32) as u32).map(|i| 0xB5A3_7E91u32.wrapping_mul(2 * i + 1)).collect();
+        on.conv1(&on.keep(&y, bits, 1.25)?, &w[0], &w[1], Some(x))
+    }
+}
+
+#[test]
+fn changes_of_resolution_and_dropout() {
+    for (b, c, n) in [(1, 4, [2, 2, 2]), (3, 6, [4, 6, 8]), (2, 24, [8, 4, 2])] {
+        let (x, mut weights) = inputs(b, c, n);
+        weights.extend([numbers((c, c), 0.2), numbers(c, 0.7)]);
+        check(&Resampled, &x, &weights, &format!("{b} x {c} at {n:?}"));
+    }
+}
+
+struct Attention(usize);
+
+impl Network for Attention {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        let qkv = on.conv1(x, &w[0], &w[1], None)?;
+        on.conv1(&on.attention(&qkv, self.0)?, &w[2], &w[3], Some(x))
+    }
+}
+
+#[test]
+fn attention_at_odd_numbers_of_points() {
+    for (b, heads, dim, n) in [(1, 1, 4, [1, 1, 1]), (2, 2, 24, [3, 3, 5]), (3, 2, 32, [6, 6, 6])] {
+        let c = heads * dim;
+        let (x, mut weights) = inputs(b, c, n);
+        weights.extend([numbers((3 * c, c), 0.2), numbers(3 * c, 0.7), numbers((c, c), 0.9), numbers(c, 0.3)]);
+        // The gradient by a key's bias is zero: it moves all scores of a query alike. Leave one point out.
+        if n != [1, 1, 1] {
+            check(&Attention(heads), &x, &weights, &format!("{b} x {heads} heads of {dim} at {n:?}"));
         }
     }
 }
 
 #[test]
-fn changes_of_resolution() {
-    let x = numbers((2, 3, 4, 6, 10), 0.4);
-    check(
-        |a| layers::average_pool(&a[0]),
-        |a| composed::average_pool(&a[0]),
-        std::slice::from_ref(&x),
-        "pool",
-    );
-    check(|a| layers::upsample_nearest(&a[0]), |a| composed::upsample_nearest(&a[0]), &[x], "upsample");
-}
-
-#[test]
-fn results_do_not_depend_on_threads_or_batch() {
-    let run = |threads: usize, samples: std::ops::Range<usize>| -> Vec<Vec<u32>> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let x = numbers((3, 7, 9, 10, 11), 0.1).to_dtype(DType::F32).unwrap();
-            let x = x.narrow(0, samples.start, samples.len()).unwrap();
-            let (weight, bias) = (numbers((18, 7, 3, 3, 3), 0.2), numbers(18, 0.7));
-            let layer = |a: &[Tensor]| {
-                let y = layers::conv3d(&a[0], &a[1], Some(&a[2]))?;
-                layers::group_norm(&y, 3, &a[2], &a[2], None, Activation::Silu)
-            };
-            let all = output_and_gradients(layer, &[x, weight, bias], DType::F32).unwrap();
-            let bits = |t: &Tensor| {
-                let values = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                values.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
-            };
-            all.iter().map(bits).collect()
-        })
-    };
-    let one = run(1, 0..3);
-    assert!(one == run(2, 0..3) && one == run(5, 0..3), "threads change bits");
-    let voxels = 18 * 9 * 10 * 11;
-    for sample in 0..3 {
-        assert!(
-            run(2, sample..sample + 1)[0] == one[0][sample * voxels..(sample + 1) * voxels],
-            "batch changes bits"
-        );
-    }
-}
-
-#[test]
-fn shapes_that_do_not_fit_are_errors() {
-    let x = Tensor::zeros((1, 3, 4, 4, 4), DType::F32, &Device::Cpu).unwrap();
-    let weight = Tensor::zeros((2, 4, 3, 3, 3), DType::F32, &Device::Cpu).unwrap();
-    assert!(layers::conv3d(&x, &weight, None).unwrap_err().to_string().contains("3 input channels"));
-    let ones = Tensor::ones(3, DType::F32, &Device::Cpu).unwrap();
-    let error = layers::group_norm(&x, 2, &ones, &ones, None, Activation::Identity).unwrap_err();
-    assert!(error.to_string().contains("3 channels do not divide into 2 groups"));
-    assert!(
-        layers::average_pool(&x.narrow(2, 0, 3).unwrap()).unwrap_err().to_string().contains("must be even")
-    );
+fn wrong_shapes_are_refused() {
+    let engine = Engine::new();
+    let x = engine.input(&numbers((1, 4, 2, 3, 2), 0.1).to_dtype(DType::F32).unwrap()).unwrap();
+    let w = |shape: &[usize]| numbers(shape, 0.2).to_dtype(DType::F32).unwrap();
+    let refused = |result: Result<_>| result.map(|_: finescale_layers3d::Volume| ()).unwrap_err().to_string();
+    assert!(refused(engine.conv3(&x, &w(&[2, 5, 3, 3, 3]), &w(&[2]), None)).contains("4 channels do not fit"));
+    assert!(refused(engine.conv3(&x, &w(&[2, 4, 3, 3, 3]), &w(&[2]), Some(&x))).contains("is added to 2 channels"));
+    assert!(refused(engine.conv1(&x, &w(&[2, 3]), &w(&[2]), None)).contains("4 channels do not fit"));
+    assert!(refused(engine.group_norm(&x, 3, &w(&[4]), &w(&[4]), None, Activation::Silu)).contains("3 groups"));
+    assert!(refused(engine.average_pool(&x)).contains("must be even"));
+    assert!(refused(engine.attention(&x, 3)).contains("do not split"));
+    assert!(refused(engine.keep(&x, vec![0; 1], 1.0)).contains("too few"));
+    assert!(refused(engine.input(&numbers((1, 1, 2, 2, 2), 0.1))).contains("f32"));
+    let output = engine.average_pool(&engine.input(&w(&[1, 1, 2, 2, 2])).unwrap()).unwrap();
+    let mut store = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap().backward().unwrap();
+    assert!(engine.backward(&output, &w(&[1, 1, 1, 1, 1]), &mut store).is_err());
 }

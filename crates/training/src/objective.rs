@@ -3,7 +3,8 @@
 use crate::TrainingError;
 use crate::draws::Draws;
 use candle_core::Tensor;
-use finescale_denoiser::{Denoiser, Mode};
+use candle_core::backprop::GradStore;
+use finescale_denoiser::{Denoiser, Mode, Residual};
 use finescale_diffusion::{Denoise, LossNormalization, masked_loss, noising};
 
 /// Mean squared error of the network's output over the voxels to generate; known voxels enter clean.
@@ -12,7 +13,7 @@ pub(crate) fn loss(
     draws: &Draws,
     normalization: LossNormalization,
     mode: Mode,
-) -> Result<Tensor, TrainingError> {
+) -> Result<Loss, TrainingError> {
     let Draws { condition, clean, noise, mask, alpha_bars } = draws;
     let known = mask.affine(-1.0, 1.0)?;
     let known_values = (clean * &known)?;
@@ -25,5 +26,23 @@ pub(crate) fn loss(
     // Levels in f64: in f32 those of little noise round to 1.
     let levels = Tensor::new(alpha_bars.as_slice(), clean.device())?;
     let residual = denoiser.residual(clean, &noisy, &condition, noise, &levels, mode)?;
-    Ok(masked_loss(&residual, &residual.zeros_like()?, mask, normalization)?)
+    let zero = residual.values().zeros_like()?;
+    Ok(Loss { value: masked_loss(residual.values(), &zero, mask, normalization)?, residual })
+}
+
+/// A loss and the way back from it.
+pub(crate) struct Loss {
+    value: Tensor,
+    residual: Residual,
+}
+
+impl Loss {
+    pub(crate) fn value(&self) -> Result<f64, TrainingError> {
+        Ok(f64::from(self.value.to_scalar::<f32>()?))
+    }
+
+    /// Its gradients by all parameters, if it was made in [`Mode::Train`].
+    pub(crate) fn backward(self) -> Result<GradStore, TrainingError> {
+        Ok(self.residual.backward(&self.value)?)
+    }
 }

@@ -182,8 +182,8 @@ impl<'a> Run<'a> {
         let dropout = KeyedStream::new(training.seed, Purpose::Dropout);
         let mode = Mode::Train { dropout, step: key };
         let loss = objective::loss(&self.network, &draws, self.config.diffusion.loss, mode)?;
-        let gradients = optimizer::gradients(loss.backward()?, self.state.weights.vars())?;
-        let loss = f64::from(loss.to_scalar::<f32>()?);
+        let (loss, store) = (loss.value()?, loss.backward()?);
+        let gradients = optimizer::gradients(store, self.state.weights.vars())?;
         let norm = optimizer::global_norm(&gradients)?;
         if !(loss.is_finite() && norm.is_finite()) {
             return Err(TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() });
@@ -213,8 +213,7 @@ impl<'a> Run<'a> {
 
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let metrics = validate(&self.validation, self.state.step, |draws| {
-            let loss = objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?;
-            Ok(f64::from(loss.to_scalar::<f32>()?))
+            objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?.value()
         })?;
         self.metrics.write(&metrics)?;
         let best = self.state.best_validation_loss.unwrap_or(f64::INFINITY);

@@ -16,6 +16,9 @@ pub(crate) struct Bench {
     /// What to measure
     #[arg(long, value_enum, default_value_t = Work::Forward)]
     mode: Work,
+    /// Patches in an evaluation
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
     /// Evaluations to measure; the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: usize,
@@ -25,13 +28,15 @@ impl Bench {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let config = RunConfig::load(&self.config).context("reading a configuration")?;
         let cells = config.training.patch_cells;
-        let flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
-        let bench = Measured::new(&config.network, cells, &context.device()?)?;
+        let batch = usize::from(self.batch);
+        let patch_flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
+        let flop = patch_flop * f64::from(self.batch);
+        let bench = Measured::new(&config.network, cells, batch, &context.device()?)?;
         let seconds = median(bench.seconds(self.mode, self.repeat)?);
         let gflops = flop / seconds / 1e9;
         let memory = peak_memory_bytes();
         context.say(format_args!(
-            "{}: {seconds:.3} s per evaluation of {cells}^3 cells, {:.1} GFLOP, {gflops:.0} GFLOP/s, {} threads, peak {}",
+            "{}: {seconds:.3} s per evaluation of {batch} x {cells}^3 cells, {:.1} GFLOP, {gflops:.0} GFLOP/s, {} threads, peak {}",
             self.mode.name(),
             flop / 1e9,
             context.threads(),
@@ -40,6 +45,7 @@ impl Bench {
         Ok(json!({
             "mode": self.mode.name(),
             "cells": cells,
+            "batch": batch,
             "parameters": config.network.parameter_count()?,
             "seconds_per_evaluation": seconds,
             "gflop_per_evaluation": flop / 1e9,

@@ -5,8 +5,7 @@ use crate::measurement::{available_memory_bytes, bytes, normal};
 use anyhow::Context as _;
 use candle_core::{Device, Tensor};
 use clap::Args;
-use finescale_layers3d as layers;
-use finescale_layers3d::{Activation, composed};
+use finescale_layers3d::{Activation, Composed, Engine, Layers};
 use serde_json::{Value, json};
 
 #[derive(Args, Debug)]
@@ -17,71 +16,61 @@ pub(crate) struct Doctor {}
 const CPU_TOLERANCE: f64 = 1e-4;
 const GPU_TOLERANCE: f64 = 5e-3;
 
-/// A layer by two ways.
-struct Check {
-    name: &'static str,
-    layer: fn(&Inputs) -> candle_core::Result<Tensor>,
-    plain: fn(&Inputs) -> candle_core::Result<Tensor>,
-}
+/// The layers that are checked.
+const LAYERS: [&str; 7] = [
+    "convolution 3^3",
+    "convolution 1^3",
+    "group norm and SiLU",
+    "average pool",
+    "nearest upsampling",
+    "attention",
+    "SiLU",
+];
 
-/// Numbers for every layer: 2 samples, 16 channels, 8^3 cells.
+/// Numbers for every layer: 2 samples, 16 channels, 12^3 cells.
 struct Inputs {
     x: Tensor,
     kernel: Tensor,
     point: Tensor,
     bias: Tensor,
     qkv: Tensor,
-    vector: Tensor,
 }
-
-const CHECKS: [Check; 7] = [
-    Check {
-        name: "convolution 3^3",
-        layer: |i| layers::conv3d(&i.x, &i.kernel, Some(&i.bias)),
-        plain: |i| composed::conv3d(&i.x, &i.kernel, Some(&i.bias)),
-    },
-    Check {
-        name: "convolution 1^3",
-        layer: |i| layers::conv1(&i.x, &i.point, Some(&i.bias)),
-        plain: |i| composed::conv1(&i.x, &i.point, Some(&i.bias)),
-    },
-    Check {
-        name: "group norm and SiLU",
-        layer: |i| layers::group_norm(&i.x, 4, &i.bias, &i.bias, None, Activation::Silu),
-        plain: |i| composed::group_norm(&i.x, 4, &i.bias, &i.bias, None, Activation::Silu),
-    },
-    Check {
-        name: "average pool",
-        layer: |i| layers::average_pool(&i.x),
-        plain: |i| composed::average_pool(&i.x),
-    },
-    Check {
-        name: "nearest upsampling",
-        layer: |i| layers::upsample_nearest(&i.x),
-        plain: |i| composed::upsample_nearest(&i.x),
-    },
-    Check {
-        name: "attention",
-        layer: |i| layers::attention(&i.qkv, 2),
-        plain: |i| composed::attention(&i.qkv, 2),
-    },
-    Check {
-        name: "linear",
-        layer: |i| layers::linear(&i.vector, &i.point, &i.bias),
-        plain: |i| composed::linear(&i.vector, &i.point, &i.bias),
-    },
-];
 
 impl Inputs {
     fn on(device: &Device) -> candle_core::Result<Self> {
         Ok(Self {
-            x: normal(0, &[2, 16, 8, 8, 8], device)?,
+            x: normal(0, &[2, 16, 12, 12, 12], device)?,
             kernel: normal(1, &[16, 16, 3, 3, 3], device)?,
             point: normal(2, &[16, 16], device)?,
             bias: normal(3, &[16], device)?,
-            qkv: normal(4, &[2, 96, 64], device)?,
-            vector: normal(5, &[2, 16], device)?,
+            qkv: normal(4, &[2, 96, 4, 4, 4], device)?,
         })
+    }
+
+    /// The output of layer `name`.
+    fn layer<L: Layers>(&self, on: &L, name: &str) -> candle_core::Result<L::Volume> {
+        let Self { x, kernel, point, bias, qkv } = self;
+        let x = on.input(x)?;
+        match name {
+            "convolution 3^3" => on.conv3(&x, kernel, bias, Some(&x)),
+            "convolution 1^3" => on.conv1(&x, point, bias, Some(&x)),
+            "group norm and SiLU" => on.group_norm(&x, 4, bias, bias, None, Activation::Silu),
+            "average pool" => on.average_pool(&x),
+            "nearest upsampling" => on.upsample_nearest(&x),
+            "attention" => on.attention(&on.input(qkv)?, 2),
+            "SiLU" => on.silu(&x),
+            other => candle_core::bail!("no layer is called {other}"),
+        }
+    }
+
+    /// The output of layer `name` as networks on this device compute it.
+    fn output(&self, name: &str) -> candle_core::Result<Tensor> {
+        if self.x.device().is_cpu() {
+            let engine = Engine::new();
+            engine.output(&self.layer(&engine, name)?)
+        } else {
+            self.layer(&Composed, name)
+        }
     }
 }
 
@@ -104,9 +93,9 @@ impl Doctor {
         let (here, reference) = (Inputs::on(&device)?, Inputs::on(&Device::Cpu)?);
         let mut checks = Vec::new();
         let mut wrong = Vec::new();
-        for Check { name, layer, plain } in CHECKS {
-            let error = layer(&here).and_then(|found| difference(&found, &plain(&reference)?));
-            let error = error.context(name)?;
+        for name in LAYERS {
+            let plain = reference.layer(&Composed, name);
+            let error = here.output(name).and_then(|found| difference(&found, &plain?)).context(name)?;
             let sound = error <= tolerance;
             context.say(format_args!("  {name}: {} ({error:.1e})", if sound { "right" } else { "WRONG" }))?;
             checks.push(json!({ "layer": name, "relative_error": error, "right": sound }));

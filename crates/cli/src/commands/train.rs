@@ -97,7 +97,7 @@ impl Display<'_> {
 fn plan(context: &Context, config: &RunConfig, out: &Path) -> anyhow::Result<Value> {
     let cells = config.training.patch_cells;
     let parameters = config.network.parameter_count()?;
-    let bench = Bench::new(&config.network, cells, &context.device()?)?;
+    let bench = Bench::new(&config.network, cells, 1, &context.device()?)?;
     let seconds = median(bench.seconds(Work::Train, 1)?);
     let patches = config.training.steps * config.training.batch_size as u64;
     let total = seconds * patches as f64;

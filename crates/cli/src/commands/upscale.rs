@@ -127,7 +127,7 @@ impl Upscale {
     fn plan(&self, context: &Context, generator: &Generator, job: &Job) -> anyhow::Result<Value> {
         let plan = job.plan()?;
         let network = generator.denoiser.config();
-        let bench = Bench::new(network, generator.window_cells(), &generator.device)?;
+        let bench = Bench::new(network, generator.window_cells(), 1, &generator.device)?;
         let seconds = median(bench.seconds(Work::Forward, 1)?);
         let total = seconds * (plan.evaluations as u64 * self.samples) as f64;
         let memory = peak_memory_bytes().map(|peak| peak + plan.volume_bytes as u64);

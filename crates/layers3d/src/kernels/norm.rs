@@ -1,297 +1,394 @@
-//! Group norm, affine map and SiLU in one pass over memory, and its backward pass.
-#![allow(unsafe_code, reason = "plain loops compiled for the CPU's instruction set by `dispatch`")]
+//! Group norm with an affine map per sample and channel and SiLU, and its backward pass. Channels last; the channels
+//! may lie in several parts, as after a concatenation.
+//!
+//! # Source
+//! Wu & He 2018, arXiv:1803.08494, eqs. 1-7; the gradient by differentiating them.
+#![allow(unsafe_code, reason = "vectors of strided rows; extents are asserted")]
 
-use super::simd::{Simd, dispatch};
+use super::simd::{Simd, dispatch, sigmoid};
 use rayon::prelude::*;
 
-/// Lanes of the explicit partial sums: a fixed order of summation that every instruction set can vectorise.
-const LANES: usize = 16;
-/// Values summed in f32 before the partial sum goes into f64.
-const BLOCK: usize = 4096;
+/// Voxels of a task, summed in f32 before the partial sum goes into f64.
+const BLOCK: usize = 256;
 
-/// Samples of `channels` channels of `voxels` voxels, normalized over `groups` groups.
+/// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
+const EPSILON: f64 = 1e-5;
+
+/// Samples of `voxels` voxels, normalised over `groups` groups of channels.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct GroupNormShape {
-    pub(crate) channels: usize,
+pub(crate) struct NormShape {
     pub(crate) voxels: usize,
     pub(crate) groups: usize,
     pub(crate) silu: bool,
 }
 
-impl GroupNormShape {
-    fn group_channels(&self) -> usize {
-        self.channels / self.groups
-    }
-
-    fn group_len(&self) -> usize {
-        self.group_channels() * self.voxels
-    }
+/// Some channels of a batch: values (b, voxels, channels).
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) channels: usize,
 }
 
-const EPSILON: f64 = 1e-5;
+/// How each channel of each sample is normalised, (b, c).
+pub(crate) struct Moments {
+    mean: Vec<f32>,
+    inverse_deviation: Vec<f32>,
+}
 
-/// activation(normalized x * scale + shift); scale and shift are (batch, channels).
-pub(crate) fn group_norm_forward(
-    shape: &GroupNormShape,
-    x: &[f32],
-    scale: &[f32],
-    shift: &[f32],
-) -> Vec<f32> {
-    let mut output = vec![0f32; x.len()];
-    let chunks = output.par_chunks_exact_mut(shape.group_len()).zip(x.par_chunks_exact(shape.group_len()));
-    chunks.enumerate().for_each(|(group, (output, x))| {
-        let (mean, inverse_deviation) = moments(x);
-        for (c, (output, x)) in
-            output.chunks_exact_mut(shape.voxels).zip(x.chunks_exact(shape.voxels)).enumerate()
-        {
-            let channel = group * shape.group_channels() + c;
-            // normalized * scale + shift as one multiply-add per voxel.
-            let slope = inverse_deviation * scale[channel];
-            let offset = shift[channel] - mean * slope;
-            affine_activation(x, slope, offset, shape.silu, output);
+fn all_channels(parts: &[Part<'_>]) -> usize {
+    parts.iter().map(|part| part.channels).sum()
+}
+
+/// Mean and 1 / sqrt(variance + epsilon) of every group.
+pub(crate) fn moments(shape: &NormShape, parts: &[Part<'_>]) -> Moments {
+    let channels = all_channels(parts);
+    let batch = parts[0].values.len() / (shape.voxels * parts[0].channels).max(1);
+    let (mut mean, mut inverse_deviation) = (vec![0f32; batch * channels], vec![0f32; batch * channels]);
+    for sample in 0..batch {
+        let mut of_channels = Vec::with_capacity(channels);
+        for part in parts {
+            let len = shape.voxels * part.channels;
+            of_channels.extend(channel_moments(&part.values[sample * len..][..len], part.channels));
         }
-    });
-    output
+        let in_group = channels / shape.groups;
+        for group in 0..shape.groups {
+            let range = group * in_group..(group + 1) * in_group;
+            let group_mean = of_channels[range.clone()].iter().map(|m| m.0).sum::<f64>() / in_group as f64;
+            let variance = |&(mean, variance): &(f64, f64)| variance + (mean - group_mean).powi(2);
+            let variance = of_channels[range.clone()].iter().map(variance).sum::<f64>() / in_group as f64;
+            let at = sample * channels + range.start..sample * channels + range.end;
+            mean[at.clone()].fill(group_mean as f32);
+            inverse_deviation[at].fill((1.0 / (variance + EPSILON).sqrt()) as f32);
+        }
+    }
+    Moments { mean, inverse_deviation }
 }
 
-/// Gradients by x, scale and shift.
-pub(crate) fn group_norm_backward(
-    shape: &GroupNormShape,
+/// Mean and variance of each channel of one sample, by sums about the first voxel.
+fn channel_moments(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
+    let centre = &x[..channels];
+    let voxels = (x.len() / channels) as f64;
+    let add = |block: &[f32], sums: &mut [f32]| sums_about(block, channels, centre, sums);
+    let sums = block_sums(x, channels, 2 * channels, add);
+    (0..channels)
+        .map(|c| {
+            let (first, second) = (sums[c] / voxels, sums[channels + c] / voxels);
+            (f64::from(centre[c]) + first, (second - first * first).max(0.0))
+        })
+        .collect()
+}
+
+/// Sums in f64 over blocks of rows, in order, of `count` sums of each block.
+fn block_sums(
     x: &[f32],
-    scale: &[f32],
-    shift: &[f32],
-    gradient: &[f32],
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let mut by_x = vec![0f32; x.len()];
-    let (group_len, group_channels) = (shape.group_len(), shape.group_channels());
-    let by_affine: Vec<Vec<(f32, f32)>> = by_x
-        .par_chunks_exact_mut(group_len)
-        .enumerate()
-        .map(|(group, by_x)| {
-            let x = &x[group * group_len..][..group_len];
-            let gradient = &gradient[group * group_len..][..group_len];
-            let (mean, inverse_deviation) = moments(x);
-            let (mut mean_by, mut mean_by_x) = (0f64, 0f64);
-            let mut by_affine = Vec::with_capacity(group_channels);
-            for c in 0..group_channels {
-                let (range, channel) = (c * shape.voxels..(c + 1) * shape.voxels, group * group_channels + c);
-                let affine = Affine {
-                    mean,
-                    inverse_deviation,
-                    scale: scale[channel],
-                    shift: shift[channel],
-                    silu: shape.silu,
-                };
-                let mut sums = (0f64, 0f64);
-                for start in range.clone().step_by(BLOCK) {
-                    let block = start..range.end.min(start + BLOCK);
-                    let mut partial = (0f32, 0f32);
-                    inner_gradient(
-                        &affine,
-                        &x[block.clone()],
-                        &gradient[block.clone()],
-                        &mut by_x[block],
-                        &mut partial,
-                    );
-                    sums = (sums.0 + f64::from(partial.0), sums.1 + f64::from(partial.1));
-                }
-                mean_by += f64::from(affine.scale) * sums.1;
-                mean_by_x += f64::from(affine.scale) * sums.0;
-                by_affine.push((sums.0 as f32, sums.1 as f32));
-            }
-            let means = ((mean_by / group_len as f64) as f32, (mean_by_x / group_len as f64) as f32);
-            for c in 0..group_channels {
-                let (range, channel) = (c * shape.voxels..(c + 1) * shape.voxels, group * group_channels + c);
-                let affine = Affine {
-                    mean,
-                    inverse_deviation,
-                    scale: scale[channel],
-                    shift: shift[channel],
-                    silu: shape.silu,
-                };
-                outer_gradient(&affine, means, &x[range.clone()], &mut by_x[range]);
-            }
-            by_affine
+    channels: usize,
+    count: usize,
+    add: impl Fn(&[f32], &mut [f32]) + Sync,
+) -> Vec<f64> {
+    let blocks: Vec<Vec<f32>> = x
+        .par_chunks(BLOCK * channels)
+        .map(|block| {
+            let mut sums = vec![0f32; count];
+            add(block, &mut sums);
+            sums
         })
         .collect();
-    let (by_scale, by_shift) = by_affine.into_iter().flatten().unzip();
-    (by_x, by_scale, by_shift)
+    total(&blocks, count)
 }
 
-/// How a channel is normalized and mapped.
-struct Affine {
-    mean: f32,
-    inverse_deviation: f32,
-    scale: f32,
-    shift: f32,
-    silu: bool,
+fn total(blocks: &[Vec<f32>], count: usize) -> Vec<f64> {
+    let mut total = vec![0f64; count];
+    for block in blocks {
+        total.iter_mut().zip(block).for_each(|(total, &sum)| *total += f64::from(sum));
+    }
+    total
 }
 
-/// Mean and 1 / sqrt(variance + epsilon), f32 sums of deviations in blocks, blocks in f64.
-fn moments(x: &[f32]) -> (f32, f32) {
-    let blocks_of = |centre: f32, power: i32| -> f64 {
-        x.chunks(BLOCK)
-            .map(|block| {
-                let mut sum = 0f32;
-                if power == 1 {
-                    block_sum(block, &mut sum)
-                } else {
-                    block_squares(block, centre, &mut sum)
-                };
-                f64::from(sum)
-            })
-            .sum::<f64>()
-            / x.len() as f64
-    };
-    let mean = blocks_of(0.0, 1) as f32;
-    let variance = blocks_of(mean, 2);
-    (mean, (1.0 / (variance + EPSILON).sqrt()) as f32)
-}
+dispatch!(fn sums_about(x: &[f32], channels: usize, centre: &[f32], sums: &mut [f32]) => sums_about_generic);
 
-dispatch!(fn block_sum(x: &[f32], sum: &mut f32) => block_sum_generic);
-
+/// sums = (sum of x - centre, sum of its square) by channel.
 #[inline(always)]
-unsafe fn block_sum_generic<S: Simd>(x: &[f32], sum: &mut f32) {
-    *sum = lane_sum(x, |v| v);
-}
-
-dispatch!(fn block_squares(x: &[f32], centre: f32, sum: &mut f32) => block_squares_generic);
-
-#[inline(always)]
-unsafe fn block_squares_generic<S: Simd>(x: &[f32], centre: f32, sum: &mut f32) {
-    *sum = lane_sum(x, |v| (v - centre) * (v - centre));
-}
-
-#[inline(always)]
-fn lane_sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let whole = x.chunks_exact(LANES);
-    let rest: f32 = whole.remainder().iter().map(|&v| term(v)).sum();
-    for chunk in whole {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane += term(v);
+unsafe fn sums_about_generic<S: Simd>(x: &[f32], channels: usize, centre: &[f32], sums: &mut [f32]) {
+    let rows = x.len() / channels;
+    assert!(sums.len() == 2 * channels && centre.len() == channels);
+    for c in (0..channels).step_by(S::LANES) {
+        let count = S::LANES.min(channels - c);
+        // SAFETY: `count` values from `c` on lie within each row, within centre, and within each half of sums.
+        unsafe {
+            let centre = S::load_first(centre.as_ptr().add(c), count);
+            // Two chains each, so that additions overlap.
+            let mut first = [S::zero(); 2];
+            let mut second = [S::zero(); 2];
+            for row in 0..rows {
+                let d = S::subtract(S::load_first(x.as_ptr().add(row * channels + c), count), centre);
+                first[row % 2] = S::add(first[row % 2], d);
+                second[row % 2] = S::multiply_add(d, d, second[row % 2]);
+            }
+            S::store_first(sums.as_mut_ptr().add(c), S::add(first[0], first[1]), count);
+            S::store_first(sums.as_mut_ptr().add(channels + c), S::add(second[0], second[1]), count);
         }
     }
-    lanes.iter().sum::<f32>() + rest
 }
 
-dispatch!(fn affine_activation(x: &[f32], slope: f32, offset: f32, silu: bool, output: &mut [f32]) => affine_activation_generic);
-
-#[inline(always)]
-unsafe fn affine_activation_generic<S: Simd>(
-    x: &[f32],
-    slope: f32,
-    offset: f32,
-    silu: bool,
+/// activation(normalised x * scale + shift) of all parts side by side; scale and shift are (b, c), output
+/// (b, voxels, c).
+pub(crate) fn normalize(
+    shape: &NormShape,
+    parts: &[Part<'_>],
+    moments: &Moments,
+    scale: &[f32],
+    shift: &[f32],
     output: &mut [f32],
 ) {
-    if silu {
-        for (out, &v) in output.iter_mut().zip(x) {
-            let z = v * slope + offset;
-            *out = z * sigmoid(z);
-        }
-    } else {
-        for (out, &v) in output.iter_mut().zip(x) {
-            *out = v * slope + offset;
-        }
-    }
-}
-
-dispatch!(fn inner_gradient(affine: &Affine, x: &[f32], gradient: &[f32], inner: &mut [f32], sums: &mut (f32, f32)) => inner_gradient_generic);
-
-/// inner = gradient through the activation; sums = (sum inner * normalized, sum inner).
-#[inline(always)]
-unsafe fn inner_gradient_generic<S: Simd>(
-    affine: &Affine,
-    x: &[f32],
-    gradient: &[f32],
-    inner: &mut [f32],
-    sums: &mut (f32, f32),
-) {
-    if affine.silu {
-        inner_gradient_loop(affine, x, gradient, inner, sums, |z| {
-            let s = sigmoid(z);
-            s * (1.0 + z * (1.0 - s))
+    let channels = all_channels(parts);
+    assert_eq!(output.len(), parts.iter().map(|part| part.values.len()).sum::<usize>());
+    output.par_chunks_mut(shape.voxels * channels).enumerate().for_each(|(sample, output)| {
+        let lines = Lines::new(moments, scale, shift, sample * channels..(sample + 1) * channels);
+        output.par_chunks_mut(BLOCK * channels).enumerate().for_each(|(block, output)| {
+            let rows = output.len() / channels;
+            let mut first = 0;
+            for part in parts {
+                let start = (sample * shape.voxels + block * BLOCK) * part.channels;
+                let x = &part.values[start..][..rows * part.channels];
+                map_rows(x, part.channels, &lines, first, shape.silu, output, channels);
+                first += part.channels;
+            }
         });
-    } else {
-        inner_gradient_loop(affine, x, gradient, inner, sums, |_| 1.0);
+    });
+}
+
+/// The straight line per channel that normalises and maps it.
+struct Lines {
+    slope: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+impl Lines {
+    fn new(moments: &Moments, scale: &[f32], shift: &[f32], channels: std::ops::Range<usize>) -> Self {
+        let slope: Vec<f32> = channels.clone().map(|c| moments.inverse_deviation[c] * scale[c]).collect();
+        let offset = channels.zip(&slope).map(|(c, slope)| shift[c] - moments.mean[c] * slope).collect();
+        Self { slope, offset }
     }
 }
 
+dispatch!(fn map_rows(x: &[f32], channels: usize, lines: &Lines, first: usize, silu: bool, output: &mut [f32], stride: usize) => map_rows_generic);
+
+/// output[row][first + c] = activation(x[row][c] * slope + offset).
 #[inline(always)]
-fn inner_gradient_loop(
-    affine: &Affine,
+unsafe fn map_rows_generic<S: Simd>(
     x: &[f32],
-    gradient: &[f32],
-    inner: &mut [f32],
-    sums: &mut (f32, f32),
-    slope: impl Fn(f32) -> f32,
+    channels: usize,
+    lines: &Lines,
+    first: usize,
+    silu: bool,
+    output: &mut [f32],
+    stride: usize,
 ) {
-    let (mut by_scale, mut by_shift) = ([0f32; LANES], [0f32; LANES]);
-    let mut voxel = |inner: &mut f32, x: f32, gradient: f32, lane: usize| {
-        let normalized = (x - affine.mean) * affine.inverse_deviation;
-        *inner = gradient * slope(normalized * affine.scale + affine.shift);
-        by_scale[lane] += *inner * normalized;
-        by_shift[lane] += *inner;
-    };
-    let whole = inner.len() / LANES * LANES;
-    let (inner, inner_rest) = inner.split_at_mut(whole);
-    let vectors = inner.as_chunks_mut::<LANES>().0.iter_mut().zip(x.as_chunks::<LANES>().0);
-    for ((inner, x), gradient) in vectors.zip(gradient.as_chunks::<LANES>().0) {
-        for lane in 0..LANES {
-            voxel(&mut inner[lane], x[lane], gradient[lane], lane);
+    let rows = x.len() / channels;
+    assert!(output.len() == rows * stride && first + channels <= stride && lines.slope.len() == stride);
+    for c in (0..channels).step_by(S::LANES) {
+        let count = S::LANES.min(channels - c);
+        // SAFETY: `count` values from `c` on lie within each row of x; from first + c on within those of the output.
+        unsafe {
+            let slope = S::load_first(lines.slope.as_ptr().add(first + c), count);
+            let offset = S::load_first(lines.offset.as_ptr().add(first + c), count);
+            for row in 0..rows {
+                let x = S::load_first(x.as_ptr().add(row * channels + c), count);
+                let z = S::multiply_add(x, slope, offset);
+                let value = if silu { S::multiply(z, sigmoid::<S>(z)) } else { z };
+                S::store_first(output.as_mut_ptr().add(row * stride + first + c), value, count);
+            }
         }
     }
-    for (lane, inner) in inner_rest.iter_mut().enumerate() {
-        voxel(inner, x[whole + lane], gradient[whole + lane], lane);
-    }
-    *sums = (by_scale.iter().sum(), by_shift.iter().sum());
 }
 
-dispatch!(fn outer_gradient(affine: &Affine, means: (f32, f32), x: &[f32], by_x: &mut [f32]) => outer_gradient_generic);
-
-/// Turns the inner gradient into the gradient by x (Wu & He 2018, arXiv:1803.08494, differentiated).
-#[inline(always)]
-unsafe fn outer_gradient_generic<S: Simd>(affine: &Affine, means: (f32, f32), x: &[f32], by_x: &mut [f32]) {
-    let Affine { mean, inverse_deviation, scale, .. } = *affine;
-    for (by, &v) in by_x.iter_mut().zip(x) {
-        let normalized = (v - mean) * inverse_deviation;
-        *by = inverse_deviation * (*by * scale - means.0 - normalized * means.1);
-    }
+/// Where the gradient by a part goes.
+pub(crate) struct PartGradient<'a> {
+    pub(crate) values: &'a mut [f32],
+    /// Whether it is added to what is there.
+    pub(crate) add: bool,
 }
 
-/// 1 / (1 + e^-z), to 2e-7.
-#[inline(always)]
-fn sigmoid(z: f32) -> f32 {
-    1.0 / (1.0 + exp(-z))
-}
-
-/// e^x to 2e-7 relative, in operations that vectorise: 2^n times a polynomial on |r| <= ln 2 / 2 (Cephes expf).
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer in the low bits
-    let x = x.clamp(-87.0, 87.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
-    let mut p = 1.987_569_1e-4f32;
-    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
-        p = p * r + c;
-    }
-    let power = f32::from_bits(((shifted.to_bits() as i32 - ROUND.to_bits() as i32 + 127) << 23) as u32);
-    (p * r * r + r + 1.0) * power
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_exponential_is_accurate_over_its_range() {
-        for i in -8700..=8700 {
-            let x = i as f32 / 100.0;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(super::exp(x)) / exact - 1.0).abs() < 3e-7, "exp({x})");
+/// From the gradient by the output (b, voxels, c): gradients by the parts, and by scale and shift (b, c).
+pub(crate) fn normalize_backward(
+    shape: &NormShape,
+    parts: &[Part<'_>],
+    moments: &Moments,
+    [scale, shift]: [&[f32]; 2],
+    gradient: &[f32],
+    by_parts: Vec<PartGradient<'_>>,
+    [by_scale, by_shift]: [&mut [f32]; 2],
+) {
+    let channels = all_channels(parts);
+    let batch = gradient.len() / (shape.voxels * channels).max(1);
+    let in_group = channels / shape.groups;
+    let mut chains: Vec<Chain> = Vec::with_capacity(batch);
+    for sample in 0..batch {
+        let range = sample * channels..(sample + 1) * channels;
+        let lines = Lines::new(moments, scale, shift, range.clone());
+        let gradient = &gradient[range.start * shape.voxels..range.end * shape.voxels];
+        let mut first = 0;
+        for part in parts {
+            let len = shape.voxels * part.channels;
+            let x = &part.values[sample * len..][..len];
+            let at = range.start + first..range.start + first + part.channels;
+            let centre = &moments.mean[at.clone()];
+            let blocks: Vec<Vec<f32>> = x
+                .par_chunks(BLOCK * part.channels)
+                .zip(gradient.par_chunks(BLOCK * channels))
+                .map(|(x, gradient)| {
+                    let mut sums = vec![0f32; 2 * part.channels];
+                    gradient_sums(x, part.channels, gradient, channels, &lines, first, shape.silu, centre, &mut sums);
+                    sums
+                })
+                .collect();
+            for (c, sums) in total(&blocks, 2 * part.channels).chunks(part.channels).enumerate() {
+                for (i, &sum) in sums.iter().enumerate() {
+                    let channel = at.start + i;
+                    if c == 0 {
+                        by_shift[channel] = sum as f32;
+                    } else {
+                        by_scale[channel] = (sum * f64::from(moments.inverse_deviation[channel])) as f32;
+                    }
+                }
+            }
+            first += part.channels;
         }
-        assert!(super::sigmoid(-200.0) < 1e-37 && super::sigmoid(200.0) == 1.0);
-        assert!(super::sigmoid(f32::NAN).is_nan());
+        // dx = i (scale dz - mean(scale dz) - n mean(scale dz n)) with n = (x - m) i: a line in dz and x.
+        let count = (in_group * shape.voxels) as f64;
+        let mut chain = Chain { lines, by_inner: vec![0.0; channels], by_x: vec![0.0; channels], constant: vec![0.0; channels] };
+        for group in 0..shape.groups {
+            let at = range.start + group * in_group..range.start + (group + 1) * in_group;
+            let mean_of = |by: &[f32]| -> f64 {
+                at.clone().map(|c| f64::from(scale[c]) * f64::from(by[c])).sum::<f64>() / count
+            };
+            let (mean_by, mean_by_x) = (mean_of(by_shift), mean_of(by_scale));
+            for c in at.clone() {
+                let (m, i) = (f64::from(moments.mean[c]), f64::from(moments.inverse_deviation[c]));
+                let local = c - range.start;
+                chain.by_inner[local] = (i * f64::from(scale[c])) as f32;
+                chain.by_x[local] = (-i * i * mean_by_x) as f32;
+                chain.constant[local] = (i * i * m * mean_by_x - i * mean_by) as f32;
+            }
+        }
+        chains.push(chain);
+    }
+    let mut first = 0;
+    for (part, by) in parts.iter().zip(by_parts) {
+        let (len, add) = (shape.voxels * part.channels, by.add);
+        by.values.par_chunks_mut(len).enumerate().for_each(|(sample, by)| {
+            let gradient = &gradient[sample * shape.voxels * channels..][..shape.voxels * channels];
+            let x = &part.values[sample * len..][..len];
+            let blocks = by.par_chunks_mut(BLOCK * part.channels).zip(x.par_chunks(BLOCK * part.channels));
+            blocks.zip(gradient.par_chunks(BLOCK * channels)).for_each(|((by, x), gradient)| {
+                gradient_rows(x, part.channels, gradient, channels, &chains[sample], first, shape.silu, add, by);
+            });
+        });
+        first += part.channels;
+    }
+}
+
+/// dx = by_inner dz + by_x x + constant, per channel of a sample.
+struct Chain {
+    lines: Lines,
+    by_inner: Vec<f32>,
+    by_x: Vec<f32>,
+    constant: Vec<f32>,
+}
+
+/// The gradient through the activation at z.
+#[inline(always)]
+unsafe fn inner<S: Simd>(gradient: S::Vector, z: S::Vector, silu: bool) -> S::Vector {
+    unsafe {
+        if !silu {
+            return gradient;
+        }
+        let s = sigmoid::<S>(z);
+        // s (1 + z (1 - s))
+        let slope = S::multiply_add(S::multiply(s, z), S::subtract(S::splat(1.0), s), s);
+        S::multiply(gradient, slope)
+    }
+}
+
+dispatch!(fn gradient_sums(x: &[f32], channels: usize, gradient: &[f32], stride: usize, lines: &Lines, first: usize, silu: bool, centre: &[f32], sums: &mut [f32]) => gradient_sums_generic);
+
+/// sums = (sum of dz, sum of dz (x - centre)) by channel.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "plain data of one inner loop")]
+unsafe fn gradient_sums_generic<S: Simd>(
+    x: &[f32],
+    channels: usize,
+    gradient: &[f32],
+    stride: usize,
+    lines: &Lines,
+    first: usize,
+    silu: bool,
+    centre: &[f32],
+    sums: &mut [f32],
+) {
+    let rows = x.len() / channels;
+    assert!(gradient.len() == rows * stride && first + channels <= stride && lines.slope.len() == stride);
+    assert!(sums.len() == 2 * channels && centre.len() == channels);
+    for c in (0..channels).step_by(S::LANES) {
+        let count = S::LANES.min(channels - c);
+        // SAFETY: `count` values from `c` (or first + c) on lie within each row, and within each half of sums.
+        unsafe {
+            let slope = S::load_first(lines.slope.as_ptr().add(first + c), count);
+            let offset = S::load_first(lines.offset.as_ptr().add(first + c), count);
+            let centre = S::load_first(centre.as_ptr().add(c), count);
+            let (mut by_shift, mut by_scale) = (S::zero(), S::zero());
+            for row in 0..rows {
+                let x = S::load_first(x.as_ptr().add(row * channels + c), count);
+                let gradient = S::load_first(gradient.as_ptr().add(row * stride + first + c), count);
+                let dz = inner::<S>(gradient, S::multiply_add(x, slope, offset), silu);
+                by_shift = S::add(by_shift, dz);
+                by_scale = S::multiply_add(dz, S::subtract(x, centre), by_scale);
+            }
+            S::store_first(sums.as_mut_ptr().add(c), by_shift, count);
+            S::store_first(sums.as_mut_ptr().add(channels + c), by_scale, count);
+        }
+    }
+}
+
+dispatch!(fn gradient_rows(x: &[f32], channels: usize, gradient: &[f32], stride: usize, chain: &Chain, first: usize, silu: bool, add: bool, by: &mut [f32]) => gradient_rows_generic);
+
+/// by[row][c] (+)= by_inner dz + by_x x + constant.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "plain data of one inner loop")]
+unsafe fn gradient_rows_generic<S: Simd>(
+    x: &[f32],
+    channels: usize,
+    gradient: &[f32],
+    stride: usize,
+    chain: &Chain,
+    first: usize,
+    silu: bool,
+    add: bool,
+    by: &mut [f32],
+) {
+    let rows = x.len() / channels;
+    assert!(gradient.len() == rows * stride && by.len() == x.len());
+    assert!(first + channels <= stride && chain.constant.len() == stride);
+    for c in (0..channels).step_by(S::LANES) {
+        let (count, at) = (S::LANES.min(channels - c), first + c);
+        // SAFETY: `count` values from `c` (or first + c) on lie within each row.
+        unsafe {
+            let slope = S::load_first(chain.lines.slope.as_ptr().add(at), count);
+            let offset = S::load_first(chain.lines.offset.as_ptr().add(at), count);
+            let by_inner = S::load_first(chain.by_inner.as_ptr().add(at), count);
+            let by_x = S::load_first(chain.by_x.as_ptr().add(at), count);
+            let constant = S::load_first(chain.constant.as_ptr().add(at), count);
+            for row in 0..rows {
+                let to = by.as_mut_ptr().add(row * channels + c);
+                let x = S::load_first(x.as_ptr().add(row * channels + c), count);
+                let gradient = S::load_first(gradient.as_ptr().add(row * stride + at), count);
+                let dz = inner::<S>(gradient, S::multiply_add(x, slope, offset), silu);
+                let mut value = S::multiply_add(by_inner, dz, S::multiply_add(by_x, x, constant));
+                if add {
+                    value = S::add(value, S::load_first(to, count));
+                }
+                S::store_first(to, value, count);
+            }
+        }
     }
 }

@@ -1,43 +1,54 @@
-//! Doubling and halving of the resolution.
+//! Changes of resolution by two, channels last; each is the adjoint of the other up to a factor.
 
-use super::Extents;
 use rayon::prelude::*;
 
-/// Sums 2^3 blocks of each channel and multiplies by `factor`: extents are those of `x`, all even.
-pub(crate) fn sum_blocks(x: &[f32], extents: Extents, factor: f32) -> Vec<f32> {
-    let [nx, ny, nz] = extents;
-    let (hy, hz) = (ny / 2, nz / 2);
-    let mut output = vec![0f32; x.len() / 8];
-    // One task a coarse plane of a channel; planes of all channels lie one after another.
-    output.par_chunks_exact_mut(hy * hz).zip(x.par_chunks_exact(2 * ny * nz)).for_each(|(coarse, fine)| {
-        for y in 0..hy {
-            let row = |dx: usize, dy: usize| &fine[(dx * ny + 2 * y + dy) * nz..][..nz];
-            let rows = [row(0, 0), row(0, 1), row(1, 0), row(1, 1)];
-            for (z, value) in coarse[y * hz..][..hz].iter_mut().enumerate() {
-                let pair = |r: &[f32]| r[2 * z] + r[2 * z + 1];
-                *value = factor * ((pair(rows[0]) + pair(rows[1])) + (pair(rows[2]) + pair(rows[3])));
+/// output (b, x/2, y/2, z/2, c) (+)= factor * sums of 2^3 blocks of x (b, x, y, z, c).
+pub(crate) fn sum_blocks(
+    x: &[f32],
+    [_, ny, nz]: [usize; 3],
+    channels: usize,
+    factor: f32,
+    add: bool,
+    output: &mut [f32],
+) {
+    let row = nz * channels;
+    assert_eq!(x.len(), 8 * output.len());
+    // Rows (b, x/2, y/2) of the output; sides are even, so a plane index counts over samples as well.
+    output.par_chunks_mut(row / 2).enumerate().for_each(|(index, output)| {
+        let (plane, y) = (index / (ny / 2), index % (ny / 2));
+        let input = |i: usize, j: usize| &x[((2 * plane + i) * ny + 2 * y + j) * row..][..row];
+        let rows = [input(0, 0), input(0, 1), input(1, 0), input(1, 1)];
+        for (z, output) in output.chunks_exact_mut(channels).enumerate() {
+            let [a, b, c, d] = rows.map(|row| &row[2 * z * channels..][..2 * channels]);
+            for (i, output) in output.iter_mut().enumerate() {
+                let pair = |row: &[f32]| row[i] + row[channels + i];
+                let sum = factor * ((pair(a) + pair(b)) + (pair(c) + pair(d)));
+                *output = if add { *output + sum } else { sum };
             }
         }
     });
-    debug_assert_eq!(nx % 2, 0);
-    output
 }
 
-/// Repeats each voxel over a 2^3 block and multiplies by `factor`: extents are those of `x`.
-pub(crate) fn repeat_blocks(x: &[f32], extents: Extents, factor: f32) -> Vec<f32> {
-    let [_, ny, nz] = extents;
-    let (fy, fz) = (2 * ny, 2 * nz);
-    let mut output = vec![0f32; x.len() * 8];
-    output.par_chunks_exact_mut(2 * fy * fz).zip(x.par_chunks_exact(ny * nz)).for_each(|(fine, coarse)| {
-        for y in 0..ny {
-            let (first, _) = fine.split_at_mut(fy * fz);
-            let row = &mut first[2 * y * fz..][..fz];
-            for (pair, &value) in row.chunks_exact_mut(2).zip(&coarse[y * nz..][..nz]) {
-                pair.fill(factor * value);
+/// output (b, 2x, 2y, 2z, c) (+)= factor * x (b, x, y, z, c), each voxel in 2^3 places.
+pub(crate) fn repeat_blocks(
+    x: &[f32],
+    [_, ny, nz]: [usize; 3],
+    channels: usize,
+    factor: f32,
+    add: bool,
+    output: &mut [f32],
+) {
+    let row = nz * channels;
+    assert_eq!(output.len(), 8 * x.len());
+    output.par_chunks_mut(2 * row).enumerate().for_each(|(index, output)| {
+        let (plane, y) = (index / (2 * ny), index % (2 * ny));
+        let input = &x[(plane / 2 * ny + y / 2) * row..][..row];
+        for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact_mut(2 * channels)) {
+            for output in output.chunks_exact_mut(channels) {
+                for (output, &x) in output.iter_mut().zip(input) {
+                    *output = if add { *output + factor * x } else { factor * x };
+                }
             }
-            first.copy_within(2 * y * fz..(2 * y + 1) * fz, (2 * y + 1) * fz);
         }
-        fine.copy_within(..fy * fz, fy * fz);
     });
-    output
 }
