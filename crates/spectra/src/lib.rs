@@ -4,15 +4,20 @@
 //! are densities in units of the cosmic mean, 1 + δ. All sums are made in f64 and in a fixed order.
 
 mod bands;
+mod blocks;
 mod error;
 pub mod fft;
+mod logarithm;
 mod modes;
 mod one_point;
 mod spectrum;
+mod wasserstein;
 
 pub use bands::Bands;
 pub use error::SpectraError;
 pub use fft::{Complex32, Fft3};
+pub use logarithm::{FLOOR_DENSITY, log_density};
 pub use modes::{Modes, fundamental_h_mpc, nyquist_h_mpc};
-pub use one_point::{Pdf, mean_density, pdf, percentile};
+pub use one_point::{BlockPdf, Pdf, block_pdfs, mean_density, pdf, percentile, percentiles};
 pub use spectrum::{Spectrum, correlation, correlation_of, cross_power, power_spectrum};
+pub use wasserstein::wasserstein;
