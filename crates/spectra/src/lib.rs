@@ -5,6 +5,8 @@
 
 mod bands;
 mod blocks;
+mod crps;
+mod ensemble;
 mod error;
 pub mod fft;
 mod logarithm;
@@ -12,6 +14,7 @@ mod minkowski;
 mod modes;
 mod one_point;
 mod peaks;
+mod ranks;
 mod scattering;
 mod seams;
 mod smoothing;
@@ -20,6 +23,8 @@ mod voids;
 mod wasserstein;
 
 pub use bands::Bands;
+pub use crps::fair_crps;
+pub use ensemble::{Calibration, EnsemblePower};
 pub use error::SpectraError;
 pub use fft::{Complex32, Fft3};
 pub use logarithm::{FLOOR_DENSITY, log_density};
@@ -27,6 +32,7 @@ pub use minkowski::{Minkowski, minkowski};
 pub use modes::{Modes, fundamental_h_mpc, nyquist_h_mpc};
 pub use one_point::{BlockPdf, Pdf, block_pdfs, mean_density, pdf, percentile, percentiles};
 pub use peaks::{PeakCounts, local_maxima, peak_counts};
+pub use ranks::{RankHistogram, rank_histogram};
 pub use scattering::{Scattering, scattering};
 pub use seams::{SeamScore, Seams, TileFaces, seams};
 pub use smoothing::{Kernel, Smoother};
