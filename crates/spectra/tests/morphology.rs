@@ -3,7 +3,7 @@
 mod support;
 
 use finescale_field::{Field3, Grid};
-use finescale_spectra::{local_maxima, minkowski, peak_counts};
+use finescale_spectra::{find_voids, local_maxima, minkowski, peak_counts, scattering, wasserstein};
 use std::f64::consts::PI;
 use support::gaussian;
 
@@ -70,7 +70,39 @@ fn peaks_are_counted_in_the_logarithm_in_units_of_its_deviation() {
         [0.1f32, 2.0].map(|a| peak_counts(&field.map(|g| (a * g).exp()), &[0.0, 1.0, 2.5]).unwrap());
     assert_eq!(weak, strong);
     assert!(weak.counts[0] > weak.counts[1] && weak.counts[1] > weak.counts[2], "{weak:?}");
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    let again = pool.install(|| peak_counts(&field.map(f32::exp), &[0.0, 1.0, 2.5]).unwrap());
-    assert_eq!(again, peak_counts(&field.map(f32::exp), &[0.0, 1.0, 2.5]).unwrap());
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let fields = fields();
+    let [a, b] = [&fields[0], &fields[1]].map(|field| field.map(f32::exp));
+    let with_threads = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let voids = find_voids(&a, &[12.0, 8.0, 6.0], -0.3).unwrap();
+            assert!(!voids.voids.is_empty());
+            (
+                peak_counts(&a, &[0.0, 1.0, 2.5]).unwrap(),
+                minkowski(&a, &[0.5, 2.0]).unwrap(),
+                voids,
+                scattering(&a, 3).unwrap(),
+                wasserstein(&a, &b).unwrap(),
+            )
+        })
+    };
+    assert_eq!(with_threads(1), with_threads(4));
+}
+
+#[test]
+fn gaussian_fields_vary_evenly_and_lognormal_ones_in_few_places() {
+    let fields = fields();
+    let mean = |values: &dyn Fn(&Field3) -> f64| fields.iter().map(values).sum::<f64>() / SEEDS as f64;
+    // ⟨|g|⟩ = √(2/π) σ.
+    for scale in 0..2 {
+        let sparsity = mean(&|g| scattering(g, 2).unwrap().sparsity[scale]);
+        assert!((sparsity - (2.0 / PI).sqrt()).abs() < 0.01, "{sparsity} at scale {scale}");
+    }
+    let [even, clumped] =
+        [0.1f32, 1.5].map(|a| mean(&|g| scattering(&g.map(|g| (a * g).exp()), 2).unwrap().sparsity[0]));
+    assert!(clumped < 0.8 * even, "{clumped} against {even}");
 }
