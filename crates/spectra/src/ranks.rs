@@ -65,8 +65,11 @@ pub fn rank_histogram(
                     below += usize::from(sample.as_slice()[at] < value);
                     equal += usize::from(sample.as_slice()[at] == value);
                 }
-                let of_tie = (ties.uniform(0, at as u64) * (equal + 1) as f64) as usize;
-                counts[below + of_tie.min(equal)] += 1;
+                let of_tie = match equal {
+                    0 => 0,
+                    _ => ((ties.uniform(0, at as u64) * (equal + 1) as f64) as usize).min(equal),
+                };
+                counts[below + of_tie] += 1;
             }
         }
         counts
