@@ -9,7 +9,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("field", &[]),
     ("snapshot", &["field"]),
     ("mock", &["field", "seed", "snapshot", "spectra"]),
-    ("spectra", &["field"]),
+    ("spectra", &["field", "seed"]),
     ("pairs", &["field", "seed", "snapshot"]),
     ("layers3d", &[]),
     ("denoiser", &["layers3d", "seed", "diffusion"]),

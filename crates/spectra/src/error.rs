@@ -43,4 +43,48 @@ pub enum SpectraError {
         /// What was asked for.
         found: f64,
     },
+    /// Thresholds that do not rise.
+    #[error("thresholds must be finite and rise, found {found:?}")]
+    Thresholds {
+        /// What was given.
+        found: Vec<f64>,
+    },
+    /// A radius that this grid cannot resolve or hold.
+    #[error("a radius must lie between {smallest} and {largest} Mpc/h here, found {found}")]
+    Radius {
+        /// What was asked for, in Mpc/h.
+        found: f64,
+        /// The smallest that can be, in Mpc/h.
+        smallest: f64,
+        /// The largest that can be, in Mpc/h.
+        largest: f64,
+    },
+    /// Blocks that do not fill the grid.
+    #[error("blocks of {block}^3 voxels do not divide a grid of {cells:?}")]
+    Blocks {
+        /// Voxels of a block along each axis.
+        block: usize,
+        /// Cells of the grid.
+        cells: [usize; 3],
+    },
+    /// Faces of tiles that leave nothing to compare with.
+    #[error(
+        "seams along axis {axis} need faces within its {cells} cells, each once and rising, and two offsets that touch none of them, found {found:?}"
+    )]
+    Faces {
+        /// The axis: 0, 1, 2 for x, y, z.
+        axis: usize,
+        /// Cells along it.
+        cells: usize,
+        /// The faces that were given.
+        found: Vec<usize>,
+    },
+    /// Too few samples for a statistic of their spread.
+    #[error("calibration needs at least {needed} samples, found {found}")]
+    Samples {
+        /// The fewest that make sense.
+        needed: usize,
+        /// Number given.
+        found: usize,
+    },
 }

@@ -4,15 +4,38 @@
 //! are densities in units of the cosmic mean, 1 + δ. All sums are made in f64 and in a fixed order.
 
 mod bands;
+mod blocks;
+mod crps;
+mod ensemble;
 mod error;
 pub mod fft;
+mod logarithm;
+mod minkowski;
 mod modes;
 mod one_point;
+mod peaks;
+mod ranks;
+mod scattering;
+mod seams;
+mod smoothing;
 mod spectrum;
+mod voids;
+mod wasserstein;
 
 pub use bands::Bands;
+pub use crps::fair_crps;
+pub use ensemble::{Calibration, EnsemblePower};
 pub use error::SpectraError;
 pub use fft::{Complex32, Fft3};
+pub use logarithm::{FLOOR_DENSITY, log_density};
+pub use minkowski::{Minkowski, minkowski};
 pub use modes::{Modes, fundamental_h_mpc, nyquist_h_mpc};
-pub use one_point::{Pdf, mean_density, pdf, percentile};
+pub use one_point::{BlockPdf, Pdf, block_pdfs, mean_density, pdf, percentile, percentiles};
+pub use peaks::{PeakCounts, local_maxima, peak_counts};
+pub use ranks::{RankHistogram, rank_histogram};
+pub use scattering::{Scattering, scattering};
+pub use seams::{SeamScore, Seams, TileFaces, seams};
+pub use smoothing::{Kernel, Smoother};
 pub use spectrum::{Spectrum, correlation, correlation_of, cross_power, power_spectrum};
+pub use voids::{Void, VoidSizeFunction, Voids, find_voids};
+pub use wasserstein::wasserstein;
