@@ -135,14 +135,14 @@ impl Fft3 {
         self.check_modes(spectrum.len());
         let [_, ny, nz] = self.cells;
         self.along_x(spectrum, &self.inverse[0], [ny, nz]);
-        spectrum
-            .par_chunks_mut(ny * (nz / 2 + 1))
-            .zip(out.par_chunks_mut(ny * nz))
-            .for_each_init(|| ToReal::new(self, nz), |worker, (plane, real_plane)| {
+        spectrum.par_chunks_mut(ny * (nz / 2 + 1)).zip(out.par_chunks_mut(ny * nz)).for_each_init(
+            || ToReal::new(self, nz),
+            |worker, (plane, real_plane)| {
                 worker.transform(plane, |y, _, pencil| {
                     real_plane[y * nz..(y + 1) * nz].copy_from_slice(pencil);
                 });
-            });
+            },
+        );
     }
 
     /// [`Self::inverse`] in place: the rows of the field are packed in `grid`, see [`pack_row`].
@@ -177,9 +177,12 @@ impl Fft3 {
             .par_iter_mut()
             .enumerate()
             .filter(|(y, _)| frequency(*y, ny).unsigned_abs() as usize <= limit[0])
-            .for_each_init(|| Columns::new(fft), |columns, (_, rows)| {
-                columns.transform(rows, half.min(limit[1] + 1));
-            });
+            .for_each_init(
+                || Columns::new(fft),
+                |columns, (_, rows)| {
+                    columns.transform(rows, half.min(limit[1] + 1));
+                },
+            );
     }
 
     fn check_real(&self, found: usize) {

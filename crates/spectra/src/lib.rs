@@ -4,6 +4,7 @@
 //! are densities in units of the cosmic mean, 1 + δ. All sums are made in f64 and in a fixed order.
 
 mod bands;
+mod binning;
 mod error;
 pub mod fft;
 mod modes;
