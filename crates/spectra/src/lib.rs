@@ -5,15 +5,28 @@
 
 mod bands;
 mod binning;
+mod bispectrum;
+mod bootstrap;
 mod error;
+mod even;
 pub mod fft;
+mod interlaced;
 mod modes;
+mod multipoles;
 mod one_point;
+mod shot_noise;
 mod spectrum;
+mod triangles;
 
 pub use bands::Bands;
+pub use bispectrum::{Bispectrum, bispectrum};
+pub use bootstrap::{SpectrumWithErrors, bootstrap_errors, power_in_blocks, power_with_errors};
 pub use error::SpectraError;
 pub use fft::{Complex32, Fft3};
+pub use interlaced::InterlacedDepositor;
 pub use modes::{Modes, fundamental_h_mpc, nyquist_h_mpc};
+pub use multipoles::{LineOfSight, Multipoles};
 pub use one_point::{Pdf, mean_density, pdf, percentile};
+pub use shot_noise::shot_noise_mpc_h3;
 pub use spectrum::{Spectrum, correlation, correlation_of, cross_power, power_spectrum};
+pub use triangles::{TriangleBins, equilateral, isosceles, squeezed, triangles_by_angle};
