@@ -45,12 +45,13 @@ pub(crate) fn binned<const W: usize>(
     match binning {
         Binning::Shells => {
             let largest: f64 = squares.iter().map(|axis| axis.iter().copied().fold(0.0, f64::max)).sum();
-            let sums = sum(grid, &squares, largest.sqrt() as usize + 1, |n| Some(n as usize), values, weigh);
+            // Through i32, for which SIMD has an instruction.
+            let sums = sum(grid, &squares, largest.sqrt() as usize + 1, |n| n as i32 as u32, values, weigh);
             let filled = sums.into_iter().skip(1).filter(|sum| sum.modes > 0);
             filled.map(|sum| sum.mean(fundamental)).collect()
         }
         Binning::Bands(bands) => {
-            let bin_of = |n: f64| bands.index(n * fundamental);
+            let bin_of = |n: f64| bands.index(n * fundamental).unwrap_or(bands.count()) as u32;
             let sums = sum(grid, &squares, bands.count(), bin_of, values, weigh);
             let with_centre = |(sum, centre): (Sums<W>, f64)| match sum.modes {
                 0 => Bin { k_h_mpc: centre, means: [f64::NAN; W], modes: 0 },
@@ -101,27 +102,31 @@ impl<const W: usize> Sums<W> {
     }
 }
 
-/// `bin_of` maps |k| in units of the fundamental to a bin. Tasks of a fixed number of planes run in parallel and are
-/// added in the order of x: same bits for any number of threads.
+/// `bin_of` maps |k| in units of the fundamental to a bin, or to `bins` for none. Tasks of a fixed number of planes
+/// run in parallel and are added in the order of x: same bits for any number of threads.
 fn sum<const W: usize>(
     grid: &Grid,
     squares: &[Vec<f64>; 3],
     bins: usize,
-    bin_of: impl Fn(f64) -> Option<usize> + Sync,
+    bin_of: impl Fn(f64) -> u32 + Sync,
     values: &(impl Fn(usize, &mut [f64]) + Sync),
     weigh: impl Fn([f64; 3]) -> [f64; W] + Sync,
 ) -> Vec<Sums<W>> {
     let [nx, ny, nz] = grid.cells();
     let half = nz / 2 + 1;
     let task = |first: usize| {
-        let mut sums = vec![Sums::ZERO; bins];
-        let (mut numbers, mut products) = (vec![0.0; half], vec![0.0; half]);
+        // Neighbours along z are added to one of two sums by turns: the second need not wait for the first.
+        let mut sums = vec![[Sums::ZERO; 2]; bins + 1];
+        let (mut numbers, mut products, mut bin) = (vec![0.0; half], vec![0.0; half], vec![0u32; half]);
         for row in first * ny..(first + PLANES).min(nx) * ny {
             let (x, y) = (row / ny, row % ny);
             let square = [squares[0][x], squares[1][y]];
-            // Roots and products in loops of their own, which the compiler makes SIMD of.
+            // Roots, bins and products in loops of their own, which the compiler makes SIMD of.
             for (number, square_z) in numbers.iter_mut().zip(&squares[2]) {
                 *number = (square[0] + square[1] + square_z).sqrt();
+            }
+            for (bin, &number) in bin.iter_mut().zip(&numbers) {
+                *bin = bin_of(number);
             }
             values(row, &mut products);
             let both_of_a_pair_on_planes = !is_independent(x, nx, y, ny);
@@ -129,11 +134,10 @@ fn sum<const W: usize>(
             let end = half - usize::from(both_of_a_pair_on_planes && nz.is_multiple_of(2));
             for z in start..end.max(start) {
                 let n = numbers[z];
-                let Some(bin) = bin_of(n) else { continue };
                 let per_square = if n > 0.0 { 1.0 / (n * n) } else { 0.0 };
                 let weights =
                     weigh([square[0] * per_square, square[1] * per_square, squares[2][z] * per_square]);
-                let sum = &mut sums[bin];
+                let sum = &mut sums[bin[z] as usize][z % 2];
                 sum.n += n;
                 for (sum, weight) in sum.weighted.iter_mut().zip(weights) {
                     *sum += products[z] * weight;
@@ -143,10 +147,12 @@ fn sum<const W: usize>(
         }
         sums
     };
-    let tasks: Vec<Vec<Sums<W>>> = (0..nx).into_par_iter().step_by(PLANES).map(task).collect();
+    let tasks: Vec<Vec<[Sums<W>; 2]>> = (0..nx).into_par_iter().step_by(PLANES).map(task).collect();
     let mut total = vec![Sums::ZERO; bins];
     for sums in &tasks {
-        total.iter_mut().zip(sums).for_each(|(total, sum)| total.add(sum));
+        for (total, sums) in total.iter_mut().zip(sums) {
+            sums.iter().for_each(|sum| total.add(sum));
+        }
     }
     total
 }

@@ -108,7 +108,7 @@ fn shell_field(modes: &Modes, fft: &Fft3, squares: &[Vec<f64>; 3], shell: &Shell
     let [mx, my, mz] = fft.cells();
     let [nx, ny, nz] = modes.grid.cells();
     let (half, fine_half) = (mz / 2 + 1, nz / 2 + 1);
-    let mut values = vec![Complex32::default(); mx * my * half];
+    let mut values = fft.zeros();
     // Copy the modes of the shell, row by row.
     let copy_row = |x: usize, y: usize, row: &mut [Complex32]| {
         let weight = modes.correction[0][x] * modes.correction[1][y];

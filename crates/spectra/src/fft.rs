@@ -68,13 +68,18 @@ impl Fft3 {
         [self.cells[0], self.cells[1], self.cells[2] / 2 + 1]
     }
 
+    /// A padded grid of zeros, of [`Self::spectrum_shape`].
+    pub(crate) fn zeros(&self) -> Vec<Complex32> {
+        vec![ZERO; self.spectrum_shape().iter().product()]
+    }
+
     /// Spectrum of `real`, unnormalised: F_k = Σ_x f(x) e^(−i k·x), shape [`Self::spectrum_shape`].
     ///
     /// # Panics
     /// If `real` does not have nx ny nz values.
     #[must_use]
     pub fn forward(&self, real: &[f32]) -> Vec<Complex32> {
-        let mut spectrum = vec![ZERO; self.spectrum_shape().iter().product()];
+        let mut spectrum = self.zeros();
         self.forward_into(real, &mut spectrum);
         spectrum
     }

@@ -63,7 +63,7 @@ impl Modes {
         let contrast = contrast(mean)?;
         let (grid, values, nz) = (*field.grid(), field.as_slice(), field.grid().cells()[2]);
         let fft = Fft3::new(grid.cells());
-        let mut spectrum = vec![Complex32::default(); fft.spectrum_shape().iter().product()];
+        let mut spectrum = fft.zeros();
         fft.forward_rows(&mut spectrum, |row, _, pencil| {
             for (to, &value) in pencil.iter_mut().zip(&values[row * nz..(row + 1) * nz]) {
                 *to = contrast(value);
@@ -85,7 +85,7 @@ impl Modes {
         let fft = Fft3::new(grid.cells());
         let [_, ny, nz] = grid.cells();
         let half = nz / 2 + 1;
-        let mut spectrum = vec![Complex32::default(); fft.spectrum_shape().iter().product()];
+        let mut spectrum = fft.zeros();
         let mut plane = vec![0f32; ny * nz];
         let mut sum = 0.0;
         for (x, packed) in spectrum.chunks_exact_mut(ny * half).enumerate() {
