@@ -26,14 +26,14 @@ fn wave(grid: &Grid, waves: f64, amplitude: f64) -> (Vec<[f64; 3]>, Vec<f32>) {
 
 fn interlaced(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
     let mut depositor = InterlacedDepositor::new(grid, scheme);
-    depositor.add(positions, weights).unwrap();
-    depositor.finish().unwrap()
+    depositor.add(positions, weights).expect("finite particles");
+    depositor.finish().expect("particles with mass")
 }
 
 fn single(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
     let mut depositor = Depositor::new(grid, scheme);
-    depositor.add(positions, weights).unwrap();
-    Modes::of(&depositor.finish(), Some(scheme)).unwrap()
+    depositor.add(positions, weights).expect("finite particles");
+    Modes::of(&depositor.finish(), Some(scheme)).expect("particles with mass")
 }
 
 /// Power times modes, summed: V A²/4 for a wave of amplitude A.

@@ -14,7 +14,7 @@ use std::f64::consts::TAU;
 const FFT_REL: f64 = 1e-4;
 
 fn uneven() -> Grid {
-    Grid::new([36, 40, 48], [90.0, 100.0, 110.0]).unwrap()
+    Grid::new([36, 40, 48], [90.0, 100.0, 110.0]).expect("cells and sizes")
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn rebinning_weighs_by_modes() {
 }
 
 fn white() -> Field3 {
-    gaussian(Grid::cube(48, 96.0).unwrap(), 6, |_| 5.0)
+    gaussian(Grid::cube(48, 96.0).expect("cells and a size"), 6, |_| 5.0)
 }
 
 #[test]

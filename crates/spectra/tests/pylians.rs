@@ -79,7 +79,7 @@ fn assert_close(name: &str, tolerance: f64, found: &[f64], expected: &[f64], sca
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("golden/pylians.json")).unwrap()
+    serde_json::from_str(include_str!("golden/pylians.json")).expect("the fields above")
 }
 
 #[test]
