@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden power spectra for crates/spectra from Pylians (pip install Pylians; tried with 0.12).
+"""Golden power spectra, multipoles and bispectra for crates/spectra from Pylians (pip install Pylians; tried with 0.12).
 
 The fields are formulas that the Rust test repeats, so that the file holds spectra only; nothing is random.
 Usage: python scripts/golden_pylians.py > crates/spectra/tests/golden/pylians.json
@@ -26,6 +26,13 @@ def contrast(cells, phase):
     return (field / field.mean(dtype=np.float64) - 1.0).astype(np.float32)
 
 
+def skewed(cells):
+    """A field with a bispectrum: the square of the first one, in f32."""
+    field = density(cells, 0)
+    field = field * field
+    return (field / field.mean(dtype=np.float64) - 1.0).astype(np.float32)
+
+
 @contextlib.contextmanager
 def silence():
     """Pylians prints its progress, which is not JSON."""
@@ -41,6 +48,40 @@ def silence():
 
 def rounded(values):
     return [float(f"{v:.8g}") for v in values]
+
+
+def multipoles(PKL):
+    cases = []
+    for cells, box_size, scheme in [(32, 100.0, "CIC"), (15, 40.0, "TSC")]:
+        for axis in range(3):
+            found = PKL.Pk(contrast(cells, 3), box_size, axis, scheme, 1, False)
+            cases.append({
+                "cells": cells, "box_size_mpc_h": box_size, "window": scheme.lower(), "line_of_sight": "xyz"[axis],
+                "monopole": rounded(found.Pk[:, 0]), "quadrupole": rounded(found.Pk[:, 1]),
+                "hexadecapole": rounded(found.Pk[:, 2]),
+            })
+    return cases
+
+
+def bispectra(PKL):
+    cells, box_size = 32, 100.0
+    fundamental = 2 * np.pi / box_size
+    shapes = [("angles", 3.3, 4.2, [0.3, 1.0, 1.7, 2.4, 2.9]), ("isosceles", 4.6, 4.6, [0.5, 1.5, 2.5]),
+              ("squeezed", 1.4, 6.3, [np.arccos(-1.4 / (2 * 6.3))])]
+    shapes += [("equilateral", k, k, [2 * np.pi / 3]) for k in (2.5, 5.5, 8.5)]
+    cases = []
+    for scheme in ["None", "CIC", "PCS"]:
+        for shape, k1, k2, theta in shapes:
+            found = PKL.Bk(skewed(cells), box_size, k1 * fundamental, k2 * fundamental, np.array(theta), scheme, 1)
+            sides = [[found.k[0], found.k[1], k3] for k3 in found.k[2:]]
+            powers = [[found.Pk[0], found.Pk[1], p3] for p3 in found.Pk[2:]]
+            cases.append({
+                "shape": shape, "cells": cells, "box_size_mpc_h": box_size, "window": scheme.lower(),
+                "k_h_mpc": [[float(k) for k in side] for side in sides],
+                "power": [rounded(power) for power in powers], "bispectrum": rounded(found.B),
+                "reduced": rounded(found.Q), "triangles": rounded(found.triangles * float(cells) ** 6),
+            })
+    return cases
 
 
 def main():
@@ -60,10 +101,13 @@ def main():
                     "power": rounded(one.Pk[:, 0]), "second_power": rounded(two.Pk[:, 0, 1]),
                     "cross_power": rounded(two.XPk[:, 0, 0]),
                 })
+        of_axes, of_triangles = multipoles(PKL), bispectra(PKL)
     made_by = {"script": "scripts/golden_pylians.py", "pylians": importlib.metadata.version("Pylians"),
                "numpy": np.__version__, "seed": "none: the fields are formulas", "phases": [0, 3]}
-    lines = ",\n  ".join(json.dumps(case) for case in cases)
-    print('{"made_by": ' + json.dumps(made_by) + ',\n "cases": [\n  ' + lines + "\n]}")
+    lists = [("cases", cases), ("multipoles", of_axes), ("bispectra", of_triangles)]
+    texts = [f' "{name}": [\n  ' + ",\n  ".join(json.dumps(case) for case in list) + "\n]" for name, list in lists]
+    print('{"made_by": ' + json.dumps(made_by) + ",\n" + ",\n".join(texts) + "}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,11 @@
-//! The transform and the power spectrum of a patch and of a box.
+//! The transform, the power spectrum and the bispectrum of a patch and of a box.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use finescale_field::{Field3, Grid, Scheme};
-use finescale_spectra::{Complex32, Fft3, power_spectrum};
+use finescale_spectra::{
+    Complex32, Fft3, LineOfSight, Modes, TriangleBins, fundamental_h_mpc, nyquist_h_mpc, power_spectrum,
+    triangles_by_angle,
+};
 use ndarray::Array3;
 use std::hint::black_box;
 
@@ -24,6 +27,20 @@ fn spectra(criterion: &mut Criterion) {
         });
         group.bench_function("power_spectrum", |b| {
             b.iter(|| power_spectrum(black_box(&field), Some(Scheme::Cic)).expect("a density"));
+        });
+        let modes = Modes::of(&field, Some(Scheme::Cic)).expect("a density");
+        group.bench_function("power_of_modes", |b| b.iter(|| black_box(&modes).power()));
+        group.bench_function("multipoles_of_modes", |b| {
+            b.iter(|| black_box(&modes).multipoles(LineOfSight::Z));
+        });
+        let k = nyquist_h_mpc(field.grid());
+        let triangles = triangles_by_angle(0.3 * k, 0.4 * k, &[0.5, 1.0, 1.5, 2.0, 2.5]);
+        let width = fundamental_h_mpc(field.grid());
+        let count = || TriangleBins::new(field.grid(), &triangles, width).expect("sides below Nyquist");
+        group.bench_function("count_5_triangle_bins", |b| b.iter(count));
+        let bins = count();
+        group.bench_function("bispectrum_of_5_bins", |b| {
+            b.iter(|| bins.measure(black_box(&modes)).expect("modes of this grid"));
         });
         group.finish();
     }

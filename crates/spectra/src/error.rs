@@ -6,6 +6,14 @@ use finescale_field::Grid;
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum SpectraError {
+    /// Blocks that do not divide a grid.
+    #[error("{blocks_per_axis} blocks per axis do not divide {cells:?} cells")]
+    Blocks {
+        /// Blocks asked for.
+        blocks_per_axis: usize,
+        /// Cells of the grid.
+        cells: [usize; 3],
+    },
     /// A field whose values do not make a density.
     #[error(
         "a density needs finite values with a positive mean, found a mean of {mean}; look for NaN, or for a field of 1 + delta that was stored as delta"
@@ -24,6 +32,26 @@ pub enum SpectraError {
         expected: Box<Grid>,
         /// Grid of the second field.
         found: Box<Grid>,
+    },
+    /// Too little to resample.
+    #[error("a bootstrap needs two blocks and two resamples or more, found {blocks} and {resamples}")]
+    Resamples {
+        /// Blocks to draw from.
+        blocks: usize,
+        /// Draws asked for.
+        resamples: usize,
+    },
+    /// A triangle that a grid cannot hold.
+    #[error(
+        "triangles need finite k >= 0, shells of positive width, below Nyquist, and at most as many waves in sum as cells: found sides of {k_h_mpc:?} h/Mpc, shells of half a width of {half_width_h_mpc} on {cells:?} cells"
+    )]
+    Triangle {
+        /// Sides asked for in h/Mpc.
+        k_h_mpc: [f64; 3],
+        /// Half the width of the shells in h/Mpc.
+        half_width_h_mpc: f64,
+        /// Cells of the grid.
+        cells: [usize; 3],
     },
     /// Bands or bins over an interval that has no extent.
     #[error("{count} bins need an interval that rises{positive}, found {low} to {high}")]

@@ -3,6 +3,10 @@
 //! Each x-plane is transformed along z and y while it sits in cache; one sweep over x follows. Neighbouring
 //! columns are gathered together, so that every cache line read is used whole. Each value depends on its own
 //! pencil only: the bits do not depend on the number of threads.
+//!
+//! In place, a field and its spectrum share one padded grid of (nx, ny, nz/2 + 1) complex numbers: a row holds the
+//! nz real values two by two, see [`pack_row`]. 1024³ cells take 8 · 1024² · 513 bytes = 4.3 GB; beyond that each
+//! thread needs a pencil and 16 columns.
 
 use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
@@ -64,13 +68,18 @@ impl Fft3 {
         [self.cells[0], self.cells[1], self.cells[2] / 2 + 1]
     }
 
+    /// A padded grid of zeros, of [`Self::spectrum_shape`].
+    pub(crate) fn zeros(&self) -> Vec<Complex32> {
+        vec![ZERO; self.spectrum_shape().iter().product()]
+    }
+
     /// Spectrum of `real`, unnormalised: F_k = Σ_x f(x) e^(−i k·x), shape [`Self::spectrum_shape`].
     ///
     /// # Panics
     /// If `real` does not have nx ny nz values.
     #[must_use]
     pub fn forward(&self, real: &[f32]) -> Vec<Complex32> {
-        let mut spectrum = vec![ZERO; self.spectrum_shape().iter().product()];
+        let mut spectrum = self.zeros();
         self.forward_into(real, &mut spectrum);
         spectrum
     }
@@ -80,25 +89,44 @@ impl Fft3 {
     /// # Panics
     /// If `real` or `spectrum` has another length than planned for.
     pub fn forward_into(&self, real: &[f32], spectrum: &mut [Complex32]) {
-        self.check(real.len(), spectrum.len());
+        self.check_real(real.len());
+        let nz = self.cells[2];
+        self.forward_rows(spectrum, |row, _, pencil| pencil.copy_from_slice(&real[row * nz..(row + 1) * nz]));
+    }
+
+    /// [`Self::forward`] of a field whose rows are packed in `grid`, see [`pack_row`]; its spectrum takes its place.
+    ///
+    /// # Panics
+    /// If `grid` does not have the length of [`Self::spectrum_shape`].
+    pub fn forward_in_place(&self, grid: &mut [Complex32]) {
+        self.forward_rows(grid, |_, packed, pencil| unpack_row(packed, pencil));
+    }
+
+    /// Spectrum of the field that `load(row, what the grid holds there, pencil)` writes row by row,
+    /// row = x ny + y.
+    pub(crate) fn forward_rows(
+        &self,
+        grid: &mut [Complex32],
+        load: impl Fn(usize, &[Complex32], &mut [f32]) + Sync,
+    ) {
+        self.check_modes(grid.len());
         let [_, ny, nz] = self.cells;
         let half = nz / 2 + 1;
-
         // Each x-plane along z, then along y.
-        spectrum.par_chunks_mut(ny * half).zip(real.par_chunks(ny * nz)).for_each_init(
+        grid.par_chunks_mut(ny * half).enumerate().for_each_init(
             || (vec![0f32; nz], self.real_to_complex.make_scratch_vec(), Columns::new(&self.forward[1])),
-            |(pencil, scratch, columns), (plane, real_plane)| {
+            |(pencil, scratch, columns), (x, plane)| {
                 let mut rows: Vec<_> = plane.chunks_exact_mut(half).collect();
-                for (row, real_row) in rows.iter_mut().zip(real_plane.chunks_exact(nz)) {
-                    pencil.copy_from_slice(real_row);
+                for (y, row) in rows.iter_mut().enumerate() {
+                    load(x * ny + y, row, pencil);
                     self.real_to_complex
                         .process_with_scratch(pencil, row, scratch)
                         .expect("the lengths are those planned for");
                 }
-                columns.transform(&mut rows);
+                columns.transform(&mut rows, half);
             },
         );
-        self.along_x(spectrum, &self.forward[0]);
+        self.along_x(grid, &self.forward[0], [ny, nz]);
     }
 
     /// Field of `spectrum`, normalised by 1/N so that it undoes [`Self::forward`]; `spectrum` is overwritten.
@@ -108,51 +136,143 @@ impl Fft3 {
     /// # Panics
     /// If `spectrum` or `out` has another length than planned for.
     pub fn inverse(&self, spectrum: &mut [Complex32], out: &mut [f32]) {
-        self.check(out.len(), spectrum.len());
+        self.check_real(out.len());
+        self.check_modes(spectrum.len());
         let [_, ny, nz] = self.cells;
-        let half = nz / 2 + 1;
-        let scale = (1.0 / self.cells.iter().map(|&n| n as f64).product::<f64>()) as f32;
-
-        self.along_x(spectrum, &self.inverse[0]);
-        // Each x-plane along y, then along z.
-        spectrum.par_chunks_mut(ny * half).zip(out.par_chunks_mut(ny * nz)).for_each_init(
-            || (self.complex_to_real.make_scratch_vec(), Columns::new(&self.inverse[1])),
-            |(scratch, columns), (plane, real_plane)| {
-                let mut rows: Vec<_> = plane.chunks_exact_mut(half).collect();
-                columns.transform(&mut rows);
-                for (row, real_row) in rows.iter_mut().zip(real_plane.chunks_exact_mut(nz)) {
-                    row[0].im = 0.0;
-                    if nz % 2 == 0 {
-                        row[half - 1].im = 0.0;
-                    }
-                    self.complex_to_real
-                        .process_with_scratch(row, real_row, scratch)
-                        .expect("the lengths are those planned for and the ends are real");
-                    real_row.iter_mut().for_each(|value| *value *= scale);
-                }
+        self.along_x(spectrum, &self.inverse[0], [ny, nz]);
+        spectrum.par_chunks_mut(ny * (nz / 2 + 1)).zip(out.par_chunks_mut(ny * nz)).for_each_init(
+            || ToReal::new(self, nz),
+            |worker, (plane, real_plane)| {
+                worker.transform(plane, |y, _, pencil| {
+                    real_plane[y * nz..(y + 1) * nz].copy_from_slice(pencil);
+                });
             },
         );
     }
 
-    /// Transforms along x, in parallel over y: a worker owns the nx rows of its y.
-    fn along_x(&self, spectrum: &mut [Complex32], fft: &Arc<dyn Fft<f32>>) {
-        let [nx, ny, nz] = self.cells;
-        let mut rows_of_y: Vec<Vec<&mut [Complex32]>> = (0..ny).map(|_| Vec::with_capacity(nx)).collect();
-        for (index, row) in spectrum.chunks_exact_mut(nz / 2 + 1).enumerate() {
-            rows_of_y[index % ny].push(row);
-        }
-        rows_of_y.par_iter_mut().for_each_init(|| Columns::new(fft), |columns, rows| columns.transform(rows));
+    /// [`Self::inverse`] in place: the rows of the field are packed in `grid`, see [`pack_row`].
+    ///
+    /// # Panics
+    /// If `grid` does not have the length of [`Self::spectrum_shape`].
+    pub fn inverse_in_place(&self, grid: &mut [Complex32]) {
+        self.inverse_in_place_within(grid, self.cells);
     }
 
-    fn check(&self, real: usize, spectrum: usize) {
-        assert_eq!(real, self.cells.iter().product(), "values of a field of {:?} cells", self.cells);
-        assert_eq!(spectrum, self.spectrum_shape().iter().product(), "modes of {:?} cells", self.cells);
+    /// [`Self::inverse_in_place`] of a spectrum that is zero beyond `limit` in the mode number of any axis.
+    pub(crate) fn inverse_in_place_within(&self, grid: &mut [Complex32], limit: [usize; 3]) {
+        self.check_modes(grid.len());
+        let [_, ny, nz] = self.cells;
+        self.along_x(grid, &self.inverse[0], [limit[1], limit[2]]);
+        grid.par_chunks_mut(ny * (nz / 2 + 1)).for_each_init(
+            || ToReal::new(self, limit[2]),
+            |worker, plane| worker.transform(plane, |_, row, pencil| pack_row(pencil, row)),
+        );
+    }
+
+    /// Transforms along x, in parallel over y: a worker owns the nx rows of its y. Only columns whose mode numbers
+    /// in y and z are within `limit`.
+    fn along_x(&self, spectrum: &mut [Complex32], fft: &Arc<dyn Fft<f32>>, limit: [usize; 2]) {
+        let [nx, ny, nz] = self.cells;
+        let half = nz / 2 + 1;
+        let mut rows_of_y: Vec<Vec<&mut [Complex32]>> = (0..ny).map(|_| Vec::with_capacity(nx)).collect();
+        for (index, row) in spectrum.chunks_exact_mut(half).enumerate() {
+            rows_of_y[index % ny].push(row);
+        }
+        rows_of_y
+            .par_iter_mut()
+            .enumerate()
+            .filter(|(y, _)| frequency(*y, ny).unsigned_abs() as usize <= limit[0])
+            .for_each_init(
+                || Columns::new(fft),
+                |columns, (_, rows)| {
+                    columns.transform(rows, half.min(limit[1] + 1));
+                },
+            );
+    }
+
+    fn check_real(&self, found: usize) {
+        assert_eq!(found, self.cells.iter().product(), "values of a field of {:?} cells", self.cells);
+    }
+
+    fn check_modes(&self, found: usize) {
+        assert_eq!(found, self.spectrum_shape().iter().product(), "modes of {:?} cells", self.cells);
     }
 }
 
 impl std::fmt::Debug for Fft3 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fft3").field("cells", &self.cells).finish_non_exhaustive()
+    }
+}
+
+/// Packs the values of a row two by two: c holds values 2c and 2c + 1; what is left of the row becomes zero.
+///
+/// # Panics
+/// If the row does not have values / 2 + 1 numbers.
+pub fn pack_row(values: &[f32], row: &mut [Complex32]) {
+    assert_eq!(row.len(), values.len() / 2 + 1, "a packed row of {} values", values.len());
+    let pairs = values.chunks_exact(2);
+    row[values.len() / 2] = Complex32::new(pairs.remainder().first().copied().unwrap_or(0.0), 0.0);
+    for (packed, pair) in row.iter_mut().zip(pairs) {
+        *packed = Complex32::new(pair[0], pair[1]);
+    }
+}
+
+/// Undoes [`pack_row`].
+///
+/// # Panics
+/// If the row does not have values / 2 + 1 numbers.
+pub fn unpack_row(row: &[Complex32], values: &mut [f32]) {
+    assert_eq!(row.len(), values.len() / 2 + 1, "a packed row of {} values", values.len());
+    let mut pairs = values.chunks_exact_mut(2);
+    for (packed, pair) in row.iter().zip(&mut pairs) {
+        pair.copy_from_slice(&[packed.re, packed.im]);
+    }
+    if let (Some(last), Some(packed)) = (pairs.into_remainder().first_mut(), row.last()) {
+        *last = packed.re;
+    }
+}
+
+/// One worker's memory for the inverse transforms of planes along y, then z.
+struct ToReal<'a> {
+    fft: &'a Fft3,
+    pencil: Vec<f32>,
+    scratch: Vec<Complex32>,
+    columns: Columns,
+    /// Columns that are not zero.
+    width: usize,
+}
+
+impl<'a> ToReal<'a> {
+    fn new(fft: &'a Fft3, limit: usize) -> Self {
+        let nz = fft.cells[2];
+        Self {
+            fft,
+            pencil: vec![0f32; nz],
+            scratch: fft.complex_to_real.make_scratch_vec(),
+            columns: Columns::new(&fft.inverse[1]),
+            width: (nz / 2 + 1).min(limit + 1),
+        }
+    }
+
+    /// Hands `store` (y, the row, its nz normalised values) for each row of the plane.
+    fn transform(&mut self, plane: &mut [Complex32], mut store: impl FnMut(usize, &mut [Complex32], &[f32])) {
+        let half = self.fft.cells[2] / 2 + 1;
+        let scale = (1.0 / self.fft.cells.iter().map(|&n| n as f64).product::<f64>()) as f32;
+        let mut rows: Vec<_> = plane.chunks_exact_mut(half).collect();
+        self.columns.transform(&mut rows, self.width);
+        for (y, row) in rows.into_iter().enumerate() {
+            row[0].im = 0.0;
+            if self.fft.cells[2].is_multiple_of(2) {
+                row[half - 1].im = 0.0;
+            }
+            self.fft
+                .complex_to_real
+                .process_with_scratch(row, &mut self.pencil, &mut self.scratch)
+                .expect("the lengths are those planned for and the ends are real");
+            self.pencil.iter_mut().for_each(|value| *value *= scale);
+            store(y, row, &self.pencil);
+        }
     }
 }
 
@@ -169,11 +289,10 @@ impl Columns {
         Self { fft: Arc::clone(fft), gathered, scratch: vec![ZERO; fft.get_inplace_scratch_len()] }
     }
 
-    /// Transforms every column `(rows[0][c], rows[1][c], ...)` of rows of equal length, in place.
-    fn transform(&mut self, rows: &mut [&mut [Complex32]]) {
+    /// Transforms the first `width` columns `(rows[0][c], rows[1][c], ...)` in place.
+    fn transform(&mut self, rows: &mut [&mut [Complex32]], width: usize) {
         let length = rows.len();
         let stride = length + PADDING;
-        let width = rows[0].len();
         for first in (0..width).step_by(COLUMNS) {
             let count = COLUMNS.min(width - first);
             for (i, row) in rows.iter().enumerate() {
@@ -250,6 +369,48 @@ mod tests {
                 assert!(f64::from((a - b).abs()) <= FFT_REL, "{cells:?}: {a} became {b}");
             }
         }
+    }
+
+    #[test]
+    fn in_place_gives_the_same_bits() {
+        for cells in [[1, 1, 1], [5, 3, 7], [12, 20, 34], [7, 33, 2]] {
+            let real = wavy(cells);
+            let plan = Fft3::new(cells);
+            let half = cells[2] / 2 + 1;
+            let mut grid = vec![Complex32::new(9.0, 9.0); cells[0] * cells[1] * half];
+            for (row, values) in grid.chunks_exact_mut(half).zip(real.chunks_exact(cells[2])) {
+                pack_row(values, row);
+            }
+            plan.forward_in_place(&mut grid);
+            assert!(grid == plan.forward(&real), "{cells:?}");
+
+            let mut back = vec![0f32; real.len()];
+            plan.inverse(&mut grid.clone(), &mut back);
+            plan.inverse_in_place(&mut grid);
+            let mut values = vec![0f32; cells[2]];
+            for (row, expected) in grid.chunks_exact(half).zip(back.chunks_exact(cells[2])) {
+                unpack_row(row, &mut values);
+                assert_eq!(values, expected, "{cells:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_of_zeros_can_be_skipped() {
+        let cells = [12, 10, 16];
+        let plan = Fft3::new(cells);
+        let mut spectrum = plan.forward(&wavy(cells));
+        let limit = [2, 3, 4];
+        for (m, mode) in spectrum.iter_mut().enumerate() {
+            let n = [frequency(m / 90, 12), frequency(m / 9 % 10, 10), (m % 9) as i64];
+            if n.iter().zip(limit).any(|(n, limit)| n.unsigned_abs() as usize > limit) {
+                *mode = ZERO;
+            }
+        }
+        let mut all = spectrum.clone();
+        plan.inverse_in_place(&mut all);
+        plan.inverse_in_place_within(&mut spectrum, limit);
+        assert!(all == spectrum);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Power spectra and what is made of two of them.
 
-use crate::{Modes, SpectraError};
+use crate::{Bands, Modes, SpectraError};
 use finescale_field::{Field3, Scheme};
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +16,6 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    pub(crate) fn push(&mut self, k_h_mpc: f64, power: f64, modes: u64) {
-        self.k_h_mpc.push(k_h_mpc);
-        self.power.push(power);
-        self.modes.push(modes);
-    }
-
     /// Number of bins.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -44,6 +38,45 @@ impl Spectrum {
     #[must_use]
     pub fn transfer(&self, reference: &Self) -> Vec<f64> {
         self.ratio(reference).into_iter().map(f64::sqrt).collect()
+    }
+
+    /// This power less another bin by bin, as the shot noise of [`Modes::shot_noise`]; same bins.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let power = self.power.iter().zip(&other.power).map(|(mine, its)| mine - its).collect();
+        Self { power, ..self.clone() }
+    }
+
+    /// Means of k and power over the bins in each band, weighted by their numbers of modes; a bin goes where its
+    /// mean k lies. A band without modes has the centre as its k and NaN as its power, as [`Modes::power_in`].
+    #[must_use]
+    pub fn rebinned(&self, bands: &Bands) -> Self {
+        let mut sums = vec![(0.0, 0.0, 0u64); bands.count()];
+        for ((&k, &power), &modes) in self.k_h_mpc.iter().zip(&self.power).zip(&self.modes) {
+            if let Some(band) = bands.index(k) {
+                sums[band].0 += k * modes as f64;
+                sums[band].1 += power * modes as f64;
+                sums[band].2 += modes;
+            }
+        }
+        let mean = |((k, power, modes), centre): ((f64, f64, u64), f64)| match modes {
+            0 => (centre, f64::NAN, 0),
+            _ => (k / modes as f64, power / modes as f64, modes),
+        };
+        sums.into_iter().zip(bands.centres_h_mpc()).map(mean).collect()
+    }
+}
+
+impl FromIterator<(f64, f64, u64)> for Spectrum {
+    /// Bins of (k, power, modes).
+    fn from_iter<I: IntoIterator<Item = (f64, f64, u64)>>(bins: I) -> Self {
+        let mut spectrum = Self::default();
+        for (k_h_mpc, power, modes) in bins {
+            spectrum.k_h_mpc.push(k_h_mpc);
+            spectrum.power.push(power);
+            spectrum.modes.push(modes);
+        }
+        spectrum
     }
 }
 

@@ -1,7 +1,7 @@
 //! Spectra against numbers of Pylians, see scripts/golden_pylians.py.
 
 use finescale_field::{Field3, Grid};
-use finescale_spectra::Modes;
+use finescale_spectra::{LineOfSight, Modes, bispectrum};
 use ndarray::Array3;
 use serde::Deserialize;
 use std::f64::consts::TAU;
@@ -12,6 +12,32 @@ const PYLIANS_REL: f64 = 1e-4;
 #[derive(Deserialize)]
 struct Golden {
     cases: Vec<Case>,
+    multipoles: Vec<MultipoleCase>,
+    bispectra: Vec<BispectrumCase>,
+}
+
+#[derive(Deserialize)]
+struct MultipoleCase {
+    cells: usize,
+    box_size_mpc_h: f64,
+    window: String,
+    line_of_sight: LineOfSight,
+    monopole: Vec<f64>,
+    quadrupole: Vec<f64>,
+    hexadecapole: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct BispectrumCase {
+    shape: String,
+    cells: usize,
+    box_size_mpc_h: f64,
+    window: String,
+    k_h_mpc: Vec<[f64; 3]>,
+    power: Vec<[f64; 3]>,
+    bispectrum: Vec<f64>,
+    reduced: Vec<f64>,
+    triangles: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -38,17 +64,27 @@ fn density(grid: Grid, phase: usize) -> Field3 {
     Field3::new(grid, Array3::from_shape_fn(grid.cells(), value)).expect("the grid's own shape")
 }
 
-fn assert_close(name: &str, case: &Case, found: &[f64], expected: &[f64], scale: &[f64]) {
+/// The field that the script calls skewed: the square of the first one, in f32.
+fn skewed(grid: Grid) -> Field3 {
+    density(grid, 0).map(|value| value * value)
+}
+
+/// The largest miss, relative to `scale`, must be within `tolerance`.
+fn assert_close(name: &str, tolerance: f64, found: &[f64], expected: &[f64], scale: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{name}");
     for ((found, expected), scale) in found.iter().zip(expected).zip(scale) {
         let miss = (found - expected).abs() / scale;
-        assert!(miss < PYLIANS_REL, "{name}, {}^3 {}: {found} for {expected}", case.cells, case.window);
+        assert!(miss < tolerance, "{name}: {found} for {expected}, {miss}");
     }
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("golden/pylians.json")).expect("the fields above")
 }
 
 #[test]
 fn spectra_are_those_of_pylians() {
-    let golden: Golden = serde_json::from_str(include_str!("golden/pylians.json")).unwrap();
+    let golden = golden();
     assert_eq!(golden.cases.len(), 6);
     for case in &golden.cases {
         let grid = Grid::cube(case.cells, case.box_size_mpc_h).unwrap();
@@ -57,12 +93,49 @@ fn spectra_are_those_of_pylians() {
         let [first, second] = [0, 3].map(|phase| Modes::of(&density(grid, phase), window).unwrap());
         let power = first.power();
         assert_eq!(power.modes, case.modes);
-        assert_close("k", case, &power.k_h_mpc, &case.k_h_mpc, &case.k_h_mpc);
-        assert_close("P", case, &power.power, &case.power, &case.power);
-        assert_close("second P", case, &second.power().power, &case.second_power, &case.second_power);
+        assert_close("k", PYLIANS_REL, &power.k_h_mpc, &case.k_h_mpc, &case.k_h_mpc);
+        assert_close("P", PYLIANS_REL, &power.power, &case.power, &case.power);
+        assert_close("second P", PYLIANS_REL, &second.power().power, &case.second_power, &case.second_power);
         // A cross power may cross zero: its errors scale with the power of the fields.
         let scale: Vec<f64> =
             case.power.iter().zip(&case.second_power).map(|(a, b)| (a * b).sqrt()).collect();
-        assert_close("cross P", case, &first.cross(&second).unwrap().power, &case.cross_power, &scale);
+        assert_close("cross P", PYLIANS_REL, &first.cross(&second).unwrap().power, &case.cross_power, &scale);
+    }
+}
+
+#[test]
+fn multipoles_are_those_of_pylians() {
+    let golden = golden();
+    assert_eq!(golden.multipoles.len(), 6);
+    for case in &golden.multipoles {
+        let grid = Grid::cube(case.cells, case.box_size_mpc_h).unwrap();
+        let modes = Modes::of(&density(grid, 3), case.window.parse().ok()).unwrap();
+        let found = modes.multipoles(case.line_of_sight);
+        // P_2 and P_4 cross zero: their errors scale with the power.
+        let scale = &case.monopole;
+        assert_close("P0", PYLIANS_REL, &found.monopole, &case.monopole, scale);
+        assert_close("P2", PYLIANS_REL, &found.quadrupole, &case.quadrupole, scale);
+        assert_close("P4", PYLIANS_REL, &found.hexadecapole, &case.hexadecapole, scale);
+    }
+}
+
+#[test]
+fn bispectra_are_those_of_pylians() {
+    /// Pylians multiplies and counts in f32; a shell that is wide by a mode too many moves B by percents.
+    const BISPECTRUM_REL: f64 = 1e-3;
+    let golden = golden();
+    assert_eq!(golden.bispectra.len(), 18);
+    for case in &golden.bispectra {
+        let grid = Grid::cube(case.cells, case.box_size_mpc_h).unwrap();
+        let found = bispectrum(&skewed(grid), case.window.parse().ok(), &case.k_h_mpc).unwrap();
+        let name = |what: &str| format!("{what} of {} with {}", case.shape, case.window);
+        let counts: Vec<f64> = found.triangles.iter().map(|&count| count as f64).collect();
+        assert_close(&name("triangles"), PYLIANS_REL, &counts, &case.triangles, &case.triangles);
+        let (flat, expected) = (found.power.as_flattened(), case.power.as_flattened());
+        assert_close(&name("P"), PYLIANS_REL, flat, expected, expected);
+        // B may cross zero: its errors scale with the powers, where Q is 1.
+        let scale: Vec<f64> = case.power.iter().map(|[a, b, c]| 0.1 * (a * b + b * c + c * a)).collect();
+        assert_close(&name("B"), BISPECTRUM_REL, &found.bispectrum, &case.bispectrum, &scale);
+        assert_close(&name("Q"), BISPECTRUM_REL, &found.reduced, &case.reduced, &vec![0.1; scale.len()]);
     }
 }

@@ -1,0 +1,169 @@
+//! Sums over the independent modes in shells of |k| or in bands.
+//!
+//! Of a pair k, -k one is counted. The rules are those of Pylians (`Pk_library`): on the planes k_z = 0 and
+//! k_z = Nyquist, which hold both of a pair, modes with k_x < 0 are left out, and where k_x is zero or Nyquist too,
+//! those with k_y < 0.
+
+use crate::fft::frequency;
+use crate::modes::longest_mpc_h;
+use crate::{Bands, Modes, fundamental_h_mpc};
+use finescale_field::Grid;
+use rayon::prelude::*;
+
+/// Planes summed by one task, whatever the number of threads.
+const PLANES: usize = 8;
+
+/// Which modes go together.
+#[derive(Clone, Copy)]
+pub(crate) enum Binning<'a> {
+    /// Shells floor(|k|/k_F), without k = 0 and without empty ones.
+    Shells,
+    /// Bands, empty ones too.
+    Bands(&'a Bands),
+}
+
+/// Means over the modes of one bin.
+pub(crate) struct Bin<const W: usize> {
+    /// Mean |k| in h/Mpc; without modes, the centre of the band.
+    pub(crate) k_h_mpc: f64,
+    /// Means of value times weight; NaN without modes.
+    pub(crate) means: [f64; W],
+    pub(crate) modes: u64,
+}
+
+/// Means by bin of what `values(row, of the row's modes)` writes, each weighted in W ways by
+/// `weigh(k_a² / k² for the three axes a)`; 0 for k = 0.
+pub(crate) fn binned<const W: usize>(
+    modes: &Modes,
+    binning: Binning,
+    values: &(impl Fn(usize, &mut [f64]) + Sync),
+    weigh: impl Fn([f64; 3]) -> [f64; W] + Sync,
+) -> Vec<Bin<W>> {
+    let grid = &modes.grid;
+    let fundamental = fundamental_h_mpc(grid);
+    let squares = squared_mode_numbers(grid);
+    match binning {
+        Binning::Shells => {
+            let largest: f64 = squares.iter().map(|axis| axis.iter().copied().fold(0.0, f64::max)).sum();
+            // Through i32, for which SIMD has an instruction.
+            let sums = sum(grid, &squares, largest.sqrt() as usize + 1, |n| n as i32 as u32, values, weigh);
+            let filled = sums.into_iter().skip(1).filter(|sum| sum.modes > 0);
+            filled.map(|sum| sum.mean(fundamental)).collect()
+        }
+        Binning::Bands(bands) => {
+            let bin_of = |n: f64| bands.index(n * fundamental).unwrap_or(bands.count()) as u32;
+            let sums = sum(grid, &squares, bands.count(), bin_of, values, weigh);
+            let with_centre = |(sum, centre): (Sums<W>, f64)| match sum.modes {
+                0 => Bin { k_h_mpc: centre, means: [f64::NAN; W], modes: 0 },
+                _ => sum.mean(fundamental),
+            };
+            sums.into_iter().zip(bands.centres_h_mpc()).map(with_centre).collect()
+        }
+    }
+}
+
+/// (k_a / k_F)² by axis and index; exact integers in a cube.
+pub(crate) fn squared_mode_numbers(grid: &Grid) -> [Vec<f64>; 3] {
+    let longest = longest_mpc_h(grid);
+    std::array::from_fn(|axis| {
+        let n = grid.cells()[axis];
+        let stretch = longest / grid.box_size_mpc_h()[axis];
+        (0..n).map(|i| (frequency(i, n) as f64 * stretch).powi(2)).collect()
+    })
+}
+
+/// Sums over the modes of one bin.
+#[derive(Clone, Copy)]
+struct Sums<const W: usize> {
+    /// |k| in units of the fundamental.
+    n: f64,
+    weighted: [f64; W],
+    modes: u64,
+}
+
+impl<const W: usize> Sums<W> {
+    const ZERO: Self = Self { n: 0.0, weighted: [0.0; W], modes: 0 };
+
+    fn add(&mut self, other: &Self) {
+        self.n += other.n;
+        for (sum, value) in self.weighted.iter_mut().zip(other.weighted) {
+            *sum += value;
+        }
+        self.modes += other.modes;
+    }
+
+    fn mean(&self, fundamental_h_mpc: f64) -> Bin<W> {
+        let modes = self.modes as f64;
+        Bin {
+            k_h_mpc: self.n / modes * fundamental_h_mpc,
+            means: self.weighted.map(|sum| sum / modes),
+            modes: self.modes,
+        }
+    }
+}
+
+/// `bin_of` maps |k| in units of the fundamental to a bin, or to `bins` for none. Tasks of a fixed number of planes
+/// run in parallel and are added in the order of x: same bits for any number of threads.
+fn sum<const W: usize>(
+    grid: &Grid,
+    squares: &[Vec<f64>; 3],
+    bins: usize,
+    bin_of: impl Fn(f64) -> u32 + Sync,
+    values: &(impl Fn(usize, &mut [f64]) + Sync),
+    weigh: impl Fn([f64; 3]) -> [f64; W] + Sync,
+) -> Vec<Sums<W>> {
+    let [nx, ny, nz] = grid.cells();
+    let half = nz / 2 + 1;
+    let task = |first: usize| {
+        // Neighbours along z are added to one of two sums by turns: the second need not wait for the first.
+        let mut sums = vec![[Sums::ZERO; 2]; bins + 1];
+        let (mut numbers, mut products, mut bin) = (vec![0.0; half], vec![0.0; half], vec![0u32; half]);
+        for row in first * ny..(first + PLANES).min(nx) * ny {
+            let (x, y) = (row / ny, row % ny);
+            let square = [squares[0][x], squares[1][y]];
+            // Roots, bins and products in loops of their own, which the compiler makes SIMD of.
+            for (number, square_z) in numbers.iter_mut().zip(&squares[2]) {
+                *number = (square[0] + square[1] + square_z).sqrt();
+            }
+            for (bin, &number) in bin.iter_mut().zip(&numbers) {
+                *bin = bin_of(number);
+            }
+            values(row, &mut products);
+            let both_of_a_pair_on_planes = !is_independent(x, nx, y, ny);
+            let start = usize::from(both_of_a_pair_on_planes);
+            let end = half - usize::from(both_of_a_pair_on_planes && nz.is_multiple_of(2));
+            for z in start..end.max(start) {
+                let n = numbers[z];
+                let per_square = if n > 0.0 { 1.0 / (n * n) } else { 0.0 };
+                let weights =
+                    weigh([square[0] * per_square, square[1] * per_square, squares[2][z] * per_square]);
+                let sum = &mut sums[bin[z] as usize][z % 2];
+                sum.n += n;
+                for (sum, weight) in sum.weighted.iter_mut().zip(weights) {
+                    *sum += products[z] * weight;
+                }
+                sum.modes += 1;
+            }
+        }
+        sums
+    };
+    let tasks: Vec<Vec<[Sums<W>; 2]>> = (0..nx).into_par_iter().step_by(PLANES).map(task).collect();
+    let mut total = vec![Sums::ZERO; bins];
+    for sums in &tasks {
+        for (total, sums) in total.iter_mut().zip(sums) {
+            sums.iter().for_each(|sum| total.add(sum));
+        }
+    }
+    total
+}
+
+/// On a plane that holds both of each pair k, -k: whether (x, y) is the one that is counted.
+fn is_independent(x: usize, nx: usize, y: usize, ny: usize) -> bool {
+    let kx = frequency(x, nx);
+    kx >= 0 && (!is_self_conjugate(x, nx) || frequency(y, ny) >= 0)
+}
+
+/// Whether index `i` is its own negative: zero, or the Nyquist mode of an even axis.
+fn is_self_conjugate(i: usize, n: usize) -> bool {
+    i == 0 || 2 * i == n
+}

@@ -1,0 +1,107 @@
+//! Error bars from the scatter between sub-volumes.
+
+use crate::{Bands, Modes, SpectraError, Spectrum, modes};
+use finescale_field::{Field3, Grid, Region, Scheme};
+use finescale_seed::{KeyedStream, Purpose, Sequence};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A spectrum with the standard error of each bin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpectrumWithErrors {
+    /// The spectrum of the whole box.
+    pub spectrum: Spectrum,
+    /// Standard error in (Mpc/h)³; NaN in bands that a block does not resolve.
+    pub standard_error: Vec<f64>,
+}
+
+/// Power in bands of each of `blocks_per_axis`³ blocks, x slowest. δ is relative to the mean of the whole box, so
+/// that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to larger k.
+///
+/// # Errors
+/// [`SpectraError::Blocks`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as [`Modes::of`].
+pub fn power_in_blocks(
+    field: &Field3,
+    window: Option<Scheme>,
+    blocks_per_axis: usize,
+    bands: &Bands,
+) -> Result<Vec<Spectrum>, SpectraError> {
+    let grid = field.grid();
+    let blocks = blocks_per_axis;
+    let bad = || SpectraError::Blocks { blocks_per_axis, cells: grid.cells() };
+    if blocks == 0 || grid.cells().iter().any(|n| !n.is_multiple_of(blocks)) {
+        return Err(bad());
+    }
+    let shape = grid.cells().map(|n| n / blocks);
+    let block_grid = Grid::new(shape, grid.box_size_mpc_h().map(|l| l / blocks as f64)).map_err(|_| bad())?;
+    let mean = modes::mean(field);
+    let block = |b: usize| {
+        let corner = [b / (blocks * blocks), b / blocks % blocks, b % blocks];
+        let region = Region { start: std::array::from_fn(|a| (corner[a] * shape[a]) as i64), shape };
+        let values = field.extract(&region).map_err(|_| bad())?;
+        let part = Field3::new(block_grid, values).map_err(|_| bad())?;
+        Ok(Modes::with_mean(&part, mean, window)?.power_in(bands))
+    };
+    (0..blocks.pow(3)).map(block).collect()
+}
+
+/// Standard errors of a statistic of blocks: its standard deviation over `resamples` draws of `blocks` blocks with
+/// replacement. `statistic` gets the numbers of the drawn blocks and returns the same number of values each time.
+///
+/// The draws depend on the seed only. Where a value is not finite, its error is NaN.
+///
+/// # Errors
+/// [`SpectraError::Resamples`] if there are fewer than two blocks or two resamples.
+/// # Source
+/// Efron 1979, Ann. Statist. 7, 1; blocks: Künsch 1989, Ann. Statist. 17, 1217.
+pub fn bootstrap_errors(
+    blocks: usize,
+    resamples: usize,
+    seed: u64,
+    statistic: impl Fn(&[usize]) -> Vec<f64> + Sync,
+) -> Result<Vec<f64>, SpectraError> {
+    if blocks < 2 || resamples < 2 {
+        return Err(SpectraError::Resamples { blocks, resamples });
+    }
+    let stream = KeyedStream::new(seed, Purpose::Bootstrap);
+    let draws: Vec<Vec<f64>> = (0..resamples)
+        .into_par_iter()
+        .map(|draw| {
+            let mut sequence = Sequence::new(stream, draw as u32);
+            let drawn: Vec<usize> = (0..blocks).map(|_| sequence.below(blocks)).collect();
+            statistic(&drawn)
+        })
+        .collect();
+    let deviation = |bin: usize| {
+        let mean = draws.iter().map(|draw| draw[bin]).sum::<f64>() / resamples as f64;
+        let squares: f64 = draws.iter().map(|draw| (draw[bin] - mean).powi(2)).sum();
+        (squares / (resamples - 1) as f64).sqrt()
+    };
+    Ok((0..draws[0].len()).map(deviation).collect())
+}
+
+/// P in bands with errors: the relative scatter of the mean of [`power_in_blocks`] under [`bootstrap_errors`],
+/// applied to the power of the whole box.
+///
+/// # Errors
+/// Those of [`power_in_blocks`] and [`bootstrap_errors`].
+pub fn power_with_errors(
+    field: &Field3,
+    window: Option<Scheme>,
+    bands: &Bands,
+    blocks_per_axis: usize,
+    resamples: usize,
+    seed: u64,
+) -> Result<SpectrumWithErrors, SpectraError> {
+    let blocks = power_in_blocks(field, window, blocks_per_axis, bands)?;
+    let mean_of = |drawn: &[usize]| -> Vec<f64> {
+        let mean = |band: usize| drawn.iter().map(|&b| blocks[b].power[band]).sum::<f64>();
+        (0..bands.count()).map(|band| mean(band) / drawn.len() as f64).collect()
+    };
+    let errors = bootstrap_errors(blocks.len(), resamples, seed, mean_of)?;
+    let means = mean_of(&(0..blocks.len()).collect::<Vec<_>>());
+    let spectrum = Modes::of(field, window)?.power_in(bands);
+    let relative = errors.iter().zip(&means).map(|(error, mean)| error / mean);
+    let standard_error = relative.zip(&spectrum.power).map(|(relative, power)| relative * power).collect();
+    Ok(SpectrumWithErrors { spectrum, standard_error })
+}
