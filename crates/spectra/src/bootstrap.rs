@@ -19,7 +19,7 @@ pub struct SpectrumWithErrors {
 /// that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to larger k.
 ///
 /// # Errors
-/// [`SpectraError::Blocks`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as [`Modes::of`].
+/// [`SpectraError::SubVolumes`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as [`Modes::of`].
 pub fn power_in_blocks(
     field: &Field3,
     window: Option<Scheme>,
@@ -28,7 +28,7 @@ pub fn power_in_blocks(
 ) -> Result<Vec<Spectrum>, SpectraError> {
     let grid = field.grid();
     let blocks = blocks_per_axis;
-    let bad = || SpectraError::Blocks { blocks_per_axis, cells: grid.cells() };
+    let bad = || SpectraError::SubVolumes { blocks_per_axis, cells: grid.cells() };
     if blocks == 0 || grid.cells().iter().any(|n| !n.is_multiple_of(blocks)) {
         return Err(bad());
     }

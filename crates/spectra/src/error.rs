@@ -6,10 +6,10 @@ use finescale_field::Grid;
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum SpectraError {
-    /// Blocks that do not divide a grid.
-    #[error("{blocks_per_axis} blocks per axis do not divide {cells:?} cells")]
-    Blocks {
-        /// Blocks asked for.
+    /// Sub-volumes that do not divide a grid.
+    #[error("{blocks_per_axis} sub-volumes per axis do not divide {cells:?} cells")]
+    SubVolumes {
+        /// Sub-volumes asked for.
         blocks_per_axis: usize,
         /// Cells of the grid.
         cells: [usize; 3],

@@ -196,7 +196,7 @@ fn blocks_that_do_not_fit_are_refused() {
     let bands = Bands::logarithmic(0.5, 1.5, 2).unwrap();
     for blocks in [0, 5] {
         let found = power_in_blocks(&white(), None, blocks, &bands);
-        assert!(matches!(found, Err(SpectraError::Blocks { .. })));
+        assert!(matches!(found, Err(SpectraError::SubVolumes { .. })));
     }
     let one = power_with_errors(&white(), None, &bands, 1, 20, 1);
     assert_eq!(one, Err(SpectraError::Resamples { blocks: 1, resamples: 20 }));
