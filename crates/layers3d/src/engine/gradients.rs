@@ -2,6 +2,7 @@
 
 use super::volume::Part;
 use crate::buffer::Buffer;
+use crate::kernels;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor};
 use std::collections::HashMap;
@@ -30,7 +31,7 @@ impl<'a> Gradients<'a> {
         }
         match self.parts.get_mut(&part.id) {
             None => drop(self.parts.insert(part.id, gradient)),
-            Some(sum) => add(sum, &gradient),
+            Some(sum) => kernels::add(sum, &gradient),
         }
     }
 
@@ -67,11 +68,4 @@ impl<'a> Gradients<'a> {
         self.parameters.insert(parameter, values);
         Ok(())
     }
-}
-
-fn add(sum: &mut [f32], values: &[f32]) {
-    use rayon::prelude::*;
-    sum.par_chunks_mut(1 << 14).zip(values.par_chunks(1 << 14)).for_each(|(sum, values)| {
-        sum.iter_mut().zip(values).for_each(|(sum, &v)| *sum += v);
-    });
 }

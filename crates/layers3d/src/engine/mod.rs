@@ -12,7 +12,6 @@ use crate::{Activation, Layers};
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, bail};
 use gradients::Gradients;
-use rayon::prelude::*;
 use std::cell::RefCell;
 use volume::with_values;
 
@@ -356,13 +355,13 @@ impl Layers for Engine {
             bail!("{} bits are too few for {} units", 32 * bits.len(), part.values.len());
         }
         let mut values = Buffer::new(part.values.len());
-        masked(&part.values, &bits, factor, &mut values);
+        kernels::keep(&part.values, &bits, factor, &mut values);
         let output = Volume::new(x.batch, x.extents, part.channels, values);
         let (x, id) = (x.clone(), output.id()?);
         self.record(move |gradients| {
             let Some(gradient) = gradients.take(id) else { return Ok(()) };
             let mut by = Buffer::new(gradient.len());
-            masked(&gradient, &bits, factor, &mut by);
+            kernels::keep(&gradient, &bits, factor, &mut by);
             gradients.give(x.whole()?, by);
             Ok(())
         });
@@ -372,19 +371,6 @@ impl Layers for Engine {
     fn units(&self, x: &Volume) -> usize {
         x.batch * x.voxels() * x.channels()
     }
-}
-
-/// output = factor x where the bit is set, else 0.
-fn masked(x: &[f32], bits: &[u32], factor: f32, output: &mut [f32]) {
-    const WORDS: usize = 512;
-    let chunks = output.par_chunks_mut(32 * WORDS).zip(x.par_chunks(32 * WORDS));
-    chunks.zip(bits.par_chunks(WORDS)).for_each(|((output, x), bits)| {
-        for ((output, x), &word) in output.chunks_mut(32).zip(x.chunks(32)).zip(bits) {
-            for (bit, (output, &x)) in output.iter_mut().zip(x).enumerate() {
-                *output = if word >> bit & 1 == 1 { factor * x } else { 0.0 };
-            }
-        }
-    });
 }
 
 /// The two affine maps after a norm as one: (weight (1 + scale), bias (1 + scale) + shift) per sample and channel.

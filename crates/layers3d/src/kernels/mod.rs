@@ -4,6 +4,7 @@
 //! threads, nor on the batch that a sample sits in.
 
 mod attention;
+mod elementwise;
 mod norm;
 mod pointwise;
 mod product;
@@ -12,6 +13,7 @@ mod simd;
 mod winograd;
 
 pub(crate) use attention::{AttentionShape, attention, attention_backward};
+pub(crate) use elementwise::{add, keep};
 pub(crate) use norm::{NormShape, Part, PartGradient, moments, normalize, normalize_backward};
 pub(crate) use pointwise::{
     Extra, Weights, bias_gradient, pointwise, pointwise_input_gradient, pointwise_weight_gradient,

@@ -117,29 +117,39 @@ fn multiply_rows(
         let x = &x[block * ROWS * depth..][..rows * depth];
         let plus = extra.plus.map(|plus| &plus[block * ROWS * columns..][..output.len()]);
         let mut scratch = Buffer::new(rows * matrix.columns);
-        block_product(x, depth, matrix, &mut scratch);
-        for (row, output) in output.chunks_exact_mut(columns).enumerate() {
-            let values = &scratch[row * matrix.columns..][..columns];
-            for (c, output) in output.iter_mut().enumerate() {
-                let mut value = values[c];
-                if let Some(bias) = extra.bias {
-                    value += bias[c];
-                }
-                if let Some(plus) = plus {
-                    value += plus[row * columns + c];
-                }
-                *output = if extra.add { *output + value } else { value };
-            }
-        }
+        multiply_block(x, depth, matrix, Extra { plus, ..extra }, &mut scratch, output);
     });
 }
 
-dispatch!(fn block_product(x: &[f32], depth: usize, matrix: &Packed, output: &mut [f32]) => block_product_generic);
+dispatch!(fn multiply_block(x: &[f32], depth: usize, matrix: &Packed, extra: Extra<'_>, scratch: &mut [f32], output: &mut [f32]) => multiply_block_generic);
 
 #[inline(always)]
-unsafe fn block_product_generic<S: Simd>(x: &[f32], depth: usize, matrix: &Packed, output: &mut [f32]) {
+unsafe fn multiply_block_generic<S: Simd>(
+    x: &[f32],
+    depth: usize,
+    matrix: &Packed,
+    extra: Extra<'_>,
+    scratch: &mut [f32],
+    output: &mut [f32],
+) {
+    let rows = x.len() / depth;
+    let columns = output.len() / rows;
     // SAFETY: the caller has `S`.
-    unsafe { matrix.left_product::<S>(x, depth, x.len() / depth, output) }
+    unsafe { matrix.left_product::<S>(x, depth, rows, scratch) };
+    for (row, output) in output.chunks_exact_mut(columns).enumerate() {
+        let values = &mut scratch[row * matrix.columns..][..columns];
+        if let Some(bias) = extra.bias {
+            values.iter_mut().zip(bias).for_each(|(value, &bias)| *value += bias);
+        }
+        if let Some(plus) = extra.plus {
+            values.iter_mut().zip(&plus[row * columns..]).for_each(|(value, &plus)| *value += plus);
+        }
+        if extra.add {
+            output.iter_mut().zip(values).for_each(|(output, value)| *output += *value);
+        } else {
+            output.copy_from_slice(values);
+        }
+    }
 }
 
 /// Gradient by the weights (outputs, inputs): their columns `first_input` on, from x (n, channels) and the gradient
@@ -204,13 +214,20 @@ pub(crate) fn bias_gradient(gradient: &[f32], channels: usize, by_bias: &mut [f3
         .par_chunks(SUMMED_ROWS * channels)
         .map(|block| {
             let mut sums = vec![0f32; channels];
-            for row in block.chunks_exact(channels) {
-                sums.iter_mut().zip(row).for_each(|(sum, &g)| *sum += g);
-            }
+            sum_rows(block, &mut sums);
             sums
         })
         .collect();
     for (c, by_bias) in by_bias.iter_mut().enumerate() {
         *by_bias = partial.iter().map(|sums| f64::from(sums[c])).sum::<f64>() as f32;
+    }
+}
+
+dispatch!(fn sum_rows(rows: &[f32], sums: &mut [f32]) => sum_rows_generic);
+
+#[inline(always)]
+unsafe fn sum_rows_generic<S: Simd>(rows: &[f32], sums: &mut [f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
     }
 }

@@ -3,6 +3,9 @@
 
 use super::simd::Simd;
 
+/// Values in a cache line.
+const LINE: usize = 16;
+
 /// A (rows x depth) by its first element and strides: row after row or transposed.
 #[derive(Clone, Copy)]
 pub(super) struct Left {
@@ -85,36 +88,45 @@ unsafe fn panel<S: Simd, const ROWS: usize, const VECTORS: usize>(
     b: Right,
     c: Target,
 ) {
-    let mut row = 0;
+    // What is needed next is asked for on the way: the rows after these, and the panel after this one.
+    let (mut row, mut next) = (0, b.at.wrapping_add(depth * b.depth));
     // SAFETY: rows up to `rows` lie within the matrices.
     unsafe {
         while row + ROWS <= rows {
-            tile::<S, ROWS, VECTORS>(depth, a.from_row(row), b, c.from_row(row));
+            tile::<S, ROWS, VECTORS, true>(depth, a.from_row(row), b, c.from_row(row), next);
             row += ROWS;
+            next = next.wrapping_add(depth * LINE);
         }
         while row + 3 <= rows {
-            tile::<S, 3, VECTORS>(depth, a.from_row(row), b, c.from_row(row));
+            tile::<S, 3, VECTORS, false>(depth, a.from_row(row), b, c.from_row(row), next);
             row += 3;
         }
         while row < rows {
-            tile::<S, 1, VECTORS>(depth, a.from_row(row), b, c.from_row(row));
+            tile::<S, 1, VECTORS, false>(depth, a.from_row(row), b, c.from_row(row), next);
             row += 1;
         }
     }
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const PREFETCH: bool>(
     depth: usize,
     a: Left,
     b: Right,
     c: Target,
+    next: *const f32,
 ) {
     // SAFETY: all elements of the tile lie within the matrices.
     unsafe {
         let mut sums = [[S::zero(); VECTORS]; ROWS];
         let (mut left, mut right) = (a.at, b.at);
-        for _ in 0..depth {
+        for step in 0..depth {
+            if PREFETCH {
+                S::prefetch(next.wrapping_add(step * LINE));
+                if a.depth == 1 && step % LINE < ROWS {
+                    S::prefetch(a.at.wrapping_add((ROWS + step % LINE) * a.row + step / LINE * LINE));
+                }
+            }
             let mut vectors = [S::zero(); VECTORS];
             for (v, vector) in vectors.iter_mut().enumerate() {
                 *vector = S::load(right.add(v * S::LANES));

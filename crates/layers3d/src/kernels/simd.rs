@@ -34,6 +34,11 @@ pub(super) trait Simd: Copy {
     unsafe fn zero() -> Self::Vector {
         unsafe { Self::splat(0.0) }
     }
+    /// Asks for the cache line at `at`, which may lie anywhere, to be brought near.
+    #[inline(always)]
+    unsafe fn prefetch(at: *const f32) {
+        let _ = at;
+    }
 }
 
 /// 1.5 * 2^23: adding it leaves a rounded integer in the low bits.
@@ -167,6 +172,10 @@ mod x86 {
         const TILE_VECTORS: usize = 4;
         type Vector = __m512;
         #[inline(always)]
+        unsafe fn prefetch(at: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+        #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {
             unsafe { _mm512_set1_ps(value) }
         }
@@ -240,6 +249,10 @@ mod x86 {
         const LANES: usize = 8;
         const TILE_VECTORS: usize = 2;
         type Vector = __m256;
+        #[inline(always)]
+        unsafe fn prefetch(at: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m256 {
             unsafe { _mm256_set1_ps(value) }

@@ -45,12 +45,14 @@ impl ConvolutionShape {
 
     /// Whether tiles of four outputs pay: on small volumes the weights' many points cost more than the products save.
     fn prefers_four(&self) -> bool {
-        self.extents.iter().all(|&n| n >= 12)
+        self.extents.iter().all(|&n| n >= 16)
     }
 }
 
 /// Floats in the buffers of a chunk of tiles.
-const CHUNK_FLOATS: usize = 3 << 18;
+const CHUNK_FLOATS: usize = 3 << 20;
+/// The same for weight gradients: every chunk adds to matrices of all points, so it must be worth it.
+const SUMMED_CHUNK_FLOATS: usize = 1 << 22;
 /// Columns of a panel: what a register tile takes at most.
 const PANEL: usize = 64;
 /// Floats between two points' matrices, so that the same place in each does not fall into the same cache set.
@@ -160,7 +162,7 @@ fn convolve_by<T: Tile>(
     (0..shape.inputs).into_par_iter().for_each(|i| transform_weights::<T>(weights, i, &by_point));
 
     let tiles = Tiles::new::<T>(shape);
-    let chunk = chunk_tiles(points, inputs + outputs).min(tiles.total);
+    let chunk = chunk_tiles(CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
     let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
     let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, inputs);
     let mut output_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
@@ -193,8 +195,8 @@ fn convolve_by<T: Tile>(
 }
 
 /// Tiles of a chunk: whole register tiles of six or twelve rows.
-fn chunk_tiles(points: usize, columns: usize) -> usize {
-    (CHUNK_FLOATS / (points * columns) / 12).max(1) * 12
+fn chunk_tiles(floats: usize, points: usize, columns: usize) -> usize {
+    (floats / (points * columns) / 12).max(1) * 12
 }
 
 struct SharedOutput(*mut f32);
@@ -264,7 +266,7 @@ fn weight_gradient_by<T: Tile>(shape: &ConvolutionShape, input: &[f32], gradient
     assert_eq!(by_weight.len(), shape.inputs * shape.outputs * 27);
     let (inputs, outputs) = (padded(shape.inputs), padded(shape.outputs));
     let tiles = Tiles::new::<T>(shape);
-    let chunk = chunk_tiles(points, inputs + outputs).min(tiles.total);
+    let chunk = chunk_tiles(SUMMED_CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
     let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
     let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, PANEL);
     let mut gradient_buffer = Buffer::new(Matrices::len(points, chunk, outputs));

@@ -196,13 +196,22 @@ pub(super) struct Weights<'a> {
 }
 
 impl Weights<'_> {
+    /// The taps of `count` filters of one input, from output `first` on: (tap, output).
     #[inline(always)]
-    fn get(&self, input: usize, output: usize, tap: usize) -> f32 {
-        if self.reversed {
-            self.values[(input * self.outputs + output) * 27 + 26 - tap]
-        } else {
-            self.values[(output * self.inputs + input) * 27 + tap]
+    fn taps(&self, input: usize, first: usize, count: usize) -> [[f32; 16]; 27] {
+        let mut taps = [[0f32; 16]; 27];
+        for lane in 0..count {
+            let (outer, inner, length) = match self.reversed {
+                true => (input, first + lane, self.outputs),
+                false => (first + lane, input, self.inputs),
+            };
+            let filter: &[f32; 27] =
+                self.values[(outer * length + inner) * 27..].first_chunk().expect("27 taps a filter");
+            for tap in 0..27 {
+                taps[if self.reversed { 26 - tap } else { tap }][lane] = filter[tap];
+            }
         }
+        taps
     }
 }
 
@@ -214,12 +223,7 @@ unsafe fn weights_generic<S: Simd, T: Tile>(weights: Weights<'_>, input: usize, 
     let points = T::POINTS;
     for first in (0..weights.outputs).step_by(S::LANES) {
         let count = S::LANES.min(weights.outputs - first);
-        let mut taps = [[0f32; 16]; 27];
-        for lane in 0..count {
-            for (tap, values) in taps.iter_mut().enumerate() {
-                values[lane] = weights.get(input, first + lane, tap);
-            }
-        }
+        let taps = weights.taps(input, first, count);
         let mut cube = MaybeUninit::<[S::Vector; MOST_POINTS]>::uninit();
         let cube = cube.as_mut_ptr().cast::<S::Vector>();
         // SAFETY: rows are checked by `Matrices::at`; every place of the cube is written before it is read.
