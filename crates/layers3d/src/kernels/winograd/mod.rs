@@ -1,9 +1,11 @@
 //! 3^3 convolution by Winograd's minimal filtering, F(4^3, 3^3) or F(2^3, 3^3): 8 or 3.4 times fewer products than the
 //! direct sum.
 //!
-//! A chunk of tiles goes through three parallel stages that meet in buffers of the size of a cache: inputs are
-//! transformed tile by tile, multiplied with the transformed weights point by point (one matrix product each), and
-//! transformed back tile by tile. Weights are transformed in every call: that is cheap, and nothing can go stale.
+//! A chunk of tiles goes through three stages that meet in buffers of the size of a cache: inputs are transformed tile
+//! by tile, multiplied with the transformed weights point by point (one matrix product each), and transformed back tile
+//! by tile. Where the transformed weights fit beside a small chunk in a core's own cache, a thread takes a chunk through
+//! all stages alone; where they do not, all threads work on one large chunk, stage by stage, so that weights are read
+//! seldom. Weights are transformed in every call: that is cheap, and nothing can go stale.
 //!
 //! # Source
 //! Lavin & Gray 2016, arXiv:1509.09308; Jia, Zlateski, Durand & Li 2018 (PPoPP), "Optimizing N-dimensional,
@@ -13,6 +15,7 @@
 mod tile;
 mod transforms;
 
+use super::elementwise::add;
 use super::product::{Left, Right, Target, product};
 use super::simd::{Simd, dispatch, lanes};
 use crate::buffer::Buffer;
@@ -49,10 +52,16 @@ impl ConvolutionShape {
     }
 }
 
-/// Floats in the buffers of a chunk of tiles.
+/// Floats of transformed weights that fit into a core's own cache.
+const OWN_WEIGHT_FLOATS: usize = 3 << 18;
+/// Floats in the buffers of a chunk of tiles that one thread works on.
+const OWN_CHUNK_FLOATS: usize = 3 << 17;
+/// Floats in the buffers of a chunk of tiles that all threads work on.
 const CHUNK_FLOATS: usize = 3 << 20;
 /// The same for weight gradients: every chunk adds to matrices of all points, so it must be worth it.
 const SUMMED_CHUNK_FLOATS: usize = 1 << 22;
+/// The most blocks of tiles whose weight gradients are summed apart.
+const SUMMED_BLOCKS: usize = 16;
 /// Columns of a panel: what a register tile takes at most.
 const PANEL: usize = 64;
 /// Floats between two points' matrices, so that the same place in each does not fall into the same cache set.
@@ -93,7 +102,7 @@ struct Matrices<'a> {
     memory: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: threads write different rows, or different points, and read only after all have written.
+// SAFETY: threads write different rows, or different points, and read only what all have written.
 unsafe impl Sync for Matrices<'_> {}
 
 impl<'a> Matrices<'a> {
@@ -162,35 +171,52 @@ fn convolve_by<T: Tile>(
     (0..shape.inputs).into_par_iter().for_each(|i| transform_weights::<T>(weights, i, &by_point));
 
     let tiles = Tiles::new::<T>(shape);
-    let chunk = chunk_tiles(CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
-    let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
-    let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, inputs);
-    let mut output_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
-    let products = Matrices::new(&mut output_buffer, points, chunk, outputs, outputs);
     let output = SharedOutput(output.as_mut_ptr());
-    for first in (0..tiles.total).step_by(chunk) {
-        let count = chunk.min(tiles.total - first);
-        (0..count).into_par_iter().for_each(|row| {
-            let (sample, place) = tiles.place(first + row);
-            let sample = Sample::of_batch(input, shape.extents, shape.inputs, sample);
-            transform_input::<T>(sample, place, &transformed, row);
+    let read = |tile: usize, to: &Matrices<'_>, row: usize| {
+        let (sample, place) = tiles.place(tile);
+        let sample = Sample::of_batch(input, shape.extents, shape.inputs, sample);
+        transform_input::<T>(sample, place, to, row);
+    };
+    let write = |tile: usize, from: &Matrices<'_>, row: usize| {
+        let (sample, place) = tiles.place(tile);
+        let start = sample * voxels * shape.outputs;
+        let volume = OutputVolume {
+            // SAFETY: the sample lies within the output.
+            values: unsafe { output.at(start) },
+            extents: shape.extents,
+            channels: shape.outputs,
+            bias,
+            plus: plus.map(|plus| &plus[start..][..voxels * shape.outputs]),
+        };
+        transform_output::<T>(from, row, place, volume);
+    };
+    if points * shape.inputs * outputs <= OWN_WEIGHT_FLOATS {
+        let chunk = chunk_tiles(OWN_CHUNK_FLOATS, points, inputs + outputs);
+        (0..tiles.total.div_ceil(chunk)).into_par_iter().for_each(|index| {
+            let first = index * chunk;
+            let count = chunk.min(tiles.total - first);
+            let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
+            let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, inputs);
+            let mut output_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
+            let products = Matrices::new(&mut output_buffer, points, chunk, outputs, outputs);
+            (0..count).for_each(|row| read(first + row, &transformed, row));
+            (0..points).for_each(|point| multiply(point, count, &transformed, &by_point, &products));
+            (0..count).for_each(|row| write(first + row, &products, row));
         });
-        (0..points).into_par_iter().for_each(|point| {
-            multiply(point, count, &transformed, &by_point, &products);
-        });
-        (0..count).into_par_iter().for_each(|row| {
-            let (sample, place) = tiles.place(first + row);
-            let start = sample * voxels * shape.outputs;
-            let volume = OutputVolume {
-                // SAFETY: the sample lies within the output.
-                values: unsafe { output.at(start) },
-                extents: shape.extents,
-                channels: shape.outputs,
-                bias,
-                plus: plus.map(|plus| &plus[start..][..voxels * shape.outputs]),
-            };
-            transform_output::<T>(&products, row, place, volume);
-        });
+    } else {
+        let chunk = chunk_tiles(CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
+        let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
+        let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, inputs);
+        let mut output_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
+        let products = Matrices::new(&mut output_buffer, points, chunk, outputs, outputs);
+        for first in (0..tiles.total).step_by(chunk) {
+            let count = chunk.min(tiles.total - first);
+            (0..count).into_par_iter().for_each(|row| read(first + row, &transformed, row));
+            (0..points)
+                .into_par_iter()
+                .for_each(|point| multiply(point, count, &transformed, &by_point, &products));
+            (0..count).into_par_iter().for_each(|row| write(first + row, &products, row));
+        }
     }
 }
 
@@ -266,30 +292,67 @@ fn weight_gradient_by<T: Tile>(shape: &ConvolutionShape, input: &[f32], gradient
     assert_eq!(by_weight.len(), shape.inputs * shape.outputs * 27);
     let (inputs, outputs) = (padded(shape.inputs), padded(shape.outputs));
     let tiles = Tiles::new::<T>(shape);
-    let chunk = chunk_tiles(SUMMED_CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
-    let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
-    let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, PANEL);
-    let mut gradient_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
-    let gradients = Matrices::new(&mut gradient_buffer, points, chunk, outputs, outputs);
-    let mut buffer = Buffer::new(Matrices::len(points, shape.outputs, inputs));
-    let by_point = Matrices::new(&mut buffer, points, shape.outputs, inputs, inputs);
-    for first in (0..tiles.total).step_by(chunk) {
-        let count = chunk.min(tiles.total - first);
-        (0..2 * count).into_par_iter().for_each(|task| {
-            let row = task / 2;
-            let (sample, place) = tiles.place(first + row);
-            if task % 2 == 0 {
-                let sample = Sample::of_batch(input, shape.extents, shape.inputs, sample);
-                transform_input::<T>(sample, place, &transformed, row);
-            } else {
-                let sample = Sample::of_batch(gradient, shape.extents, shape.outputs, sample);
-                transform_output_gradient::<T>(sample, place, &gradients, row);
-            }
-        });
-        (0..points).into_par_iter().for_each(|point| {
-            multiply_transposed(point, count, first > 0, &gradients, &transformed, &by_point);
-        });
+    let read_input = |tile: usize, to: &Matrices<'_>, row: usize| {
+        let (sample, place) = tiles.place(tile);
+        let sample = Sample::of_batch(input, shape.extents, shape.inputs, sample);
+        transform_input::<T>(sample, place, to, row);
+    };
+    let read_gradient = |tile: usize, to: &Matrices<'_>, row: usize| {
+        let (sample, place) = tiles.place(tile);
+        let sample = Sample::of_batch(gradient, shape.extents, shape.outputs, sample);
+        transform_output_gradient::<T>(sample, place, to, row);
+    };
+    let len = Matrices::len(points, shape.outputs, inputs);
+    let mut sums = Buffer::new(len);
+    if len <= OWN_WEIGHT_FLOATS {
+        // Blocks of tiles, a number that does not depend on the threads, each with its own sums, added up in order.
+        let chunk = chunk_tiles(OWN_CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
+        let block = tiles.total.div_ceil(SUMMED_BLOCKS).next_multiple_of(chunk);
+        let blocks: Vec<Buffer> = (0..tiles.total.div_ceil(block))
+            .into_par_iter()
+            .map(|index| {
+                let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
+                let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, PANEL);
+                let mut gradient_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
+                let gradients = Matrices::new(&mut gradient_buffer, points, chunk, outputs, outputs);
+                let mut sums = Buffer::new(len);
+                sums.fill(0.0);
+                let by_point = Matrices::new(&mut sums, points, shape.outputs, inputs, inputs);
+                let end = tiles.total.min((index + 1) * block);
+                for first in (index * block..end).step_by(chunk) {
+                    let count = chunk.min(end - first);
+                    for row in 0..count {
+                        read_input(first + row, &transformed, row);
+                        read_gradient(first + row, &gradients, row);
+                    }
+                    for point in 0..points {
+                        multiply_transposed(point, count, true, &gradients, &transformed, &by_point);
+                    }
+                }
+                sums
+            })
+            .collect();
+        sums.fill(0.0);
+        blocks.iter().for_each(|block| add(&mut sums, block));
+    } else {
+        let chunk = chunk_tiles(SUMMED_CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
+        let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
+        let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, PANEL);
+        let mut gradient_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
+        let gradients = Matrices::new(&mut gradient_buffer, points, chunk, outputs, outputs);
+        let by_point = Matrices::new(&mut sums, points, shape.outputs, inputs, inputs);
+        for first in (0..tiles.total).step_by(chunk) {
+            let count = chunk.min(tiles.total - first);
+            (0..2 * count).into_par_iter().for_each(|task| match task % 2 {
+                0 => read_input(first + task / 2, &transformed, task / 2),
+                _ => read_gradient(first + task / 2, &gradients, task / 2),
+            });
+            (0..points).into_par_iter().for_each(|point| {
+                multiply_transposed(point, count, first > 0, &gradients, &transformed, &by_point);
+            });
+        }
     }
+    let by_point = Matrices::new(&mut sums, points, shape.outputs, inputs, inputs);
     by_weight.par_chunks_exact_mut(shape.inputs * 27).enumerate().for_each(|(output, weights)| {
         weights_from_points::<T>(&by_point, output, weights);
     });
