@@ -12,5 +12,9 @@ step() {
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked "${CARGO_FEATURES[@]}" -- -D warnings
 step cargo test --workspace --locked "${CARGO_FEATURES[@]}"
+# The kernels again, as CPUs with less than this one run them.
+for simd in avx2 portable; do
+    FINESCALE_SIMD=$simd step cargo test --workspace --locked "${CARGO_FEATURES[@]}" --test kernels
+done
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked "${CARGO_FEATURES[@]}"
 echo "== all is well"

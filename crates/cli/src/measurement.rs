@@ -65,6 +65,11 @@ impl Bench {
         })
     }
 
+    /// As [`Denoiser::with_checkpointing`].
+    pub(crate) fn with_checkpointing(self, checkpointing: bool) -> Self {
+        Self { denoiser: self.denoiser.with_checkpointing(checkpointing), ..self }
+    }
+
     /// Seconds of each of `repeat` evaluations, after one to warm up.
     pub(crate) fn seconds(&self, work: Work, repeat: usize) -> anyhow::Result<Vec<f64>> {
         self.evaluate(work)?;

@@ -26,6 +26,7 @@ pub struct UNet {
     upward: Vec<Vec<ResidualBlock>>,
     last_norm: Layer,
     last: Layer,
+    checkpointing: bool,
 }
 
 impl UNet {
@@ -75,6 +76,7 @@ impl UNet {
                 .collect::<std::result::Result<_, _>>()?,
             last_norm: layer(Plan::OUT[0])?,
             last: layer(Plan::OUT[1])?,
+            checkpointing: false,
         })
     }
 
@@ -109,6 +111,29 @@ impl UNet {
         Ok(Recorded { output: leaf.as_tensor().clone(), engine: Some((engine, volume)) })
     }
 
+    /// Whether residual blocks are evaluated again on the way back instead of keeping what they computed: less memory
+    /// for a third more time.
+    #[must_use]
+    pub fn with_checkpointing(self, checkpointing: bool) -> Self {
+        Self { checkpointing, ..self }
+    }
+
+    /// One residual block.
+    fn residual<L: Layers>(
+        &self,
+        on: &L,
+        block: &ResidualBlock,
+        x: &L::Volume,
+        embedding: &L::Volume,
+        mode: Mode,
+    ) -> Result<L::Volume> {
+        if !self.checkpointing {
+            return block.forward(on, x, embedding, mode);
+        }
+        let block = block.clone();
+        on.checkpoint(vec![x.clone(), embedding.clone()], move |on, v| block.forward(on, &v[0], &v[1], mode))
+    }
+
     fn evaluate<L: Layers>(&self, on: &L, input: &Tensor, level: &Tensor, mode: Mode) -> Result<L::Volume> {
         self.check(input).map_err(DenoiserError::into_candle)?;
         let base = self.config.base_channels;
@@ -120,17 +145,17 @@ impl UNet {
         let mut x = self.first.conv3(on, &on.input(input)?, None)?;
         let mut skips = vec![x.clone()];
         for block in &self.downward {
-            x = block.forward(on, &x, &embedding, mode)?;
+            x = self.residual(on, block, &x, &embedding, mode)?;
             skips.push(x.clone());
         }
-        x = self.middle[0].forward(on, &x, &embedding, mode)?;
+        x = self.residual(on, &self.middle[0], &x, &embedding, mode)?;
         x = self.attention.forward(on, &x)?;
-        x = self.middle[1].forward(on, &x, &embedding, mode)?;
+        x = self.residual(on, &self.middle[1], &x, &embedding, mode)?;
         for stage in &self.upward {
             let skip = skips.pop().expect("the plan makes as many skips as upward stages");
             x = on.concatenate(&x, &skip)?;
             for block in stage {
-                x = block.forward(on, &x, &embedding, mode)?;
+                x = self.residual(on, block, &x, &embedding, mode)?;
             }
         }
         let x = self.last_norm.norm(on, &x, self.config.norm_groups, None, Activation::Silu)?;

@@ -63,9 +63,13 @@ fn convolutions(criterion: &mut Criterion) {
     ] {
         let weight = Var::from_tensor(&ones((co, ci, 3, 3, 3))).expect("a variable");
         let bias = Var::from_tensor(&ones(co)).expect("a variable");
-        layer(criterion, &format!("conv3 {ci}->{co} {n}^3"), (ci, n), 2 * 27 * ci * co * n * n * n, |on, x| {
-            on.conv3(x, &weight, &bias, None)
-        });
+        layer(
+            criterion,
+            &format!("conv3 {ci}->{co} {n}^3"),
+            (ci, n),
+            2 * 27 * ci * co * n * n * n,
+            |on, x| on.conv3(x, &weight, &bias, None),
+        );
     }
 }
 

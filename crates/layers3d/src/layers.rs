@@ -109,6 +109,19 @@ pub trait Layers {
     /// As all methods, or if there are fewer bits than units.
     fn keep(&self, x: &Self::Volume, bits: Vec<u32>, factor: f32) -> Result<Self::Volume>;
 
+    /// What `run` makes of `inputs`, at the price of another evaluation where gradients are wanted: nothing in between
+    /// is kept, but computed again, with the same bits, on the way back.
+    ///
+    /// # Errors
+    /// As `run`.
+    /// # Source
+    /// Chen et al. 2016, arXiv:1604.06174.
+    fn checkpoint(
+        &self,
+        inputs: Vec<Self::Volume>,
+        run: impl Fn(&Self, &[Self::Volume]) -> Result<Self::Volume> + 'static,
+    ) -> Result<Self::Volume>;
+
     /// Number of units of a volume.
     fn units(&self, x: &Self::Volume) -> usize;
 }

@@ -11,4 +11,5 @@ mod layers;
 
 pub use composed::{Activation, Composed};
 pub use engine::{Engine, Volume};
+pub use kernels::instruction_set_name;
 pub use layers::Layers;

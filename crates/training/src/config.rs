@@ -55,6 +55,9 @@ pub struct TrainingConfig {
     pub validate_every_steps: u64,
     /// Patches in a validation.
     pub validation_patches: usize,
+    /// Whether residual blocks are computed again on the way back instead of kept: less memory for a third more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// Minutes between two saves of the run's state; it is also saved at every validation and at the end.
     pub save_every_minutes: f64,
 }

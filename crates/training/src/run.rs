@@ -117,7 +117,8 @@ impl<'a> Run<'a> {
         let draw = Draw::new(config, &pairs, device)?;
         let validation = if pairs.has_validation() { draw.validation(&pairs)? } else { Vec::new() };
         let range = pairs.normalizers().truth.range();
-        let network = Denoiser::new(&config.network, &state.weights, range)?;
+        let network = Denoiser::new(&config.network, &state.weights, range)?
+            .with_checkpointing(config.training.gradient_checkpointing);
         let averaged = Denoiser::new(&config.network, &state.averages, range)?;
 
         std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;

@@ -31,7 +31,8 @@ impl Bench {
         let batch = usize::from(self.batch);
         let patch_flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
         let flop = patch_flop * f64::from(self.batch);
-        let bench = Measured::new(&config.network, cells, batch, &context.device()?)?;
+        let bench = Measured::new(&config.network, cells, batch, &context.device()?)?
+            .with_checkpointing(config.training.gradient_checkpointing);
         let seconds = median(bench.seconds(self.mode, self.repeat)?);
         let gflops = flop / seconds / 1e9;
         let memory = peak_memory_bytes();
@@ -53,6 +54,7 @@ impl Bench {
             "peak_memory_bytes": memory,
             "threads": context.threads(),
             "device": context.device_name(),
+            "simd": finescale_layers3d::instruction_set_name(),
             "repeat": self.repeat,
             "version": env!("CARGO_PKG_VERSION"),
             "commit": finescale_training::COMMIT,

@@ -5,7 +5,7 @@ use crate::measurement::{available_memory_bytes, bytes, normal};
 use anyhow::Context as _;
 use candle_core::{Device, Tensor};
 use clap::Args;
-use finescale_layers3d::{Activation, Composed, Engine, Layers};
+use finescale_layers3d::{Activation, Composed, Engine, Layers, instruction_set_name};
 use serde_json::{Value, json};
 
 #[derive(Args, Debug)]
@@ -77,12 +77,11 @@ impl Inputs {
 impl Doctor {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let memory = available_memory_bytes();
-        let simd = simd();
         context.say(format_args!(
-            "{} threads, {} of memory available, SIMD: {}",
+            "{} threads, {} of memory available, kernels for {}",
             context.threads(),
             memory.map_or("unknown".to_owned(), bytes),
-            if simd.is_empty() { "none known".to_owned() } else { simd.join(", ") },
+            instruction_set_name(),
         ))?;
         let device = context.device()?;
         context.say(format_args!(
@@ -112,7 +111,7 @@ impl Doctor {
         Ok(json!({
             "threads": context.threads(),
             "memory_available_bytes": memory,
-            "simd": simd,
+            "simd": instruction_set_name(),
             "device": context.device_name(),
             "cuda": cfg!(feature = "cuda"),
             "layers": checks,
@@ -130,18 +129,4 @@ fn difference(found: &Tensor, expected: &Tensor) -> candle_core::Result<f64> {
         if error.is_nan() { f32::INFINITY } else { most.max(error) }
     });
     Ok(f64::from(worst) / f64::from(largest))
-}
-
-fn simd() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let known = [
-            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
-            ("fma", std::arch::is_x86_feature_detected!("fma")),
-            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-        ];
-        known.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    Vec::new()
 }

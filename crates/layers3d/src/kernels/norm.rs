@@ -79,12 +79,7 @@ fn channel_moments(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
 }
 
 /// Sums in f64 over blocks of rows, in order, of `count` sums of each block.
-fn block_sums(
-    x: &[f32],
-    channels: usize,
-    count: usize,
-    add: impl Fn(&[f32], &mut [f32]) + Sync,
-) -> Vec<f64> {
+fn block_sums(x: &[f32], channels: usize, count: usize, add: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f64> {
     let blocks: Vec<Vec<f32>> = x
         .par_chunks(BLOCK * channels)
         .map(|block| {
@@ -173,7 +168,7 @@ impl Lines {
 
 dispatch!(fn map_rows(x: &[f32], channels: usize, lines: &Lines, first: usize, silu: bool, output: &mut [f32], stride: usize) => map_rows_generic);
 
-/// output[row][first + c] = activation(x[row][c] * slope + offset).
+/// output (row, first + c) = activation(x (row, c) slope + offset).
 #[inline(always)]
 unsafe fn map_rows_generic<S: Simd>(
     x: &[f32],
@@ -238,7 +233,15 @@ pub(crate) fn normalize_backward(
                 .zip(gradient.par_chunks(BLOCK * channels))
                 .map(|(x, gradient)| {
                     let mut sums = vec![0f32; 2 * part.channels];
-                    gradient_sums(x, part.channels, gradient, channels, &lines, first, shape.silu, centre, &mut sums);
+                    let rows = Rows {
+                        x,
+                        channels: part.channels,
+                        gradient,
+                        stride: channels,
+                        first,
+                        silu: shape.silu,
+                    };
+                    gradient_sums(&rows, &lines, centre, &mut sums);
                     sums
                 })
                 .collect();
@@ -256,7 +259,12 @@ pub(crate) fn normalize_backward(
         }
         // dx = i (scale dz - mean(scale dz) - n mean(scale dz n)) with n = (x - m) i: a line in dz and x.
         let count = (in_group * shape.voxels) as f64;
-        let mut chain = Chain { lines, by_inner: vec![0.0; channels], by_x: vec![0.0; channels], constant: vec![0.0; channels] };
+        let mut chain = Chain {
+            lines,
+            by_inner: vec![0.0; channels],
+            by_x: vec![0.0; channels],
+            constant: vec![0.0; channels],
+        };
         for group in 0..shape.groups {
             let at = range.start + group * in_group..range.start + (group + 1) * in_group;
             let mean_of = |by: &[f32]| -> f64 {
@@ -281,10 +289,31 @@ pub(crate) fn normalize_backward(
             let x = &part.values[sample * len..][..len];
             let blocks = by.par_chunks_mut(BLOCK * part.channels).zip(x.par_chunks(BLOCK * part.channels));
             blocks.zip(gradient.par_chunks(BLOCK * channels)).for_each(|((by, x), gradient)| {
-                gradient_rows(x, part.channels, gradient, channels, &chains[sample], first, shape.silu, add, by);
+                let rows =
+                    Rows { x, channels: part.channels, gradient, stride: channels, first, silu: shape.silu };
+                gradient_rows(&rows, &chains[sample], add, by);
             });
         });
         first += part.channels;
+    }
+}
+
+/// Some voxels of one part, and the gradient by the output there, whose rows hold all `stride` channels: those of the
+/// part from `first` on.
+struct Rows<'a> {
+    x: &'a [f32],
+    channels: usize,
+    gradient: &'a [f32],
+    stride: usize,
+    first: usize,
+    silu: bool,
+}
+
+impl Rows<'_> {
+    fn count(&self) -> usize {
+        let rows = self.x.len() / self.channels;
+        assert!(self.gradient.len() == rows * self.stride && self.first + self.channels <= self.stride);
+        rows
     }
 }
 
@@ -310,25 +339,14 @@ unsafe fn inner<S: Simd>(gradient: S::Vector, z: S::Vector, silu: bool) -> S::Ve
     }
 }
 
-dispatch!(fn gradient_sums(x: &[f32], channels: usize, gradient: &[f32], stride: usize, lines: &Lines, first: usize, silu: bool, centre: &[f32], sums: &mut [f32]) => gradient_sums_generic);
+dispatch!(fn gradient_sums(rows: &Rows<'_>, lines: &Lines, centre: &[f32], sums: &mut [f32]) => gradient_sums_generic);
 
 /// sums = (sum of dz, sum of dz (x - centre)) by channel.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "plain data of one inner loop")]
-unsafe fn gradient_sums_generic<S: Simd>(
-    x: &[f32],
-    channels: usize,
-    gradient: &[f32],
-    stride: usize,
-    lines: &Lines,
-    first: usize,
-    silu: bool,
-    centre: &[f32],
-    sums: &mut [f32],
-) {
-    let rows = x.len() / channels;
-    assert!(gradient.len() == rows * stride && first + channels <= stride && lines.slope.len() == stride);
-    assert!(sums.len() == 2 * channels && centre.len() == channels);
+unsafe fn gradient_sums_generic<S: Simd>(rows: &Rows<'_>, lines: &Lines, centre: &[f32], sums: &mut [f32]) {
+    let &Rows { x, channels, gradient, stride, first, silu } = rows;
+    let rows = rows.count();
+    assert!(lines.slope.len() == stride && sums.len() == 2 * channels && centre.len() == channels);
     for c in (0..channels).step_by(S::LANES) {
         let count = S::LANES.min(channels - c);
         // SAFETY: `count` values from `c` (or first + c) on lie within each row, and within each half of sums.
@@ -350,25 +368,14 @@ unsafe fn gradient_sums_generic<S: Simd>(
     }
 }
 
-dispatch!(fn gradient_rows(x: &[f32], channels: usize, gradient: &[f32], stride: usize, chain: &Chain, first: usize, silu: bool, add: bool, by: &mut [f32]) => gradient_rows_generic);
+dispatch!(fn gradient_rows(rows: &Rows<'_>, chain: &Chain, add: bool, by: &mut [f32]) => gradient_rows_generic);
 
-/// by[row][c] (+)= by_inner dz + by_x x + constant.
+/// by (row, c) = by_inner dz + by_x x + constant, plus what is there if `add`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "plain data of one inner loop")]
-unsafe fn gradient_rows_generic<S: Simd>(
-    x: &[f32],
-    channels: usize,
-    gradient: &[f32],
-    stride: usize,
-    chain: &Chain,
-    first: usize,
-    silu: bool,
-    add: bool,
-    by: &mut [f32],
-) {
-    let rows = x.len() / channels;
-    assert!(gradient.len() == rows * stride && by.len() == x.len());
-    assert!(first + channels <= stride && chain.constant.len() == stride);
+unsafe fn gradient_rows_generic<S: Simd>(rows: &Rows<'_>, chain: &Chain, add: bool, by: &mut [f32]) {
+    let &Rows { x, channels, gradient, stride, first, silu } = rows;
+    let rows = rows.count();
+    assert!(by.len() == x.len() && chain.constant.len() == stride);
     for c in (0..channels).step_by(S::LANES) {
         let (count, at) = (S::LANES.min(channels - c), first + c);
         // SAFETY: `count` values from `c` (or first + c) on lie within each row.

@@ -16,7 +16,7 @@ pub(super) struct Left {
 
 impl Left {
     #[inline(always)]
-    unsafe fn from_row(self, row: usize) -> Self {
+    unsafe fn below(self, row: usize) -> Self {
         Self { at: unsafe { self.at.add(row * self.row) }, ..self }
     }
 }
@@ -39,7 +39,7 @@ pub(super) struct Target {
 
 impl Target {
     #[inline(always)]
-    unsafe fn from_row(self, row: usize) -> Self {
+    unsafe fn below(self, row: usize) -> Self {
         Self { at: unsafe { self.at.add(row * self.row) }, ..self }
     }
 }
@@ -52,12 +52,7 @@ impl Target {
 /// # Safety
 /// The CPU has `S`, and the three matrices lie in memory that may be read, or written for C by this thread alone.
 #[inline(always)]
-pub(super) unsafe fn product<S: Simd>(
-    [rows, depth, columns]: [usize; 3],
-    a: Left,
-    b: Right,
-    c: Target,
-) {
+pub(super) unsafe fn product<S: Simd>([rows, depth, columns]: [usize; 3], a: Left, b: Right, c: Target) {
     debug_assert!(columns.is_multiple_of(S::LANES));
     let mut column = 0;
     while column < columns {
@@ -93,16 +88,16 @@ unsafe fn panel<S: Simd, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: rows up to `rows` lie within the matrices.
     unsafe {
         while row + ROWS <= rows {
-            tile::<S, ROWS, VECTORS, true>(depth, a.from_row(row), b, c.from_row(row), next);
+            tile::<S, ROWS, VECTORS, true>(depth, a.below(row), b, c.below(row), next);
             row += ROWS;
             next = next.wrapping_add(depth * LINE);
         }
         while row + 3 <= rows {
-            tile::<S, 3, VECTORS, false>(depth, a.from_row(row), b, c.from_row(row), next);
+            tile::<S, 3, VECTORS, false>(depth, a.below(row), b, c.below(row), next);
             row += 3;
         }
         while row < rows {
-            tile::<S, 1, VECTORS, false>(depth, a.from_row(row), b, c.from_row(row), next);
+            tile::<S, 1, VECTORS, false>(depth, a.below(row), b, c.below(row), next);
             row += 1;
         }
     }

@@ -104,6 +104,19 @@ pub(super) fn instruction_set() -> InstructionSet {
     })
 }
 
+/// The instruction set that the CPU kernels use: AVX-512, AVX2, or portable code. The environment variable
+/// `FINESCALE_SIMD` (avx512, avx2 or portable) can ask for less than the CPU has.
+#[must_use]
+pub fn instruction_set_name() -> &'static str {
+    match instruction_set() {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => "AVX2",
+        InstructionSet::Portable => "any CPU",
+    }
+}
+
 /// Defines `$name`, which runs the generic `$generic::<instruction set>` compiled for each instruction set.
 macro_rules! dispatch {
     ($visibility:vis fn $name:ident $(<$parameter:ident: $bound:path>)? ($($argument:ident: $type:ty),* $(,)?) => $generic:ident) => {
@@ -230,7 +243,8 @@ mod x86 {
         #[inline(always)]
         unsafe fn power_of_two(shifted: __m512) -> __m512 {
             unsafe {
-                let exponent = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(EXPONENT_SHIFT));
+                let exponent =
+                    _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(EXPONENT_SHIFT));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
             }
         }
@@ -308,7 +322,8 @@ mod x86 {
         #[inline(always)]
         unsafe fn power_of_two(shifted: __m256) -> __m256 {
             unsafe {
-                let exponent = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(EXPONENT_SHIFT));
+                let exponent =
+                    _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(EXPONENT_SHIFT));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
             }
         }
@@ -399,7 +414,9 @@ mod tests {
     unsafe fn sigmoid_generic<S: Simd>(x: &[f32], y: &mut [f32]) {
         for (x, y) in x.chunks(S::LANES).zip(y.chunks_mut(S::LANES)) {
             // SAFETY: `load_first` and `store_first` stay within the chunks.
-            unsafe { S::store_first(y.as_mut_ptr(), sigmoid::<S>(S::load_first(x.as_ptr(), x.len())), x.len()) };
+            unsafe {
+                S::store_first(y.as_mut_ptr(), sigmoid::<S>(S::load_first(x.as_ptr(), x.len())), x.len())
+            };
         }
     }
 
