@@ -347,6 +347,35 @@ impl Comparison {
         &self.bands
     }
 
+    /// Statistics that could not be measured, and why; of fields that share a reason, the first.
+    pub(crate) fn skipped(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        let mut add = |name: &str, reason: Option<&str>| {
+            if let Some(reason) = reason
+                && found.iter().all(|(known, why)| known != name || why != reason)
+            {
+                found.push((name.to_owned(), reason.to_owned()));
+            }
+        };
+        for field in std::iter::once(&self.truth).chain(&self.samples) {
+            let Some(beyond) = &field.beyond_power else { continue };
+            add("bispectrum", beyond.bispectrum.reason());
+            for densities in &beyond.densities {
+                add("densities of blocks", densities.of_blocks.reason());
+            }
+            add("voids", beyond.voids.reason());
+            add("peaks", beyond.peaks.reason());
+            add("Minkowski functionals", beyond.minkowski.reason());
+            add("scattering", beyond.scattering.reason());
+            add("seams", field.against_truth.as_ref().and_then(|against| against.seams.reason()));
+        }
+        add("calibration", self.calibration.reason());
+        add("condition with matched PDF", self.baselines.matched_pdf.reason());
+        add("independent tiles", self.baselines.independent_tiles.reason());
+        add("cosmic variance", self.baselines.cosmic_variance.reason());
+        found
+    }
+
     /// The content of report.json. Numbers that do not exist (0/0) are null.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -377,11 +406,6 @@ impl Comparison {
             "also_upscaled": self.upscaled.iter().map(Upscaled::to_json).collect::<Vec<_>>(),
             "provenance": self.provenance,
         })
-    }
-
-    /// Mean over the samples of a statistic of each against the truth.
-    pub(crate) fn sample_mean(&self, of: impl Fn(&crate::AgainstTruth) -> &[f64]) -> Vec<f64> {
-        mean_of(self.samples.iter().filter_map(|s| s.against_truth.as_ref()).map(of))
     }
 }
 

@@ -82,6 +82,18 @@ pub enum Outcome {
     NotMeasured,
 }
 
+impl Outcome {
+    /// In a word or two.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Miss => "miss",
+            Self::NotMeasured => "not measured",
+        }
+    }
+}
+
 /// A goal, what was found, and whether that is good enough.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Judgement {

@@ -1,6 +1,6 @@
 //! Several boxes together: what the goals are judged by.
 
-use crate::statistics::{mean_of, products, standard_error_of};
+use crate::statistics::{mean_of, standard_error_of};
 use finescale_field::Grid;
 use serde::Serialize;
 
@@ -90,12 +90,6 @@ impl Estimate {
     /// A mean over samples with the scatter of the samples as error.
     pub(crate) fn of<'a>(values: impl Iterator<Item = &'a [f64]> + Clone) -> Self {
         Self { value: mean_of(values.clone()), standard_error: standard_error_of(values) }
-    }
-
-    /// A mean over samples with an error that is known as a part of it.
-    pub(crate) fn with_relative<'a>(values: impl Iterator<Item = &'a [f64]>, relative: &[f64]) -> Self {
-        let value = mean_of(values);
-        Self { standard_error: products(&value, relative), value }
     }
 }
 
