@@ -157,6 +157,7 @@
       "aria-label": "Plot: arrows read values, plus and minus zoom, 0 shows all" });
     const legend = element("div", { class: "legend" });
     const readout = element("output", { class: "readout", "aria-live": "polite" });
+    const hint = figure.classList.contains("power") ? "Point at the plot or use the arrow keys to read values; drag, or + and \u2212, to zoom; 0 shows all." : "";
     const names = [...new Set(plot.panels.flatMap(panel => panel.curves.map(curve => curve.name)))].filter(Boolean);
     for (const entry of names) {
       const curve = plot.panels.flatMap(panel => panel.curves).find(({ name }) => name === entry);
@@ -257,7 +258,7 @@
     };
     // The points nearest to the cursor, by name.
     const read = () => {
-      if (cursor === null) { readout.textContent = ""; return; }
+      if (cursor === null) { readout.textContent = hint; return; }
       const parts = plot.panels.map(panel => {
         const entries = panel.curves.filter(curve => curve.name && !hidden.has(curve.name) && curve.x.length).map(curve => {
           const distance = value => Math.abs(fraction(x, value) - fraction(x, cursor));
@@ -329,6 +330,7 @@
     figure.prepend(element("div", { class: "head" }, legend, controls), holder, readout);
     figure.classList.add("live");
     draw();
+    read();
     let known = holder.clientWidth;
     addEventListener("resize", () => {
       if (holder.clientWidth !== known) { known = holder.clientWidth; draw(); }
