@@ -44,7 +44,7 @@ frame.onload = () => {
     const slices = page.querySelector("figure.slices");
     const canvas = slices.querySelector("canvas");
     const slider = slices.querySelector("input[type=range]");
-    const picture = () => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.join();
+    const picture = () => canvas.toDataURL();
     seen.fragment = slices.dataset.slice === "1";
     const before = picture();
     slider.value = Math.floor(Number(slider.max) / 2) + 1;

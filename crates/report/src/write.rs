@@ -29,15 +29,14 @@ impl Comparison {
     /// # Errors
     /// [`ReportError::Write`] names the file that could not be written.
     pub fn write(&self, dir: &Path) -> Result<ReportPaths, ReportError> {
-        let folder = |name: &str| -> Result<PathBuf, ReportError> {
-            let folder = dir.join(name);
-            fs::create_dir_all(&folder)
-                .map_err(|source| ReportError::Write { path: folder.clone(), source })?;
-            Ok(folder)
+        let made = |folder: PathBuf| match fs::create_dir_all(&folder) {
+            Ok(()) => Ok(folder),
+            Err(source) => Err(ReportError::Write { path: folder, source }),
         };
+        let dir = made(dir.to_owned())?;
         let sections = self.sections();
         let (mut figures, mut written_tables) = (Vec::new(), Vec::new());
-        let of_figures = folder("figures")?;
+        let of_figures = made(dir.join("figures"))?;
         for figure in sections.iter().flat_map(|section| &section.figures) {
             let Some((_, drawing)) = figure.drawings.first() else { continue };
             let vector = svg(drawing, Place::File, &figure.name, &figure.description);
@@ -47,7 +46,7 @@ impl Comparison {
                 figures.push(path);
             }
         }
-        let of_tables = folder("tables")?;
+        let of_tables = made(dir.join("tables"))?;
         for table in tables::tables(self) {
             let path = of_tables.join(format!("{}.csv", table.name));
             write_whole(&path, table.csv().as_bytes())?;

@@ -1,7 +1,7 @@
 //! A report of small fields whose statistics are known.
 
 use finescale_field::{Field3, Grid};
-use finescale_report::{Comparison, Fields, Labelled, Measured, Outcome, PublishedSpectrum, ReportError};
+use finescale_report::{Comparison, Fields, Labelled, Outcome, PublishedSpectrum, ReportError};
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_spectra::TileFaces;
 use ndarray::Array3;
@@ -36,14 +36,15 @@ fn fields<'a>(truth: &'a Field3, condition: Option<&'a Field3>, samples: &[&'a F
     }
 }
 
-/// exp of smooth waves that all fields share, and of white noise of their own.
+/// exp of waves and white noise that all fields share, and of white noise of their own.
 fn draw(cells: usize, seed: u64, noise: f64) -> Field3 {
-    let stream = KeyedStream::new(seed, Purpose::Points);
+    let [own, shared] = [seed, 99].map(|seed| KeyedStream::new(seed, Purpose::Points));
     let base = waves(cells, 0.8, 0.0);
     let mut at = 0;
     let values = base.values().mapv(|v| {
         at += 1;
-        (f64::from(v).ln() + noise * f64::from(stream.normal(0, at))).exp() as f32
+        let noise = noise * f64::from(own.normal(0, at)) + 0.5 * f64::from(shared.normal(0, at));
+        (f64::from(v).ln() + noise).exp() as f32
     });
     let field = Field3::new(*base.grid(), values).expect("the grid's own shape");
     let mean = field.mean();
@@ -99,7 +100,7 @@ fn statistics_are_those_of_the_fields() {
 
 #[test]
 fn perfect_samples_meet_the_goals_and_biased_ones_do_not() {
-    const NOISE: f64 = 0.05;
+    const NOISE: f64 = 0.005; // one percent of what is shared: the worst band scatters by a percent
     let truth = draw(16, 0, NOISE);
     let samples: Vec<Field3> = (1..5).map(|seed| draw(16, seed, NOISE)).collect();
     let outcome = |comparison: &Comparison, key: &str| {
@@ -112,10 +113,7 @@ fn perfect_samples_meet_the_goals_and_biased_ones_do_not() {
         assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
     }
     assert_eq!(outcome(&good, "seams").outcome, Outcome::NotMeasured);
-    let Measured::Done(calibration) = Measured::<Value>::Done(good.to_json()["calibration"].clone()) else {
-        unreachable!("just made")
-    };
-    assert_eq!(calibration["scores"][0]["ranks"]["counts"].as_array().unwrap().len(), 5);
+    assert_eq!(good.to_json()["calibration"]["scores"][0]["ranks"]["counts"].as_array().unwrap().len(), 5);
 
     let damped: Vec<Field3> = samples
         .iter()
@@ -167,7 +165,8 @@ fn boxes_give_the_errors() {
     // 0.81 and 1.21: mean 1.01, standard error 0.2.
     assert_eq!(pooled.pooled().boxes, 2);
     let ratio = &pooled.pooled().ratio;
-    assert!((ratio.value[0] - 1.01).abs() < 1e-4 && (ratio.standard_error[0] - 0.2).abs() < 1e-4);
+    let (value, error) = (ratio.value[1], ratio.standard_error[1]);
+    assert!((value - 1.01).abs() < 1e-4 && (error - 0.2).abs() < 1e-4, "{ratio:?}");
     assert_eq!(pooled.to_json()["boxes"][1]["label"], "second");
     let small = waves(12, 0.8, 0.0);
     let strange = Comparison::new(&fields(&small, None, &[&small])).unwrap().summary("small");
@@ -221,7 +220,7 @@ fn published_spectra_stand_beside() {
 
 #[test]
 fn a_report_is_written_whole_and_needs_nothing_else() {
-    let (truth, condition, sample) = (waves(12, 0.8, 0.0), waves(12, 0.5, 0.5), waves(12, 0.8, 2.0));
+    let (truth, condition, sample) = (waves(16, 0.8, 0.0), waves(16, 0.5, 0.5), waves(16, 0.8, 2.0));
     let named = Labelled::new("condition <low>", &condition);
     let samples = [Labelled::new("sample", &sample)];
     let comparison = Comparison::new(&fields(&truth, Some(&condition), &[&sample]))
