@@ -39,12 +39,22 @@ impl Layer {
     }
 
     /// 3^3 convolution, plus `plus`.
-    pub(crate) fn conv3<L: Layers>(&self, on: &L, x: &L::Volume, plus: Option<&L::Volume>) -> Result<L::Volume> {
+    pub(crate) fn conv3<L: Layers>(
+        &self,
+        on: &L,
+        x: &L::Volume,
+        plus: Option<&L::Volume>,
+    ) -> Result<L::Volume> {
         on.conv3(x, &self.weight, &self.bias, plus)
     }
 
     /// 1^3 convolution or linear layer, plus `plus`.
-    pub(crate) fn conv1<L: Layers>(&self, on: &L, x: &L::Volume, plus: Option<&L::Volume>) -> Result<L::Volume> {
+    pub(crate) fn conv1<L: Layers>(
+        &self,
+        on: &L,
+        x: &L::Volume,
+        plus: Option<&L::Volume>,
+    ) -> Result<L::Volume> {
         on.conv1(x, &self.weight, &self.bias, plus)
     }
 

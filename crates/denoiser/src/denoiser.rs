@@ -1,8 +1,8 @@
 //! From the network's output to an estimate of the clean field.
 
 use crate::dropout::Mode;
-use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, UNet};
 use crate::unet::Recorded;
+use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, UNet};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor};
 use finescale_diffusion::Denoise;
@@ -88,7 +88,12 @@ impl Denoiser {
     }
 
     /// What the network takes: condition and scaled noisy field, and its name of the noise level.
-    fn network_input(&self, noisy: &Tensor, condition: &Tensor, scales: &[Scales]) -> Result<(Tensor, Tensor)> {
+    fn network_input(
+        &self,
+        noisy: &Tensor,
+        condition: &Tensor,
+        scales: &[Scales],
+    ) -> Result<(Tensor, Tensor)> {
         let (expected, found) = (self.config.all_condition_channels(), condition.dim(1)?);
         if found != expected {
             let error = DenoiserError::InputChannels { what: "condition", expected, found };

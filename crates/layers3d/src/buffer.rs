@@ -27,7 +27,11 @@ impl Buffer {
     /// If the machine has no such memory.
     pub(crate) fn new(len: usize) -> Self {
         let bytes = (4 * len).max(1);
-        let bytes = if bytes < HUGE_PAGE { bytes.next_power_of_two().max(4096) } else { bytes.next_multiple_of(HUGE_PAGE) };
+        let bytes = if bytes < HUGE_PAGE {
+            bytes.next_power_of_two().max(4096)
+        } else {
+            bytes.next_multiple_of(HUGE_PAGE)
+        };
         Self { memory: Some(reuse(bytes).unwrap_or_else(|| map(bytes))), len }
     }
 }
@@ -44,7 +48,8 @@ fn reuse(bytes: usize) -> Option<MmapMut> {
 }
 
 fn map(bytes: usize) -> MmapMut {
-    let memory = MmapMut::map_anon(bytes).unwrap_or_else(|error| panic!("no memory for {bytes} bytes: {error}"));
+    let memory =
+        MmapMut::map_anon(bytes).unwrap_or_else(|error| panic!("no memory for {bytes} bytes: {error}"));
     #[cfg(target_os = "linux")]
     if bytes >= HUGE_PAGE {
         // Only faster: without huge pages all works as well.

@@ -40,7 +40,8 @@ fn check(network: &impl Network, x: &Tensor, weights: &[Tensor], what: &str) {
     let expected = network.run(&Composed, &first, &w[2..]).unwrap();
     let factors = numbers(expected.shape().clone(), 0.3);
     let store = (&expected * &factors).unwrap().sum_all().unwrap().backward().unwrap();
-    let exact: Vec<Tensor> = vars.iter().map(|v| store.get(v).expect("every weight matters").clone()).collect();
+    let exact: Vec<Tensor> =
+        vars.iter().map(|v| store.get(v).expect("every weight matters").clone()).collect();
 
     let vars = variables(weights, DType::F32);
     let w = start(&vars);
@@ -80,7 +81,12 @@ impl Network for Convolutions {
 fn convolutions_with_a_skip() {
     for (b, c, n) in SHAPES {
         let (x, mut weights) = inputs(b, c, n);
-        weights.extend([numbers((5, c, 3, 3, 3), 0.2), numbers(5, 0.7), numbers((c, 5, 3, 3, 3), 0.4), numbers(c, 0.1)]);
+        weights.extend([
+            numbers((5, c, 3, 3, 3), 0.2),
+            numbers(5, 0.7),
+            numbers((c, 5, 3, 3, 3), 0.4),
+            numbers(c, 0.1),
+        ]);
         check(&Convolutions, &x, &weights, &format!("{b} x {c} at {n:?}"));
     }
 }
@@ -132,8 +138,18 @@ fn concatenated_channels_in_groups_across_the_seam() {
         let (x, mut weights) = inputs(b, c, n);
         // As many channels more as make three groups.
         let (more, all) = (c / 2, c + c / 2);
-        weights.extend([numbers((more, c), 0.2), numbers(more, 0.7), numbers((7, all), 0.4), numbers(7, 0.1)]);
-        weights.extend([numbers(all, 0.8), numbers(all, 0.3), numbers((7, all, 3, 3, 3), 0.2), numbers(7, 0.4)]);
+        weights.extend([
+            numbers((more, c), 0.2),
+            numbers(more, 0.7),
+            numbers((7, all), 0.4),
+            numbers(7, 0.1),
+        ]);
+        weights.extend([
+            numbers(all, 0.8),
+            numbers(all, 0.3),
+            numbers((7, all, 3, 3, 3), 0.2),
+            numbers(7, 0.4),
+        ]);
         check(&Concatenated, &x, &weights, &format!("{b} x {c} at {n:?}"));
     }
 }
@@ -144,7 +160,8 @@ impl Network for Resampled {
     fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
         let y = on.upsample_nearest(&on.average_pool(x)?)?;
         let y = on.silu(&y)?;
-        let bits = (0..on.units(&y).div_ceil(32) as u32).map(|i| 0xB5A3_7E91u32.wrapping_mul(2 * i + 1)).collect();
+        let bits =
+            (0..on.units(&y).div_ceil(32) as u32).map(|i| 0xB5A3_7E91u32.wrapping_mul(2 * i + 1)).collect();
         on.conv1(&on.keep(&y, bits, 1.25)?, &w[0], &w[1], Some(x))
     }
 }
@@ -172,7 +189,12 @@ fn attention_at_odd_numbers_of_points() {
     for (b, heads, dim, n) in [(1, 1, 4, [1, 1, 1]), (2, 2, 24, [3, 3, 5]), (3, 2, 32, [6, 6, 6])] {
         let c = heads * dim;
         let (x, mut weights) = inputs(b, c, n);
-        weights.extend([numbers((3 * c, c), 0.2), numbers(3 * c, 0.7), numbers((c, c), 0.9), numbers(c, 0.3)]);
+        weights.extend([
+            numbers((3 * c, c), 0.2),
+            numbers(3 * c, 0.7),
+            numbers((c, c), 0.9),
+            numbers(c, 0.3),
+        ]);
         // The gradient by a key's bias is zero: it moves all scores of a query alike. Leave one point out.
         if n != [1, 1, 1] {
             check(&Attention(heads), &x, &weights, &format!("{b} x {heads} heads of {dim} at {n:?}"));
@@ -186,10 +208,17 @@ fn wrong_shapes_are_refused() {
     let x = engine.input(&numbers((1, 4, 2, 3, 2), 0.1).to_dtype(DType::F32).unwrap()).unwrap();
     let w = |shape: &[usize]| numbers(shape, 0.2).to_dtype(DType::F32).unwrap();
     let refused = |result: Result<_>| result.map(|_: finescale_layers3d::Volume| ()).unwrap_err().to_string();
-    assert!(refused(engine.conv3(&x, &w(&[2, 5, 3, 3, 3]), &w(&[2]), None)).contains("4 channels do not fit"));
-    assert!(refused(engine.conv3(&x, &w(&[2, 4, 3, 3, 3]), &w(&[2]), Some(&x))).contains("is added to 2 channels"));
+    assert!(
+        refused(engine.conv3(&x, &w(&[2, 5, 3, 3, 3]), &w(&[2]), None)).contains("4 channels do not fit")
+    );
+    assert!(
+        refused(engine.conv3(&x, &w(&[2, 4, 3, 3, 3]), &w(&[2]), Some(&x)))
+            .contains("is added to 2 channels")
+    );
     assert!(refused(engine.conv1(&x, &w(&[2, 3]), &w(&[2]), None)).contains("4 channels do not fit"));
-    assert!(refused(engine.group_norm(&x, 3, &w(&[4]), &w(&[4]), None, Activation::Silu)).contains("3 groups"));
+    assert!(
+        refused(engine.group_norm(&x, 3, &w(&[4]), &w(&[4]), None, Activation::Silu)).contains("3 groups")
+    );
     assert!(refused(engine.average_pool(&x)).contains("must be even"));
     assert!(refused(engine.attention(&x, 3)).contains("do not split"));
     assert!(refused(engine.keep(&x, vec![0; 1], 1.0)).contains("too few"));

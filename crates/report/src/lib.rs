@@ -1,7 +1,8 @@
 //! Plots and the HTML and JSON report.
 //!
-//! [`Comparison::new`] computes every statistic of samples against the truth; [`Comparison::write`] writes
-//! `report.json`, figures as PNG, and one self-contained `report.html`.
+//! [`Comparison::new`] computes every statistic of samples against the truth, [`Comparison::with_boxes`] adds the means
+//! of other boxes, [`Comparison::goals`] says which goals are met; [`Comparison::write`] writes `report.json`, tables as
+//! CSV, figures as PNG and SVG, and one self-contained `report.html`.
 
 mod axes;
 mod baselines;

@@ -50,11 +50,7 @@ impl<'a> Gradients<'a> {
     }
 
     /// Adds the gradient by a parameter, if it is trained.
-    pub(super) fn parameter(
-        &mut self,
-        parameter: &Tensor,
-        gradient: impl FnOnce(&mut [f32]),
-    ) -> Result<()> {
+    pub(super) fn parameter(&mut self, parameter: &Tensor, gradient: impl FnOnce(&mut [f32])) -> Result<()> {
         if !parameter.track_op() {
             return Ok(());
         }

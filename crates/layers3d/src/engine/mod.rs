@@ -82,7 +82,13 @@ impl Engine {
 }
 
 /// Checks the weights of a layer and `plus`; returns the number of outputs.
-fn check_layer(x: &Volume, weight: &Tensor, bias: &Tensor, taps: usize, plus: Option<&Volume>) -> Result<usize> {
+fn check_layer(
+    x: &Volume,
+    weight: &Tensor,
+    bias: &Tensor,
+    taps: usize,
+    plus: Option<&Volume>,
+) -> Result<usize> {
     let (outputs, inputs) = (weight.dim(0)?, x.channels());
     if weight.elem_count() != outputs * inputs * taps || bias.elem_count() != outputs {
         bail!(
@@ -132,7 +138,8 @@ impl Layers for Engine {
             let Some(gradient) = gradients.take(id) else { return Ok(()) };
             let part = x.whole()?;
             gradients.parameter(&bias, |by| kernels::bias_gradient(&gradient, outputs, by))?;
-            gradients.parameter(&weight, |by| kernels::weight_gradient(&shape, &part.values, &gradient, by))?;
+            gradients
+                .parameter(&weight, |by| kernels::weight_gradient(&shape, &part.values, &gradient, by))?;
             if part.trained {
                 let so_far = gradients.take(part.id);
                 let mut by_x = Buffer::new(part.values.len());
@@ -181,7 +188,9 @@ impl Layers for Engine {
                 let mut first = 0;
                 for part in &x.parts {
                     let (values, channels) = (&part.values, part.channels);
-                    kernels::pointwise_weight_gradient(values, channels, &gradient, outputs, inputs, first, by);
+                    kernels::pointwise_weight_gradient(
+                        values, channels, &gradient, outputs, inputs, first, by,
+                    );
                     first += channels;
                 }
             })?;
@@ -190,7 +199,14 @@ impl Layers for Engine {
                 for part in &x.parts {
                     let weights = Weights { values: weight, inputs, first_input };
                     gradients.update(part, |by, add| {
-                        kernels::pointwise_input_gradient(&gradient, outputs, weights, part.channels, add, by);
+                        kernels::pointwise_input_gradient(
+                            &gradient,
+                            outputs,
+                            weights,
+                            part.channels,
+                            add,
+                            by,
+                        );
                     });
                     first_input += part.channels;
                 }
@@ -218,7 +234,11 @@ impl Layers for Engine {
             bail!("group_norm: {channels} channels do not split into {groups} groups");
         }
         if weight.elem_count() != channels || bias.elem_count() != channels {
-            bail!("group_norm: {channels} channels do not fit weights {:?}, {:?}", weight.dims(), bias.dims());
+            bail!(
+                "group_norm: {channels} channels do not fit weights {:?}, {:?}",
+                weight.dims(),
+                bias.dims()
+            );
         }
         if let Some(s) = scale_shift
             && (s.batch, s.voxels(), s.channels()) != (x.batch, 1, 2 * channels)
@@ -237,7 +257,8 @@ impl Layers for Engine {
         let id = output.id()?;
         self.record(move |gradients| {
             let Some(gradient) = gradients.take(id) else { return Ok(()) };
-            let (mut by_scale, mut by_shift) = (vec![0f32; affine.scale.len()], vec![0f32; affine.scale.len()]);
+            let (mut by_scale, mut by_shift) =
+                (vec![0f32; affine.scale.len()], vec![0f32; affine.scale.len()]);
             let mut targets: Vec<(bool, Buffer)> = x
                 .parts
                 .iter()
@@ -246,7 +267,8 @@ impl Layers for Engine {
                     None => (false, Buffer::new(part.values.len())),
                 })
                 .collect();
-            let by_parts = targets.iter_mut().map(|(add, values)| PartGradient { values, add: *add }).collect();
+            let by_parts =
+                targets.iter_mut().map(|(add, values)| PartGradient { values, add: *add }).collect();
             kernels::normalize_backward(
                 &shape,
                 &norm_parts(&x),
@@ -421,7 +443,8 @@ impl Affine {
     ) -> Result<()> {
         let channels = weight.elem_count();
         let part = scale_shift.map(Volume::whole).transpose()?;
-        let factor = |sample: usize, c: usize| part.map_or(1.0, |part| 1.0 + part.values[sample * 2 * channels + c]);
+        let factor =
+            |sample: usize, c: usize| part.map_or(1.0, |part| 1.0 + part.values[sample * 2 * channels + c]);
         let sum = |by: &[f32], to: &mut [f32]| {
             for (i, by) in by.iter().enumerate() {
                 to[i % channels] += by * factor(i / channels, i % channels);

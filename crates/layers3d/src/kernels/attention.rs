@@ -52,7 +52,8 @@ impl<'a> Head<'a> {
         let (sample, head) = (index / shape.heads, index % shape.heads);
         let rows = &qkv[sample * shape.points * shape.width()..][..shape.points * shape.width()];
         let first = head * 3 * shape.dim;
-        let at = |point: usize, part: usize, i: usize| rows[point * shape.width() + first + part * shape.dim + i];
+        let at =
+            |point: usize, part: usize, i: usize| rows[point * shape.width() + first + part * shape.dim + i];
         Self {
             shape,
             rows,
@@ -185,7 +186,9 @@ pub(crate) fn attention_backward(
         let head = Head::new(shape, qkv, index);
         let start = index / heads * points * heads * dim + index % heads * dim;
         let backward = Backward {
-            keys: Packed::new(points, dim, |point, i| head.rows[point * shape.width() + head.first + dim + i]),
+            keys: Packed::new(points, dim, |point, i| {
+                head.rows[point * shape.width() + head.first + dim + i]
+            }),
             values: Packed::new(dim, points, |i, point| {
                 head.rows[point * shape.width() + head.first + 2 * dim + i]
             }),
@@ -277,8 +280,18 @@ unsafe fn backward_block_generic<S: Simd>(
         let transposed = |scores: &[f32]| Left { at: scores.as_ptr(), row: 1, depth: stride };
         let (add, extents) = (first > 0, [points, count, width]);
         let right = Right { at: queries.as_ptr(), depth: width };
-        product::<S>(extents, transposed(by_scores), right, Target { at: by_keys.as_mut_ptr(), row: width, add });
+        product::<S>(
+            extents,
+            transposed(by_scores),
+            right,
+            Target { at: by_keys.as_mut_ptr(), row: width, add },
+        );
         let right = Right { at: gradients.as_ptr(), depth: width };
-        product::<S>(extents, transposed(scores), right, Target { at: by_values.as_mut_ptr(), row: width, add });
+        product::<S>(
+            extents,
+            transposed(scores),
+            right,
+            Target { at: by_values.as_mut_ptr(), row: width, add },
+        );
     }
 }

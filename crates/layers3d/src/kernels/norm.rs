@@ -79,12 +79,7 @@ fn channel_moments(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
 }
 
 /// Sums in f64 over blocks of rows, in order, of `count` sums of each block.
-fn block_sums(
-    x: &[f32],
-    channels: usize,
-    count: usize,
-    add: impl Fn(&[f32], &mut [f32]) + Sync,
-) -> Vec<f64> {
+fn block_sums(x: &[f32], channels: usize, count: usize, add: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f64> {
     let blocks: Vec<Vec<f32>> = x
         .par_chunks(BLOCK * channels)
         .map(|block| {
@@ -238,7 +233,17 @@ pub(crate) fn normalize_backward(
                 .zip(gradient.par_chunks(BLOCK * channels))
                 .map(|(x, gradient)| {
                     let mut sums = vec![0f32; 2 * part.channels];
-                    gradient_sums(x, part.channels, gradient, channels, &lines, first, shape.silu, centre, &mut sums);
+                    gradient_sums(
+                        x,
+                        part.channels,
+                        gradient,
+                        channels,
+                        &lines,
+                        first,
+                        shape.silu,
+                        centre,
+                        &mut sums,
+                    );
                     sums
                 })
                 .collect();
@@ -256,7 +261,12 @@ pub(crate) fn normalize_backward(
         }
         // dx = i (scale dz - mean(scale dz) - n mean(scale dz n)) with n = (x - m) i: a line in dz and x.
         let count = (in_group * shape.voxels) as f64;
-        let mut chain = Chain { lines, by_inner: vec![0.0; channels], by_x: vec![0.0; channels], constant: vec![0.0; channels] };
+        let mut chain = Chain {
+            lines,
+            by_inner: vec![0.0; channels],
+            by_x: vec![0.0; channels],
+            constant: vec![0.0; channels],
+        };
         for group in 0..shape.groups {
             let at = range.start + group * in_group..range.start + (group + 1) * in_group;
             let mean_of = |by: &[f32]| -> f64 {
@@ -281,7 +291,17 @@ pub(crate) fn normalize_backward(
             let x = &part.values[sample * len..][..len];
             let blocks = by.par_chunks_mut(BLOCK * part.channels).zip(x.par_chunks(BLOCK * part.channels));
             blocks.zip(gradient.par_chunks(BLOCK * channels)).for_each(|((by, x), gradient)| {
-                gradient_rows(x, part.channels, gradient, channels, &chains[sample], first, shape.silu, add, by);
+                gradient_rows(
+                    x,
+                    part.channels,
+                    gradient,
+                    channels,
+                    &chains[sample],
+                    first,
+                    shape.silu,
+                    add,
+                    by,
+                );
             });
         });
         first += part.channels;

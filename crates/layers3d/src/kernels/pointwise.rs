@@ -41,7 +41,13 @@ impl Packed {
     /// # Safety
     /// The CPU has `S`.
     #[inline(always)]
-    pub(super) unsafe fn left_product<S: Simd>(&self, a: &[f32], stride: usize, rows: usize, output: &mut [f32]) {
+    pub(super) unsafe fn left_product<S: Simd>(
+        &self,
+        a: &[f32],
+        stride: usize,
+        rows: usize,
+        output: &mut [f32],
+    ) {
         assert!(rows == 0 || a.len() >= (rows - 1) * stride + self.rows);
         assert!(output.len() >= rows * self.columns);
         for column in (0..self.columns).step_by(PANEL) {

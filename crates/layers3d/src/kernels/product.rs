@@ -49,12 +49,7 @@ impl Target {
 /// # Safety
 /// The CPU has `S`, and the three matrices lie in memory that may be read, or written for C by this thread alone.
 #[inline(always)]
-pub(super) unsafe fn product<S: Simd>(
-    [rows, depth, columns]: [usize; 3],
-    a: Left,
-    b: Right,
-    c: Target,
-) {
+pub(super) unsafe fn product<S: Simd>([rows, depth, columns]: [usize; 3], a: Left, b: Right, c: Target) {
     debug_assert!(columns.is_multiple_of(S::LANES));
     let mut column = 0;
     while column < columns {
@@ -104,12 +99,7 @@ unsafe fn panel<S: Simd, const ROWS: usize, const VECTORS: usize>(
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
-    depth: usize,
-    a: Left,
-    b: Right,
-    c: Target,
-) {
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(depth: usize, a: Left, b: Right, c: Target) {
     // SAFETY: all elements of the tile lie within the matrices.
     unsafe {
         let mut sums = [[S::zero(); VECTORS]; ROWS];

@@ -221,7 +221,8 @@ mod x86 {
         #[inline(always)]
         unsafe fn power_of_two(shifted: __m512) -> __m512 {
             unsafe {
-                let exponent = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(EXPONENT_SHIFT));
+                let exponent =
+                    _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(EXPONENT_SHIFT));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
             }
         }
@@ -295,7 +296,8 @@ mod x86 {
         #[inline(always)]
         unsafe fn power_of_two(shifted: __m256) -> __m256 {
             unsafe {
-                let exponent = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(EXPONENT_SHIFT));
+                let exponent =
+                    _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(EXPONENT_SHIFT));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
             }
         }
@@ -386,7 +388,9 @@ mod tests {
     unsafe fn sigmoid_generic<S: Simd>(x: &[f32], y: &mut [f32]) {
         for (x, y) in x.chunks(S::LANES).zip(y.chunks_mut(S::LANES)) {
             // SAFETY: `load_first` and `store_first` stay within the chunks.
-            unsafe { S::store_first(y.as_mut_ptr(), sigmoid::<S>(S::load_first(x.as_ptr(), x.len())), x.len()) };
+            unsafe {
+                S::store_first(y.as_mut_ptr(), sigmoid::<S>(S::load_first(x.as_ptr(), x.len())), x.len())
+            };
         }
     }
 

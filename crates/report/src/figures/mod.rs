@@ -155,7 +155,7 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> Vec<Figure> {
         "minkowski",
         "Minkowski functionals by threshold.",
         "Minkowski functionals of the places denser than a threshold, smoothed by two voxels: volume, area, mean \
-         curvature and Euler characteristic, per volume.",
+         curvature and Euler characteristic per volume, in powers of h/Mpc.",
         shapes::minkowski(comparison),
     );
     add(

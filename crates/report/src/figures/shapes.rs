@@ -41,9 +41,9 @@ pub(crate) fn minkowski(comparison: &Comparison) -> Option<Plot> {
     let thresholds = &comparison.truth.beyond_power.as_ref()?.minkowski.done()?.thresholds;
     let functionals: [(&str, fn(&Minkowski) -> &Vec<f64>); 4] = [
         ("V₀", |m| &m.volume),
-        ("V₁ [h/Mpc]", |m| &m.area_h_mpc),
-        ("V₂ [(h/Mpc)²]", |m| &m.curvature_h_mpc2),
-        ("V₃ [(h/Mpc)³]", |m| &m.euler_h_mpc3),
+        ("V₁", |m| &m.area_h_mpc),
+        ("V₂", |m| &m.curvature_h_mpc2),
+        ("V₃", |m| &m.euler_h_mpc3),
     ];
     let panel = |(label, of): (&str, fn(&Minkowski) -> &Vec<f64>)| {
         let curves = of_all(comparison, |field: &FieldStatistics| -> Option<Xy> {

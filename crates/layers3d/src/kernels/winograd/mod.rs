@@ -101,7 +101,14 @@ impl<'a> Matrices<'a> {
 
     fn new(buffer: &'a mut Buffer, points: usize, rows: usize, columns: usize, panel: usize) -> Self {
         assert!(buffer.len() >= Self::len(points, rows, columns));
-        Self { at: buffer.as_mut_ptr(), rows, columns, panel: panel.min(columns), points, memory: PhantomData }
+        Self {
+            at: buffer.as_mut_ptr(),
+            rows,
+            columns,
+            panel: panel.min(columns),
+            points,
+            memory: PhantomData,
+        }
     }
 
     /// The place of a row's vector at `column` in the matrix of `point`.
@@ -152,7 +159,9 @@ fn convolve_by<T: Tile>(
     assert_eq!(input.len(), shape.batch * voxels * shape.inputs);
     assert_eq!(output.len(), shape.batch * voxels * shape.outputs);
     assert_eq!(weights.values.len(), shape.inputs * shape.outputs * 27);
-    assert!(plus.is_none_or(|plus| plus.len() == output.len()) && bias.is_none_or(|b| b.len() == shape.outputs));
+    assert!(
+        plus.is_none_or(|plus| plus.len() == output.len()) && bias.is_none_or(|b| b.len() == shape.outputs)
+    );
     let (inputs, outputs) = (padded(shape.inputs), padded(shape.outputs));
 
     let mut buffer = Buffer::new(Matrices::len(points, shape.inputs, outputs));
@@ -212,7 +221,13 @@ dispatch!(fn multiply(point: usize, rows: usize, a: &Matrices<'_>, b: &Matrices<
 
 /// c = a b for the matrices of one point; b in panels, a and c in one.
 #[inline(always)]
-unsafe fn multiply_generic<S: Simd>(point: usize, rows: usize, a: &Matrices<'_>, b: &Matrices<'_>, c: &Matrices<'_>) {
+unsafe fn multiply_generic<S: Simd>(
+    point: usize,
+    rows: usize,
+    a: &Matrices<'_>,
+    b: &Matrices<'_>,
+    c: &Matrices<'_>,
+) {
     debug_assert!(rows <= a.rows && b.rows <= a.columns && rows <= c.rows && b.columns == c.columns);
     for column in (0..b.columns).step_by(b.panel) {
         let width = b.panel.min(b.columns - column);
@@ -249,7 +264,12 @@ unsafe fn multiply_transposed_generic<S: Simd>(
 
 /// Gradient by the weights (outputs, inputs, 27) from `input` (batch, x, y, z, inputs) and the gradient by the output
 /// (batch, x, y, z, outputs).
-pub(crate) fn weight_gradient(shape: &ConvolutionShape, input: &[f32], gradient: &[f32], by_weight: &mut [f32]) {
+pub(crate) fn weight_gradient(
+    shape: &ConvolutionShape,
+    input: &[f32],
+    gradient: &[f32],
+    by_weight: &mut [f32],
+) {
     if shape.prefers_four() {
         weight_gradient_by::<Four>(shape, input, gradient, by_weight);
     } else {
@@ -257,7 +277,12 @@ pub(crate) fn weight_gradient(shape: &ConvolutionShape, input: &[f32], gradient:
     }
 }
 
-fn weight_gradient_by<T: Tile>(shape: &ConvolutionShape, input: &[f32], gradient: &[f32], by_weight: &mut [f32]) {
+fn weight_gradient_by<T: Tile>(
+    shape: &ConvolutionShape,
+    input: &[f32],
+    gradient: &[f32],
+    by_weight: &mut [f32],
+) {
     let (points, voxels) = (T::ALL_POINTS, shape.voxels());
     assert_eq!(input.len(), shape.batch * voxels * shape.inputs);
     assert_eq!(gradient.len(), shape.batch * voxels * shape.outputs);

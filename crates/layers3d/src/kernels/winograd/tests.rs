@@ -48,7 +48,8 @@ fn check<T: Tile>(b: usize, ci: usize, co: usize, n: [usize; 3]) {
     let (x, w, bias) = (numbers(b * voxels * ci, 0.1), numbers(co * ci * 27, 0.2), numbers(co, 0.7));
     let (plus, g) = (numbers(b * voxels * co, 0.5), numbers(b * voxels * co, 0.4));
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let mut exact: Vec<f64> = (0..b * voxels * co).map(|i| f64::from(bias[i % co]) + f64::from(plus[i])).collect();
+    let mut exact: Vec<f64> =
+        (0..b * voxels * co).map(|i| f64::from(bias[i % co]) + f64::from(plus[i])).collect();
     let (mut by_x, mut by_w) = (vec![0f64; x.len()], vec![0f64; w.len()]);
     let (wide_x, wide_w, wide_g) = (wide(&x), wide(&w), wide(&g));
     each_product(n, |to, from, tap| {
@@ -103,7 +104,15 @@ fn a_sample_has_the_same_bits_in_any_batch() {
     let alone = ConvolutionShape { batch: 1, ..shape };
     for sample in 0..5 {
         let mut one = vec![0f32; shape.voxels() * 20];
-        convolve(&alone, &x[sample * shape.voxels() * 7..][..shape.voxels() * 7], &w, false, None, None, &mut one);
+        convolve(
+            &alone,
+            &x[sample * shape.voxels() * 7..][..shape.voxels() * 7],
+            &w,
+            false,
+            None,
+            None,
+            &mut one,
+        );
         assert!(one.iter().zip(&all[sample * one.len()..]).all(|(a, b)| a.to_bits() == b.to_bits()));
     }
 }

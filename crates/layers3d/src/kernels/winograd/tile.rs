@@ -109,8 +109,10 @@ impl Tile for Four {
             let (a, b, a2, b2) = (S::splat(A), S::splat(B), S::splat(A2), S::splat(B2));
             let (product, sum) = (S::splat(A2 * B2), S::splat(A2 + B2));
             // x (x +- a) (x^2 - b^2) and x (x +- b) (x^2 - a^2) by their even and odd coefficients.
-            let (even_a, odd_a) = (S::multiply_subtract(b2, d[2], d[4]), S::multiply_subtract(b2, d[1], d[3]));
-            let (even_b, odd_b) = (S::multiply_subtract(a2, d[2], d[4]), S::multiply_subtract(a2, d[1], d[3]));
+            let (even_a, odd_a) =
+                (S::multiply_subtract(b2, d[2], d[4]), S::multiply_subtract(b2, d[1], d[3]));
+            let (even_b, odd_b) =
+                (S::multiply_subtract(a2, d[2], d[4]), S::multiply_subtract(a2, d[1], d[3]));
             [
                 S::multiply_add(product, d[0], S::multiply_subtract(sum, d[2], d[4])),
                 S::multiply_add(a, odd_a, even_a),

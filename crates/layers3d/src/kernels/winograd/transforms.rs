@@ -2,11 +2,14 @@
 //!
 //! The matrices of point p hold (tile, channel) for inputs, (input, output) for weights: channels fill up whole
 //! vectors, the padding is zero.
-#![allow(unsafe_code, reason = "vectors gathered from and scattered to strided memory; places are checked in debug builds")]
+#![allow(
+    unsafe_code,
+    reason = "vectors gathered from and scattered to strided memory; places are checked in debug builds"
+)]
 
 use super::tile::{
-    Input, LineMap, MOST, MOST_POINTS, Output, OutputAdjoint, STRIDES, Tile, Weight, WeightAdjoint, along, read_line,
-    write_line,
+    Input, LineMap, MOST, MOST_POINTS, Output, OutputAdjoint, STRIDES, Tile, Weight, WeightAdjoint, along,
+    read_line, write_line,
 };
 use super::{Matrices, TilePlace};
 use crate::kernels::simd::{Simd, dispatch};
@@ -32,7 +35,12 @@ dispatch!(pub(super) fn transform_input<T: Tile>(sample: Sample<'_>, place: Tile
 
 /// B^T d B of the tile's inputs (one voxel more than the outputs on either side), into row `row` of the matrices.
 #[inline(always)]
-unsafe fn input_generic<S: Simd, T: Tile>(sample: Sample<'_>, place: TilePlace, to: &Matrices<'_>, row: usize) {
+unsafe fn input_generic<S: Simd, T: Tile>(
+    sample: Sample<'_>,
+    place: TilePlace,
+    to: &Matrices<'_>,
+    row: usize,
+) {
     let window = Window::new(sample.extents, place.map(|at| at as isize - 1), T::POINTS);
     for channel in (0..sample.channels).step_by(S::LANES) {
         // SAFETY: as `forward` demands; transforms only touch the cube's first POINTS places.
@@ -46,7 +54,12 @@ dispatch!(pub(super) fn transform_output_gradient<T: Tile>(sample: Sample<'_>, p
 
 /// A dy A^T of the tile's outputs, into row `row` of the matrices.
 #[inline(always)]
-unsafe fn output_gradient_generic<S: Simd, T: Tile>(sample: Sample<'_>, place: TilePlace, to: &Matrices<'_>, row: usize) {
+unsafe fn output_gradient_generic<S: Simd, T: Tile>(
+    sample: Sample<'_>,
+    place: TilePlace,
+    to: &Matrices<'_>,
+    row: usize,
+) {
     let window = Window::new(sample.extents, place.map(|at| at as isize), T::OUTPUTS);
     for channel in (0..sample.channels).step_by(S::LANES) {
         // SAFETY: as `forward` demands; transforms only touch the cube's first POINTS places.
@@ -140,7 +153,12 @@ dispatch!(pub(super) fn transform_output<T: Tile>(from: &Matrices<'_>, row: usiz
 
 /// A^T m A: the tile's outputs from row `row` of the matrices, plus bias and what else is added.
 #[inline(always)]
-unsafe fn output_generic<S: Simd, T: Tile>(from: &Matrices<'_>, row: usize, place: TilePlace, to: OutputVolume<'_>) {
+unsafe fn output_generic<S: Simd, T: Tile>(
+    from: &Matrices<'_>,
+    row: usize,
+    place: TilePlace,
+    to: OutputVolume<'_>,
+) {
     let points = T::POINTS;
     let [nx, ny, nz]: [usize; 3] = std::array::from_fn(|axis| T::OUTPUTS.min(to.extents[axis] - place[axis]));
     for channel in (0..to.channels).step_by(S::LANES) {
