@@ -63,7 +63,7 @@ impl Curve {
         Self { error: error.to_vec(), ..self }
     }
 
-    pub(crate) fn as_dots(self) -> Self {
+    pub(crate) fn dots(self) -> Self {
         Self { style: Style::Dots, ..self }
     }
 

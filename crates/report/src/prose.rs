@@ -190,7 +190,8 @@ pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
 
 /// What stands beneath the slices that can be moved.
 pub(crate) fn moving_slices_caption(comparison: &Comparison) -> String {
-    let caption = slices_caption(&comparison.slices, "the truth");
+    let caption =
+        slices_caption(&comparison.slices, "the truth").replacen("thick at z", "thick, at first at z", 1);
     let [x, y, z] = comparison.volumes.block;
     match [x, y, z] {
         [1, 1, 1] => caption,

@@ -84,8 +84,8 @@ impl Sheet {
                 let mask = clip.and(self.clip.as_ref()).map(|(_, mask)| mask);
                 self.pixmap.fill_path(&path, &paint, FillRule::Winding, page_to_device(), mask);
             }
-            Mark::Rectangle { frame: [left, top, right, bottom], ink } => {
-                if let Some(rect) = Rect::from_ltrb(*left, *top, *right, *bottom) {
+            Mark::Rectangle { frame, ink } => {
+                if let Some(rect) = rectangle(*frame) {
                     let paint = paint(ink.colour(self.theme), 1.0);
                     self.pixmap.fill_rect(rect, &paint, page_to_device(), None);
                 }
@@ -101,14 +101,12 @@ impl Sheet {
         if self.clip.as_ref().is_some_and(|(known, _)| *known == frame) {
             return;
         }
-        let [left, top, right, bottom] = frame;
-        let mask = || {
-            let mut mask = Mask::new(self.pixmap.width(), self.pixmap.height())?;
-            let path = PathBuilder::from_rect(Rect::from_ltrb(left, top, right, bottom)?);
-            mask.fill_path(&path, FillRule::Winding, true, page_to_device());
-            Some((frame, mask))
-        };
-        self.clip = mask();
+        self.clip = Mask::new(self.pixmap.width(), self.pixmap.height()).zip(rectangle(frame)).map(
+            |(mut mask, rect)| {
+                mask.fill_path(&PathBuilder::from_rect(rect), FillRule::Winding, true, page_to_device());
+                (frame, mask)
+            },
+        );
     }
 
     fn line(&mut self, points: &[(f32, f32)], pen: &Pen, clip: Option<Frame>) {
@@ -161,6 +159,10 @@ impl Sheet {
         let paint = paint(text.ink.colour(self.theme), 1.0);
         self.pixmap.fill_path(&path, &paint, FillRule::Winding, transform, None);
     }
+}
+
+fn rectangle([left, top, right, bottom]: Frame) -> Option<Rect> {
+    Rect::from_ltrb(left, top, right, bottom)
 }
 
 fn path(points: &[(f32, f32)]) -> Option<Path> {

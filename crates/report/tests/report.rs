@@ -27,7 +27,7 @@ fn waves(cells: usize, scale: f64, phase: f64) -> Field3 {
 }
 
 fn fields<'a>(truth: &'a Field3, condition: Option<&'a Field3>, samples: &[&'a Field3]) -> Fields<'a> {
-    let sample = |(i, field): (usize, &&'a Field3)| Labelled::new(format!("sample {}", i + 1), *field);
+    let sample = |(i, field): (usize, &&'a Field3)| Labelled::new(format!("sample {}", i + 1), field);
     Fields {
         truth: Labelled::new("truth", truth),
         condition: condition.map(|field| Labelled::new("condition", field)),

@@ -29,7 +29,7 @@ pub(crate) fn sweeps(comparison: &Comparison) -> Option<Plot> {
     ratio.push(
         Curve::line(pooled_name(comparison), SAMPLE, k, &pooled.value)
             .with_error(&pooled.standard_error)
-            .as_dots(),
+            .dots(),
     );
     let q_scale = |curves: &[Curve]| linear_scale(values(curves), [0.0, 0.5], [-3.0, 6.0]);
     let mut panels = vec![

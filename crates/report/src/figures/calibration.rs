@@ -18,7 +18,7 @@ pub(crate) fn calibration(comparison: &Comparison) -> Option<Plot> {
         one(k, level),
         Curve::line(pooled_name(comparison), SAMPLE, k, &pooled.value)
             .with_error(&pooled.standard_error)
-            .as_dots(),
+            .dots(),
     ];
     let scale = |curves: &[Curve]| linear_scale(values(curves), [0.8, 1.2], [0.0, 3.0]);
     let mut panels = vec![Panel::new("pairs / truth", scale(&pairs), 170.0, pairs).shaded(vec![[
@@ -51,7 +51,7 @@ pub(crate) fn ranks(comparison: &Comparison) -> Option<Plot> {
         }
         let name =
             if scores.block == 1 { "voxels".to_owned() } else { format!("blocks of {}³", scores.block) };
-        curves.push(Curve::line(name, pen, &x, &y).with_error(&error).as_dots());
+        curves.push(Curve::line(name, pen, &x, &y).with_error(&error).dots());
     }
     let last = curves.first()?.x.len() as f64 - 1.0;
     let y = linear_scale(values(&curves), [0.0, 1.5], [0.0, 50.0]);

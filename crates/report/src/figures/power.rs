@@ -40,7 +40,7 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
             &pooled.ratio.value,
         )
         .with_error(&pooled.ratio.standard_error)
-        .as_dots(),
+        .dots(),
     );
     let [(near, split), (far, end)] = POWER_GOALS;
     let shades = vec![[0.0, split, 1.0 - near, 1.0 + near], [split, end, 1.0 - far, 1.0 + far]];

@@ -16,10 +16,10 @@ pub(crate) fn seams(comparison: &Comparison) -> Option<Plot> {
     let independent = comparison.baselines.independent_tiles.done().and_then(of);
     let first = samples.first().or(independent.as_ref())?.truth.gradient.clone();
 
-    let mut ranges = Curve::line("95 % range without seams", Pen { width: 1.4, ..TRUTH }, &[], &[]).as_dots();
+    let mut ranges = Curve::line("95 % range without seams", Pen { width: 1.4, ..TRUTH }, &[], &[]).dots();
     let mut at = 0.0;
     let mut add = |name: &str, pen: Pen, scores: Vec<(f64, [f64; 2])>| {
-        let mut curve = Curve::line(name, Pen { width: 2.0, dash: None, ..pen }, &[], &[]).as_dots();
+        let mut curve = Curve::line(name, Pen { width: 2.0, dash: None, ..pen }, &[], &[]).dots();
         for (score, [low, high]) in scores {
             at += 1.0;
             curve.x.push(at);

@@ -7,6 +7,9 @@ use crate::statistics::FieldStatistics;
 use crate::ticks::Scale;
 use finescale_spectra::Minkowski;
 
+/// One of the four, by threshold.
+type Functional = fn(&Minkowski) -> &Vec<f64>;
+
 /// dn/dR by radius.
 pub(crate) fn voids(comparison: &Comparison) -> Option<Plot> {
     let truth = comparison.truth.beyond_power.as_ref()?.voids.done()?;
@@ -39,13 +42,13 @@ pub(crate) fn peaks(comparison: &Comparison) -> Option<Plot> {
 /// The four functionals by threshold.
 pub(crate) fn minkowski(comparison: &Comparison) -> Option<Plot> {
     let thresholds = &comparison.truth.beyond_power.as_ref()?.minkowski.done()?.thresholds;
-    let functionals: [(&str, fn(&Minkowski) -> &Vec<f64>); 4] = [
+    let functionals: [(&str, Functional); 4] = [
         ("V₀", |m| &m.volume),
         ("V₁", |m| &m.area_h_mpc),
         ("V₂", |m| &m.curvature_h_mpc2),
         ("V₃", |m| &m.euler_h_mpc3),
     ];
-    let panel = |(label, of): (&str, fn(&Minkowski) -> &Vec<f64>)| {
+    let panel = |(label, of): (&str, Functional)| {
         let curves = of_all(comparison, |field: &FieldStatistics| -> Option<Xy> {
             let found = field.beyond_power.as_ref()?.minkowski.done()?;
             Some((found.thresholds.clone(), of(found).clone()))

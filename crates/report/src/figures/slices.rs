@@ -156,6 +156,6 @@ fn colour_bar(
     for Tick { value, label } in axes.x.ticks((length / 45.0) as usize) {
         let (x, _) = axes.point(value, 0.0);
         drawing.line(&[(x, top + 11.0), (x, top + 14.0)], &SPINE);
-        drawing.text(&label.unwrap_or_default(), (x, top + 27.0), &text);
+        drawing.text(label.unwrap_or_default(), (x, top + 27.0), &text);
     }
 }
