@@ -16,7 +16,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("diffusion", &["seed"]),
     ("training", &["field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "spectra"]),
     ("outpaint", &["field", "seed", "snapshot", "diffusion"]),
-    ("report", &["field", "spectra"]),
+    ("report", &["field", "seed", "spectra"]),
     ("cli", &ALL_BUT_CLI),
 ];
 const ALL_BUT_CLI: [&str; 12] = [

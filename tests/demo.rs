@@ -21,6 +21,8 @@ fn the_quick_demo_tells_the_whole_story() {
     assert!(of("cross_correlation") > 0.5, "{verdict}");
     assert!((0.7..1.4).contains(&of("mass_ratio")), "{verdict}");
     assert!(of("mean_abs_ln_ratio") < 1.0, "{verdict}");
+    let goals = result["goals"].as_array().unwrap();
+    assert!(goals.iter().any(|goal| goal["key"] == "mass" && goal["found"].is_number()), "{goals:?}");
 }
 
 #[test]

@@ -103,6 +103,44 @@ fn from_nothing_to_a_report() {
         assert_eq!(report["samples"][1][key].as_array().unwrap().len(), bins, "{key}");
     }
     assert!(bytes(&story.path("report/report.html")).starts_with(b"<!"));
+    // Windows of 8 that overlap by 4 in 16 cells begin at 0, 5 and 10: the sample's file says where they met.
+    assert_eq!(report["samples"][0]["seams"]["faces"], json!([[0, 8, 13], [0, 8, 13], [0, 8, 13]]));
+    let inputs = report["provenance"]["inputs"].as_array().unwrap();
+    assert!(inputs.len() == 4 && inputs.iter().all(|input| input["sha256"].as_str().unwrap().len() == 64));
+    for file in ["figures/power.svg", "figures/slices.png", "tables/goals.csv", "tables/power.csv"] {
+        assert!(story.path("report").join(file).is_file(), "{file}");
+    }
+    many_boxes_and_a_published_spectrum(&story);
+}
+
+/// Boxes in folders, and a table of someone else's power.
+fn many_boxes_and_a_published_spectrum(story: &Story) {
+    for folder in ["box_0001", "box_0002"] {
+        std::fs::copy(
+            story.path("out/sample_0.hdf5"),
+            story.path("boxes").join(folder).join("sample_0.hdf5"),
+        )
+        .unwrap();
+    }
+    std::fs::write(story.path("theory.txt"), "# k P\n0.1 1e4\n100 1e-2\n").unwrap();
+    let boxes = ["--box", "boxes/box_0001", "boxes/box_0002", "--truth-spectrum", "theory.txt"];
+    let told = story.run("compare", &[&boxes[..], &["-o", "all"]].concat());
+    assert_eq!(told["goals"].as_array().unwrap().len(), 7);
+    let report: Value = serde_json::from_slice(&bytes(&story.path("all/report.json"))).unwrap();
+    assert_eq!((&report["pooled"]["boxes"], &report["pooled"]["errors_from"]), (&json!(2), &json!("boxes")));
+    assert_eq!(report["boxes"][1]["label"], "box_0002");
+    assert_eq!(report["published"][0]["label"], "theory");
+
+    let compare = |arguments: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(story.folder.path()).arg("compare").args(arguments).args(["-o", "none"]);
+        command
+    };
+    fails(&mut compare(&["--box", "run"]), &["run", "truth.hdf5", "sample*.hdf5"]);
+    fails(&mut compare(&["--box", "nowhere"]), &["nowhere", "folder"]);
+    std::fs::write(story.path("theory.txt"), "0.1 1e4\n0.1 1e3\n").unwrap();
+    fails(&mut compare(&boxes), &["theory.txt, line 2", "does not rise", "k in h/Mpc"]);
+    assert!(!story.path("none").exists(), "a comparison that fails writes nothing");
 }
 
 #[test]

@@ -1,6 +1,9 @@
-//! Text files that appear under their name only when they are whole.
+//! Text files that appear under their name only when they are whole, and what files hold.
 
 use anyhow::Context;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Writes `text` to `path`, making its folder if needed.
@@ -23,4 +26,34 @@ pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// The SHA-256 of a file's bytes in hexadecimal digits.
+pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
+    let hash = || -> std::io::Result<String> {
+        let mut file = File::open(path)?;
+        let (mut digest, mut bytes) = (Sha256::new(), vec![0; 1 << 20]);
+        loop {
+            match file.read(&mut bytes)? {
+                0 => break,
+                count => digest.update(&bytes[..count]),
+            }
+        }
+        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    hash().with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_of_sha256sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        std::fs::write(&path, "abc").unwrap();
+        assert!(sha256(&path).unwrap().starts_with("ba7816bf8f01cfea414140de5dae2223b00361a3"));
+        assert!(sha256(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
 }

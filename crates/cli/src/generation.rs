@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
 use crate::provenance::provenance;
+use crate::tiles;
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
@@ -126,12 +127,13 @@ impl Generator {
         if let Some(progress) = progress {
             progress.finish();
         }
-        Ok(GridFile { field, meta: self.meta(condition, job) })
+        Ok(GridFile { field, meta: self.meta(condition, job)? })
     }
 
-    fn meta(&self, condition: &Condition, job: &Job) -> GridMeta {
+    fn meta(&self, condition: &Condition, job: &Job) -> anyhow::Result<GridMeta> {
         let (model, truth) = (&self.description, &self.description.truth);
-        GridMeta {
+        let faces = tiles::faces(&job.tiling()?, job.config.strategy, job.result_boundary());
+        Ok(GridMeta {
             quantity: truth.quantity.clone(),
             redshift: condition.grid.meta.redshift,
             mean: truth.mean_per_voxel,
@@ -142,9 +144,11 @@ impl Generator {
                 "condition": condition.path,
                 "region": job.region,
                 "generation": job.config,
+                "window_cells": job.window_cells,
+                tiles::KEY: faces,
                 "cosmology": condition.grid.meta.provenance.get("cosmology"),
             })),
-        }
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod generation;
 mod measurement;
 mod progress;
 mod provenance;
+mod tiles;
 
 use arguments::Arguments;
 use clap::Parser;

@@ -4,7 +4,8 @@
 //! condition lacks small scales.
 
 use finescale_field::{Field3, Grid};
-use finescale_report::{Comparison, Labelled};
+use finescale_report::{Comparison, Fields, Labelled};
+use finescale_spectra::TileFaces;
 use finescale_spectra::{Complex32, Fft3, fft::frequency};
 use ndarray::Array3;
 use serde_json::json;
@@ -59,14 +60,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let labelled: Vec<_> =
         samples.iter().enumerate().map(|(i, s)| Labelled::new(format!("sample {}", i + 1), s)).collect();
     let condition = Labelled::new("condition", &condition);
-    let report = Comparison::new(&Labelled::new("truth", &truth), Some(&condition), &labelled)?
-        .with_title("Synthetic universes, to look at the report")
-        .with_upscaled("A region of a real simulation", &condition, &labelled[..1])?
-        .with_provenance(json!({
-            "command": "cargo run --example synthetic_report",
-            "seed": 1,
-            "model": {"file": "none", "hash": "none"},
-        }));
+    let faces = TileFaces::every(32, 0, [CELLS; 3]);
+    let report = Comparison::new(&Fields {
+        truth: Labelled::new("truth", &truth),
+        condition: Some(condition.clone()),
+        samples: labelled.iter().map(|sample| sample.clone().with_faces(Ok(faces.clone()))).collect(),
+        independent_tiles: None,
+    })?
+    .with_title("Synthetic universes, to look at the report")
+    .with_upscaled("A region of a real simulation", &condition, &labelled[..1])?
+    .with_provenance(json!({
+        "command": "cargo run --example synthetic_report",
+        "seed": 1,
+        "model": {"file": "none", "hash": "none"},
+    }));
     report.write(dir.as_ref())?;
     Ok(())
 }

@@ -1,19 +1,26 @@
 //! report.html: one file that needs no other, and no network.
 
-use crate::figures::{Figure, Picture, Width};
-use crate::theme::Theme;
+use crate::colour_map::ColourMap;
+use crate::figures::{Figure, Width};
+use crate::goals::Outcome;
+use crate::statistics::FieldStatistics;
+use crate::svg::{Place, escape, svg};
+use crate::theme::{Ink, Theme};
 use crate::ticks::plain;
 use crate::upscaled::Upscaled;
 use crate::write::Section;
 use crate::{Comparison, prose};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
 /// Longer JSON is folded away.
 const SHOWN_LINES: usize = 6;
 const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// Figures that have the whole width.
+const WIDE_FIGURES: usize = 2;
 
 /// The whole page; `sections` in the order of [`Comparison::write`].
 pub(crate) fn page(comparison: &Comparison, sections: &[Section]) -> String {
@@ -21,30 +28,212 @@ pub(crate) fn page(comparison: &Comparison, sections: &[Section]) -> String {
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{}{STYLE}</style>\n\
          </head>\n<body>\n<main>\n<header>\n<p class=\"kicker\">finescale report</p>\n<h1>{title}</h1>\n\
          <p class=\"subtitle\">{}</p>\n</header>\n",
+        colours(),
         escape(&prose::subject(comparison))
     );
     html.push_str(&tiles(comparison));
     html += &format!("<p class=\"verdict\">{}</p>\n", escape(&prose::verdict(comparison)));
+    html.push_str(&goals(comparison));
     if let Some((first, rest)) = sections.split_first() {
-        let captions = prose::captions(comparison);
-        let mut figures = first.figures.iter().zip(&captions).map(|(figure, text)| figure_html(figure, text));
-        html.extend(figures.by_ref().take(2));
+        let mut figures = first.figures.iter().map(figure_html);
+        html.extend(figures.by_ref().take(WIDE_FIGURES));
         html.push_str("<div class=\"pair\">\n");
         html.extend(figures);
         html.push_str("</div>\n");
         html.push_str(&band_table(comparison));
+        html.push_str(&baselines(comparison));
+        html.push_str(&boxes(comparison));
         for (upscaled, section) in comparison.upscaled.iter().zip(rest) {
             html.push_str(&upscaled_section(upscaled, section));
         }
     }
+    html.push_str(&not_measured(comparison));
     html.push_str(&provenance(&comparison.provenance));
     let version = env!("CARGO_PKG_VERSION");
-    html + "</main>\n"
-        + &format!("<footer>Made by finescale {version}. All numbers are in report.json.</footer>\n")
-        + "</body>\n</html>\n"
+    html += "</main>\n";
+    html += &format!(
+        "<footer>Made by finescale {version}. All numbers are in report.json and tables/, the figures as PNG and SVG \
+         in figures/.</footer>\n"
+    );
+    html.push_str(&data("volumes", &volumes(comparison)));
+    html.push_str(&data("plots", &plots(sections)));
+    html + "<script>\n" + SCRIPT + "</script>\n</body>\n</html>\n"
+}
+
+/// The variables of the style sheet, by theme: as the system wishes, unless the page was told otherwise.
+fn colours() -> String {
+    let [light, dark] = [Theme::Light, Theme::Dark].map(Ink::variables);
+    format!(
+        ":root {{ color-scheme: light; {light} }}\n:root[data-theme=dark] {{ color-scheme: dark; {dark} }}\n\
+         @media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ color-scheme: dark; {dark} }} }}\n"
+    )
+}
+
+/// JSON for the script.
+fn data(id: &str, value: &Value) -> String {
+    let text = value.to_string().replace('<', "\\u003c");
+    format!("<script type=\"application/json\" id=\"{id}\">{text}</script>\n")
+}
+
+fn volumes(comparison: &Comparison) -> Value {
+    let (volumes, slices) = (&comparison.volumes, &comparison.slices);
+    let map = ColourMap::new();
+    let byte = |byte: u8| map.at(f32::from(byte) / 255.0);
+    let colours: String = (0..=255).flat_map(byte).map(|c| format!("{c:02x}")).collect();
+    let fields: Vec<Value> = volumes
+        .fields
+        .iter()
+        .map(|(label, bytes)| json!({ "label": label, "data": STANDARD.encode(bytes) }))
+        .collect();
+    json!({
+        "cells": volumes.cells,
+        "size": comparison.grid.box_size_mpc_h(),
+        "range": [slices.range.0, slices.range.1],
+        "first": volumes.first,
+        "colours": colours,
+        "fields": fields,
+    })
+}
+
+fn plots(sections: &[Section]) -> Value {
+    let figures = sections.iter().flat_map(|section| &section.figures);
+    let plots = figures.filter_map(|f| f.plot.as_ref().map(|plot| (f.name.clone(), plot.to_json())));
+    Value::Object(plots.collect::<Map<_, _>>())
+}
+
+fn goals(comparison: &Comparison) -> String {
+    let mut html = format!(
+        "<section>\n<h2>Right, calibrated, seamless?</h2>\n<p>{}</p>\n<div class=\"scroll\"><table class=\"goals\">\n\
+         <thead><tr><th scope=\"col\">goal</th><th scope=\"col\">wanted</th><th scope=\"col\">found</th>\
+         <th scope=\"col\">verdict</th></tr></thead>\n<tbody>\n",
+        escape(&prose::goals_note(comparison))
+    );
+    for judged in &comparison.goals {
+        let class = match judged.outcome {
+            Outcome::Pass => "pass",
+            Outcome::Miss => "miss",
+            Outcome::NotMeasured => "unknown",
+        };
+        let [wanted, found, verdict] = prose::goal_row(judged).map(|text| escape(&text));
+        writeln!(
+            html,
+            "<tr class=\"{class}\"><th scope=\"row\">{}</th><td>{wanted}</td><td>{found}</td><td><strong>{verdict}\
+             </strong></td></tr>",
+            escape(judged.goal)
+        )
+        .expect("writing to a string");
+    }
+    html + "</tbody>\n</table></div>\n</section>\n"
+}
+
+/// What a sampler must beat, in the numbers of the goals.
+fn baselines(comparison: &Comparison) -> String {
+    let of = &comparison.baselines;
+    let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut add = |name: &'static str, field: &FieldStatistics| {
+        let Some(against) = &field.against_truth else { return };
+        let worst = |values: &[f64], k: &[f64]| {
+            let judged = values.iter().zip(k).filter(|(v, k)| v.is_finite() && **k <= 4.0).map(|(v, _)| *v);
+            let worst = judged.max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()));
+            worst.map_or("–".to_owned(), |ratio| plain(ratio, 3))
+        };
+        let seams = against.seams.done();
+        rows.push((
+            name,
+            vec![
+                worst(&against.band_ratio, &comparison.bands.k_h_mpc),
+                worst(&against.bispectrum_ratio, &comparison.pooled.bispectrum_k_h_mpc),
+                plain(field.percentile_99_9 / comparison.truth.percentile_99_9, 3),
+                plain(field.mean_density / comparison.truth.mean_density, 4),
+                seams.map_or("–".to_owned(), |test| plain(test.field.gradient.at_faces, 3)),
+            ],
+        ));
+    };
+    if let Some(condition) = &comparison.condition {
+        add("condition", condition);
+    }
+    if let Some(field) = of.matched_pdf.done() {
+        add("condition with the truth’s PDF", field);
+    }
+    if let Some(field) = of.independent_tiles.done() {
+        add("independent tiles", field);
+    }
+    if let Some(sample) = comparison.samples.first() {
+        add("first sample", sample);
+    }
+    let mut html = "<section>\n<h2>Baselines</h2>\n<p>What must be beaten: the condition, and the best monotone relation \
+        between condition and truth. What cannot be: the scatter between places of one universe.</p>\n\
+        <div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">field</th><th scope=\"col\">worst P / P(truth)</th>\
+        <th scope=\"col\">worst B / B(truth)</th><th scope=\"col\">99.9th percentile</th><th scope=\"col\">mass</th>\
+        <th scope=\"col\">seam gradient</th></tr></thead>\n<tbody>\n"
+        .to_owned();
+    for (name, cells) in rows {
+        html += &format!("<tr><th scope=\"row\">{name}</th>");
+        html.extend(cells.iter().map(|cell| format!("<td>{cell}</td>")));
+        html += "</tr>\n";
+    }
+    if let Some(variance) = of.cosmic_variance.done() {
+        let largest =
+            variance.octant_power_scatter.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
+        html += &format!(
+            "<tr><th scope=\"row\">another octant of the truth</th><td>± {}</td><td>–</td><td>± {}</td><td>± {}</td>\
+             <td>–</td></tr>\n",
+            plain(largest, 3),
+            plain(variance.octant_percentile_99_9_scatter, 3),
+            plain(variance.octant_mass_scatter, 4)
+        );
+    }
+    html + "</tbody>\n</table></div>\n</section>\n"
+}
+
+/// Each box by itself, where there are several.
+fn boxes(comparison: &Comparison) -> String {
+    if comparison.boxes.len() < 2 {
+        return String::new();
+    }
+    let mut html = "<section>\n<h2>Boxes</h2>\n<p>Means over the samples of each box, and the worst band.</p>\n\
+        <div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">box</th><th scope=\"col\">samples</th>\
+        <th scope=\"col\">worst P / P(truth)</th><th scope=\"col\">99.9th percentile</th><th scope=\"col\">mass</th>\
+        <th scope=\"col\">seamless</th></tr></thead>\n<tbody>\n"
+        .to_owned();
+    for one in &comparison.boxes {
+        let ratios = one.ratio.value.iter().copied().filter(|ratio| ratio.is_finite());
+        let worst = ratios.max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs())).unwrap_or(f64::NAN);
+        let seamless = one.seamless.iter().filter(|&&seamless| seamless).count();
+        writeln!(
+            html,
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(&one.label),
+            one.samples,
+            number(worst, 3),
+            number(one.percentile_99_9_ratio.value[0], 3),
+            number(one.mass_ratio.value[0], 4),
+            if one.seamless.is_empty() {
+                "–".to_owned()
+            } else {
+                format!("{seamless} of {}", one.seamless.len())
+            },
+        )
+        .expect("writing to a string");
+    }
+    html + "</tbody>\n</table></div>\n</section>\n"
+}
+
+/// What is missing, and why.
+fn not_measured(comparison: &Comparison) -> String {
+    let reasons = comparison.skipped();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut html = "<section>\n<h2>Not measured</h2>\n<dl class=\"provenance\">\n".to_owned();
+    for (name, reason) in reasons {
+        writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&reason))
+            .expect("writing to a string");
+    }
+    html + "</dl>\n</section>\n"
 }
 
 fn tiles(comparison: &Comparison) -> String {
@@ -63,39 +252,22 @@ fn tiles(comparison: &Comparison) -> String {
     html + "</dl>\n"
 }
 
-fn figure_html(figure: &Figure, caption: &str) -> String {
-    let uri = |picture: &Picture| format!("data:image/png;base64,{}", STANDARD.encode(&picture.png));
-    let two_widths = figure.pictures.iter().any(|picture| picture.width == Width::Wide);
-    let mut html = format!("<figure class=\"{}\">\n<picture>\n", figure.name);
-    let (mut fallback, mut widest) = (String::new(), 0);
-    for narrow in [true, false] {
-        for dark in [true, false] {
-            let wanted =
-                |p: &&Picture| (p.width == Width::Narrow) == narrow && (p.theme == Theme::Dark) == dark;
-            let Some(picture) = figure.pictures.iter().find(wanted) else { continue };
-            widest = widest.max(picture.units);
-            let mut media = Vec::new();
-            if narrow && two_widths {
-                media.push("(max-width: 640px)");
-            }
-            if dark {
-                media.push("(prefers-color-scheme: dark)");
-            }
-            if media.is_empty() {
-                fallback = uri(picture);
-            } else {
-                writeln!(html, "<source media=\"{}\" srcset=\"{}\">", media.join(" and "), uri(picture))
-                    .expect("writing to a string");
-            }
-        }
+fn figure_html(figure: &Figure) -> String {
+    let plot = if figure.plot.is_some() { format!(" data-plot=\"{}\"", figure.name) } else { String::new() };
+    let both = figure.drawings.len() > 1;
+    let mut html = format!("<figure class=\"{}\"{plot}>\n", figure.name);
+    for (width, drawing) in &figure.drawings {
+        let (class, name) = match width {
+            Width::Wide => ("wide", format!("{}-wide", figure.name)),
+            Width::Narrow => ("narrow", figure.name.clone()),
+        };
+        let class = if both { format!("static {class}") } else { "static".to_owned() };
+        html += &format!(
+            "<div class=\"{class}\">{}</div>\n",
+            svg(drawing, Place::Page, &name, &figure.description)
+        );
     }
-    writeln!(
-        html,
-        "<img src=\"{fallback}\" alt=\"{}\" style=\"max-width: {widest}px\">",
-        escape(&figure.description)
-    )
-    .expect("writing to a string");
-    html + &format!("</picture>\n<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
+    html + &format!("<figcaption>{}</figcaption>\n</figure>\n", escape(&figure.caption))
 }
 
 fn band_table(comparison: &Comparison) -> String {
@@ -154,8 +326,7 @@ fn upscaled_section(upscaled: &Upscaled, section: &Section) -> String {
         escape(&upscaled.title),
         escape(&prose::upscaled_note(upscaled))
     );
-    let captions = prose::upscaled_captions(upscaled);
-    html.extend(section.figures.iter().zip(&captions).map(|(figure, text)| figure_html(figure, text)));
+    html.extend(section.figures.iter().map(figure_html));
     html + "</section>\n"
 }
 
@@ -180,10 +351,6 @@ fn provenance(value: &Value) -> String {
             .expect("writing to a string");
     }
     html + "</dl>\n</section>\n"
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The sentences of the page, made of its numbers.
 
 use crate::Comparison;
-use crate::figures::POWER_TOLERANCE;
+use crate::goals::{Judgement, Outcome, POWER_GOALS};
+use crate::pooled::ErrorSource;
 use crate::slices::Slices;
 use crate::ticks::plain;
 use crate::upscaled::Upscaled;
@@ -96,30 +97,109 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     text
 }
 
-/// Captions of slices, power, correlation and distribution.
-pub(crate) fn captions(comparison: &Comparison) -> [String; 4] {
-    let tolerance = plain(POWER_TOLERANCE * 100.0, 0);
+/// What stands beneath the spectra.
+pub(crate) fn power_caption(comparison: &Comparison) -> String {
+    let [(near, split), (far, end)] = POWER_GOALS.map(|(goal, k)| (plain(goal * 100.0, 0), plain(k, 0)));
     let faint = if comparison.samples.len() > 1 { " Faint lines are single samples." } else { "" };
+    format!(
+        "Power as gridded, up to the Nyquist wavenumber, and its ratio to the truth. Shaded: the goals, ±{near} % up to \
+         k = {split} and ±{far} % up to {end} h/Mpc. {}{faint}",
+        errors_note(comparison)
+    )
+}
+
+/// Where the error bars come from.
+fn errors_note(comparison: &Comparison) -> &'static str {
+    match comparison.pooled.errors_from {
+        ErrorSource::Boxes => "Error bars: standard errors of the mean over boxes.",
+        ErrorSource::WithinOneBox => "Error bars: bootstrap over sub-volumes of the box.",
+    }
+}
+
+/// What stands beneath the correlations.
+pub(crate) fn correlation_caption(comparison: &Comparison) -> String {
     let pairs = if comparison.sample_agreement.is_empty() {
         ""
     } else {
         " Dotted: between samples, which should agree on large scales and differ on small ones."
     };
-    [
-        slices_caption(&comparison.slices, "the truth"),
-        format!(
-            "Power as gridded, up to the Nyquist wavenumber, and its ratio to the truth; the shaded band is \
-             ±{tolerance} %.{faint}"
-        ),
-        format!(
-            "Cross-correlation: 1 where the structures are the same, 0 where they are unrelated. A fair draw has the \
-             square of what the best possible guess would have.{pairs}"
-        ),
-        "Distribution of the density over the voxels, empty ones left out.".to_owned(),
-    ]
+    format!(
+        "Cross-correlation: 1 where the structures are the same, 0 where they are unrelated. A fair draw has the square \
+         of what the best possible guess would have.{pairs}"
+    )
 }
 
-fn slices_caption(slices: &Slices, reference: &str) -> String {
+/// The heading of the goals.
+pub(crate) fn goals_note(comparison: &Comparison) -> String {
+    let pooled = &comparison.pooled;
+    let of = |count: usize, one: &str, many: &str| match count {
+        1 => format!("one {one}"),
+        count => format!("{count} {many}"),
+    };
+    let errors = match pooled.errors_from {
+        ErrorSource::Boxes => "the scatter between the boxes",
+        ErrorSource::WithinOneBox => {
+            "the scatter inside of the one box, which knows nothing of its largest waves"
+        }
+    };
+    format!(
+        "Judged by {} and {}; standard errors from {errors}. Of several bands the worst one counts, so that chance \
+         makes small misses.",
+        of(pooled.boxes, "box", "boxes"),
+        of(pooled.samples, "sample", "samples in all"),
+    )
+}
+
+/// A goal's row: wanted, found, verdict.
+pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
+    let percent = |part: f64| format!("{} %", significant(part * 100.0, 2));
+    let signed = |ratio: f64| {
+        let part = (ratio - 1.0) * 100.0;
+        let text = significant(part, if part.abs() < 1.0 { 2 } else { 3 });
+        format!("{}{text} %", if part > 0.0 { "+" } else { "" })
+    };
+    if judged.key == "seams" {
+        let found = judged.note.clone().unwrap_or_default();
+        let by = match judged.outcome {
+            Outcome::Miss => "miss: more than chance allows".to_owned(),
+            outcome => outcome.name().to_owned(),
+        };
+        return ["95 % of the samples".to_owned(), found, by];
+    }
+    let wanted = format!("± {}", percent(judged.wanted));
+    let (Some(found), Some(excess)) = (judged.found, judged.excess) else {
+        return [wanted, judged.note.clone().unwrap_or_default(), judged.outcome.name().to_owned()];
+    };
+    let mut text = signed(found);
+    if let Some(error) = judged.standard_error {
+        text += &format!(" ± {}", percent(error));
+    }
+    if let Some(k) = judged.at_k_h_mpc {
+        text += &format!(" at k = {}", significant(k, 2));
+    }
+    let by = match judged.outcome {
+        Outcome::Pass => format!("pass, {} to spare", percent(-excess)),
+        outcome => {
+            let sigmas = judged.standard_error.filter(|&error| error > 0.0).map(|error| excess / error);
+            let sigmas = sigmas.map_or(String::new(), |n| format!(" ({} σ)", significant(n, 2)));
+            format!("{} by {}{sigmas}", outcome.name(), percent(excess))
+        }
+    };
+    [wanted, text, by]
+}
+
+/// What stands beneath the slices that can be moved.
+pub(crate) fn moving_slices_caption(comparison: &Comparison) -> String {
+    let caption =
+        slices_caption(&comparison.slices, "the truth").replacen("thick at z", "thick, at first at z", 1);
+    let [x, y, z] = comparison.volumes.block;
+    match [x, y, z] {
+        [1, 1, 1] => caption,
+        _ => format!("{caption} Those that move with the slider are means over {x} × {y} × {z} voxels."),
+    }
+}
+
+pub(crate) fn slices_caption(slices: &Slices, reference: &str) -> String {
     format!(
         "Slices {} Mpc/h thick at z = {} Mpc/h, through the densest voxel of {reference}; one colour scale.",
         significant(slices.thickness_mpc_h, 2),

@@ -1,6 +1,12 @@
 //! The statistics of one field, and of it against the truth, as report.json has them.
 
+use crate::beyond_power::BeyondPower;
+use crate::measured::Measured;
+use crate::seam_test::SeamTest;
+use crate::sub_volumes::BlockPower;
+use crate::triangles::Triangles;
 use crate::{Labelled, ReportError};
+use finescale_field::Field3;
 use finescale_spectra::{
     Bands, Modes, SpectraError, Spectrum, correlation_of, mean_density, pdf, percentile,
 };
@@ -21,12 +27,17 @@ pub struct FieldStatistics {
     pub power: Vec<f64>,
     /// Power in the wider bands.
     pub band_power: Vec<f64>,
+    /// Standard error of that power by bootstrap over sub-volumes; null where they do not resolve a band.
+    pub band_power_standard_error: Vec<f64>,
     /// Distribution of log10(1 + δ).
     pub pdf: Distribution,
     /// Density that 99.9 % of the voxels lie below, in units of the cosmic mean.
     pub percentile_99_9: f64,
     /// Mean density in units of the cosmic mean.
     pub mean_density: f64,
+    /// Statistics beyond the power spectrum; none where no truth is known.
+    #[serde(flatten)]
+    pub beyond_power: Option<BeyondPower>,
     /// The comparison with the truth; the truth itself has none.
     #[serde(flatten)]
     pub against_truth: Option<AgainstTruth>,
@@ -56,6 +67,10 @@ pub struct AgainstTruth {
     pub band_ratio: Vec<f64>,
     /// r in the wider bands.
     pub band_cross_correlation: Vec<f64>,
+    /// B / B_truth of the equilateral triangles; null or empty where there are none.
+    pub bispectrum_ratio: Vec<f64>,
+    /// Seams at the faces of the tiles that the field was made of.
+    pub seams: Measured<SeamTest>,
 }
 
 /// A field's modes with its spectra in shells and bands.
@@ -64,13 +79,24 @@ pub(crate) struct Transformed {
     pub(crate) modes: Modes,
     pub(crate) shells: Spectrum,
     pub(crate) banded: Spectrum,
+    pub(crate) blocks: BlockPower,
+}
+
+/// The truth, and what others are compared with it by.
+pub(crate) struct Reference<'a> {
+    pub(crate) field: &'a Field3,
+    pub(crate) transformed: Transformed,
+    pub(crate) bands: &'a Bands,
+    pub(crate) triangles: Result<Triangles, String>,
+    pub(crate) beyond_power: BeyondPower,
 }
 
 impl Transformed {
     pub(crate) fn new(labelled: &Labelled<'_>, bands: &Bands) -> Result<Self, ReportError> {
         let modes = Modes::of(labelled.field, None).map_err(named(&labelled.label))?;
         let (shells, banded) = (modes.power(), modes.power_in(bands));
-        Ok(Self { label: labelled.label.clone(), modes, shells, banded })
+        let blocks = BlockPower::of(labelled.field, bands);
+        Ok(Self { label: labelled.label.clone(), modes, shells, banded, blocks })
     }
 
     /// r with another field, in shells and in bands.
@@ -84,19 +110,28 @@ impl Transformed {
     }
 }
 
+impl<'a> Reference<'a> {
+    pub(crate) fn new(truth: &Labelled<'a>, bands: &'a Bands) -> Result<Self, ReportError> {
+        let transformed = Transformed::new(truth, bands)?;
+        let triangles = Triangles::new(truth.field.grid());
+        let beyond_power = BeyondPower::new(truth.field, &transformed.modes, bands, &triangles, None);
+        Ok(Self { field: truth.field, transformed, bands, triangles, beyond_power })
+    }
+}
+
 impl FieldStatistics {
-    pub(crate) fn new(
-        labelled: &Labelled<'_>,
-        transformed: &Transformed,
-        truth: Option<(&Transformed, &Bands)>,
-    ) -> Result<Self, ReportError> {
+    /// The statistics that need no truth.
+    pub(crate) fn alone(labelled: &Labelled<'_>, transformed: &Transformed) -> Result<Self, ReportError> {
         let fail = named(&labelled.label);
         let (low, high, bins) = PDF_RANGE;
         let distribution = pdf(labelled.field, low, high, bins).map_err(&fail)?;
+        let band_power = transformed.banded.power.clone();
+        let relative = transformed.blocks.relative_error(band_power.len());
         Ok(Self {
             label: labelled.label.clone(),
             power: transformed.shells.power.clone(),
-            band_power: transformed.banded.power.clone(),
+            band_power_standard_error: products(&relative, &band_power),
+            band_power,
             percentile_99_9: percentile(labelled.field, DENSE_PERCENT).map_err(&fail)?,
             mean_density: mean_density(labelled.field).map_err(&fail)?,
             pdf: Distribution {
@@ -104,20 +139,55 @@ impl FieldStatistics {
                 below: distribution.below,
                 above: distribution.above,
             },
-            against_truth: truth.map(|(truth, bands)| compare(transformed, truth, bands)).transpose()?,
+            beyond_power: None,
+            against_truth: None,
         })
+    }
+
+    /// The statistics of the truth.
+    pub(crate) fn of_truth(labelled: &Labelled<'_>, truth: &Reference<'_>) -> Result<Self, ReportError> {
+        let beyond_power = Some(truth.beyond_power.clone());
+        Ok(Self { beyond_power, ..Self::alone(labelled, &truth.transformed)? })
+    }
+
+    /// All statistics of a field that is compared with a truth.
+    pub(crate) fn against(
+        labelled: &Labelled<'_>,
+        transformed: &Transformed,
+        truth: &Reference<'_>,
+        seams: Measured<SeamTest>,
+    ) -> Result<Self, ReportError> {
+        let [cross_correlation, band_cross_correlation] =
+            transformed.correlate(&truth.transformed, truth.bands)?;
+        let beyond_power = BeyondPower::new(
+            labelled.field,
+            &transformed.modes,
+            truth.bands,
+            &truth.triangles,
+            Some(truth.field),
+        );
+        let equilateral = |beyond: &BeyondPower| beyond.bispectrum.done().map(|b| b.equilateral.clone());
+        let bispectrum_ratio = match (equilateral(&beyond_power), equilateral(&truth.beyond_power)) {
+            (Some(mine), Some(its)) => mine.ratio(&its),
+            _ => Vec::new(),
+        };
+        let (shells, banded) = (&truth.transformed.shells, &truth.transformed.banded);
+        let against_truth = Some(AgainstTruth {
+            ratio: transformed.shells.ratio(shells),
+            transfer: transformed.shells.transfer(shells),
+            cross_correlation,
+            band_ratio: transformed.banded.ratio(banded),
+            band_cross_correlation,
+            bispectrum_ratio,
+            seams,
+        });
+        Ok(Self { against_truth, beyond_power: Some(beyond_power), ..Self::alone(labelled, transformed)? })
     }
 }
 
-fn compare(field: &Transformed, truth: &Transformed, bands: &Bands) -> Result<AgainstTruth, ReportError> {
-    let [cross_correlation, band_cross_correlation] = field.correlate(truth, bands)?;
-    Ok(AgainstTruth {
-        ratio: field.shells.ratio(&truth.shells),
-        transfer: field.shells.transfer(&truth.shells),
-        cross_correlation,
-        band_ratio: field.banded.ratio(&truth.banded),
-        band_cross_correlation,
-    })
+/// Value by value.
+pub(crate) fn products(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a * b).collect()
 }
 
 /// Names the field that an error speaks of.

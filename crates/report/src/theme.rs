@@ -1,4 +1,4 @@
-//! Colours for light and dark pages. The three lines differ in hue, lightness and dash: vermilion and blue of
+//! Colours for light and dark pages. The lines differ in hue, lightness and dash: vermilion, blue, green and purple of
 //! Okabe & Ito, which the colour-blind tell apart, against ink.
 
 /// Red, green, blue.
@@ -11,46 +11,81 @@ pub(crate) enum Theme {
     Dark,
 }
 
-/// The colours of a theme; `paper` is that of page.css.
-pub(crate) struct Palette {
-    pub(crate) paper: Colour,
-    pub(crate) ink: Colour,
-    pub(crate) muted: Colour,
-    pub(crate) grid: Colour,
-    pub(crate) tolerance: Colour,
-    pub(crate) truth: Colour,
-    pub(crate) condition: Colour,
-    pub(crate) sample: Colour,
-    pub(crate) faint_sample: Colour,
+/// What a colour is for; each theme has one of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ink {
+    Paper,
+    Text,
+    Muted,
+    Grid,
+    Tolerance,
+    Truth,
+    Condition,
+    Sample,
+    FaintSample,
+    Baseline,
+    Published,
 }
 
-impl Theme {
-    pub(crate) const ALL: [Self; 2] = [Self::Light, Self::Dark];
+impl Ink {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Paper,
+        Self::Text,
+        Self::Muted,
+        Self::Grid,
+        Self::Tolerance,
+        Self::Truth,
+        Self::Condition,
+        Self::Sample,
+        Self::FaintSample,
+        Self::Baseline,
+        Self::Published,
+    ];
 
-    pub(crate) fn palette(self) -> Palette {
+    /// Its name in the style sheet.
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Light => Palette {
-                paper: [255, 255, 255],
-                ink: [34, 34, 40],
-                muted: [105, 105, 115],
-                grid: [232, 232, 236],
-                tolerance: [228, 241, 249],
-                truth: [28, 28, 34],
-                condition: [213, 94, 0],
-                sample: [0, 114, 178],
-                faint_sample: [158, 202, 228],
-            },
-            Self::Dark => Palette {
-                paper: [27, 29, 35],
-                ink: [230, 230, 235],
-                muted: [158, 160, 172],
-                grid: [48, 51, 60],
-                tolerance: [30, 49, 63],
-                truth: [240, 240, 244],
-                condition: [255, 146, 62],
-                sample: [86, 180, 233],
-                faint_sample: [48, 94, 124],
-            },
+            Self::Paper => "paper",
+            Self::Text => "ink",
+            Self::Muted => "muted",
+            Self::Grid => "grid",
+            Self::Tolerance => "tolerance",
+            Self::Truth => "truth",
+            Self::Condition => "condition",
+            Self::Sample => "sample",
+            Self::FaintSample => "faint-sample",
+            Self::Baseline => "baseline",
+            Self::Published => "published",
         }
     }
+
+    pub(crate) fn colour(self, theme: Theme) -> Colour {
+        let [light, dark] = match self {
+            Self::Paper => [[255, 255, 255], [27, 29, 35]],
+            Self::Text => [[34, 34, 40], [230, 230, 235]],
+            Self::Muted => [[96, 96, 106], [158, 160, 172]],
+            Self::Grid => [[232, 232, 236], [48, 51, 60]],
+            Self::Tolerance => [[228, 241, 249], [30, 49, 63]],
+            Self::Truth => [[28, 28, 34], [240, 240, 244]],
+            Self::Condition => [[213, 94, 0], [255, 146, 62]],
+            Self::Sample => [[0, 114, 178], [86, 180, 233]],
+            Self::FaintSample => [[158, 202, 228], [48, 94, 124]],
+            Self::Baseline => [[168, 82, 138], [214, 140, 186]],
+            Self::Published => [[0, 132, 96], [60, 196, 150]],
+        };
+        match theme {
+            Theme::Light => light,
+            Theme::Dark => dark,
+        }
+    }
+
+    /// The colours of a theme as variables of a style sheet.
+    pub(crate) fn variables(theme: Theme) -> String {
+        Self::ALL.map(|ink| format!("--{}: {};", ink.name(), hexadecimal(ink.colour(theme)))).join(" ")
+    }
+}
+
+/// As style sheets write it.
+pub(crate) fn hexadecimal([red, green, blue]: Colour) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
 }

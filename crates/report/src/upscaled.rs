@@ -34,14 +34,14 @@ impl Upscaled {
             let modes = Transformed::new(sample, &bands)?;
             // Only to learn that the grids agree.
             modes.modes.cross_in(&of_condition.modes, &bands).map_err(named(&sample.label))?;
-            statistics.push(FieldStatistics::new(sample, &modes, None)?);
+            statistics.push(FieldStatistics::alone(sample, &modes)?);
         }
         Ok(Self {
             title,
             grid,
             k_h_mpc: of_condition.shells.k_h_mpc.clone(),
             modes: of_condition.shells.modes.clone(),
-            condition: FieldStatistics::new(condition, &of_condition, None)?,
+            condition: FieldStatistics::alone(condition, &of_condition)?,
             samples: statistics,
             slices: Slices::through_densest(first.field, Some(condition), samples, None),
         })

@@ -1,9 +1,11 @@
 //! The files of a report.
 
-use crate::figures::{Figure, Width, correlation, density, power, power_alone, slices};
+use crate::figures::{Figure, of_comparison, of_upscaled};
 use crate::files::write_whole;
+use crate::raster::png;
+use crate::svg::{Place, svg};
 use crate::theme::Theme;
-use crate::{Comparison, ReportError, page};
+use crate::{Comparison, ReportError, page, tables};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,78 +16,53 @@ pub struct ReportPaths {
     pub json: PathBuf,
     /// The page, with all figures inside of it.
     pub html: PathBuf,
-    /// The figures as PNG files, for slides and papers.
+    /// The figures as PNG and SVG files, for slides and papers.
     pub figures: Vec<PathBuf>,
+    /// The statistics as CSV files.
+    pub tables: Vec<PathBuf>,
 }
 
 impl Comparison {
-    /// Writes figures, `report.json` and `report.html` to the folder `dir`, which is made if need be. Each file
-    /// appears whole or not at all, the page last.
+    /// Writes `figures/`, `tables/`, `report.json` and `report.html` to the folder `dir`, which is made if need be. Each
+    /// file appears whole or not at all, the page last.
     ///
     /// # Errors
     /// [`ReportError::Write`] names the file that could not be written.
     pub fn write(&self, dir: &Path) -> Result<ReportPaths, ReportError> {
-        fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })?;
-        let drawn = self.figures();
-        let mut figures = Vec::new();
-        for figure in drawn.iter().flat_map(|section| &section.figures) {
-            let path = dir.join(format!("{}.png", figure.name));
-            let file = figure.pictures.iter().find(|picture| picture.theme == Theme::Light);
-            write_whole(&path, &file.expect("every figure is drawn for light pages").png)?;
-            figures.push(path);
+        let made = |folder: PathBuf| match fs::create_dir_all(&folder) {
+            Ok(()) => Ok(folder),
+            Err(source) => Err(ReportError::Write { path: folder, source }),
+        };
+        let dir = made(dir.to_owned())?;
+        let sections = self.sections();
+        let (mut figures, mut written_tables) = (Vec::new(), Vec::new());
+        let of_figures = made(dir.join("figures"))?;
+        for figure in sections.iter().flat_map(|section| &section.figures) {
+            let Some((_, drawing)) = figure.drawings.first() else { continue };
+            let vector = svg(drawing, Place::File, &figure.name, &figure.description);
+            for (ending, bytes) in [("png", png(drawing, Theme::Light)), ("svg", vector.into_bytes())] {
+                let path = of_figures.join(format!("{}.{ending}", figure.name));
+                write_whole(&path, &bytes)?;
+                figures.push(path);
+            }
+        }
+        let of_tables = made(dir.join("tables"))?;
+        for table in tables::tables(self) {
+            let path = of_tables.join(format!("{}.csv", table.name));
+            write_whole(&path, table.csv().as_bytes())?;
+            written_tables.push(path);
         }
         let (json, html) = (dir.join("report.json"), dir.join("report.html"));
         let mut numbers = serde_json::to_vec_pretty(&self.to_json()).expect("names and numbers are JSON");
         numbers.push(b'\n');
         write_whole(&json, &numbers)?;
-        write_whole(&html, page::page(self, &drawn).as_bytes())?;
-        Ok(ReportPaths { json, html, figures })
+        write_whole(&html, page::page(self, &sections).as_bytes())?;
+        Ok(ReportPaths { json, html, figures, tables: written_tables })
     }
 
-    fn figures(&self) -> Vec<Section> {
-        let panels = |slices: &crate::slices::Slices| {
-            let names: Vec<_> = slices.panels.iter().map(|panel| panel.label.as_str()).collect();
-            format!("Slices of the density: {}.", names.join(", "))
-        };
-        let mut sections = vec![Section {
-            figures: vec![
-                Figure::draw("slices", panels(&self.slices), &Width::ALL, |palette, width| {
-                    slices(&self.slices, palette, width)
-                }),
-                Figure::draw(
-                    "power",
-                    "Power spectra of truth, samples and condition, and their ratio to the truth.",
-                    &Width::ALL,
-                    |palette, width| power(self, palette, width),
-                ),
-                Figure::draw(
-                    "correlation",
-                    "Cross-correlation with the truth by wavenumber.",
-                    &[Width::Narrow],
-                    |palette, width| correlation(self, palette, width),
-                ),
-                Figure::draw("pdf", "Distribution of the density.", &[Width::Narrow], |palette, width| {
-                    density(self, palette, width)
-                }),
-            ],
-        }];
-        sections.extend(self.upscaled.iter().enumerate().map(|(index, upscaled)| Section {
-            figures: vec![
-                Figure::draw(
-                    &format!("upscaled-{}-slices", index + 1),
-                    panels(&upscaled.slices),
-                    &Width::ALL,
-                    |palette, width| slices(&upscaled.slices, palette, width),
-                ),
-                Figure::draw(
-                    &format!("upscaled-{}-power", index + 1),
-                    "Power spectra of condition and samples.",
-                    &Width::ALL,
-                    |palette, width| power_alone(upscaled, palette, width),
-                ),
-            ],
-        }));
-        sections
+    fn sections(&self) -> Vec<Section> {
+        let upscaled = self.upscaled.iter().enumerate().map(|(index, u)| of_upscaled(u, index + 1));
+        std::iter::once(of_comparison(self)).chain(upscaled).map(|figures| Section { figures }).collect()
     }
 }
 

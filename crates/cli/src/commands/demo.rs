@@ -6,11 +6,12 @@ use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
 use crate::generation::{Condition, Generator};
 use crate::provenance::provenance;
+use crate::tiles;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{Field3, Grid, Region, Scheme};
 use finescale_outpaint::{GenerationConfig, Store};
-use finescale_report::{Comparison, Labelled};
+use finescale_report::{Comparison, Fields, Labelled};
 use finescale_snapshot::{GridFile, Snapshot, Species};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -67,16 +68,19 @@ impl Demo {
         let upscaled = self.upscale(context, &generator, &snapshot, region, config, "gadget4_sample")?;
         let part = cut_out(&snapshot.grid.field, &region)?;
 
-        let labelled: Vec<Labelled> = samples
-            .iter()
-            .enumerate()
-            .map(|(number, sample)| Labelled::new(format!("sample {}", number + 1), &sample.field))
-            .collect();
-        let comparison = Comparison::new(
-            &Labelled::new("truth", &truth),
-            Some(&Labelled::new("condition", &condition.grid.field)),
-            &labelled,
-        )?
+        let comparison = Comparison::new(&Fields {
+            truth: Labelled::new("truth", &truth),
+            condition: Some(Labelled::new("condition", &condition.grid.field)),
+            samples: samples
+                .iter()
+                .enumerate()
+                .map(|(number, sample)| {
+                    Labelled::new(format!("sample {}", number + 1), &sample.field)
+                        .with_faces(tiles::of(sample.field.grid(), &sample.meta))
+                })
+                .collect(),
+            independent_tiles: None,
+        })?
         .with_title("finescale demo")
         .with_provenance(provenance(json!({
             "mock": self.data.join("condition.hdf5"),
@@ -90,13 +94,14 @@ impl Demo {
             &[Labelled::new("sample", &upscaled.field)],
         )?;
         let paths = comparison.write(&self.out).context("writing the report")?;
-        tell(context, comparison.verdict())?;
+        tell(context, &comparison)?;
         let seconds = started.elapsed().as_secs_f64();
         context.say(format_args!("{seconds:.0} s in all; the report is {}", paths.html.display()))?;
         Ok(json!({
             "report": paths.html,
             "report_json": paths.json,
             "verdict": comparison.verdict(),
+            "goals": comparison.goals(),
             "seconds": seconds,
         }))
     }

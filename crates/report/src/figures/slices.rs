@@ -1,11 +1,12 @@
 //! Slices side by side on one colour scale.
 
 use super::Width;
-use crate::axes::{Axes, LABEL_SIZE, TICK_SIZE, spine};
-use crate::canvas::{Align, Canvas, DENSITY, Direction, Text, Weight};
+use crate::axes::{Axes, LABEL_SIZE, SPINE, TICK_SIZE};
 use crate::colour_map::ColourMap;
+use crate::drawing::{Align, Direction, Drawing, Text, Weight};
+use crate::raster::{DENSITY, text_width};
 use crate::slices::{Panel, Slices};
-use crate::theme::Palette;
+use crate::theme::Ink;
 use crate::ticks::{Scale, Tick};
 
 const LEFT: f32 = 54.0;
@@ -18,7 +19,7 @@ const AXIS_LABEL: f32 = 22.0;
 const COLOUR_BAR: f32 = 54.0;
 
 /// The panels, their axes in Mpc/h, and the colour bar.
-pub(crate) fn slices(slices: &Slices, palette: &Palette, width: Width) -> Canvas {
+pub(crate) fn slices(slices: &Slices, width: Width) -> Drawing {
     let columns = columns(slices.panels.len(), width);
     let rows = slices.panels.len().div_ceil(columns);
     let room = (width.units() - LEFT - RIGHT - GAP * (columns - 1) as f32) / columns as f32;
@@ -29,20 +30,20 @@ pub(crate) fn slices(slices: &Slices, palette: &Palette, width: Width) -> Canvas
     let pitch = [panel[0] + GAP, NAME + panel[1] + NUMBERS];
     let sheet =
         [LEFT + pitch[0] * columns as f32 - GAP + RIGHT, pitch[1] * rows as f32 + AXIS_LABEL + COLOUR_BAR];
-    let mut canvas = Canvas::new(sheet[0], sheet[1], palette.paper);
+    let mut drawing = Drawing::new(sheet[0], sheet[1]);
     let colours = ColourMap::new();
     for (index, slice) in slices.panels.iter().enumerate() {
         let (column, row) = (index % columns, index / columns);
         let (left, top) = (LEFT + pitch[0] * column as f32, NAME + pitch[1] * row as f32);
         // Whole device pixels, or voxels would not be crisp.
         let [left, top] = [left, top].map(|v| (v * DENSITY as f32).round() / DENSITY as f32);
-        paint(&mut canvas, slice, slices.range, &colours, [left, top], voxel);
         let frame = [left, top, left + panel[0], top + panel[1]];
+        paint(&mut drawing, slice, slices.range, &colours, frame);
         let below = index + columns >= slices.panels.len();
-        annotate(&mut canvas, palette, slices, &slice.label, frame, (column == 0, below));
+        annotate(&mut drawing, slices, &slice.label, frame, (column == 0, below));
     }
-    colour_bar(&mut canvas, palette, slices.range, &colours, sheet);
-    canvas
+    colour_bar(&mut drawing, slices.range, &colours, sheet);
+    drawing
 }
 
 fn columns(panels: usize, width: Width) -> usize {
@@ -65,26 +66,21 @@ fn voxel_pixels(slices: &Slices, room: f32) -> [u32; 2] {
 }
 
 fn paint(
-    canvas: &mut Canvas,
+    drawing: &mut Drawing,
     panel: &Panel,
     (low, high): (f64, f64),
     colours: &ColourMap,
-    at: [f32; 2],
-    voxel: [u32; 2],
+    frame: [f32; 4],
 ) {
-    let ny = panel.log10_density.dim().1 as u32;
-    let corner = at.map(|v| (v * DENSITY as f32).round() as u32);
-    for ((i, j), &value) in panel.log10_density.indexed_iter() {
-        let colour = colours.at(((f64::from(value) - low) / (high - low)) as f32);
-        // y upwards.
-        let pixel = [corner[0] + i as u32 * voxel[0], corner[1] + (ny - 1 - j as u32) * voxel[1]];
-        canvas.block(pixel, voxel, colour);
-    }
+    let (nx, ny) = panel.log10_density.dim();
+    // y upwards.
+    let rows = (0..ny).rev().flat_map(|j| (0..nx).map(move |i| (i, j)));
+    let colour = |at| colours.at(((f64::from(panel.log10_density[at]) - low) / (high - low)) as f32);
+    drawing.image(frame, nx, rows.map(colour).collect());
 }
 
 fn annotate(
-    canvas: &mut Canvas,
-    palette: &Palette,
+    drawing: &mut Drawing,
     slices: &Slices,
     label: &str,
     frame: [f32; 4],
@@ -100,39 +96,38 @@ fn annotate(
     let name = Text {
         weight: Weight::SemiBold,
         size: LABEL_SIZE,
-        colour: palette.ink,
+        ink: Ink::Text,
         align: Align::Left,
         direction: Direction::Right,
     };
-    let number = Text { weight: Weight::Regular, size: TICK_SIZE, colour: palette.muted, ..name };
-    canvas.text(label, (left, top - 9.0), &name);
+    let number = Text { weight: Weight::Regular, size: TICK_SIZE, ink: Ink::Muted, ..name };
+    drawing.text(label, (left, top - 9.0), &name);
     for Tick { value, label } in axes.x.ticks(((right - left) / 60.0) as usize) {
         let (x, _) = axes.point(value, 0.0);
-        canvas.line(&[(x, bottom + 1.0), (x, bottom + 4.0)], &spine(palette));
+        drawing.line(&[(x, bottom + 1.0), (x, bottom + 4.0)], &SPINE);
         if let Some(label) = label {
-            canvas.text(&label, (x, bottom + 17.0), &Text { align: Align::Centre, ..number });
+            drawing.text(&label, (x, bottom + 17.0), &Text { align: Align::Centre, ..number });
         }
     }
     for Tick { value, label } in axes.y.ticks(((bottom - top) / 60.0) as usize) {
         let (_, y) = axes.point(0.0, value);
         if let (true, Some(label)) = (first, label) {
-            canvas.line(&[(left - 4.0, y), (left - 1.0, y)], &spine(palette));
-            canvas.text(&label, (left - 8.0, y + 4.2), &Text { align: Align::Right, ..number });
+            drawing.line(&[(left - 4.0, y), (left - 1.0, y)], &SPINE);
+            drawing.text(&label, (left - 8.0, y + 4.2), &Text { align: Align::Right, ..number });
         }
     }
-    let axis = Text { colour: palette.ink, align: Align::Centre, ..number };
+    let axis = Text { ink: Ink::Text, align: Align::Centre, ..number };
     if below {
-        canvas.text("x [Mpc/h]", ((left + right) / 2.0, bottom + 35.0), &axis);
+        drawing.text("x [Mpc/h]", ((left + right) / 2.0, bottom + 35.0), &axis);
     }
     if first {
         let up = Text { direction: Direction::Up, ..axis };
-        canvas.text("y [Mpc/h]", (left - 40.0, (top + bottom) / 2.0), &up);
+        drawing.text("y [Mpc/h]", (left - 40.0, (top + bottom) / 2.0), &up);
     }
 }
 
 fn colour_bar(
-    canvas: &mut Canvas,
-    palette: &Palette,
+    drawing: &mut Drawing,
     (low, high): (f64, f64),
     colours: &ColourMap,
     [width, height]: [f32; 2],
@@ -140,22 +135,19 @@ fn colour_bar(
     let text = Text {
         weight: Weight::Regular,
         size: TICK_SIZE,
-        colour: palette.muted,
+        ink: Ink::Muted,
         align: Align::Centre,
         direction: Direction::Right,
     };
     let label = "log₁₀(1 + δ)";
-    let beside = canvas.text_width(label, text.weight, text.size) + 12.0;
+    let beside = text_width(label, text.weight, text.size) + 12.0;
     let length = (width - LEFT - RIGHT - beside).min(380.0);
     let left = LEFT + (width - LEFT - RIGHT - length - beside) / 2.0 + beside;
     let top = height - 34.0;
-    canvas.text(label, (left - 12.0, top + 9.0), &Text { align: Align::Right, colour: palette.ink, ..text });
-    let device = |v: f32| (v * DENSITY as f32).round() as u32;
-    let pixels = device(length);
-    for pixel in 0..pixels {
-        let colour = colours.at(pixel as f32 / (pixels - 1).max(1) as f32);
-        canvas.block([device(left) + pixel, device(top)], [1, device(10.0)], colour);
-    }
+    drawing.text(label, (left - 12.0, top + 9.0), &Text { align: Align::Right, ink: Ink::Text, ..text });
+    let steps = 256;
+    let ramp = (0..steps).map(|step| colours.at(step as f32 / (steps - 1) as f32)).collect();
+    drawing.image([left, top, left + length, top + 10.0], steps, ramp);
     let axes = Axes {
         frame: [left, top, left + length, top + 10.0],
         x: Scale::Linear { low, high },
@@ -163,7 +155,7 @@ fn colour_bar(
     };
     for Tick { value, label } in axes.x.ticks((length / 45.0) as usize) {
         let (x, _) = axes.point(value, 0.0);
-        canvas.line(&[(x, top + 11.0), (x, top + 14.0)], &spine(palette));
-        canvas.text(&label.unwrap_or_default(), (x, top + 27.0), &text);
+        drawing.line(&[(x, top + 11.0), (x, top + 14.0)], &SPINE);
+        drawing.text(label.unwrap_or_default(), (x, top + 27.0), &text);
     }
 }

@@ -1,0 +1,107 @@
+//! Whether samples vary as much as they should: several samples of one truth.
+
+use crate::measured::Measured;
+use crate::statistics::{Transformed, mean_of};
+use finescale_field::Field3;
+use finescale_seed::{KeyedStream, Purpose};
+use finescale_spectra::{
+    Bands, EnsemblePower, RankHistogram, SpectraError, fair_crps, log_density, rank_histogram,
+};
+use serde::Serialize;
+
+/// Samples that agree with the truth less than this are not judged: r² of a sample and the truth.
+pub(crate) const LEAST_R2: f64 = 0.05;
+/// Voxels per axis of the blocks of the scores.
+const BLOCKS: [usize; 2] = [1, 4];
+/// Cells between the blocks of a rank histogram: beyond the length over which errors are alike.
+const RANK_SPACING_CELLS: usize = 8;
+const SEED: u64 = 2;
+
+/// What several samples of one truth say of their spread.
+#[derive(Clone, Debug, Serialize)]
+pub struct CalibrationReport {
+    /// P(SR_i × SR_j) / P(SR × HR) by band: 1 if samples differ from each other as they differ from the truth.
+    pub pair_ratio: Vec<f64>,
+    /// The error that one truth leaves, from samples in the truth's place; null for fewer than three samples.
+    pub pair_ratio_standard_error: Vec<f64>,
+    /// r²(sample, truth) by band; the ratio means something where it is above [`Self::least_r2`].
+    pub r2: Vec<f64>,
+    /// Least r² of bands that are judged.
+    pub least_r2: f64,
+    /// √((M + 1)/M) rms spread / rms error of the samples' mean, by band: 1 if right, below for too little spread;
+    /// empty for fewer than three samples.
+    pub spread_over_error: Vec<f64>,
+    /// Scores of blocks of voxels.
+    pub scores: Vec<BlockScores>,
+}
+
+/// Scores of the logarithmic densities of blocks of voxels.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockScores {
+    /// Voxels of a block along each axis.
+    pub block: usize,
+    /// Fair continuous ranked probability score of ln(1 + δ): lower is better.
+    pub crps: Measured<f64>,
+    /// How often the truth has each rank among the samples, over blocks some cells apart.
+    pub ranks: Measured<RankHistogram>,
+    /// χ² of flat ranks over its degrees of freedom.
+    pub rank_chi_square_per_degree: Option<f64>,
+}
+
+impl CalibrationReport {
+    /// Of two samples or more.
+    pub(crate) fn new(
+        truth: &Field3,
+        samples: &[&Field3],
+        transformed: (&Transformed, &[Transformed]),
+        bands: &Bands,
+    ) -> Result<Self, SpectraError> {
+        if samples.len() < 2 {
+            return Err(SpectraError::Samples { needed: 2, found: samples.len() });
+        }
+        let (true_modes, modes) = transformed;
+        let with_truth = modes
+            .iter()
+            .map(|sample| Ok(sample.modes.cross_in(&true_modes.modes, bands)?.power))
+            .collect::<Result<Vec<_>, SpectraError>>()?;
+        let mut r2 = Vec::new();
+        for (cross, sample) in with_truth.iter().zip(modes) {
+            let auto = sample.banded.power.iter().zip(&true_modes.banded.power);
+            r2.push(cross.iter().zip(auto).map(|(c, (a, b))| c * c / (a * b)).collect::<Vec<_>>());
+        }
+        let (pair_ratio, pair_ratio_standard_error, spread_over_error) = if samples.len() == 2 {
+            let pair = modes[0].modes.cross_in(&modes[1].modes, bands)?.power;
+            let mean = mean_of(with_truth.iter().map(Vec::as_slice));
+            let ratio: Vec<f64> = pair.iter().zip(mean).map(|(pair, mean)| pair / mean).collect();
+            (ratio, vec![f64::NAN; bands.count()], Vec::new())
+        } else {
+            let found = EnsemblePower::new(truth, samples, bands, None)?.calibration();
+            (found.pair_ratio, found.pair_ratio_error, found.spread_over_error)
+        };
+        let logarithm = log_density(truth)?;
+        let logarithms = samples.iter().map(|s| log_density(s)).collect::<Result<Vec<_>, _>>()?;
+        let logarithms: Vec<&Field3> = logarithms.iter().collect();
+        Ok(Self {
+            pair_ratio,
+            pair_ratio_standard_error,
+            r2: mean_of(r2.iter().map(Vec::as_slice)),
+            least_r2: LEAST_R2,
+            spread_over_error,
+            scores: BLOCKS.map(|block| BlockScores::new(&logarithm, &logarithms, block)).into(),
+        })
+    }
+}
+
+impl BlockScores {
+    fn new(truth: &Field3, samples: &[&Field3], block: usize) -> Self {
+        let ties = KeyedStream::new(SEED, Purpose::Bootstrap);
+        let ranks = rank_histogram(truth, samples, block, RANK_SPACING_CELLS.div_ceil(block), ties);
+        let per_degree = |ranks: &RankHistogram| ranks.chi_square() / ranks.degrees_of_freedom() as f64;
+        Self {
+            block,
+            crps: fair_crps(truth, samples, block).into(),
+            rank_chi_square_per_degree: ranks.as_ref().ok().map(per_degree),
+            ranks: ranks.into(),
+        }
+    }
+}

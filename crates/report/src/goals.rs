@@ -1,0 +1,274 @@
+//! The goals of a good model, and whether they are met. All goals stand in [`GOALS`].
+
+use crate::calibration::LEAST_R2;
+use crate::pooled::{Estimate, Pooled};
+use serde::Serialize;
+
+/// What a goal is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Quantity {
+    /// P / P_truth up to a wavenumber in h/Mpc.
+    Power { up_to_h_mpc: f64 },
+    /// P(SR_i × SR_j) / P(SR × HR) up to a wavenumber.
+    PairRatio { up_to_h_mpc: f64 },
+    /// B / B_truth of equilateral triangles up to a wavenumber.
+    Bispectrum { up_to_h_mpc: f64 },
+    /// 99.9th percentile of the density over the truth's.
+    DensePercentile,
+    /// Mass over the truth's.
+    Mass,
+    /// Samples that show seams, beyond the few that do so by chance.
+    Seams,
+}
+
+/// One goal.
+struct Goal {
+    key: &'static str,
+    name: &'static str,
+    quantity: Quantity,
+    /// Largest distance of a ratio from 1; of seams: the part of seamless fields outside of the 95 % range.
+    wanted: f64,
+}
+
+const GOALS: [Goal; 7] = [
+    Goal {
+        key: "power_large_scales",
+        name: "Power, k ≤ 1 h/Mpc",
+        quantity: Quantity::Power { up_to_h_mpc: 1.0 },
+        wanted: 0.03,
+    },
+    Goal {
+        key: "power_small_scales",
+        name: "Power, k ≤ 4 h/Mpc",
+        quantity: Quantity::Power { up_to_h_mpc: 4.0 },
+        wanted: 0.06,
+    },
+    Goal {
+        key: "pair_ratio",
+        name: "Calibration: pairs of samples, k ≤ 2 h/Mpc",
+        quantity: Quantity::PairRatio { up_to_h_mpc: 2.0 },
+        wanted: 0.05,
+    },
+    Goal {
+        key: "bispectrum",
+        name: "Bispectrum, k ≤ 2 h/Mpc",
+        quantity: Quantity::Bispectrum { up_to_h_mpc: 2.0 },
+        wanted: 0.10,
+    },
+    Goal {
+        key: "percentile_99_9",
+        name: "Densest 0.1 % of the voxels",
+        quantity: Quantity::DensePercentile,
+        wanted: 0.05,
+    },
+    Goal { key: "mass", name: "Total mass", quantity: Quantity::Mass, wanted: 0.005 },
+    Goal { key: "seams", name: "Seams inside the 95 % range", quantity: Quantity::Seams, wanted: 0.05 },
+];
+
+/// The goal for power, to be drawn: largest distance from 1, and up to which k in h/Mpc.
+pub(crate) const POWER_GOALS: [(f64, f64); 2] = [(0.03, 1.0), (0.06, 4.0)];
+pub(crate) const PAIR_GOAL: f64 = 0.05;
+pub(crate) const BISPECTRUM_GOAL: f64 = 0.10;
+
+/// Whether a goal is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is.
+    Pass,
+    /// It is not.
+    Miss,
+    /// Nobody knows: `note` says why.
+    NotMeasured,
+}
+
+impl Outcome {
+    /// In a word or two.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Miss => "miss",
+            Self::NotMeasured => "not measured",
+        }
+    }
+}
+
+/// A goal, what was found, and whether that is good enough.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// Its name for programs.
+    pub key: &'static str,
+    /// Its name for persons.
+    pub goal: &'static str,
+    /// Largest distance from 1 that is good (of seams: part of the samples that may show some).
+    pub wanted: f64,
+    /// The ratio that was found, of several bands the worst one's; of seams the part that shows some.
+    pub found: Option<f64>,
+    /// Its standard error, if known.
+    pub standard_error: Option<f64>,
+    /// The k of the worst band in h/Mpc.
+    pub at_k_h_mpc: Option<f64>,
+    /// |found − 1| − wanted: how much is missing if positive, to spare if negative.
+    pub excess: Option<f64>,
+    /// Whether the goal is met.
+    pub outcome: Outcome,
+    /// What a reader should know of it.
+    pub note: Option<String>,
+}
+
+/// The worst of several ratios.
+struct Worst {
+    ratio: f64,
+    standard_error: f64,
+    k_h_mpc: f64,
+}
+
+impl Pooled {
+    /// All goals, judged.
+    #[must_use]
+    pub fn judge(&self) -> Vec<Judgement> {
+        GOALS.iter().map(|goal| self.judge_one(goal)).collect()
+    }
+
+    fn judge_one(&self, goal: &Goal) -> Judgement {
+        let at_bands = |estimate, up_to| worst(&self.k_h_mpc, estimate, up_to);
+        let at_once = |estimate: &Estimate| worst(&[0.0], estimate, f64::INFINITY);
+        let (found, missing) = match goal.quantity {
+            Quantity::Power { up_to_h_mpc } => (
+                at_bands(&self.ratio, up_to_h_mpc),
+                format!("no band has its mean k below {up_to_h_mpc} h/Mpc"),
+            ),
+            Quantity::PairRatio { up_to_h_mpc } => (
+                at_bands(&self.pair_ratio, up_to_h_mpc),
+                if self.pair_ratio.value.is_empty() {
+                    "needs two samples of one box, or more".to_owned()
+                } else {
+                    format!("no band up to {up_to_h_mpc} h/Mpc has r² above {LEAST_R2}")
+                },
+            ),
+            Quantity::Bispectrum { up_to_h_mpc } => (
+                worst(&self.bispectrum_k_h_mpc, &self.bispectrum_ratio, up_to_h_mpc),
+                format!("the grid holds no equilateral triangles up to {up_to_h_mpc} h/Mpc"),
+            ),
+            Quantity::DensePercentile => {
+                (at_once(&self.percentile_99_9_ratio), "the truth has no dense voxels".to_owned())
+            }
+            Quantity::Mass => (at_once(&self.mass_ratio), "the truth has no mass".to_owned()),
+            Quantity::Seams => return self.judge_seams(goal),
+        };
+        let blank = blank(goal);
+        let Some(found) = found else { return Judgement { note: Some(missing), ..blank } };
+        let excess = (found.ratio - 1.0).abs() - goal.wanted;
+        Judgement {
+            found: Some(found.ratio),
+            standard_error: Some(found.standard_error).filter(|error| error.is_finite()),
+            at_k_h_mpc: Some(found.k_h_mpc).filter(|&k| k > 0.0),
+            excess: Some(excess),
+            outcome: if excess <= 0.0 { Outcome::Pass } else { Outcome::Miss },
+            ..blank
+        }
+    }
+
+    fn judge_seams(&self, goal: &Goal) -> Judgement {
+        let blank = blank(goal);
+        if self.seams_tested == 0 {
+            return Judgement { note: self.seams_skipped.clone(), ..blank };
+        }
+        // One in twenty shows some by chance: twice the binomial deviation is allowed on top.
+        let tested = self.seams_tested as f64;
+        let allowed = goal.wanted + 2.0 * (goal.wanted * (1.0 - goal.wanted) / tested).sqrt();
+        let allowed = (allowed * tested).floor() / tested;
+        let outside = 1.0 - self.seamless as f64 / tested;
+        Judgement {
+            found: Some(outside),
+            excess: Some(outside - allowed),
+            outcome: if outside <= allowed { Outcome::Pass } else { Outcome::Miss },
+            note: Some(format!("{} of {} samples are inside", self.seamless, self.seams_tested)),
+            ..blank
+        }
+    }
+}
+
+fn blank(goal: &Goal) -> Judgement {
+    Judgement {
+        key: goal.key,
+        goal: goal.name,
+        wanted: goal.wanted,
+        found: None,
+        standard_error: None,
+        at_k_h_mpc: None,
+        excess: None,
+        outcome: Outcome::NotMeasured,
+        note: None,
+    }
+}
+
+fn worst(k_h_mpc: &[f64], estimate: &Estimate, up_to_h_mpc: f64) -> Option<Worst> {
+    let errors = estimate.standard_error.iter().copied().chain(std::iter::repeat(f64::NAN));
+    k_h_mpc
+        .iter()
+        .zip(&estimate.value)
+        .zip(errors)
+        .filter(|((k, ratio), _)| **k <= up_to_h_mpc && ratio.is_finite())
+        .map(|((&k_h_mpc, &ratio), standard_error)| Worst { ratio, standard_error, k_h_mpc })
+        .max_by(|a, b| (a.ratio - 1.0).abs().total_cmp(&(b.ratio - 1.0).abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pooled::ErrorSource;
+
+    fn pooled() -> Pooled {
+        let one = |value: f64| Estimate { value: vec![value], standard_error: vec![0.001] };
+        Pooled {
+            boxes: 1,
+            samples: 4,
+            errors_from: ErrorSource::WithinOneBox,
+            k_h_mpc: vec![0.5, 0.9, 3.0, 6.0],
+            ratio: Estimate { value: vec![1.0, 0.98, 1.07, 0.2], standard_error: vec![0.01; 4] },
+            transfer: Estimate::default(),
+            cross_correlation: Estimate::default(),
+            pair_ratio: Estimate::default(),
+            bispectrum_k_h_mpc: vec![0.4, 3.0],
+            bispectrum_ratio: Estimate { value: vec![f64::NAN, 3.0], standard_error: Vec::new() },
+            percentile_99_9_ratio: one(0.94),
+            mass_ratio: one(1.0049),
+            seams_tested: 4,
+            seamless: 3,
+            seams_skipped: None,
+        }
+    }
+
+    #[test]
+    fn goals_are_judged_by_the_worst_band() {
+        let judged = pooled().judge();
+        let of = |key: &str| judged.iter().find(|j| j.key == key).unwrap();
+        let large = of("power_large_scales");
+        assert_eq!((large.outcome, large.found, large.at_k_h_mpc), (Outcome::Pass, Some(0.98), Some(0.9)));
+        assert!((large.excess.unwrap() + 0.01).abs() < 1e-12);
+        let small = of("power_small_scales");
+        assert_eq!((small.outcome, small.standard_error), (Outcome::Miss, Some(0.01)));
+        assert!((small.excess.unwrap() - 0.01).abs() < 1e-12);
+        assert_eq!(of("percentile_99_9").outcome, Outcome::Miss);
+        assert_eq!(of("mass").outcome, Outcome::Pass);
+        for key in ["pair_ratio", "bispectrum"] {
+            assert!(of(key).outcome == Outcome::NotMeasured && of(key).note.is_some(), "{key}");
+        }
+        // One of four seams may be chance.
+        assert_eq!(of("seams").outcome, Outcome::Pass);
+        let more = Pooled { seamless: 2, ..pooled() };
+        assert_eq!(more.judge().last().unwrap().outcome, Outcome::Miss);
+    }
+
+    #[test]
+    fn what_is_drawn_is_what_is_judged() {
+        let wanted = |quantity| GOALS.iter().find(|goal| goal.quantity == quantity).unwrap().wanted;
+        for (goal, up_to_h_mpc) in POWER_GOALS {
+            assert_eq!(wanted(Quantity::Power { up_to_h_mpc }), goal);
+        }
+        assert_eq!(wanted(Quantity::PairRatio { up_to_h_mpc: 2.0 }), PAIR_GOAL);
+        assert_eq!(wanted(Quantity::Bispectrum { up_to_h_mpc: 2.0 }), BISPECTRUM_GOAL);
+    }
+}

@@ -1,0 +1,124 @@
+//! Power spectra that others published.
+
+use crate::ReportError;
+use serde::Serialize;
+use std::path::Path;
+
+/// A power spectrum from a table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PublishedSpectrum {
+    /// Its name in the report.
+    pub label: String,
+    /// k in h/Mpc, rising.
+    pub k_h_mpc: Vec<f64>,
+    /// P in (Mpc/h)³.
+    pub power: Vec<f64>,
+}
+
+/// A published spectrum beside the fields, by band; null where the table does not reach.
+#[derive(Clone, Debug, Serialize)]
+pub struct PublishedComparison {
+    /// The table.
+    #[serde(flatten)]
+    pub spectrum: PublishedSpectrum,
+    /// Its power at the mean k of the bands, in (Mpc/h)³.
+    pub band_power: Vec<f64>,
+    /// P_truth over it, by band.
+    pub truth_ratio: Vec<f64>,
+    /// P of the samples over it, mean over the samples, by band.
+    pub sample_ratio: Vec<f64>,
+}
+
+impl PublishedSpectrum {
+    /// Reads a table of two columns, k in h/Mpc and P in (Mpc/h)³, separated by blanks or commas. `#` begins a comment,
+    /// further columns are left out.
+    ///
+    /// # Errors
+    /// [`ReportError::Table`] names the line and the remedy.
+    pub fn parse(label: impl Into<String>, path: &Path, text: &str) -> Result<Self, ReportError> {
+        let bad = |line: usize, detail: String| ReportError::Table { path: path.to_owned(), line, detail };
+        let (mut k_h_mpc, mut power): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
+            let content = line.split('#').next().unwrap_or_default();
+            let mut columns = content.split([' ', '\t', ',', ';', '\r']).filter(|column| !column.is_empty());
+            let Some(first) = columns.next() else { continue };
+            let second =
+                columns.next().ok_or_else(|| bad(number, format!("`{}` is one column", content.trim())))?;
+            let value = |text: &str| -> Result<f64, ReportError> {
+                let value = text.parse::<f64>().map_err(|_| {
+                    bad(number, format!("`{text}` is no number; begin a line of names with #"))
+                })?;
+                if value.is_finite() && value > 0.0 {
+                    return Ok(value);
+                }
+                Err(bad(number, format!("`{text}` is not positive; give k and P, not their logarithms")))
+            };
+            let (k, p) = (value(first)?, value(second)?);
+            if k_h_mpc.last().is_some_and(|&last| k <= last) {
+                return Err(bad(number, format!("k = {k} does not rise; sort the table by k")));
+            }
+            k_h_mpc.push(k);
+            power.push(p);
+        }
+        if k_h_mpc.len() < 2 {
+            let lines = text.lines().count();
+            return Err(bad(lines, format!("{} rows of numbers, and two are the least", k_h_mpc.len())));
+        }
+        Ok(Self { label: label.into(), k_h_mpc, power })
+    }
+
+    /// P at `k_h_mpc`, straight between the neighbours in the logarithms; NaN outside of the table.
+    #[must_use]
+    pub fn at(&self, k_h_mpc: f64) -> f64 {
+        let above = self.k_h_mpc.partition_point(|&k| k < k_h_mpc);
+        if above == 0 && self.k_h_mpc[0] == k_h_mpc {
+            return self.power[0];
+        }
+        if above == 0 || above == self.k_h_mpc.len() {
+            return f64::NAN;
+        }
+        let (k, p) = (&self.k_h_mpc[above - 1..=above], &self.power[above - 1..=above]);
+        let part = (k_h_mpc / k[0]).ln() / (k[1] / k[0]).ln();
+        p[0] * (p[1] / p[0]).powf(part)
+    }
+}
+
+impl PublishedComparison {
+    pub(crate) fn new(spectrum: PublishedSpectrum, k_h_mpc: &[f64], truth: &[f64], samples: &[f64]) -> Self {
+        let band_power: Vec<f64> = k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
+        let over = |power: &[f64]| power.iter().zip(&band_power).map(|(p, its)| p / its).collect();
+        Self { truth_ratio: over(truth), sample_ratio: over(samples), band_power, spectrum }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<PublishedSpectrum, ReportError> {
+        PublishedSpectrum::parse("tng", Path::new("pk.txt"), text)
+    }
+
+    #[test]
+    fn tables_are_read_and_power_laws_are_straight() {
+        let found = parse("# k P\n0.1 1000 5\n\n1.0,10 # end\r\n10\t0.1\n").unwrap();
+        assert_eq!((found.k_h_mpc.len(), found.power[1]), (3, 10.0));
+        assert!((found.at(0.1f64.sqrt()) / 100.0 - 1.0).abs() < 1e-12);
+        assert_eq!((found.at(0.1), found.at(10.0)), (1000.0, 0.1));
+        assert!(found.at(0.09).is_nan() && found.at(10.1).is_nan());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_said_by_line() {
+        for (text, words) in [
+            ("k P\n0.1 3\n", "pk.txt, line 1: `k` is no number"),
+            ("0.1 3\n0.2\n", "line 2: `0.2` is one column"),
+            ("0.2 3\n0.1 3\n", "line 2: k = 0.1 does not rise"),
+            ("-1 3\n0.1 3\n", "line 1: `-1` is not positive"),
+            ("# nothing\n0.1 3\n", "1 rows of numbers"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("k in h/Mpc"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Whether samples show where their tiles meet.
+
+use crate::Labelled;
+use crate::measured::Measured;
+use finescale_field::Field3;
+use finescale_seed::{KeyedStream, Purpose};
+use finescale_spectra::{Seams, SpectraError, TileFaces, seams};
+use serde::Serialize;
+
+const SEED: u64 = 1;
+
+/// The seams of a field, judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct SeamTest {
+    /// Planes where tiles meet, by axis: face x lies between the cells x − 1 and x.
+    pub faces: [Vec<usize>; 3],
+    /// Scores of the field at the faces.
+    pub field: Seams,
+    /// The same of the truth, which has no tiles.
+    pub truth: Seams,
+    /// Whether the gradient lies inside of the 95 % range of random offsets, and of the truth's.
+    pub seamless: bool,
+}
+
+/// Judges fields against one truth.
+pub(crate) struct SeamJudge<'a> {
+    truth: &'a Field3,
+    /// The truth at faces seen already.
+    known: Vec<(TileFaces, Seams)>,
+}
+
+impl<'a> SeamJudge<'a> {
+    pub(crate) fn new(truth: &'a Field3) -> Self {
+        Self { truth, known: Vec::new() }
+    }
+
+    pub(crate) fn judge(&mut self, labelled: &Labelled<'_>) -> Measured<SeamTest> {
+        match &labelled.faces {
+            Ok(faces) => self.test(labelled.field, faces).into(),
+            Err(reason) => Measured::skipped(reason),
+        }
+    }
+
+    fn test(&mut self, field: &Field3, faces: &TileFaces) -> Result<SeamTest, SpectraError> {
+        let offsets = KeyedStream::new(SEED, Purpose::Bootstrap);
+        let found = seams(field, faces, offsets)?;
+        let truth = match self.known.iter().find(|(known, _)| known == faces) {
+            Some((_, seams)) => seams.clone(),
+            None => {
+                let of_truth = seams(self.truth, faces, offsets)?;
+                self.known.push((faces.clone(), of_truth.clone()));
+                of_truth
+            }
+        };
+        let seamless = found.gradient.is_expected() && found.gradient.is_expected_of(&truth.gradient);
+        let faces = [0, 1, 2].map(|axis| faces.along(axis).to_vec());
+        Ok(SeamTest { faces, field: found, truth, seamless })
+    }
+}
