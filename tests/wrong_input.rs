@@ -127,3 +127,11 @@ fn positions_that_are_not_finite() {
     std::fs::copy(project("tests/data/nan_position.hdf5"), &path).unwrap();
     gridding_fails(&path, "gas", &["snap_000.hdf5", "PartType0/Coordinates[5]", "not a finite number"]);
 }
+
+#[test]
+fn an_instruction_set_that_does_not_exist() {
+    fails(
+        finescale().arg("doctor").env("FINESCALE_SIMD", "avx9"),
+        &["FINESCALE_SIMD=avx9", "avx2 or portable"],
+    );
+}

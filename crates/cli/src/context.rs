@@ -1,6 +1,7 @@
 //! What all commands share: threads, device, output, and whether Ctrl-C was pressed.
 
 use crate::arguments::Options;
+use crate::failure::bad_input;
 use crate::progress::Progress;
 use anyhow::Context as _;
 use candle_core::Device;
@@ -25,6 +26,7 @@ impl Context {
     /// Sets up threads, logging and signals.
     pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
         start_logging(&options.log)?;
+        finescale_layers3d::check_instruction_set_wish().map_err(bad_input)?;
         if let Some(threads) = options.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
             pool.build_global().context("starting the threads")?;

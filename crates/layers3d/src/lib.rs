@@ -11,5 +11,5 @@ mod layers;
 
 pub use composed::{Activation, Composed};
 pub use engine::{Engine, Volume};
-pub use kernels::instruction_set_name;
+pub use kernels::{check_instruction_set_wish, instruction_set_name};
 pub use layers::Layers;

@@ -19,5 +19,5 @@ pub(crate) use pointwise::{
     Extra, Weights, bias_gradient, pointwise, pointwise_input_gradient, pointwise_weight_gradient,
 };
 pub(crate) use resample::{repeat_blocks, sum_blocks};
-pub use simd::instruction_set_name;
+pub use simd::{check_instruction_set_wish, instruction_set_name};
 pub(crate) use winograd::{ConvolutionShape, convolve, weight_gradient};

@@ -84,6 +84,22 @@ pub(super) enum InstructionSet {
     Portable,
 }
 
+/// Values of the environment variable that asks for less than the CPU has.
+const WISHES: [&str; 3] = ["avx512", "avx2", "portable"];
+
+/// Checks the environment variable `FINESCALE_SIMD`.
+///
+/// # Errors
+/// What is wrong with it, for a person. The kernels take an unknown wish for `portable`.
+pub fn check_instruction_set_wish() -> Result<(), String> {
+    match std::env::var("FINESCALE_SIMD") {
+        Ok(wish) if !wish.is_empty() && !WISHES.contains(&wish.as_str()) => Err(format!(
+            "FINESCALE_SIMD={wish}: no such instruction set; set avx512, avx2 or portable, or nothing"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The best instruction set of this CPU that `FINESCALE_SIMD` (avx512, avx2 or portable) allows.
 pub(super) fn instruction_set() -> InstructionSet {
     static CHOICE: OnceLock<InstructionSet> = OnceLock::new();
