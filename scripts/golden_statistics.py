@@ -6,14 +6,12 @@ here they are counted on whole arrays, by the definition that Pylians' MFs_libra
 The fields are formulas that the Rust test repeats; nothing is random.
 Usage: python scripts/golden_statistics.py > crates/spectra/tests/golden/statistics.json
 """
-import contextlib
 import importlib.metadata
 import json
-import os
-import sys
 
 import numpy as np
 import scipy
+from golden_pylians import silence
 from scipy.ndimage import maximum_filter
 from scipy.stats import wasserstein_distance
 
@@ -29,19 +27,6 @@ def density(cells, phase):
         turns = (a * i + b * j + c * k) / cells + (number * number * 0.37 + phase * 0.21)
         waves += 0.35 * np.cos(2 * np.pi * turns)
     return np.exp(waves - 0.5).astype(np.float32)
-
-
-@contextlib.contextmanager
-def silence():
-    """Pylians prints its progress, which is not JSON."""
-    kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    sys.stdout.flush()
-    os.dup2(null, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
 
 
 def voids(cells, box_size, threshold, radii):

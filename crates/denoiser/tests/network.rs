@@ -146,6 +146,27 @@ fn gradients_follow_finite_differences() {
 }
 
 #[test]
+fn checkpointing_changes_no_gradient() {
+    let config = edm();
+    let parameters = parameters(&config);
+    let gradients = |checkpointing| {
+        let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+        let denoiser = denoiser.with_checkpointing(checkpointing);
+        let [clean, noisy, condition, eps] = [0, 1, 2, 3].map(|step| noise(&[2, 1, 4, 4, 4], step));
+        let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
+        let residual = denoiser.residual(&clean, &noisy, &condition, &eps, &level, train(7)).unwrap();
+        let loss = residual.values().sqr().unwrap().mean_all().unwrap();
+        let store = residual.backward(&loss).unwrap();
+        parameters.vars().flat_map(|(_, var)| values(store.get(var).unwrap())).collect::<Vec<f32>>()
+    };
+    let (kept, again) = (gradients(false), gradients(true));
+    let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|x| x * x).sum::<f32>().sqrt();
+    let difference = norm(&mut kept.iter().zip(&again).map(|(a, b)| a - b));
+    // Gradients that meet in one place add up in another order.
+    assert!(difference < 1e-6 * norm(&mut kept.iter().copied()), "{difference}");
+}
+
+#[test]
 fn a_denoiser_follows_its_parameters() {
     let config = edm();
     let parameters = parameters(&config);

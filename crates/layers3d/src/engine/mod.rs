@@ -62,7 +62,8 @@ impl Engine {
             bail!("the evaluation was not recorded for gradients");
         }
         let gradient = Volume::from_tensor(gradient)?;
-        if (gradient.batch, gradient.extents) != (output.batch, output.extents) {
+        let shape = |v: &Volume| (v.batch, v.extents, v.channels());
+        if shape(&gradient) != shape(output) {
             bail!("a gradient of shape {gradient:?} for an output of shape {output:?}");
         }
         let mut gradients = Gradients::new(store);

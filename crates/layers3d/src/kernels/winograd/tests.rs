@@ -116,3 +116,26 @@ fn a_sample_has_the_same_bits_in_any_batch() {
         assert!(one.iter().zip(&all[sample * one.len()..]).all(|(a, b)| a.to_bits() == b.to_bits()));
     }
 }
+
+/// More tiles than a chunk of all threads holds, so that weight gradients add up over chunks; tiles of two have few
+/// enough points for the other way through the stages.
+#[test]
+fn chunks_of_all_threads_match_those_of_one() {
+    let shape = ConvolutionShape { batch: 2, inputs: 64, outputs: 64, extents: [20, 20, 12] };
+    let tiles = Tiles::new::<Four>(&shape).total;
+    assert!(Four::ALL_POINTS * 64 * 64 > OWN_WEIGHT_FLOATS && Two::ALL_POINTS * 64 * 64 <= OWN_WEIGHT_FLOATS);
+    assert!(tiles > chunk_tiles(SUMMED_CHUNK_FLOATS, Four::ALL_POINTS, 128));
+    let values = shape.batch * shape.voxels() * 64;
+    let (x, w, g) = (numbers(values, 0.1), numbers(64 * 64 * 27, 0.2), numbers(values, 0.4));
+    let weights = Weights { values: &w, inputs: 64, outputs: 64, reversed: false };
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
+
+    let (mut by_four, mut by_two) = (vec![f32::NAN; values], vec![f32::NAN; values]);
+    convolve_by::<Four>(&shape, &x, weights, None, None, &mut by_four);
+    convolve_by::<Two>(&shape, &x, weights, None, None, &mut by_two);
+    assert!(relative_error(&by_four, &wide(by_two)) < WINOGRAD_REL);
+    let (mut by_four, mut by_two) = (vec![f32::NAN; w.len()], vec![f32::NAN; w.len()]);
+    weight_gradient_by::<Four>(&shape, &x, &g, &mut by_four);
+    weight_gradient_by::<Two>(&shape, &x, &g, &mut by_two);
+    assert!(relative_error(&by_four, &wide(by_two)) < WINOGRAD_REL);
+}
