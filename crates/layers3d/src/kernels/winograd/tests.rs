@@ -123,7 +123,8 @@ fn a_sample_has_the_same_bits_in_any_batch() {
 fn chunks_of_all_threads_match_those_of_one() {
     let shape = ConvolutionShape { batch: 2, inputs: 64, outputs: 64, extents: [20, 20, 12] };
     let tiles = Tiles::new::<Four>(&shape).total;
-    assert!(Four::ALL_POINTS * 64 * 64 > OWN_WEIGHT_FLOATS && Two::ALL_POINTS * 64 * 64 <= OWN_WEIGHT_FLOATS);
+    const { assert!(Four::ALL_POINTS * 64 * 64 > OWN_WEIGHT_FLOATS) };
+    const { assert!(Two::ALL_POINTS * 64 * 64 <= OWN_WEIGHT_FLOATS) };
     assert!(tiles > chunk_tiles(SUMMED_CHUNK_FLOATS, Four::ALL_POINTS, 128));
     let values = shape.batch * shape.voxels() * 64;
     let (x, w, g) = (numbers(values, 0.1), numbers(64 * 64 * 27, 0.2), numbers(values, 0.4));
