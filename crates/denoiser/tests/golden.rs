@@ -125,13 +125,13 @@ fn ancestral_sampling() {
     let noise = KeyedNoise::prescribed(noise);
 
     let known = WithKnown::new(&denoiser, &arrays.get("mask"), &arrays.get("y0")).unwrap();
-    let mut solver = Sampler::Ddpm.solver(levels.clone());
+    let solver = Sampler::Ddpm.solver(levels);
     let mut state = arrays.get("y_T");
     for step in 0..STEPS {
-        let level = levels.noise_level(step, 2, &Device::Cpu).unwrap();
+        let level = solver.noise_level(step, 2, &Device::Cpu).unwrap();
         // Not through `known`: the reference's first evaluation sees y_T in the known voxels too.
         let clean = denoiser.predict_clean(&state, &arrays.get("lr"), &level).unwrap();
-        state = known.hold(&solver.step(&state, &clean, step, &noise).unwrap()).unwrap();
+        state = known.hold(&solver.step(&state, &clean, None, step, &noise).unwrap().state).unwrap();
         let t = STEPS - 1 - step;
         if [49, 25, 0].contains(&t) {
             let name = format!("sample_after_t{t}");

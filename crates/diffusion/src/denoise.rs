@@ -1,7 +1,7 @@
 //! The seam between networks and samplers.
 
 use crate::{DiffusionError, KeyedNoise};
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 /// Estimates the clean patches behind a batch of noisy ones.
 pub trait Denoise {
@@ -24,21 +24,63 @@ pub trait Denoise {
     }
 }
 
-/// One reverse step of a state of any size: a window, or a whole volume.
+/// A sampler as a list of network evaluations, each at its noise level, with an update of the state after each.
+///
+/// States may have any size: a window, a whole volume, or a slab of it, since every update is voxel by voxel. A
+/// solver keeps nothing between updates: what it must remember travels as a tensor beside the state, so that both
+/// can be stored and a sample resumed at any evaluation.
 pub trait Solver {
-    /// The state after `step`, given the `clean` estimate for the state before it. Steps count from 0 (the
-    /// noisiest level) to the number of levels; the step after the last level returns a clean state.
+    /// ᾱ at which the network is evaluated, in order. A level may come twice: a second look at the same state.
+    fn noise_levels(&self) -> &[f64];
+
+    /// The state for the next evaluation, given the `clean` estimate for the present one. Evaluations count from 0;
+    /// the update after the last one returns a clean state. `memory` is what the update before returned, `None` at
+    /// the first.
     ///
     /// # Shapes
-    /// `state`, `clean` and the noise: the same shape, which is also the result's.
+    /// `state`, `clean`, `memory` and the noise: the same shape, which is also the result's.
     /// # Errors
-    /// [`DiffusionError::Step`] if the step is outside the levels, and whatever the noise or the tensor
-    /// operations report.
+    /// [`DiffusionError::Step`] if there is no such evaluation, and whatever the noise or the tensor operations
+    /// report.
     fn step(
-        &mut self,
+        &self,
         state: &Tensor,
         clean: &Tensor,
-        step: usize,
+        memory: Option<&Tensor>,
+        evaluation: usize,
         noise: &KeyedNoise,
-    ) -> Result<Tensor, DiffusionError>;
+    ) -> Result<Next, DiffusionError>;
+
+    /// ᾱ of an evaluation for a batch, shape (`batch`,), f32: what a [`Denoise`] is told.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Step`] if there is no such evaluation.
+    fn noise_level(
+        &self,
+        evaluation: usize,
+        batch: usize,
+        device: &Device,
+    ) -> Result<Tensor, DiffusionError> {
+        let levels = self.noise_levels();
+        let beyond = DiffusionError::Step { step: evaluation, levels: levels.len() };
+        let &alpha_bar = levels.get(evaluation).ok_or(beyond)?;
+        Ok(Tensor::full(alpha_bar, batch, device)?.to_dtype(DType::F32)?)
+    }
+}
+
+/// What follows an evaluation.
+#[derive(Clone, Debug)]
+pub struct Next {
+    /// The state for the next evaluation; after the last one, the sample.
+    pub state: Tensor,
+    /// What the solver needs to remember for the next update.
+    pub memory: Option<Tensor>,
+}
+
+impl Next {
+    /// A state without a past.
+    #[must_use]
+    pub fn new(state: Tensor) -> Self {
+        Self { state, memory: None }
+    }
 }

@@ -1,7 +1,6 @@
 //! The noise levels that a sampler visits.
 
 use crate::{DiffusionError, LinearBetas, Schedule};
-use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Exponent of the level spacing: large values spend the steps at little noise.
@@ -146,15 +145,6 @@ impl Levels {
         self.alpha_bars.len()
     }
 
-    /// ᾱ of step `step` for a batch, shape (`batch`,), f32: what a [`Denoise`](crate::Denoise) is told.
-    ///
-    /// # Errors
-    /// [`DiffusionError::Step`] if the step is outside the levels.
-    pub fn noise_level(&self, step: usize, batch: usize, device: &Device) -> Result<Tensor, DiffusionError> {
-        let (alpha_bar, _) = self.pair(step)?;
-        Ok(Tensor::full(alpha_bar, batch, device)?.to_dtype(DType::F32)?)
-    }
-
     /// ᾱ before and after `step`.
     pub(crate) fn pair(&self, step: usize) -> Result<(f64, f64), DiffusionError> {
         let &before =
@@ -191,18 +181,6 @@ mod tests {
         assert!(matches!(Levels::new(vec![]), Err(DiffusionError::Levels { .. })));
         assert!(matches!(Levels::new(vec![0.2, 0.1]), Err(DiffusionError::Levels { step: 1, .. })));
         assert!(matches!(Levels::new(vec![0.2, 1.0]), Err(DiffusionError::Levels { step: 1, .. })));
-        let levels = Levels::new(vec![0.2, 0.5]).unwrap();
-        assert!(matches!(
-            levels.noise_level(2, 1, &Device::Cpu),
-            Err(DiffusionError::Step { step: 2, levels: 2 })
-        ));
-    }
-
-    #[test]
-    fn a_batch_is_told_the_level_of_its_step() {
-        let levels = Levels::new(vec![0.25, 0.5]).unwrap();
-        let told = levels.noise_level(1, 3, &Device::Cpu).unwrap();
-        assert_eq!(told.to_vec1::<f32>().unwrap(), [0.5; 3]);
     }
 
     proptest! {

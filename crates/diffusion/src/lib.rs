@@ -19,7 +19,7 @@ mod solvers;
 mod training;
 
 pub use config::{DiffusionConfig, LevelDraw, LossNormalization, TrainingLevels};
-pub use denoise::{Denoise, Solver};
+pub use denoise::{Denoise, Next, Solver};
 pub use error::DiffusionError;
 pub use known::WithKnown;
 pub use levels::{Levels, SamplingLevels, alpha_bar_of_sigma, sigma_of_alpha_bar};

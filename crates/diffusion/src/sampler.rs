@@ -29,7 +29,7 @@ impl Sampler {
         match *self {
             Self::Ddpm => Box::new(Ddpm { levels }),
             Self::Ddim { eta } => Box::new(Ddim { levels, eta }),
-            Self::DpmSolverPlusPlus2M => Box::new(DpmSolverPlusPlus2M { levels, last: None }),
+            Self::DpmSolverPlusPlus2M => Box::new(DpmSolverPlusPlus2M { levels }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The solvers: each step is one linear update of a state of any shape.
 
-use crate::{DiffusionError, KeyedNoise, Levels, Solver};
+use crate::{DiffusionError, KeyedNoise, Levels, Next, Solver};
 use candle_core::Tensor;
 
 /// Least variance of an ancestral step, as the reference clips it.
@@ -61,17 +61,22 @@ pub(crate) struct Ddpm {
 }
 
 impl Solver for Ddpm {
+    fn noise_levels(&self) -> &[f64] {
+        self.levels.alpha_bars()
+    }
+
     fn step(
-        &mut self,
+        &self,
         state: &Tensor,
         clean: &Tensor,
-        step: usize,
+        _: Option<&Tensor>,
+        evaluation: usize,
         noise: &KeyedNoise,
-    ) -> Result<Tensor, DiffusionError> {
-        match self.levels.pair(step)? {
-            (_, 1.0) => Ok(clean.clone()),
-            (a, b) => Update::ancestral(a, b).apply(state, clean, step, noise),
-        }
+    ) -> Result<Next, DiffusionError> {
+        Ok(Next::new(match self.levels.pair(evaluation)? {
+            (_, 1.0) => clean.clone(),
+            (a, b) => Update::ancestral(a, b).apply(state, clean, evaluation, noise)?,
+        }))
     }
 }
 
@@ -82,17 +87,22 @@ pub(crate) struct Ddim {
 }
 
 impl Solver for Ddim {
+    fn noise_levels(&self) -> &[f64] {
+        self.levels.alpha_bars()
+    }
+
     fn step(
-        &mut self,
+        &self,
         state: &Tensor,
         clean: &Tensor,
-        step: usize,
+        _: Option<&Tensor>,
+        evaluation: usize,
         noise: &KeyedNoise,
-    ) -> Result<Tensor, DiffusionError> {
-        match self.levels.pair(step)? {
-            (_, 1.0) => Ok(clean.clone()),
-            (a, b) => Update::implicit(a, b, self.eta).apply(state, clean, step, noise),
-        }
+    ) -> Result<Next, DiffusionError> {
+        Ok(Next::new(match self.levels.pair(evaluation)? {
+            (_, 1.0) => clean.clone(),
+            (a, b) => Update::implicit(a, b, self.eta).apply(state, clean, evaluation, noise)?,
+        }))
     }
 }
 
@@ -103,14 +113,17 @@ impl Solver for Ddim {
 /// Lu et al. 2022, arXiv:2211.01095, algorithm 2.
 pub(crate) struct DpmSolverPlusPlus2M {
     pub(crate) levels: Levels,
-    /// The step of the last clean estimate, and the estimate.
-    pub(crate) last: Option<(usize, Tensor)>,
 }
 
 impl DpmSolverPlusPlus2M {
     /// D = (1 + 1 / 2r) x̂₀ − 1 / 2r · x̂₀(last), with r the ratio of the last and this step's size in λ = ln(√ᾱ / √(1 − ᾱ)).
-    fn extrapolated(&self, clean: &Tensor, step: usize) -> Result<Tensor, DiffusionError> {
-        let Some((_, last)) = self.last.as_ref().filter(|(last_step, _)| last_step + 1 == step) else {
+    fn extrapolated(
+        &self,
+        clean: &Tensor,
+        last: Option<&Tensor>,
+        step: usize,
+    ) -> Result<Tensor, DiffusionError> {
+        let Some(last) = last.filter(|_| step > 0) else {
             return Ok(clean.clone());
         };
         let lambda = |alpha_bar: f64| 0.5 * libm::log(alpha_bar / (1.0 - alpha_bar));
@@ -122,21 +135,27 @@ impl DpmSolverPlusPlus2M {
 }
 
 impl Solver for DpmSolverPlusPlus2M {
+    fn noise_levels(&self) -> &[f64] {
+        self.levels.alpha_bars()
+    }
+
+    /// The memory is the last clean estimate.
     fn step(
-        &mut self,
+        &self,
         state: &Tensor,
         clean: &Tensor,
-        step: usize,
+        memory: Option<&Tensor>,
+        evaluation: usize,
         noise: &KeyedNoise,
-    ) -> Result<Tensor, DiffusionError> {
-        let next = match self.levels.pair(step)? {
+    ) -> Result<Next, DiffusionError> {
+        let state = match self.levels.pair(evaluation)? {
             (_, 1.0) => clean.clone(),
             (a, b) => {
-                Update::implicit(a, b, 0.0).apply(state, &self.extrapolated(clean, step)?, step, noise)?
+                let estimate = self.extrapolated(clean, memory, evaluation)?;
+                Update::implicit(a, b, 0.0).apply(state, &estimate, evaluation, noise)?
             }
         };
-        self.last = Some((step, clean.clone()));
-        Ok(next)
+        Ok(Next { state, memory: Some(clean.clone()) })
     }
 }
 

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too")]
 
 use candle_core::{Device, Result, Tensor};
-use finescale_diffusion::{Denoise, KeyedNoise, Levels, LinearBetas, Sampler, Schedule, WithKnown};
+use finescale_diffusion::{
+    Denoise, DiffusionError, KeyedNoise, Levels, LinearBetas, Next, Sampler, Schedule, WithKnown,
+};
 
 const MEAN: f64 = 0.3;
 const DEVIATION: f64 = 0.5;
@@ -23,15 +25,15 @@ impl Denoise for Gaussian {
 
 fn sample(denoiser: &dyn Denoise, sampler: Sampler, levels: &Levels, seed: u64) -> Tensor {
     let noise = KeyedNoise::new(seed, CELLS, vec![[0; 3]], CELLS, &Device::Cpu).unwrap();
-    let mut solver = sampler.solver(levels.clone());
-    let mut state = noise.start().unwrap();
-    let condition = state.zeros_like().unwrap();
-    for step in 0..levels.len() {
-        let level = levels.noise_level(step, 1, &Device::Cpu).unwrap();
-        let clean = denoiser.predict_clean(&state, &condition, &level).unwrap();
-        state = solver.step(&state, &clean, step, &noise).unwrap();
+    let solver = sampler.solver(levels.clone());
+    let mut at = Next::new(noise.start().unwrap());
+    let condition = at.state.zeros_like().unwrap();
+    for evaluation in 0..solver.noise_levels().len() {
+        let level = solver.noise_level(evaluation, 1, &Device::Cpu).unwrap();
+        let clean = denoiser.predict_clean(&at.state, &condition, &level).unwrap();
+        at = solver.step(&at.state, &clean, at.memory.as_ref(), evaluation, &noise).unwrap();
     }
-    state
+    at.state
 }
 
 fn moments(state: &Tensor) -> (f64, f64) {
@@ -123,7 +125,12 @@ fn a_step_beyond_the_levels_is_an_error() {
     let noise = KeyedNoise::new(0, [2; 3], vec![[0; 3]], [2; 3], &Device::Cpu).unwrap();
     let state = noise.start().unwrap();
     for sampler in [Sampler::Ddpm, Sampler::Ddim { eta: 0.0 }, Sampler::DpmSolverPlusPlus2M] {
-        let error = sampler.solver(levels.clone()).step(&state, &state, 3, &noise).unwrap_err();
-        assert!(matches!(error, finescale_diffusion::DiffusionError::Step { step: 3, levels: 3 }));
+        let error = sampler.solver(levels.clone()).step(&state, &state, None, 3, &noise).unwrap_err();
+        assert!(matches!(error, DiffusionError::Step { step: 3, levels: 3 }));
+        let solver = sampler.solver(levels.clone());
+        let told = solver.noise_level(1, 3, &Device::Cpu).unwrap();
+        assert_eq!(told.to_vec1::<f32>().unwrap(), [levels.alpha_bars()[1] as f32; 3]);
+        let error = solver.noise_level(3, 1, &Device::Cpu).unwrap_err();
+        assert!(matches!(error, DiffusionError::Step { step: 3, levels: 3 }));
     }
 }

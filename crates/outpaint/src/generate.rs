@@ -4,7 +4,7 @@ use crate::identity::identity;
 use crate::store::OpenStore;
 use crate::{Boundary, GenerationConfig, OutpaintError, Plan, Store, Tiling};
 use candle_core::{Device, Tensor};
-use finescale_diffusion::{Denoise, KeyedNoise, Levels, WithKnown};
+use finescale_diffusion::{Denoise, KeyedNoise, Levels, Next, WithKnown};
 use finescale_field::{Field3, Grid, Normalizer, Region, check_density};
 use ndarray::Array3;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,15 +157,15 @@ fn sample_window(
     // From noise to a clean window.
     let cells = job.condition.grid().cells();
     let noise = KeyedNoise::new(job.config.seed, cells, vec![start], region.shape, job.device)?;
-    let mut solver = job.config.sampling.sampler.solver(levels.clone());
-    let mut state = noise.start()?; // (1, 1, w, w, w)
-    for step in 0..levels.len() {
-        let noise_level = levels.noise_level(step, 1, job.device)?;
-        let clean = denoiser.predict_clean(&state, &condition, &noise_level)?;
-        state = solver.step(&state, &clean, step, &noise)?;
-        evaluated(step)?;
+    let solver = job.config.sampling.sampler.solver(levels.clone());
+    let mut at = Next::new(noise.start()?); // (1, 1, w, w, w)
+    for evaluation in 0..solver.noise_levels().len() {
+        let noise_level = solver.noise_level(evaluation, 1, job.device)?;
+        let clean = denoiser.predict_clean(&at.state, &condition, &noise_level)?;
+        at = solver.step(&at.state, &clean, at.memory.as_ref(), evaluation, &noise)?;
+        evaluated(evaluation)?;
     }
-    let values = state.flatten_all()?.to_vec1()?;
+    let values = at.state.flatten_all()?.to_vec1()?;
     Ok(Array3::from_shape_vec(region.shape, values).expect("a state has the shape of its window"))
 }
 
