@@ -15,6 +15,9 @@ use finescale_training::{Model, ModelDescription};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+/// Windows that the network evaluates at once, if nobody says otherwise.
+const BATCH: usize = 4;
+
 /// A model ready to sample from.
 pub(crate) struct Generator {
     pub(crate) description: ModelDescription,
@@ -92,7 +95,9 @@ impl Generator {
             condition_normalizer: self.description.condition.normalizer,
             truth_normalizer: self.description.truth.normalizer,
             region,
+            given: None,
             config,
+            batch: BATCH,
             device: &self.device,
         }
     }
@@ -106,20 +111,17 @@ impl Generator {
         job: &Job,
         store: &Store,
     ) -> anyhow::Result<GridFile> {
-        let plan = job.plan()?;
         let mut progress = None;
         let field = generate(
             job,
             store,
             &mut |event| match event {
-                Progress::Windows { finished, .. } => {
-                    let done = (finished * plan.steps) as u64;
-                    let bar = progress.get_or_insert_with(|| {
-                        context.progress(label, "evaluations", plan.evaluations as u64, done)
-                    });
-                    bar.set(done);
+                Progress::Begun { done, evaluations } => {
+                    progress = Some(context.progress(label, "evaluations", evaluations as u64, done as u64));
                 }
-                Progress::Evaluation { .. } => progress.iter_mut().for_each(|bar| bar.add_one()),
+                Progress::Evaluated { windows } => {
+                    progress.iter_mut().for_each(|bar| bar.add(windows as u64));
+                }
             },
             context.stop(),
         )
@@ -132,7 +134,6 @@ impl Generator {
 
     fn meta(&self, condition: &Condition, job: &Job) -> anyhow::Result<GridMeta> {
         let (model, truth) = (&self.description, &self.description.truth);
-        let faces = tiles::faces(&job.tiling()?, job.config.strategy, job.result_boundary());
         Ok(GridMeta {
             quantity: truth.quantity.clone(),
             redshift: condition.grid.meta.redshift,
@@ -145,7 +146,7 @@ impl Generator {
                 "region": job.region,
                 "generation": job.config,
                 "window_cells": job.window_cells,
-                tiles::KEY: faces,
+                tiles::KEY: job.faces()?,
                 "cosmology": condition.grid.meta.provenance.get("cosmology"),
             })),
         })

@@ -47,9 +47,9 @@ impl Progress {
         }
     }
 
-    /// One unit more is done.
-    pub(crate) fn add_one(&mut self) {
-        self.set(self.done + 1);
+    /// So much more is done.
+    pub(crate) fn add(&mut self, more: u64) {
+        self.set(self.done + more);
     }
 
     /// A remark beside the numbers, such as a loss.

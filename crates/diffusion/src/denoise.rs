@@ -29,7 +29,7 @@ pub trait Denoise {
 /// States may have any size: a window, a whole volume, or a slab of it, since every update is voxel by voxel. A
 /// solver keeps nothing between updates: what it must remember travels as a tensor beside the state, so that both
 /// can be stored and a sample resumed at any evaluation.
-pub trait Solver {
+pub trait Solver: Send + Sync {
     /// ᾱ at which the network is evaluated, in order. A level may come twice: a second look at the same state.
     fn noise_levels(&self) -> &[f64];
 

@@ -95,6 +95,14 @@ impl Default for SamplingConfig {
 }
 
 impl SamplingConfig {
+    /// Network evaluations of a sample.
+    ///
+    /// # Errors
+    /// As [`SamplingLevels::levels`].
+    pub fn evaluations(&self) -> Result<usize, DiffusionError> {
+        Ok(self.sampler.solver(self.levels.levels()?).noise_levels().len())
+    }
+
     /// The same sampler in `steps` steps. The steps of a schedule become log-uniform ones over the same noise.
     ///
     /// # Errors

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GenerationConfig {
-    /// The order of windows.
+    /// What windows tell each other.
     pub strategy: Strategy,
-    /// Cells that a window shares with the one before it, at least.
+    /// Cells that neighbouring windows share, at least.
     pub overlap_cells: usize,
+    /// Joint sampling lets windows overlap only where the noise is less than this many times the signal: the lattice
+    /// moves at each step, so that more noise covers the faces of a step.
+    pub overlap_below_sigma: f64,
     /// Sampler and noise levels.
     pub sampling: SamplingConfig,
     /// Seed of the sample.
@@ -19,17 +22,35 @@ pub struct GenerationConfig {
 
 impl Default for GenerationConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::Raster, overlap_cells: 8, sampling: SamplingConfig::default(), seed: 0 }
+        Self {
+            strategy: Strategy::Joint,
+            overlap_cells: 8,
+            overlap_below_sigma: 1.0,
+            sampling: SamplingConfig::default(),
+            seed: 0,
+        }
     }
 }
 
-/// The order in which windows are generated.
+/// What windows tell each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// One window after another, z fastest.
+    /// All windows take each step of the sampler together, on one noisy volume.
     #[default]
+    Joint,
+    /// One window after another, z fastest; each is given what those before it made. The paper's order.
     Raster,
+    /// The bits of [`Raster`](Self::Raster), windows that do not wait for each other together: some of an open volume,
+    /// none of a periodic one.
+    Wavefront,
+    /// Eight phases, whatever the volume: windows of even and odd numbers per axis, the later ones between the earlier.
+    Colour,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Self; 4] = [Self::Joint, Self::Raster, Self::Wavefront, Self::Colour];
 }
 
 #[cfg(test)]
@@ -39,7 +60,7 @@ mod tests {
     #[test]
     fn json_names_every_choice_and_refuses_others() {
         let config: GenerationConfig = serde_json::from_str(
-            r#"{"strategy": "raster", "overlap_cells": 12, "seed": 7,
+            r#"{"strategy": "colour", "overlap_cells": 12, "seed": 7,
                 "sampling": {"sampler": "ddim", "levels": {"log_uniform": {"steps": 9, "sigma_min": 0.01, "sigma_max": 50}}}}"#,
         )
         .unwrap();

@@ -47,12 +47,17 @@ pub enum OutpaintError {
         voxel: [usize; 3],
     },
     /// The user stopped it.
-    #[error("stopped after {finished} of {windows} windows; what was done is kept and can be resumed")]
-    Cancelled {
-        /// Finished windows.
-        finished: usize,
-        /// All windows.
-        windows: usize,
+    #[error("stopped; what was done is kept and can be resumed")]
+    Cancelled,
+    /// A given region on another grid.
+    #[error(
+        "the given region has voxels of {found:?} Mpc/h, the condition of {expected:?}: they must be the same"
+    )]
+    GivenVoxel {
+        /// Sides of the condition's voxels.
+        expected: [f64; 3],
+        /// Sides of the region's.
+        found: [f64; 3],
     },
     /// Work that is there although nobody asked to resume it.
     #[error("{folder}: holds the work of an unfinished generation; resume it, or remove the folder", folder = folder.display())]
@@ -87,7 +92,7 @@ pub enum OutpaintError {
         detail: String,
     },
     /// The file system refused.
-    #[error("{path}: {doing} failed: {source}; finished windows are kept, free some space or mend the cause and resume", path = path.display())]
+    #[error("{path}: {doing} failed: {source}; what was finished is kept, free some space or mend the cause and resume", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

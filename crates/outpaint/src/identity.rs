@@ -1,30 +1,32 @@
 //! What a generation is of: resuming with anything else would mix two samples.
 
-use crate::generate::Job;
 use crate::journal::hex;
+use crate::{Job, OutpaintError};
+use finescale_field::Field3;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 /// Everything that the bits of the result depend on, as a flat JSON object.
-pub(crate) fn identity(job: &Job) -> Value {
-    json!({
+pub(crate) fn identity(job: &Job) -> Result<Value, OutpaintError> {
+    Ok(json!({
         "format": "finescale-generation",
-        "version": 1,
+        "version": 2,
         "model": job.model_hash,
-        "condition": condition_hash(job),
+        "condition": hash(job.condition),
         "condition_normalizer": job.condition_normalizer,
         "region": job.region,
+        "given": job.given_density()?.as_ref().map(hash),
         "boundary": job.boundary,
         "window_cells": job.window_cells,
         "generation": job.config,
-    })
+    }))
 }
 
-fn condition_hash(job: &Job) -> String {
+fn hash(field: &Field3) -> String {
     let mut hash = Sha256::new();
-    let grid = job.condition.grid();
+    let grid = field.grid();
     hash.update(format!("{:?} {:?}", grid.cells(), grid.box_size_mpc_h()));
-    for value in job.condition.as_slice() {
+    for value in field.as_slice() {
         hash.update(value.to_le_bytes());
     }
     hex(&hash.finalize())

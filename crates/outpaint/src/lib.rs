@@ -1,16 +1,22 @@
-//! Large volumes from windows: tilings, known voxels, the resumable store.
+//! Large volumes from windows: tilings, orders, known voxels, fusion, the resumable store.
 //!
-//! A volume is generated window by window. Each window is conditioned on the voxels that earlier windows filled:
-//! they enter as known values, and only the others are new. Which voxels are known follows from the windows that
-//! are finished, never from a table of faces, edges and corners. This crate sees a network only as
+//! A volume is larger than a network's window. Joint sampling lets all windows take each step of the sampler together,
+//! on one noisy volume. Outpainting generates one window after another: each is conditioned on the voxels that earlier
+//! windows filled, which enter as known values, and only the others are new. Which voxels are known follows from the
+//! windows that are finished, never from a table of faces, edges and corners. This crate sees a network only as
 //! [`finescale_diffusion::Denoise`].
 
 mod config;
 mod error;
 mod generate;
 mod identity;
+mod job;
+mod joint;
 mod journal;
+mod lattice;
 mod masks;
+mod order;
+mod outpainting;
 mod plan;
 mod store;
 mod tiling;
@@ -18,8 +24,10 @@ mod values;
 
 pub use config::{GenerationConfig, Strategy};
 pub use error::OutpaintError;
-pub use generate::{Job, Progress, generate};
+pub use generate::generate;
+pub use job::{Given, Job, Progress};
 pub use masks::MaskDistribution;
+pub use order::Order;
 pub use plan::Plan;
 pub use store::{Existing, Store};
 pub use tiling::{Boundary, Tiling};

@@ -1,11 +1,11 @@
 //! The masks that generation meets, for training.
 
-use crate::Tiling;
+use crate::Order;
 use finescale_seed::Sequence;
 use ndarray::Array3;
 use std::collections::HashMap;
 
-/// Masks of voxels to generate (1) and known voxels (0), each as often as a tiling meets it.
+/// Masks of voxels to generate (1) and known voxels (0), each as often as generation meets it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskDistribution {
     masks: Vec<Array3<f32>>,
@@ -14,22 +14,23 @@ pub struct MaskDistribution {
 }
 
 impl MaskDistribution {
-    /// Replays `tiling` in raster order. The first mask is that of the first window: everything unknown.
+    /// Replays `orders`, each as likely as the others. The first mask is that of the first window: everything unknown.
     #[must_use]
-    pub fn from_tiling(tiling: &Tiling) -> Self {
+    pub fn of(orders: &[Order]) -> Self {
         let mut numbers: HashMap<Vec<bool>, usize> = HashMap::new();
-        let (mut masks, mut counts): (Vec<Array3<f32>>, Vec<usize>) = (Vec::new(), Vec::new());
-        for window in 0..tiling.windows() {
-            let mask = tiling.unknown(window, |other| other < window);
-            let key = mask.iter().map(|&unknown| unknown == 1.0).collect();
-            let number = *numbers.entry(key).or_insert(masks.len());
-            if number == masks.len() {
-                masks.push(mask);
-                counts.push(0);
+        let (mut masks, mut weights): (Vec<Array3<f32>>, Vec<f64>) = (Vec::new(), Vec::new());
+        for order in orders {
+            for position in 0..order.windows() {
+                let mask = order.unknown(position);
+                let key = mask.iter().map(|&unknown| unknown == 1.0).collect();
+                let number = *numbers.entry(key).or_insert(masks.len());
+                if number == masks.len() {
+                    masks.push(mask);
+                    weights.push(0.0);
+                }
+                weights[number] += 1.0 / (orders.len() * order.windows()) as f64;
             }
-            counts[number] += 1;
         }
-        let weights = counts.iter().map(|&count| count as f64 / tiling.windows() as f64).collect();
         Self { masks, weights }
     }
 
@@ -45,7 +46,7 @@ impl MaskDistribution {
         self
     }
 
-    /// The distinct masks with their chances, in the order the tiling meets them.
+    /// The distinct masks with their chances, in the order generation meets them.
     pub fn masks(&self) -> impl Iterator<Item = (&Array3<f32>, f64)> {
         self.masks.iter().zip(self.weights.iter().copied())
     }
@@ -67,14 +68,14 @@ impl MaskDistribution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Boundary;
+    use crate::{Boundary, Tiling};
     use finescale_seed::{KeyedStream, Purpose};
 
     #[test]
     fn a_tiling_of_three_windows_an_axis_has_a_mask_for_every_window() {
         let tiling = Tiling::new([24; 3], 12, 4, Boundary::Periodic).unwrap();
         assert_eq!(tiling.windows(), 27);
-        let masks = MaskDistribution::from_tiling(&tiling);
+        let masks = MaskDistribution::of(&[Order::raster(tiling)]);
         // First, middle and last window of each axis see different sides.
         assert_eq!(masks.masks().count(), 27);
         assert_eq!(masks.masks().next().unwrap().0.sum(), 12.0f32.powi(3));
@@ -84,7 +85,7 @@ mod tests {
     fn equal_masks_are_counted_once_and_weigh_by_use() {
         // Four windows in x: the second and third see the same.
         let tiling = Tiling::new([32, 12, 12], 12, 4, Boundary::Periodic).unwrap();
-        let masks = MaskDistribution::from_tiling(&tiling);
+        let masks = MaskDistribution::of(&[Order::raster(tiling)]);
         let weights: Vec<f64> = masks.masks().map(|(_, weight)| weight).collect();
         assert_eq!(weights, [0.25, 0.5, 0.25]);
 
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn a_single_window_has_a_single_mask() {
         let tiling = Tiling::new([12; 3], 12, 4, Boundary::Periodic).unwrap();
-        let masks = MaskDistribution::from_tiling(&tiling).with_unknown_share(0.3);
+        let masks = MaskDistribution::of(&[Order::raster(tiling)]).with_unknown_share(0.3);
         assert_eq!(masks.masks().map(|(_, weight)| weight).collect::<Vec<_>>(), [1.0]);
     }
 }

@@ -1,6 +1,6 @@
 //! What a generation will take.
 
-use crate::{GenerationConfig, OutpaintError, Tiling};
+use crate::{Job, Order, OutpaintError};
 use serde::Serialize;
 
 /// Windows, evaluations and memory of a generation, known before it starts.
@@ -10,13 +10,13 @@ pub struct Plan {
     pub cells: [usize; 3],
     /// Cells of a window per axis.
     pub window_cells: usize,
-    /// Windows per axis.
+    /// Windows per axis; in joint sampling, at the last step.
     pub windows_per_axis: [usize; 3],
     /// Number of windows.
     pub windows: usize,
-    /// Least overlap per axis, in cells.
-    pub overlap_cells: [usize; 3],
-    /// Steps of the sampler.
+    /// Groups of windows that wait for each other: in joint sampling one a step, else as the strategy orders them.
+    pub groups: usize,
+    /// Evaluations that a window takes from noise to clean, or a volume in joint sampling.
     pub steps: usize,
     /// Network evaluations, of all windows.
     pub evaluations: usize,
@@ -29,41 +29,39 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of generating the volume of `tiling`.
-    ///
-    /// # Errors
-    /// [`OutpaintError::Diffusion`] if the sampling settings make no levels.
-    pub fn new(tiling: &Tiling, config: &GenerationConfig) -> Result<Self, OutpaintError> {
-        let steps = config.sampling.levels.levels()?.len();
-        let voxels: usize = tiling.cells().iter().product();
-        let evaluations = tiling.windows() * steps;
-        let evaluated = evaluations as f64 * (tiling.window_cells() as f64).powi(3);
-        Ok(Self {
-            cells: tiling.cells(),
-            window_cells: tiling.window_cells(),
-            windows_per_axis: tiling.windows_per_axis(),
-            windows: tiling.windows(),
-            overlap_cells: tiling.overlap_cells(),
+    pub(crate) fn joint(job: &Job) -> Result<Self, OutpaintError> {
+        let lattices = job.lattices()?;
+        let last = lattices.last().expect("there is always a level");
+        let evaluations = lattices.iter().map(|lattice| lattice.windows()).sum();
+        // State, memory and estimate, the next of the first two, and the condition.
+        Ok(Self::new(job, last.windows_per_axis(), (lattices.len(), lattices.len(), evaluations), (4, 6)))
+    }
+
+    pub(crate) fn of_order(job: &Job, order: &Order) -> Result<Self, OutpaintError> {
+        let steps = job.config.sampling.evaluations()?;
+        let windows = order.tiling().windows_per_axis();
+        Ok(Self::new(job, windows, (order.groups().len(), steps, order.windows() * steps), (1, 2)))
+    }
+
+    fn new(
+        job: &Job,
+        windows_per_axis: [usize; 3],
+        (groups, steps, evaluations): (usize, usize, usize),
+        (volumes_on_disk, volumes_in_memory): (usize, usize),
+    ) -> Self {
+        let voxels = job.region.voxels();
+        let evaluated = evaluations as f64 * (job.window_cells as f64).powi(3);
+        Self {
+            cells: job.region.shape,
+            window_cells: job.window_cells,
+            windows_per_axis,
+            windows: windows_per_axis.iter().product(),
+            groups,
             steps,
             evaluations,
             evaluations_per_voxel: evaluated / voxels as f64,
-            work_bytes: voxels * size_of::<f32>(),
-            volume_bytes: 2 * voxels * size_of::<f32>(),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Boundary;
-
-    #[test]
-    fn the_plan_by_hand() {
-        let tiling = Tiling::new([64; 3], 32, 8, Boundary::Periodic).unwrap();
-        let plan = Plan::new(&tiling, &GenerationConfig::default()).unwrap();
-        assert_eq!((plan.windows, plan.steps, plan.evaluations), (27, 20, 540));
-        assert_eq!(plan.evaluations_per_voxel, 540.0 / 8.0);
-        assert_eq!(plan.work_bytes, 1 << 20);
+            work_bytes: volumes_on_disk * voxels * size_of::<f32>(),
+            volume_bytes: volumes_in_memory * voxels * size_of::<f32>(),
+        }
     }
 }

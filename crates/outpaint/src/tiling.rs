@@ -50,10 +50,46 @@ impl Tiling {
             return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
         }
         let origins = cells.map(|n| match boundary {
-            Boundary::Periodic => periodic_origins(n, window_cells, overlap_cells),
-            Boundary::Open => open_origins(n, window_cells, overlap_cells),
+            Boundary::Periodic => {
+                let windows = periodic_windows(n, window_cells, overlap_cells);
+                periodic_origins(n, windows)
+            }
+            Boundary::Open => {
+                let windows = (n - overlap_cells).div_ceil(window_cells - overlap_cells);
+                open_origins(n, window_cells, windows)
+            }
         });
         Ok(Self { cells, window_cells, boundary, origins })
+    }
+
+    /// A lattice whose windows of even number share no cell along an axis, and those of odd number neither: the
+    /// number of windows is even in a periodic axis, and no two windows two apart meet.
+    ///
+    /// # Errors
+    /// As [`Tiling::new`].
+    pub fn alternating(
+        cells: [usize; 3],
+        window_cells: usize,
+        overlap_cells: usize,
+        boundary: Boundary,
+    ) -> Result<Self, OutpaintError> {
+        let mut tiling = Self::new(cells, window_cells, overlap_cells, boundary)?;
+        tiling.origins = cells.map(|n| match boundary {
+            Boundary::Periodic if n == window_cells => vec![0],
+            Boundary::Periodic => {
+                let wanted = n.div_ceil(window_cells - overlap_cells).next_multiple_of(2);
+                // Two strides hold a window; two windows always cover what is shorter than four.
+                periodic_origins(n, wanted.min(2 * n / window_cells / 2 * 2))
+            }
+            Boundary::Open => {
+                let mut windows = (n - overlap_cells).div_ceil(window_cells - overlap_cells);
+                while windows > 2 && 2 * (n - window_cells) / (windows - 1) < window_cells {
+                    windows -= 1;
+                }
+                open_origins(n, window_cells, windows)
+            }
+        });
+        Ok(tiling)
     }
 
     /// Cells of the volume.
@@ -127,6 +163,37 @@ impl Tiling {
         unknown
     }
 
+    /// The windows that share cells with window `window`, itself among them.
+    pub(crate) fn sharing(&self, window: usize) -> Vec<usize> {
+        let at = self.position(window);
+        let [_, ny, nz] = self.windows_per_axis();
+        let shared = [0, 1, 2].map(|axis| self.shared_cells(axis, at[axis]));
+        let others = |axis: usize| shared[axis].iter().map(|(other, _)| *other);
+        others(0)
+            .flat_map(|i| others(1).flat_map(move |j| others(2).map(move |k| (i * ny + j) * nz + k)))
+            .collect()
+    }
+
+    /// The first cells of the windows of an axis.
+    pub(crate) fn origins(&self, axis: usize) -> &[usize] {
+        &self.origins[axis]
+    }
+
+    /// Faces wrapped, sorted, each once, and without the faces of the volume if it is open.
+    pub(crate) fn inner_faces(&self, axis: usize, faces: impl Iterator<Item = usize>) -> Vec<usize> {
+        let n = self.cells[axis];
+        let mut faces: Vec<usize> = faces.map(|face| face % n).collect();
+        faces.retain(|&face| face > 0 || self.boundary == Boundary::Periodic);
+        faces.sort_unstable();
+        faces.dedup();
+        faces
+    }
+
+    /// Whether the numbers of window `window` are even (0) or odd (1), by axis.
+    pub(crate) fn parity(&self, window: usize) -> [usize; 3] {
+        self.position(window).map(|index| index % 2)
+    }
+
     /// The windows of an axis that share cells with its window `index` (itself among them), with runs of shared
     /// cells in coordinates of that window.
     fn shared_cells(&self, axis: usize, index: usize) -> Vec<(usize, Vec<(usize, usize)>)> {
@@ -150,13 +217,16 @@ impl Tiling {
     }
 }
 
-fn periodic_origins(n: usize, w: usize, overlap: usize) -> Vec<usize> {
-    let windows = if n == w { 1 } else { n.div_ceil(w - overlap).min((2 * n).div_ceil(w) - 1) };
+/// Windows of a periodic axis: as the overlap asks, or the most that close.
+fn periodic_windows(n: usize, w: usize, overlap: usize) -> usize {
+    if n == w { 1 } else { n.div_ceil(w - overlap).min((2 * n).div_ceil(w) - 1) }
+}
+
+fn periodic_origins(n: usize, windows: usize) -> Vec<usize> {
     (0..windows).map(|i| i * n / windows).collect()
 }
 
-fn open_origins(n: usize, w: usize, overlap: usize) -> Vec<usize> {
-    let windows = (n - overlap).div_ceil(w - overlap);
+fn open_origins(n: usize, w: usize, windows: usize) -> Vec<usize> {
     (0..windows).map(|i| i * (n - w) / (windows - 1).max(1)).collect()
 }
 

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use finescale_diffusion::{Denoise, Sampler, SamplingConfig, SamplingLevels};
 use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
 use finescale_outpaint::{
-    Boundary, Existing, GenerationConfig, Job, OutpaintError, Progress, Store, generate,
+    Boundary, Existing, GenerationConfig, Given, Job, OutpaintError, Progress, Store, Strategy, generate,
 };
 use ndarray::Array3;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,7 +122,9 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
         condition_normalizer: CONDITION,
         truth_normalizer: TRUTH,
         region: Region::whole(condition.grid()),
+        given: None,
         config: GenerationConfig { overlap_cells: 2, sampling, seed: 5, ..Default::default() },
+        batch: 1,
         device: &Device::Cpu,
     }
 }
@@ -143,6 +145,32 @@ fn residuals(sample: &Field3, condition: &Field3) -> Array3<f64> {
     })
 }
 
+/// Checks one-point and neighbour statistics of a periodic sample of 24^3 along the chain's axis, plane by plane.
+/// `sampler` is the sampler's own error of the mean and of half the second moments.
+fn check_chain(residuals: &Array3<f64>, chain: &Chain, sampler: f64) {
+    let n = residuals.len() as f64;
+    // Five standard errors: along a chain the variance of the mean grows by (1 + r) / (1 - r), that of the
+    // variance by (1 + r^2) / (1 - r^2).
+    let (r, axis) = (chain.correlation, chain.axis);
+    let mean = residuals.sum() / n;
+    assert!(mean.abs() < 5.0 * ((1.0 + r) / (1.0 - r) / n).sqrt() + sampler, "mean {mean}");
+    let variance = residuals.mapv(|value| value * value).sum() / n;
+    let spread = (2.0 * (1.0 + r * r) / (1.0 - r * r) / n).sqrt();
+    assert!((variance - 1.0).abs() < 5.0 * spread + 2.0 * sampler, "variance {variance}");
+    // Between each plane and the next, around the periodic end. 576 pairs a plane: the error of a sample
+    // covariance is sqrt((1 + r^2) / 576).
+    for plane in 0..24 {
+        let here = residuals.index_axis(ndarray::Axis(axis), plane);
+        let next = residuals.index_axis(ndarray::Axis(axis), (plane + 1) % 24);
+        let covariance = (&here * &next).sum() / here.len() as f64;
+        let error = ((1.0 + r * r) / here.len() as f64).sqrt();
+        assert!(
+            (covariance - r).abs() < 5.0 * error + 2.0 * sampler,
+            "axis {axis}, plane {plane}: {covariance}"
+        );
+    }
+}
+
 #[test]
 fn mean_variance_and_correlation_are_right_also_across_faces_and_the_closing() {
     let condition = condition([24; 3]);
@@ -150,71 +178,122 @@ fn mean_variance_and_correlation_are_right_also_across_faces_and_the_closing() {
         let chain = Chain { axis, correlation: 0.6 };
         let mut job = job(&chain, &condition);
         job.config.sampling = SamplingConfig::default();
-        let sample = run(&job, &Store::Memory).unwrap();
-        let residuals = residuals(&sample, &condition);
-        let n = residuals.len() as f64;
-        // Five standard errors: along a chain the variance of the mean grows by (1 + r) / (1 - r), that of the
-        // variance by (1 + r^2) / (1 - r^2). One percent for the sampler's own error.
-        let (r, sampler) = (chain.correlation, 0.01);
-        let mean = residuals.sum() / n;
-        assert!(mean.abs() < 5.0 * ((1.0 + r) / (1.0 - r) / n).sqrt() + sampler, "mean {mean}");
-        let variance = residuals.mapv(|value| value * value).sum() / n;
-        let spread = (2.0 * (1.0 + r * r) / (1.0 - r * r) / n).sqrt();
-        assert!((variance - 1.0).abs() < 5.0 * spread + 2.0 * sampler, "variance {variance}");
-        // Between each plane and the next, around the periodic end. 576 pairs a plane: the error of a sample
-        // covariance is sqrt((1 + r^2) / 576).
-        for plane in 0..24 {
-            let here = residuals.index_axis(ndarray::Axis(axis), plane);
-            let next = residuals.index_axis(ndarray::Axis(axis), (plane + 1) % 24);
-            let covariance = (&here * &next).sum() / here.len() as f64;
-            let error = ((1.0 + r * r) / here.len() as f64).sqrt();
-            assert!(
-                (covariance - r).abs() < 5.0 * error + 2.0 * sampler,
-                "axis {axis}, plane {plane}: {covariance}"
-            );
+        for strategy in [Strategy::Raster, Strategy::Colour] {
+            job.config.strategy = strategy;
+            let sample = run(&job, &Store::Memory).unwrap();
+            check_chain(&residuals(&sample, &condition), &chain, 0.01);
         }
     }
 }
 
 #[test]
-fn a_run_stopped_after_any_window_resumes_to_the_same_bits() {
+fn joint_sampling_needs_no_known_voxels_for_the_same() {
+    let condition = condition([24; 3]);
+    let chain = Chain { axis: 1, correlation: 0.6 };
+    let mut job = job(&chain, &condition);
+    job.config.sampling = SamplingConfig::default();
+    job.config.strategy = Strategy::Joint;
+    (job.window_cells, job.config.overlap_cells, job.batch) = (12, 4, 4);
+    let sample = run(&job, &Store::Memory).unwrap();
+    // A window does not see beyond its faces: two percent in place of one.
+    check_chain(&residuals(&sample, &condition), &chain, 0.02);
+}
+
+#[test]
+fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
     let condition = condition([9, 7, 12]);
-    let job = job(&CHAIN, &condition);
-    let undisturbed = bits(&run(&job, &Store::Memory).unwrap());
-    let plan = job.plan().unwrap();
-    for stop_at in 0..plan.windows {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::Folder { path: folder.path().join("work"), existing: Existing::Resume };
-        let cancel = AtomicBool::new(false);
-        let mut stop = |progress| {
-            if progress == (Progress::Evaluation { window: stop_at, step: 3 }) {
-                cancel.store(true, Ordering::Relaxed);
-            }
-        };
-        let error = generate(&job, &store, &mut stop, &cancel).unwrap_err();
-        assert!(matches!(error, OutpaintError::Cancelled { finished, .. } if finished == stop_at), "{error}");
-        let mut evaluations = 0;
-        let resumed = generate(
-            &job,
-            &store,
-            &mut |progress| evaluations += usize::from(matches!(progress, Progress::Evaluation { .. })),
-            &AtomicBool::new(false),
-        );
-        assert_eq!(bits(&resumed.unwrap()), undisturbed);
-        // Finished windows are not sampled again.
-        assert_eq!(evaluations, (plan.windows - stop_at) * plan.steps);
-        store.remove().unwrap();
+    for strategy in Strategy::ALL {
+        let mut job = job(&CHAIN, &condition);
+        job.config.strategy = strategy;
+        let undisturbed = bits(&run(&job, &Store::Memory).unwrap());
+        let evaluations = job.plan().unwrap().evaluations;
+        for stop_at in (0..evaluations).step_by(7) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::Folder { path: folder.path().join("work"), existing: Existing::Resume };
+            let (cancel, mut told) = (AtomicBool::new(false), 0);
+            let mut stop = |progress| {
+                if matches!(progress, Progress::Evaluated { windows: 1 }) {
+                    told += 1;
+                    cancel.store(told > stop_at, Ordering::Relaxed);
+                }
+            };
+            let error = generate(&job, &store, &mut stop, &cancel).unwrap_err();
+            assert!(matches!(error, OutpaintError::Cancelled), "{error}");
+            let (mut begun, mut again) = (0, 0);
+            let resumed = generate(
+                &job,
+                &store,
+                &mut |progress| match progress {
+                    Progress::Begun { done, evaluations: all } => {
+                        assert_eq!(all, evaluations);
+                        begun = done;
+                    }
+                    Progress::Evaluated { windows } => again += windows,
+                },
+                &AtomicBool::new(false),
+            );
+            assert_eq!(bits(&resumed.unwrap()), undisturbed, "{strategy:?}");
+            // What is finished is not sampled again.
+            assert_eq!(begun + again, evaluations);
+            let longest = if strategy == Strategy::Joint { evaluations / 6 + 20 } else { 6 };
+            assert!(begun + longest > stop_at, "{strategy:?}: {begun} of {stop_at} were kept");
+            store.remove().unwrap();
+        }
     }
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn any_threads_and_batch_give_the_same_bits_and_a_wavefront_those_of_a_raster() {
     let condition = condition([9, 7, 12]);
-    let with_threads = |threads| {
+    let with = |strategy, threads, batch| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| bits(&run(&job(&CHAIN, &condition), &Store::Memory).unwrap()))
+        let run = || {
+            let mut job = job(&CHAIN, &condition);
+            (job.config.strategy, job.batch) = (strategy, batch);
+            bits(&run(&job, &Store::Memory).unwrap())
+        };
+        // A denoiser is not asked from several threads, so it need not be made for them.
+        pool.install(run)
     };
-    assert_eq!(with_threads(1), with_threads(4));
+    for strategy in Strategy::ALL {
+        let plain = with(strategy, 1, 1);
+        assert_eq!(plain, with(strategy, 2, 4), "{strategy:?}");
+        assert_eq!(plain, with(strategy, 4, 3), "{strategy:?}");
+    }
+    assert_eq!(with(Strategy::Raster, 1, 1), with(Strategy::Wavefront, 2, 3));
+    assert_ne!(with(Strategy::Raster, 1, 1), with(Strategy::Colour, 1, 1));
+}
+
+#[test]
+fn what_is_given_stays_to_the_bit_and_is_gone_on_from() {
+    let condition = condition([24, 6, 24]);
+    let chain = Chain { axis: 2, correlation: 0.95 };
+    let job = job(&chain, &condition);
+    // Far from the mean of 0.5: what lies beside it must follow.
+    let (start, shape) = ([0, 0, 20], [24, 6, 6]);
+    let grid = Grid::new(shape, shape.map(|n| 0.5 * n as f64)).unwrap();
+    let given = Field3::new(grid, Array3::from_elem(shape, 15.3f32.exp())).unwrap();
+    let mean_beside = |sample: &Field3| {
+        let plane = sample.extract(&Region { start: [0, 0, 2], shape: [24, 6, 1] }).unwrap();
+        plane.mapv(f64::from).mean().unwrap().ln()
+    };
+    for strategy in Strategy::ALL {
+        let mut job = Job { window_cells: 6, ..job };
+        job.config.strategy = strategy;
+        let free = run(&job, &Store::Memory).unwrap();
+        job.given = Some(Given { field: &given, start });
+        let sample = run(&job, &Store::Memory).unwrap();
+        let held = sample.extract(&Region { start, shape }).unwrap();
+        assert_eq!(held, *given.values(), "{strategy:?}");
+        let (free, beside) = (mean_beside(&free), mean_beside(&sample));
+        assert!(beside > free + 1.0, "{strategy:?}: {beside} beside it, {free} without it");
+    }
+    let mut job = Job { given: Some(Given { field: &given, start }), ..job };
+    job.boundary = Boundary::Open;
+    assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
+    let other = Field3::zeros(Grid::new([6; 3], [2.0; 3]).unwrap());
+    job.given = Some(Given { field: &other, start: [0; 3] });
+    assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::GivenVoxel { .. })));
 }
 
 #[test]
@@ -243,6 +322,7 @@ fn resuming_with_another_condition_model_or_seed_is_refused() {
 fn a_region_has_the_noise_of_its_voxels_and_stays_inside_an_open_box() {
     let condition = condition([12; 3]);
     let mut job = job(&CHAIN, &condition);
+    job.config.strategy = Strategy::Raster;
     // One window of the whole volume's lattice, across the periodic face: its noise is that of its voxels, so the
     // region of the first window equals the first window of the whole.
     let whole = run(&job, &Store::Memory).unwrap();
@@ -298,7 +378,7 @@ fn every_other_error() {
     let found = error(&|job| job.config.sampling = job.config.sampling.with_steps(0).unwrap());
     assert!(matches!(found, OutpaintError::Diffusion(_)), "{found}");
     let found = error(&|job| job.denoiser = &Broken);
-    assert!(matches!(found, OutpaintError::NotFinite { window: 0, voxel: [0, 0, 0] }), "{found}");
+    assert!(matches!(found, OutpaintError::NotFinite { window: 0, .. }), "{found}");
     let found = error(&|job| job.denoiser = &Failing);
     assert!(matches!(found, OutpaintError::Tensor(_)), "{found}");
     let mut holes = condition.clone();

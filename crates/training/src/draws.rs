@@ -4,7 +4,7 @@ use crate::levels::{middle_levels, stratified_levels};
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::LevelDraw;
-use finescale_outpaint::{Boundary, MaskDistribution, Tiling};
+use finescale_outpaint::{Boundary, MaskDistribution, Order, Tiling};
 use finescale_pairs::{Batch, PairSet};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
@@ -31,12 +31,14 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    /// Masks are those that generation would meet in a box like the first training box.
+    /// Masks are those that outpainting in rows and in colours would meet in a box like the first training box.
     pub(crate) fn new(config: &RunConfig, pairs: &PairSet, device: &Device) -> Result<Self, TrainingError> {
         let training = &config.training;
         let (cells, overlap) = (pairs.grid().cells(), config.generation.overlap_cells);
-        let tiling = Tiling::new(cells, training.patch_cells, overlap, Boundary::Periodic)?;
-        let masks = MaskDistribution::from_tiling(&tiling).with_unknown_share(training.unknown_share);
+        let n = training.patch_cells;
+        let raster = Order::raster(Tiling::new(cells, n, overlap, Boundary::Periodic)?);
+        let colour = Order::colour(Tiling::alternating(cells, n, overlap, Boundary::Periodic)?);
+        let masks = MaskDistribution::of(&[raster, colour]).with_unknown_share(training.unknown_share);
         Ok(Self {
             seed: training.seed,
             batch_size: training.batch_size,

@@ -1,10 +1,14 @@
+use super::windows::flat;
 use super::*;
-use crate::Boundary;
+use crate::values::Values;
+use crate::{Boundary, Tiling};
+use finescale_field::Region;
+use ndarray::Array3;
 use serde_json::json;
 use std::fs;
 
-fn tiling() -> Tiling {
-    Tiling::new([6, 5, 9], 4, 1, Boundary::Periodic).unwrap()
+fn order() -> Order<'static> {
+    Order::raster(Tiling::new([6, 5, 9], 4, 1, Boundary::Periodic).unwrap())
 }
 
 /// Stands for the sampler: any function of window and voxel.
@@ -13,22 +17,21 @@ fn values_of(window: usize) -> Array3<f32> {
 }
 
 /// Generates up to window `end_exclusive`.
-fn run(store: &mut OpenStore, end_exclusive: usize) {
-    let tiling = tiling();
+fn run(store: &mut WindowStore, end_exclusive: usize) {
+    let order = order();
     while store.finished() < end_exclusive {
         let window = store.finished();
-        let unknown = tiling.unknown(window, |other| other < window);
-        store.finish(&tiling.region(window), &unknown, values_of(window).view()).unwrap();
+        store.finish(&order.region(window), &order.unknown(window), values_of(window).view()).unwrap();
     }
 }
 
-fn whole(store: &OpenStore) -> Array3<f32> {
+fn whole(store: &WindowStore) -> Array3<f32> {
     store.read(&Region { start: [0; 3], shape: [6, 5, 9] }).unwrap()
 }
 
 fn undisturbed() -> Array3<f32> {
-    let mut store = Store::Memory.open(&json!({}), &tiling()).unwrap();
-    run(&mut store, tiling().windows());
+    let mut store = Store::Memory.windows(&json!({}), &order()).unwrap();
+    run(&mut store, order().windows());
     whole(&store)
 }
 
@@ -40,8 +43,8 @@ fn folder_store(folder: &Path, existing: Existing) -> Store {
 fn memory_and_folder_end_alike() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder_store(folder.path(), Existing::Refuse);
-    let mut open = store.open(&json!({}), &tiling()).unwrap();
-    run(&mut open, tiling().windows());
+    let mut open = store.windows(&json!({}), &order()).unwrap();
+    run(&mut open, order().windows());
     assert_eq!(whole(&open), undisturbed());
     drop(open);
     store.remove().unwrap();
@@ -51,18 +54,18 @@ fn memory_and_folder_end_alike() {
 
 #[test]
 fn a_run_killed_anywhere_resumes_to_the_same_bits() {
-    let windows = tiling().windows();
+    let windows = order().windows();
     for finished in 0..windows {
         // What a kill may leave after some windows: values half written, a journal line half written.
         for torn_values in [false, true] {
             for torn_line in ["", "0", "0000000003 abcd"] {
                 let folder = tempfile::tempdir().unwrap();
                 let store = folder_store(folder.path(), Existing::Resume);
-                run(&mut store.open(&json!({"seed": 1}), &tiling()).unwrap(), finished);
+                run(&mut store.windows(&json!({"seed": 1}), &order()).unwrap(), finished);
                 if torn_values {
                     let mut values = Values::open(&folder.path().join("work/values.f32")).unwrap();
-                    let region = tiling().region(finished);
-                    let unknown = tiling().unknown(finished, |other| other < finished);
+                    let region = order().region(finished);
+                    let unknown = order().unknown(finished);
                     region.for_each_run([6, 5, 9], |offset, index, length| {
                         for i in (0..length).filter(|i| flat(&unknown)[offset + i] == 1.0).step_by(2) {
                             values.write(index + i, &[f32::NAN]).unwrap();
@@ -71,7 +74,7 @@ fn a_run_killed_anywhere_resumes_to_the_same_bits() {
                 }
                 let journal = folder.path().join("work/journal");
                 fs::write(&journal, fs::read_to_string(&journal).unwrap() + torn_line).unwrap();
-                let mut resumed = store.open(&json!({"seed": 1}), &tiling()).unwrap();
+                let mut resumed = store.windows(&json!({"seed": 1}), &order()).unwrap();
                 assert_eq!(resumed.finished(), finished);
                 run(&mut resumed, windows);
                 assert_eq!(whole(&resumed), undisturbed());
@@ -84,11 +87,11 @@ fn a_run_killed_anywhere_resumes_to_the_same_bits() {
 fn a_folder_killed_before_its_header_begins_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder_store(folder.path(), Existing::Refuse);
-    drop(store.open(&json!({}), &tiling()).unwrap());
+    drop(store.windows(&json!({}), &order()).unwrap());
     fs::remove_file(folder.path().join("work/generation.json")).unwrap();
     fs::write(folder.path().join("work/values.f32"), "short").unwrap();
-    let mut open = store.open(&json!({}), &tiling()).unwrap();
-    run(&mut open, tiling().windows());
+    let mut open = store.windows(&json!({}), &order()).unwrap();
+    run(&mut open, order().windows());
     assert_eq!(whole(&open), undisturbed());
 }
 
@@ -96,12 +99,11 @@ fn a_folder_killed_before_its_header_begins_again() {
 fn damaged_values_are_generated_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder_store(folder.path(), Existing::Resume);
-    run(&mut store.open(&json!({}), &tiling()).unwrap(), 5);
+    run(&mut store.windows(&json!({}), &order()).unwrap(), 5);
     let path = folder.path().join("work/values.f32");
     // The first voxel that window 3 generated.
-    let region = tiling().region(3);
-    let first_new =
-        tiling().unknown(3, |other| other < 3).iter().position(|&unknown| unknown == 1.0).unwrap();
+    let region = order().region(3);
+    let first_new = order().unknown(3).iter().position(|&unknown| unknown == 1.0).unwrap();
     let mut index = None;
     region.for_each_run([6, 5, 9], |offset, to, length| {
         if (offset..offset + length).contains(&first_new) {
@@ -109,9 +111,9 @@ fn damaged_values_are_generated_again() {
         }
     });
     Values::open(&path).unwrap().write(index.unwrap(), &[-1.0]).unwrap();
-    let mut resumed = store.open(&json!({}), &tiling()).unwrap();
+    let mut resumed = store.windows(&json!({}), &order()).unwrap();
     assert_eq!(resumed.finished(), 3);
-    run(&mut resumed, tiling().windows());
+    run(&mut resumed, order().windows());
     assert_eq!(whole(&resumed), undisturbed());
 }
 
@@ -119,8 +121,8 @@ fn damaged_values_are_generated_again() {
 fn unfinished_work_is_not_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder_store(folder.path(), Existing::Refuse);
-    drop(store.open(&json!({}), &tiling()).unwrap());
-    let error = store.open(&json!({}), &tiling()).unwrap_err();
+    drop(store.windows(&json!({}), &order()).unwrap());
+    let error = store.windows(&json!({}), &order()).unwrap_err();
     assert!(matches!(error, OutpaintError::Unfinished { .. }), "{error}");
 }
 
@@ -128,12 +130,12 @@ fn unfinished_work_is_not_overwritten_unasked() {
 fn work_of_another_generation_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder_store(folder.path(), Existing::Resume);
-    drop(store.open(&json!({"seed": 1, "sigma": 0.1}), &tiling()).unwrap());
-    let error = store.open(&json!({"seed": 2, "sigma": 0.1}), &tiling()).unwrap_err();
+    drop(store.windows(&json!({"seed": 1, "sigma": 0.1}), &order()).unwrap());
+    let error = store.windows(&json!({"seed": 2, "sigma": 0.1}), &order()).unwrap_err();
     assert!(matches!(&error, OutpaintError::ResumeMismatch { what, .. } if what == "seed"), "{error}");
     assert!(error.to_string().contains("seed was 1 when this work began, now it is 2"));
     fs::write(folder.path().join("work/generation.json"), "{").unwrap();
-    let error = store.open(&json!({}), &tiling()).unwrap_err();
+    let error = store.windows(&json!({}), &order()).unwrap_err();
     assert!(matches!(error, OutpaintError::Header { .. }), "{error}");
 }
 
@@ -141,10 +143,10 @@ fn work_of_another_generation_is_not_resumed() {
 fn a_folder_is_used_by_one_process_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder_store(folder.path(), Existing::Resume);
-    let held = store.open(&json!({}), &tiling()).unwrap();
-    assert!(matches!(store.open(&json!({}), &tiling()), Err(OutpaintError::Busy { .. })));
+    let held = store.windows(&json!({}), &order()).unwrap();
+    assert!(matches!(store.windows(&json!({}), &order()), Err(OutpaintError::Busy { .. })));
     drop(held);
-    store.open(&json!({}), &tiling()).unwrap();
+    store.windows(&json!({}), &order()).unwrap();
 }
 
 #[test]
@@ -152,7 +154,7 @@ fn a_disk_that_fills_up_is_an_error_that_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("work")).unwrap();
     std::os::unix::fs::symlink("/dev/full", folder.path().join("work/values.f32")).unwrap();
-    let error = folder_store(folder.path(), Existing::Resume).open(&json!({}), &tiling()).unwrap_err();
+    let error = folder_store(folder.path(), Existing::Resume).windows(&json!({}), &order()).unwrap_err();
     assert!(matches!(error, OutpaintError::Io { .. }), "{error}");
     assert!(error.to_string().contains("values.f32"), "{error}");
     // It did not begin, so nothing is there to resume.

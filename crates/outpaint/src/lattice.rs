@@ -1,0 +1,188 @@
+//! The moving lattice of windows that joint sampling evaluates at one step.
+
+use crate::{Boundary, OutpaintError};
+use finescale_field::Region;
+
+/// Windows that cover a volume, with weights that add up to one at every voxel.
+///
+/// Per periodic axis of N cells, windows of w cells that overlap by o or more: m = ceil(N / (w − o)) windows from
+/// floor(i N / m) + shift on. In an open axis they stay inside, from i (w − o) − shift on, and the faces stay.
+#[derive(Clone, Debug)]
+pub(crate) struct Lattice {
+    window_cells: usize,
+    axes: [Axis; 3],
+}
+
+#[derive(Clone, Debug)]
+struct Axis {
+    starts: Vec<i64>,
+    /// Of each window, the weight of each of its cells.
+    weights: Vec<Vec<f32>>,
+}
+
+impl Lattice {
+    /// The lattice at `shift`, any numbers.
+    ///
+    /// # Errors
+    /// [`OutpaintError::SmallerThanWindow`] if an axis is shorter than a window, [`OutpaintError::Overlap`] if the
+    /// overlap is not smaller than the window.
+    pub(crate) fn new(
+        cells: [usize; 3],
+        window_cells: usize,
+        overlap_cells: usize,
+        boundary: Boundary,
+        shift: [usize; 3],
+    ) -> Result<Self, OutpaintError> {
+        if overlap_cells >= window_cells {
+            return Err(OutpaintError::Overlap { window_cells, overlap_cells });
+        }
+        if cells.iter().any(|&n| n < window_cells) {
+            return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
+        }
+        let stride = window_cells - overlap_cells;
+        let axes = [0, 1, 2].map(|axis| match boundary {
+            Boundary::Periodic => Axis::periodic(cells[axis], window_cells, stride, shift[axis]),
+            Boundary::Open => Axis::open(cells[axis], window_cells, stride, shift[axis]),
+        });
+        Ok(Self { window_cells, axes })
+    }
+
+    pub(crate) fn windows_per_axis(&self) -> [usize; 3] {
+        [0, 1, 2].map(|axis| self.axes[axis].starts.len())
+    }
+
+    pub(crate) fn windows(&self) -> usize {
+        self.windows_per_axis().iter().product()
+    }
+
+    fn position(&self, window: usize) -> [usize; 3] {
+        let [_, ny, nz] = self.windows_per_axis();
+        [window / (ny * nz), window / nz % ny, window % nz]
+    }
+
+    /// The cells of window `window` (z fastest), in the volume's coordinates before wrapping.
+    pub(crate) fn region(&self, window: usize) -> Region {
+        let at = self.position(window);
+        Region::cube([0, 1, 2].map(|axis| self.axes[axis].starts[at[axis]]), self.window_cells)
+    }
+
+    /// Where windows begin and end, by axis, wrapped, sorted, each once, without the faces of an open volume.
+    pub(crate) fn faces(&self, cells: [usize; 3], boundary: Boundary) -> [Vec<usize>; 3] {
+        [0, 1, 2].map(|axis| {
+            let n = cells[axis] as i64;
+            let ends =
+                self.axes[axis].starts.iter().flat_map(|start| [*start, start + self.window_cells as i64]);
+            let mut faces: Vec<usize> = ends.map(|face| face.rem_euclid(n) as usize).collect();
+            faces.retain(|&face| face > 0 || boundary == Boundary::Periodic);
+            faces.sort_unstable();
+            faces.dedup();
+            faces
+        })
+    }
+
+    /// The weights of a window's cells along each axis; a voxel's weight is their product.
+    pub(crate) fn weights(&self, window: usize) -> [&[f32]; 3] {
+        let at = self.position(window);
+        [0, 1, 2].map(|axis| self.axes[axis].weights[at[axis]].as_slice())
+    }
+}
+
+impl Axis {
+    fn periodic(n: usize, w: usize, stride: usize, shift: usize) -> Self {
+        let windows = n.div_ceil(stride);
+        let starts: Vec<usize> = (0..windows).map(|i| i * n / windows).collect();
+        let longest = (0..windows).map(|i| (i + 1) * n / windows - starts[i]).max().unwrap_or(n);
+        let shared = if windows == 1 { 0 } else { w - longest };
+        Self::weighted(n, w, shared, starts.iter().map(|start| (start + shift % n) as i64).collect())
+    }
+
+    fn open(n: usize, w: usize, stride: usize, shift: usize) -> Self {
+        let (last, shift) = ((n - w) as i64, (shift % stride) as i64);
+        let start = |i: usize| ((i * stride) as i64 - shift).clamp(0, last);
+        let mut starts: Vec<i64> = (0..n.div_ceil(stride) + 2).map(start).collect();
+        starts.dedup();
+        Self::weighted(n, w, w - stride, starts)
+    }
+
+    /// Weights that rise over the `shared` cells at each end of a window, divided by their sum.
+    fn weighted(n: usize, w: usize, shared: usize, starts: Vec<i64>) -> Self {
+        let ramp = |cell: usize| {
+            let to_face = cell.min(w - 1 - cell) as f32 + 0.5;
+            (to_face / shared.max(1) as f32).min(1.0)
+        };
+        let ramp: Vec<f32> = if shared == 0 { vec![1.0; w] } else { (0..w).map(ramp).collect() };
+        let cell_of = |start: i64, offset: usize| (start + offset as i64).rem_euclid(n as i64) as usize;
+        let mut sums = vec![0f32; n];
+        for &start in &starts {
+            ramp.iter().enumerate().for_each(|(offset, weight)| sums[cell_of(start, offset)] += weight);
+        }
+        let weights = starts.iter().map(|&start| {
+            let share = |(offset, weight): (usize, &f32)| weight / sums[cell_of(start, offset)];
+            ramp.iter().enumerate().map(share).collect()
+        });
+        let weights = weights.collect();
+        Self { starts, weights }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn weights_add_up_to_one_at_every_cell(
+            n in 4usize..90, w in 4usize..40, overlap in 0usize..20, shift in 0usize..1000, periodic: bool,
+        ) {
+            let (n, overlap) = (n.max(w), overlap.min(w - 1));
+            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let lattice = Lattice::new([n; 3], w, overlap, boundary, [shift; 3]).unwrap();
+            let axis = &lattice.axes[1];
+            let mut sums = vec![0f64; n];
+            for (start, weights) in axis.starts.iter().zip(&axis.weights) {
+                prop_assert!(periodic || (*start >= 0 && *start as usize + w <= n));
+                for (offset, &weight) in weights.iter().enumerate() {
+                    sums[(start + offset as i64).rem_euclid(n as i64) as usize] += f64::from(weight);
+                }
+            }
+            // A few units of f32's last place.
+            prop_assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-6), "{sums:?}");
+        }
+
+        #[test]
+        fn windows_overlap_as_asked(n in 32usize..400, overlap in 0usize..32, shift in 0usize..1000, periodic: bool) {
+            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let lattice = Lattice::new([n; 3], 32, overlap, boundary, [shift; 3]).unwrap();
+            let starts = &lattice.axes[2].starts;
+            let around = starts[0] + n as i64;
+            let ends = starts.iter().skip(1).copied().chain((periodic && starts.len() > 1).then_some(around));
+            for (start, next) in starts.iter().zip(ends) {
+                prop_assert!(next - start <= 32 - overlap as i64, "{starts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shift_moves_every_window_but_those_at_open_faces() {
+        let starts = |n, boundary, shift| -> Vec<i64> {
+            Lattice::new([n; 3], 32, 8, boundary, [shift; 3]).unwrap().axes[0].starts.clone()
+        };
+        assert_eq!(starts(64, Boundary::Periodic, 0), [0, 21, 42]);
+        assert_eq!(starts(64, Boundary::Periodic, 5), [5, 26, 47]);
+        assert_eq!(starts(32, Boundary::Periodic, 5), [5, 21]);
+        assert_eq!(starts(32, Boundary::Open, 5), [0]);
+        assert_eq!(starts(64, Boundary::Open, 0), [0, 24, 32]);
+        assert_eq!(starts(64, Boundary::Open, 5), [0, 19, 32]);
+    }
+
+    #[test]
+    fn without_overlap_every_voxel_has_one_window() {
+        let lattice = Lattice::new([128; 3], 32, 0, Boundary::Periodic, [7, 90, 127]).unwrap();
+        assert_eq!(lattice.windows(), 64);
+        assert!(
+            (0..64).all(|window| lattice.weights(window).iter().all(|axis| axis.iter().all(|&w| w == 1.0)))
+        );
+        assert_eq!(lattice.region(63).start, [103, 186, 223]);
+    }
+}
