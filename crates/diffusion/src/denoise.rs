@@ -30,7 +30,8 @@ pub trait Denoise {
 /// solver keeps nothing between updates: what it must remember travels as a tensor beside the state, so that both
 /// can be stored and a sample resumed at any evaluation.
 pub trait Solver {
-    /// ᾱ at which the network is evaluated, in order. A level may come twice: a second look at the same state.
+    /// ᾱ at which the network is evaluated, in order: one for each evaluation. Levels may come twice, for a second
+    /// look, and rise again, where a solver adds noise.
     fn noise_levels(&self) -> &[f64];
 
     /// The state for the next evaluation, given the `clean` estimate for the present one. Evaluations count from 0;

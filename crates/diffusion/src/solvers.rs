@@ -1,8 +1,12 @@
 //! The solvers: each step is one linear update of a state of any shape.
 
+mod heun;
 mod multistep;
+mod predictor_corrector;
 
-pub(crate) use multistep::DpmSolverPlusPlus2M;
+pub(crate) use heun::Heun;
+pub(crate) use multistep::{DpmSolverPlusPlus2M, Equation};
+pub(crate) use predictor_corrector::PredictorCorrector;
 
 use crate::{DiffusionError, KeyedNoise, Levels, Next, Solver};
 use candle_core::Tensor;
