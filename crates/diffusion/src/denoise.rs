@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Tensor};
 /// Estimates the clean patches behind a batch of noisy ones.
 pub trait Denoise {
     /// noisy (b, 1, n, n, n), condition (b, c, n, n, n), noise_level (b,) -> clean estimate (b, 1, n, n, n).
-    /// `noise_level` is ᾱ, f32.
+    /// `noise_level` is ᾱ, f32. An estimate within the range of the data (static thresholding) is the denoiser's own
+    /// business: solvers take it as it is.
     ///
     /// # Errors
     /// Whatever the tensor operations report.

@@ -86,7 +86,7 @@ impl Levels {
     }
 
     /// `steps` levels between `sigma_max` and `sigma_min`, evenly spaced in ln sigma: the natural time of DPM-Solver++,
-    /// whose variance they keep best at few steps.
+    /// whose variance they keep best at few steps; [`SamplingConfig`](crate::SamplingConfig) has numbers.
     ///
     /// # Errors
     /// [`DiffusionError::Sigmas`] if there are no steps, or the sigmas are not positive, finite and ordered.

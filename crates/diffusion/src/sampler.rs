@@ -139,6 +139,22 @@ impl From<Sampler> for String {
 }
 
 /// A sampler and the levels it visits.
+///
+/// Few evaluations cost variance. In closed form, the worst error of the variance in per cent for Gaussian data of
+/// deviations 0.1 to 1, levels from sigma 80 to 0.01, for 20 / 24 / 30 evaluations (19 / 23 / 29 where a step takes
+/// two):
+///
+/// | sampler | log-uniform | Karras |
+/// |---|---|---|
+/// | `dpm_solver++2m` | +2.6 / +1.8 / +1.2 | +8.8 / +6.2 / +3.9 |
+/// | `sde_dpm_solver++2m` | +6.2 / +4.5 / +3.0 | +18 / +14 / +9.7 |
+/// | `heun` | +35 / +22 / +13 | +71 / +42 / +24 |
+/// | `ddim` | -22 / -18 / -15 | -30 / -26 / -21 |
+/// | `ddpm` | -36 / -31 / -26 | -47 / -42 / -36 |
+/// | `predictor_corrector:0.16` | -37 / -31 / -25 | -50 / -43 / -35 |
+///
+/// The ends of the levels cost more: the last step, to the clean estimate, a share (sigma_min / deviation)² of the
+/// variance; and the start, which is noise alone, a share deviation / sigma_max of the mean in deterministic samplers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplingConfig {

@@ -4,7 +4,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use finescale_diffusion::{
-    Denoise, DiffusionError, KeyedNoise, Levels, LinearBetas, Next, Sampler, Schedule, Solver, WithKnown,
+    Denoise, DiffusionError, KeyedNoise, Levels, LinearBetas, Next, Sampler, SamplingConfig, Schedule,
+    Solver, WithKnown,
 };
 
 const MEAN: f64 = 0.3;
@@ -134,6 +135,38 @@ fn every_sampler_has_the_mean_and_variance_of_its_equations() {
         assert!((found - mean).abs() < F32, "{sampler}: mean {found}, expected {mean}");
         assert!((variance - 1.0 - error).abs() < F32, "{sampler}: variance {variance}, error {error}");
     }
+}
+
+#[test]
+fn in_twenty_evaluations_the_default_comes_nearest_to_the_data() {
+    let error = |sampler, levels: &Levels| (exact_moments(sampler, levels).1 - 1.0).abs();
+    let config = SamplingConfig::default();
+    assert_eq!(config.evaluations().unwrap(), 20);
+    let least = error(config.sampler, &config.levels.levels().unwrap());
+    for sampler in SAMPLERS {
+        let config = SamplingConfig { sampler, ..config };
+        let few = config.with_steps(if config.evaluations().unwrap() == 20 { 20 } else { 10 }).unwrap();
+        assert!(few.evaluations().unwrap() <= 20);
+        let log_uniform = error(sampler, &few.levels.levels().unwrap());
+        let steps = few.levels.levels().unwrap().len();
+        let karras = error(sampler, &Levels::karras(steps, 0.01, 80.0).unwrap());
+        assert!(log_uniform >= least && karras > log_uniform, "{sampler}: {log_uniform}, {karras}");
+    }
+}
+
+#[test]
+fn what_the_ends_of_the_levels_cost() {
+    // Many steps: only the ends are left. The tolerances are a tenth of the effects and what 600 steps miss.
+    let (deterministic, stochastic) = (Sampler::DpmSolverPlusPlus2M, Sampler::SdeDpmSolverPlusPlus2M);
+    let levels = |least, most| Levels::log_uniform(600, least, most).unwrap();
+    let (_, variance) = exact_moments(deterministic, &levels(0.05, 80.0));
+    let lost = (0.05 / DEVIATION).powi(2);
+    assert!((1.0 - variance - lost).abs() < 0.1 * lost, "{variance}");
+    let (share, _) = exact_moments(deterministic, &levels(0.001, 20.0));
+    let lost = DEVIATION / 20.0;
+    assert!((1.0 - share - lost).abs() < 0.1 * lost, "{share}");
+    let (share, _) = exact_moments(stochastic, &levels(0.001, 20.0));
+    assert!((1.0 - share).abs() < 0.1 * lost, "{share}");
 }
 
 #[test]
