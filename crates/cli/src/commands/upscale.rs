@@ -32,7 +32,8 @@ pub(crate) struct Upscale {
     /// Order of the windows: raster [default: the model's]
     #[arg(long, value_parser = strategy)]
     strategy: Option<Strategy>,
-    /// Sampler: ddpm, ddim, ddim:ETA or dpm_solver++2m [default: the model's]
+    /// Sampler: ddpm, ddim, ddim:ETA, dpm_solver++2m, sde_dpm_solver++2m, or, with two evaluations of the network per
+    /// step, heun, heun:CHURN or predictor_corrector:SNR [default: the model's]
     #[arg(long)]
     sampler: Option<Sampler>,
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
