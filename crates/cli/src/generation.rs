@@ -16,7 +16,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Windows that the network evaluates at once, if nobody says otherwise.
-const BATCH: usize = 4;
+pub(crate) const BATCH: usize = 4;
 
 /// A model ready to sample from.
 pub(crate) struct Generator {

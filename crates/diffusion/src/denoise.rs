@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Tensor};
 /// Estimates the clean patches behind a batch of noisy ones.
 pub trait Denoise {
     /// noisy (b, 1, n, n, n), condition (b, c, n, n, n), noise_level (b,) -> clean estimate (b, 1, n, n, n).
-    /// `noise_level` is ᾱ, f32.
+    /// `noise_level` is ᾱ, f32. An estimate within the range of the data (static thresholding) is the denoiser's own
+    /// business: solvers take it as it is.
     ///
     /// # Errors
     /// Whatever the tensor operations report.
@@ -30,7 +31,8 @@ pub trait Denoise {
 /// solver keeps nothing between updates: what it must remember travels as a tensor beside the state, so that both
 /// can be stored and a sample resumed at any evaluation.
 pub trait Solver: Send + Sync {
-    /// ᾱ at which the network is evaluated, in order. A level may come twice: a second look at the same state.
+    /// ᾱ at which the network is evaluated, in order: one for each evaluation. Levels may come twice, for a second
+    /// look, and rise again, where a solver adds noise.
     fn noise_levels(&self) -> &[f64];
 
     /// The state for the next evaluation, given the `clean` estimate for the present one. Evaluations count from 0;

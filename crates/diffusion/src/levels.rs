@@ -24,7 +24,7 @@ pub fn sigma_of_alpha_bar(alpha_bar: f64) -> f64 {
 pub enum SamplingLevels {
     /// Few steps, spaced evenly in ln sigma.
     LogUniform {
-        /// Network evaluations.
+        /// Steps, each of one or two network evaluations.
         steps: usize,
         /// Least noise, the last level.
         sigma_min: f64,
@@ -33,7 +33,7 @@ pub enum SamplingLevels {
     },
     /// Few steps, spaced evenly in sigma^(1/7).
     Karras {
-        /// Network evaluations.
+        /// Steps, each of one or two network evaluations.
         steps: usize,
         /// Least noise, the last level.
         sigma_min: f64,
@@ -86,7 +86,7 @@ impl Levels {
     }
 
     /// `steps` levels between `sigma_max` and `sigma_min`, evenly spaced in ln sigma: the natural time of DPM-Solver++,
-    /// whose variance they keep best at few steps.
+    /// whose variance they keep best at few steps; [`SamplingConfig`](crate::SamplingConfig) has numbers.
     ///
     /// # Errors
     /// [`DiffusionError::Sigmas`] if there are no steps, or the sigmas are not positive, finite and ordered.
@@ -138,7 +138,7 @@ impl Levels {
         &self.alpha_bars
     }
 
-    /// Number of steps, which is the number of network evaluations.
+    /// Number of steps. A sampler may evaluate the network more often.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always a level")]
     pub fn len(&self) -> usize {

@@ -240,9 +240,8 @@ mod tests {
 
     #[test]
     fn faces_lie_where_windows_met_others() {
-        let of = |cells, boundary| {
-            Order::raster(Tiling::new(cells, 32, 10, boundary).unwrap()).faces().clone()
-        };
+        let of =
+            |cells, boundary| Order::raster(Tiling::new(cells, 32, 10, boundary).unwrap()).faces().clone();
         // Origins 0, 21, 42: the last window fills the cells from 53 on.
         assert_eq!(of([64, 64, 32], Boundary::Periodic), [vec![0, 32, 53], vec![0, 32, 53], vec![0]]);
         assert_eq!(of([54, 32, 32], Boundary::Open), [vec![32], vec![], vec![]]);

@@ -5,15 +5,16 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
 use crate::files::with_ending;
-use crate::generation::{Condition, Generator};
+use crate::generation::{BATCH, Condition, Generator};
 use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, peak_memory_bytes};
 use crate::progress::duration;
 use clap::Args;
 use finescale_diffusion::Sampler;
 use finescale_field::Region;
-use finescale_outpaint::{Existing, GenerationConfig, Job, Store, Strategy};
+use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy};
+use finescale_snapshot::GridFile;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Upscale {
@@ -29,15 +30,26 @@ pub(crate) struct Upscale {
     /// The grid file to write; a name ending in .npy gives a numpy cube
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
-    /// Order of the windows: raster [default: the model's]
+    /// What windows tell each other: joint (all take each step together), raster (the paper's order), wavefront (its
+    /// bits in parallel) or colour (eight phases) [default: the model's]
     #[arg(long, value_parser = strategy)]
     strategy: Option<Strategy>,
-    /// Sampler: ddpm, ddim, ddim:ETA or dpm_solver++2m [default: the model's]
+    /// Sampler: ddpm, ddim, ddim:ETA, dpm_solver++2m, sde_dpm_solver++2m, or, with two evaluations of the network per
+    /// step, heun, heun:CHURN or predictor_corrector:SNR [default: the model's]
     #[arg(long)]
     sampler: Option<Sampler>,
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
     #[arg(long, value_parser = region)]
     region: Option<Region>,
+    /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit
+    #[arg(long, value_name = "GRID")]
+    extend: Option<PathBuf>,
+    /// Where its first cell lies in the condition's box
+    #[arg(long, value_name = "X,Y,Z", value_parser = three::<i64>, requires = "extend", default_value = "0", allow_hyphen_values = true)]
+    extend_at: [i64; 3],
+    /// Windows that the network evaluates at once: more memory, the same result
+    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
     /// Steps of the sampler [default: the model's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
@@ -64,7 +76,9 @@ impl Upscale {
         let condition = generator.condition(context, &self.condition, self.box_size)?;
         let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
         let config = self.settings(generator.description.configuration.generation)?;
-        let job = generator.job(&condition, region, config);
+        let given = self.extend.as_ref().map(|path| self.given(&generator, path)).transpose()?;
+        let given = given.as_ref().map(|grid| Given { field: &grid.field, start: self.extend_at });
+        let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if self.dry_run {
             return self.plan(context, &generator, &job);
         }
@@ -91,6 +105,19 @@ impl Upscale {
             config.sampling = few.map_err(|error| bad_input(format!("--steps {steps}: {error}")))?;
         }
         Ok(config)
+    }
+
+    /// The field to extend, which must be what the model generates.
+    fn given(&self, generator: &Generator, path: &Path) -> anyhow::Result<GridFile> {
+        let grid = fields::load(path, None)?;
+        let (found, expected) = (&grid.meta.quantity, &generator.description.truth.quantity);
+        if found != expected {
+            let path = path.display();
+            return Err(bad_input(format!(
+                "{path}: holds {found}, and the model makes {expected}: give such a field"
+            )));
+        }
+        Ok(grid)
     }
 
     fn output_of(&self, seed: u64) -> PathBuf {
@@ -127,14 +154,14 @@ impl Upscale {
     fn plan(&self, context: &Context, generator: &Generator, job: &Job) -> anyhow::Result<Value> {
         let plan = job.plan()?;
         let network = generator.denoiser.config();
-        let bench = Bench::new(network, generator.window_cells(), 1, &generator.device)?;
-        let seconds = median(bench.seconds(Work::Forward, 1)?);
+        let bench = Bench::new(network, generator.window_cells(), job.batch, &generator.device)?;
+        let seconds = median(bench.seconds(Work::Forward, 1)?) / job.batch as f64;
         let total = seconds * (plan.evaluations as u64 * self.samples) as f64;
         let memory = peak_memory_bytes().map(|peak| peak + plan.volume_bytes as u64);
         let [x, y, z] = plan.cells;
         context.say(format_args!(
-            "{x} x {y} x {z} cells in {} windows of {}^3 (at least {:?} cells overlap), {} steps each",
-            plan.windows, plan.window_cells, plan.overlap_cells, plan.steps
+            "{x} x {y} x {z} cells in {} windows of {}^3, {} evaluations from noise to clean, {} phases that wait for each other",
+            plan.windows, plan.window_cells, plan.steps, plan.groups
         ))?;
         context.say(format_args!(
             "{} sample(s), {} evaluations each, {:.0} per voxel; {seconds:.3} s per evaluation here",
@@ -178,7 +205,9 @@ mod tests {
         assert_eq!(region("0:32,32,64"), Ok(Region { start: [0; 3], shape: [32, 32, 64] }));
         assert!(region("1,2,3").is_err());
         assert!(region("1,2,3:-4").is_err());
-        assert_eq!(strategy("raster"), Ok(Strategy::Raster));
+        for (name, expected) in ["joint", "raster", "wavefront", "colour"].into_iter().zip(Strategy::ALL) {
+            assert_eq!(strategy(name), Ok(expected));
+        }
         assert!(strategy("spiral").unwrap_err().contains("raster"));
     }
 }
