@@ -91,7 +91,7 @@ fn training(error: &TrainingError) -> bool {
 fn outpaint(error: &OutpaintError) -> bool {
     !matches!(
         error,
-        OutpaintError::Cancelled { .. }
+        OutpaintError::Cancelled
             | OutpaintError::NotFinite { .. }
             | OutpaintError::Busy { .. }
             | OutpaintError::Io { .. }

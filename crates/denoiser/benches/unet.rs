@@ -48,7 +48,7 @@ fn unet(c: &mut Criterion) {
                 .residual(&clean, black_box(&noisy), &condition, &noise, &level, mode)
                 .expect("a residual");
             let zero = residual.values().zeros_like().expect("zeros");
-            let loss = masked_loss(residual.values(), &zero, &mask, LossNormalization::MaskedVoxels)
+            let loss = masked_loss(residual.values(), &zero, &mask, &mask, LossNormalization::MaskedVoxels)
                 .expect("a loss");
             residual.backward(&loss).expect("gradients")
         })

@@ -14,6 +14,8 @@ pub struct DiffusionConfig {
     pub training_levels: TrainingLevels,
     /// What the loss is divided by.
     pub loss: LossNormalization,
+    /// What a voxel weighs in the loss.
+    pub loss_weight: LossWeight,
 }
 
 /// How noise levels are drawn in training.
@@ -41,6 +43,30 @@ pub enum LossNormalization {
     MaskedVoxels,
     /// The number of all voxels, as the reference: a patch weighs by the fraction it generates.
     WholeCube,
+}
+
+/// What a voxel weighs in the loss. A weight that depends on the condition alone leaves the best estimate as it is: it
+/// says where a network of finite size and training should be good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossWeight {
+    /// All voxels weigh the same.
+    #[default]
+    Volume,
+    /// (1 + (1 + delta)) / 2 with the density of the condition: half by volume, half by mass. Power spectra and masses
+    /// are made in few dense voxels.
+    VolumeAndMass,
+}
+
+impl LossWeight {
+    /// The weight of a voxel whose condition has the density 1 + delta.
+    #[must_use]
+    pub fn weight(self, density: f32) -> f32 {
+        match self {
+            Self::Volume => 1.0,
+            Self::VolumeAndMass => 0.5 * (1.0 + density),
+        }
+    }
 }
 
 impl DiffusionConfig {
@@ -139,11 +165,14 @@ mod tests {
     fn json_names_every_choice_and_refuses_others() {
         let config: DiffusionConfig = serde_json::from_str(
             r#"{"schedule": {"beta_start": 1e-6, "beta_end": 0.01, "steps": 50},
-                "training_levels": {"log_normal": {"mean": -1.2, "deviation": 1.2}}, "loss": "whole_cube"}"#,
+                "training_levels": {"log_normal": {"mean": -1.2, "deviation": 1.2}}, "loss": "whole_cube",
+                "loss_weight": "volume_and_mass"}"#,
         )
         .unwrap();
         assert_eq!(config.schedule.steps, 50);
         assert_eq!(config.loss, LossNormalization::WholeCube);
+        assert_eq!(config.loss_weight.weight(3.0), 2.0);
+        assert_eq!(LossWeight::default().weight(3.0), 1.0);
         let written = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<DiffusionConfig>(&written).unwrap(), config);
         assert!(serde_json::from_str::<DiffusionConfig>(r#"{"betas": 3}"#).is_err());

@@ -18,7 +18,7 @@ mod schedule;
 mod solvers;
 mod training;
 
-pub use config::{DiffusionConfig, LevelDraw, LossNormalization, TrainingLevels};
+pub use config::{DiffusionConfig, LevelDraw, LossNormalization, LossWeight, TrainingLevels};
 pub use denoise::{Denoise, Next, Solver};
 pub use error::DiffusionError;
 pub use known::WithKnown;

@@ -28,24 +28,26 @@ pub fn noising(clean: &Tensor, epsilon: &Tensor, alpha_bars: &[f64]) -> Result<T
     Ok((signal + noise)?)
 }
 
-/// Mean squared error over the voxels to generate (`mask` = 1), a scalar.
+/// Mean squared error over the voxels to generate (`mask` = 1), each times its `weight`, a scalar.
 ///
 /// With [`LossNormalization::MaskedVoxels`] each sample's sum is divided by its number of voxels to generate and
 /// the samples are averaged; with [`LossNormalization::WholeCube`] the sum is divided by all voxels of the batch.
 ///
 /// # Shapes
-/// `prediction`, `target`, `mask`: (b, 1, n, n, n).
+/// `prediction`, `target`, `mask`, `weight`: (b, 1, n, n, n).
 /// # Errors
 /// [`DiffusionError::Shape`] if shapes differ.
 pub fn masked_loss(
     prediction: &Tensor,
     target: &Tensor,
     mask: &Tensor,
+    weight: &Tensor,
     normalization: LossNormalization,
 ) -> Result<Tensor, DiffusionError> {
     check_shape("the target", prediction, target)?;
     check_shape("the mask", prediction, mask)?;
-    let squares = ((prediction - target)? * mask)?.sqr()?;
+    check_shape("the weight", prediction, weight)?;
+    let squares = (((prediction - target)? * mask)?.sqr()? * weight)?;
     match normalization {
         LossNormalization::WholeCube => Ok(squares.mean_all()?),
         LossNormalization::MaskedVoxels => {
@@ -87,13 +89,20 @@ mod tests {
     fn losses_by_hand() {
         let (prediction, target) = (patches(&[1.0, 2.0, 3.0, 4.0], 2), patches(&[0.0, 0.0, 1.0, 1.0], 2));
         let mask = patches(&[1.0, 0.0, 1.0, 1.0], 2);
+        let even = patches(&[1.0; 4], 2);
         let loss = |normalization| {
-            masked_loss(&prediction, &target, &mask, normalization).unwrap().to_scalar::<f32>().unwrap()
+            let loss = masked_loss(&prediction, &target, &mask, &even, normalization).unwrap();
+            loss.to_scalar::<f32>().unwrap()
         };
         assert_eq!(loss(LossNormalization::WholeCube), (1.0 + 4.0 + 9.0) / 4.0);
         assert_eq!(loss(LossNormalization::MaskedVoxels), (1.0 + 13.0 / 2.0) / 2.0);
+        let uneven = patches(&[3.0, 7.0, 0.5, 2.0], 2);
+        let loss =
+            masked_loss(&prediction, &target, &mask, &uneven, LossNormalization::MaskedVoxels).unwrap();
+        assert_eq!(loss.to_scalar::<f32>().unwrap(), (3.0 + (0.5 * 4.0 + 2.0 * 9.0) / 2.0) / 2.0);
         let nothing = patches(&[0.0; 4], 2);
-        let loss = masked_loss(&prediction, &target, &nothing, LossNormalization::MaskedVoxels).unwrap();
+        let loss =
+            masked_loss(&prediction, &target, &nothing, &even, LossNormalization::MaskedVoxels).unwrap();
         assert_eq!(loss.to_scalar::<f32>().unwrap(), 0.0);
     }
 
@@ -106,8 +115,10 @@ mod tests {
         };
         assert_eq!(what(noising(&two, &three, &[0.5]).unwrap_err()), "the noise");
         assert_eq!(what(noising(&two, &two, &[0.5; 2]).unwrap_err()), "the list of noise levels");
-        let loss = |target, mask| masked_loss(&two, target, mask, LossNormalization::WholeCube);
-        assert_eq!(what(loss(&three, &two).unwrap_err()), "the target");
-        assert_eq!(what(loss(&two, &three).unwrap_err()), "the mask");
+        let loss =
+            |target, mask, weight| masked_loss(&two, target, mask, weight, LossNormalization::WholeCube);
+        assert_eq!(what(loss(&three, &two, &two).unwrap_err()), "the target");
+        assert_eq!(what(loss(&two, &three, &two).unwrap_err()), "the mask");
+        assert_eq!(what(loss(&two, &two, &three).unwrap_err()), "the weight");
     }
 }

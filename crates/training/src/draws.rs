@@ -3,7 +3,8 @@
 use crate::levels::{middle_levels, stratified_levels};
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
-use finescale_diffusion::LevelDraw;
+use finescale_diffusion::{LevelDraw, LossWeight};
+use finescale_field::Normalizer;
 use finescale_outpaint::{Boundary, MaskDistribution, Order, Tiling};
 use finescale_pairs::{Batch, PairSet};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
@@ -15,6 +16,8 @@ pub(crate) struct Draws {
     pub(crate) noise: Tensor,
     /// 1 where a voxel is to be generated, 0 where it is known.
     pub(crate) mask: Tensor,
+    /// What each voxel weighs in the loss.
+    pub(crate) weight: Tensor,
     /// ᾱ of each patch.
     pub(crate) alpha_bars: Vec<f64>,
 }
@@ -27,6 +30,9 @@ pub(crate) struct Draw {
     validation_patches: usize,
     levels: LevelDraw,
     masks: MaskDistribution,
+    loss_weight: LossWeight,
+    /// Of the condition.
+    normalizer: Normalizer,
     device: Device,
 }
 
@@ -46,6 +52,8 @@ impl Draw {
             validation_patches: training.validation_patches,
             levels: config.diffusion.level_draw()?,
             masks,
+            loss_weight: config.diffusion.loss_weight,
+            normalizer: pairs.normalizers().condition,
             device: device.clone(),
         })
     }
@@ -84,12 +92,15 @@ impl Draw {
         let mut normals = vec![0f32; batch.truth.len()];
         noise.fill_normal(noise_step, 0, &mut normals);
         let mask: Vec<f32> = (0..b).flat_map(|_| self.masks.draw(masks).iter().copied()).collect();
+        let weight = batch.condition.iter();
+        let weight = weight.map(|&y| self.loss_weight.weight(self.normalizer.denormalize(y))).collect();
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, (b, 1, n, n, n), &self.device);
         Ok(Draws {
             condition: tensor(batch.condition)?,
             clean: tensor(batch.truth)?,
             noise: tensor(normals)?,
             mask: tensor(mask)?,
+            weight: tensor(weight)?,
             alpha_bars,
         })
     }

@@ -14,7 +14,7 @@ pub(crate) fn loss(
     normalization: LossNormalization,
     mode: Mode,
 ) -> Result<Loss, TrainingError> {
-    let Draws { condition, clean, noise, mask, alpha_bars } = draws;
+    let Draws { condition, clean, noise, mask, weight, alpha_bars } = draws;
     let known = mask.affine(-1.0, 1.0)?;
     let known_values = (clean * &known)?;
     let noisy = ((noising(clean, noise, alpha_bars)? * mask)? + &known_values)?;
@@ -27,7 +27,7 @@ pub(crate) fn loss(
     let levels = Tensor::new(alpha_bars.as_slice(), clean.device())?;
     let residual = denoiser.residual(clean, &noisy, &condition, noise, &levels, mode)?;
     let zero = residual.values().zeros_like()?;
-    Ok(Loss { value: masked_loss(residual.values(), &zero, mask, normalization)?, residual })
+    Ok(Loss { value: masked_loss(residual.values(), &zero, mask, weight, normalization)?, residual })
 }
 
 /// A loss and the way back from it.
