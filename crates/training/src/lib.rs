@@ -12,6 +12,7 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fixtures;
+mod learner;
 mod learning_rate;
 mod levels;
 mod metrics;

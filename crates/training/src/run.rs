@@ -1,18 +1,16 @@
 //! The training loop.
 
 use crate::draws::{Draw, Draws};
+use crate::learner::Learner;
 use crate::metrics::Metrics;
-use crate::objective;
 use crate::state::{State, named};
 use crate::validation::validate;
 use crate::{
-    Event, Model, ModelDescription, Precision, RunConfig, StepMetrics, Summary, TrainingError, average,
-    learning_rate, optimizer, tensor_file,
+    Event, Model, ModelDescription, Precision, RunConfig, StepMetrics, Summary, TrainingError, tensor_file,
 };
 use candle_core::Device;
-use finescale_denoiser::{Denoiser, Mode, Parameters};
+use finescale_denoiser::Parameters;
 use finescale_pairs::{Normalization, PairError, PairSet};
-use finescale_seed::{KeyedStream, Purpose};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,9 +66,7 @@ struct Run<'a> {
     pairs: PairSet,
     draw: Draw,
     validation: Vec<Draws>,
-    network: Denoiser,
-    averaged: Denoiser,
-    state: State,
+    learner: Learner<'a>,
     description: ModelDescription,
     metrics: Metrics,
     /// Step of the state on disk.
@@ -116,44 +112,29 @@ impl<'a> Run<'a> {
         let pairs = load(given.unwrap_or(config.data.normalization()))?;
         let draw = Draw::new(config, &pairs, device)?;
         let validation = if pairs.has_validation() { draw.validation(&pairs)? } else { Vec::new() };
-        let range = pairs.normalizers().truth.range();
-        let network = Denoiser::new(&config.network, &state.weights, range)?
-            .with_checkpointing(config.training.gradient_checkpointing);
-        let averaged = Denoiser::new(&config.network, &state.averages, range)?;
+        let saved = state.step;
+        let learner = Learner::new(config, state, pairs.normalizers().truth.range())?;
 
         std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
-        let metrics = Metrics::open(&out.join(METRICS), state.step)?;
+        let metrics = Metrics::open(&out.join(METRICS), saved)?;
         let description = ModelDescription::new(config, &pairs);
-        let saved = state.step;
         let out = out.into();
-        Ok(Self {
-            config,
-            out,
-            pairs,
-            draw,
-            validation,
-            network,
-            averaged,
-            state,
-            description,
-            metrics,
-            saved,
-        })
+        Ok(Self { config, out, pairs, draw, validation, learner, description, metrics, saved })
     }
 
     fn go(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
         let training = &self.config.training;
-        let parameters = self.state.weights.count();
-        observer(&Event::Started { step: self.state.step, steps: training.steps, parameters });
+        let parameters = self.state().weights.count();
+        observer(&Event::Started { step: self.state().step, steps: training.steps, parameters });
         let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
         let (mut last_save, mut last_loss) = (Instant::now(), None);
-        while self.state.step < training.steps && !stop.load(Ordering::Relaxed) {
+        while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
             let metrics = self.step().inspect_err(|_| self.keep_last_good_state())?;
             last_loss = Some(metrics.loss);
             self.metrics.write(&metrics)?;
             observer(&Event::Step(metrics));
-            let step = self.state.step;
+            let step = self.state().step;
             let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
             if validate && !self.validation.is_empty() {
                 self.validate(observer)?;
@@ -163,63 +144,41 @@ impl<'a> Run<'a> {
                 last_save = Instant::now();
             }
         }
-        if self.saved != self.state.step {
+        if self.saved != self.state().step {
             self.save(observer)?;
         }
         Ok(Summary {
-            step: self.state.step,
-            complete: self.state.step >= training.steps,
+            step: self.state().step,
+            complete: self.state().step >= training.steps,
             last_loss,
-            best_validation_loss: self.state.best_validation_loss,
+            best_validation_loss: self.state().best_validation_loss,
         })
     }
 
     /// One update of the weights and their averages.
     fn step(&mut self) -> Result<StepMetrics, TrainingError> {
         let started = Instant::now();
-        let (training, step) = (&self.config.training, self.state.step);
+        let (training, step) = (&self.config.training, self.state().step);
         let key = u32::try_from(step).expect("the configuration's steps fit 32 bits");
         let draws = self.draw.training(&self.pairs, key)?;
-        let dropout = KeyedStream::new(training.seed, Purpose::Dropout);
-        let mode = Mode::Train { dropout, step: key };
-        let loss = objective::loss(&self.network, &draws, self.config.diffusion.loss, mode)?;
-        let (loss, store) = (loss.value()?, loss.backward()?);
-        let gradients = optimizer::gradients(store, self.state.weights.vars())?;
-        let norm = optimizer::global_norm(&gradients)?;
-        if !(loss.is_finite() && norm.is_finite()) {
-            return Err(TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() });
-        }
-
-        let count = step + 1;
-        let rate = learning_rate::learning_rate(
-            training.learning_rate,
-            training.warm_up_steps,
-            training.decay,
-            training.steps,
-            count,
-        );
-        let scale = (training.gradient_clip_norm / norm).min(1.0);
-        self.state.optimizer.step(self.state.weights.vars(), &gradients, scale, rate, count)?;
-        let decay = average::ramped_decay(training.ema_decay, step);
-        average::update(self.state.averages.vars(), self.state.weights.vars(), decay)?;
-        self.state.step = count;
+        let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() };
+        let update = self.learner.update(&draws)?.ok_or_else(failed)?;
         Ok(StepMetrics {
-            step: count,
-            loss,
-            learning_rate: rate,
-            gradient_norm: norm,
+            step: step + 1,
+            loss: update.loss,
+            learning_rate: update.learning_rate,
+            gradient_norm: update.gradient_norm,
             samples_per_second: training.batch_size as f64 / started.elapsed().as_secs_f64(),
         })
     }
 
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
-        let metrics = validate(&self.validation, self.state.step, |draws| {
-            objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?.value()
-        })?;
+        let metrics =
+            validate(&self.validation, self.state().step, |draws| self.learner.validation_loss(draws))?;
         self.metrics.write(&metrics)?;
-        let best = self.state.best_validation_loss.unwrap_or(f64::INFINITY);
+        let best = self.state().best_validation_loss.unwrap_or(f64::INFINITY);
         if metrics.validation_loss < best {
-            self.state.best_validation_loss = Some(metrics.validation_loss);
+            self.learner.state.best_validation_loss = Some(metrics.validation_loss);
             self.model()?.save(&self.out.join(BEST), Precision::F32)?;
         }
         observer(&Event::Validation(metrics));
@@ -228,9 +187,9 @@ impl<'a> Run<'a> {
 
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let model = self.model()?;
-        self.state.save(&self.out.join(STATE), &model.description)?;
+        self.state().save(&self.out.join(STATE), &model.description)?;
         model.save(&self.out.join(MODEL), Precision::F32)?;
-        self.saved = self.state.step;
+        self.saved = self.state().step;
         observer(&Event::Saved { step: self.saved });
         Ok(())
     }
@@ -241,10 +200,14 @@ impl<'a> Run<'a> {
         let _ = self.save(&mut |_| {});
     }
 
+    fn state(&self) -> &State {
+        &self.learner.state
+    }
+
     fn model(&self) -> Result<Model, TrainingError> {
-        let description = ModelDescription { step: self.state.step, ..self.description.clone() };
-        let averages = named(&self.state.averages);
-        let copy = Parameters::from_tensors(&self.config.network, averages, &self.state.averages.device())?;
+        let description = ModelDescription { step: self.state().step, ..self.description.clone() };
+        let averages = named(&self.state().averages);
+        let copy = Parameters::from_tensors(&self.config.network, averages, &self.state().averages.device())?;
         Ok(Model::new(description, copy))
     }
 }
