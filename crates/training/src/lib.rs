@@ -19,6 +19,7 @@ mod metrics;
 mod model;
 mod objective;
 mod optimizer;
+mod prefetch;
 mod run;
 mod state;
 mod tensor_file;

@@ -3,6 +3,7 @@
 use crate::draws::{Draw, Draws};
 use crate::learner::Learner;
 use crate::metrics::Metrics;
+use crate::prefetch::prefetch;
 use crate::state::{State, named};
 use crate::validation::validate;
 use crate::{
@@ -13,7 +14,9 @@ use finescale_denoiser::Parameters;
 use finescale_pairs::{Normalization, PairError, PairSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 const CONFIG: &str = "config.json";
@@ -63,8 +66,8 @@ pub fn train(
 struct Run<'a> {
     config: &'a RunConfig,
     out: PathBuf,
-    pairs: PairSet,
-    draw: Draw,
+    device: Device,
+    draw: Arc<Draw>,
     validation: Vec<Draws>,
     learner: Learner<'a>,
     description: ModelDescription,
@@ -110,27 +113,50 @@ impl<'a> Run<'a> {
         // Data: a continued model keeps its normalizers.
         let given = stored.map(|description| Normalization::Given(description.normalizers()));
         let pairs = load(given.unwrap_or(config.data.normalization()))?;
-        let draw = Draw::new(config, &pairs, device)?;
-        let validation = if pairs.has_validation() { draw.validation(&pairs)? } else { Vec::new() };
         let saved = state.step;
         let learner = Learner::new(config, state, pairs.normalizers().truth.range())?;
+        let description = ModelDescription::new(config, &pairs);
+        let draw = Arc::new(Draw::new(config, pairs)?);
+        let validation: Result<_, _> = draw.validation()?.iter().map(|draws| draws.on(device)).collect();
 
         std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
         let metrics = Metrics::open(&out.join(METRICS), saved)?;
-        let description = ModelDescription::new(config, &pairs);
-        let out = out.into();
-        Ok(Self { config, out, pairs, draw, validation, learner, description, metrics, saved })
+        let (out, device) = (out.into(), device.clone());
+        Ok(Self { config, out, device, draw, validation: validation?, learner, description, metrics, saved })
     }
 
     fn go(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
+        let (step, steps) = (self.state().step, self.config.training.steps);
+        observer(&Event::Started { step, steps, parameters: self.state().weights.count() });
+        let draw = Arc::clone(&self.draw);
+        let last_loss = std::thread::scope(|scope| {
+            let draws = prefetch(scope, &draw, key(step)..key(steps));
+            self.follow(&draws, observer, stop)
+        })?;
+        if self.saved != self.state().step {
+            self.save(observer)?;
+        }
+        Ok(Summary {
+            step: self.state().step,
+            complete: self.state().step >= steps,
+            last_loss,
+            best_validation_loss: self.state().best_validation_loss,
+        })
+    }
+
+    /// Makes an update with each of `draws`, and validates and saves when it is time. Returns the last loss.
+    fn follow(
+        &mut self,
+        draws: &Receiver<Result<Draws, TrainingError>>,
+        observer: &mut dyn FnMut(&Event),
+        stop: &AtomicBool,
+    ) -> Result<Option<f64>, TrainingError> {
         let training = &self.config.training;
-        let parameters = self.state().weights.count();
-        observer(&Event::Started { step: self.state().step, steps: training.steps, parameters });
         let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
         let (mut last_save, mut last_loss) = (Instant::now(), None);
         while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
-            let metrics = self.step().inspect_err(|_| self.keep_last_good_state())?;
+            let metrics = self.step(draws).inspect_err(|_| self.keep_last_good_state())?;
             last_loss = Some(metrics.loss);
             self.metrics.write(&metrics)?;
             observer(&Event::Step(metrics));
@@ -144,23 +170,13 @@ impl<'a> Run<'a> {
                 last_save = Instant::now();
             }
         }
-        if self.saved != self.state().step {
-            self.save(observer)?;
-        }
-        Ok(Summary {
-            step: self.state().step,
-            complete: self.state().step >= training.steps,
-            last_loss,
-            best_validation_loss: self.state().best_validation_loss,
-        })
+        Ok(last_loss)
     }
 
-    /// One update of the weights and their averages.
-    fn step(&mut self) -> Result<StepMetrics, TrainingError> {
-        let started = Instant::now();
-        let (training, step) = (&self.config.training, self.state().step);
-        let key = u32::try_from(step).expect("the configuration's steps fit 32 bits");
-        let draws = self.draw.training(&self.pairs, key)?;
+    /// One update of the weights and their averages, with the next of `draws`.
+    fn step(&mut self, draws: &Receiver<Result<Draws, TrainingError>>) -> Result<StepMetrics, TrainingError> {
+        let (started, step) = (Instant::now(), self.state().step);
+        let draws = draws.recv().expect("draws are made for every step that is left")?.on(&self.device)?;
         let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() };
         let update = self.learner.update(&draws)?.ok_or_else(failed)?;
         Ok(StepMetrics {
@@ -168,7 +184,7 @@ impl<'a> Run<'a> {
             loss: update.loss,
             learning_rate: update.learning_rate,
             gradient_norm: update.gradient_norm,
-            samples_per_second: training.batch_size as f64 / started.elapsed().as_secs_f64(),
+            samples_per_second: self.config.training.batch_size as f64 / started.elapsed().as_secs_f64(),
         })
     }
 
@@ -210,6 +226,11 @@ impl<'a> Run<'a> {
         let copy = Parameters::from_tensors(&self.config.network, averages, &self.state().averages.device())?;
         Ok(Model::new(description, copy))
     }
+}
+
+/// The step as a key of random numbers.
+fn key(step: u64) -> u32 {
+    u32::try_from(step).expect("the configuration's steps fit 32 bits")
 }
 
 /// A resumed run may train longer or at another rate, but not another network or on other data.

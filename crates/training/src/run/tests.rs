@@ -141,7 +141,7 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     model.description.truth.normalizer.mean_count = 5.0;
     let run = Run::new(&config, &second, Start::From(&model), &Device::Cpu, &fixtures::pairs).unwrap();
     assert_eq!(run.state().step, 0);
-    assert_eq!(run.pairs.normalizers().truth, model.description.truth.normalizer);
+    assert_eq!(run.draw.pairs.normalizers().truth, model.description.truth.normalizer);
     for (name, tensor) in model.parameters().tensors() {
         let [a, b] = [tensor, run.state().weights.get(name).unwrap()]
             .map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
@@ -158,7 +158,9 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_state() {
     let config = fixtures::config();
     let folder = tempfile::tempdir().unwrap();
     let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &fixtures::pairs).unwrap();
-    run.step().unwrap();
+    let stop = AtomicBool::new(false);
+    let mut after_one = |event: &Event| stop.store(matches!(event, Event::Step(_)), Ordering::Relaxed);
+    assert_eq!(run.go(&mut after_one, &stop).unwrap().step, 1);
     let bias = run.state().weights.get("out.2.bias").unwrap();
     bias.set(&bias.affine(0.0, f64::NAN).unwrap()).unwrap();
     let error = run.go(&mut |_| {}, &AtomicBool::new(false)).unwrap_err();
