@@ -34,6 +34,10 @@ pub struct TrainingConfig {
     pub steps: u64,
     /// Patches in an update.
     pub batch_size: usize,
+    /// Parts in which the patches of an update are computed one after another: the memory of one part, and the
+    /// gradient of all. It must divide `batch_size`.
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Cells of a patch per axis; generation uses windows of this size.
     pub patch_cells: usize,
     /// Least share of patches without any known voxel. A large volume has one such window, but every other
@@ -109,6 +113,11 @@ impl RunConfig {
         Tiling::new([cells; 3], cells, overlap, Boundary::Periodic)?;
         at_least_one("training.steps", t.steps)?;
         at_least_one("training.batch_size", t.batch_size as u64)?;
+        at_least_one("training.accumulate", t.accumulate as u64)?;
+        if !t.batch_size.is_multiple_of(t.accumulate) {
+            let expected = format!("it must divide the batch_size of {}", t.batch_size);
+            return Err(value_error("training.accumulate", t.accumulate, expected));
+        }
         at_least_one("training.validate_every_steps", t.validate_every_steps)?;
         within("training.learning_rate", t.learning_rate, f64::MIN_POSITIVE, 1.0)?;
         within("training.weight_decay", t.weight_decay, 0.0, 1e3)?;
@@ -119,12 +128,17 @@ impl RunConfig {
         if let Decay::Cosine { floor } = t.decay {
             within("training.decay.cosine.floor", floor, 0.0, 1.0)?;
         }
-        // Steps key the random numbers, with 32 bits.
-        if t.steps > u64::from(u32::MAX) {
-            return Err(value_error("training.steps", t.steps, "at most 4294967295 are possible".into()));
+        // Parts of steps key the random numbers, with 32 bits.
+        let most = u64::from(u32::MAX) / t.accumulate as u64;
+        if t.steps > most {
+            return Err(value_error("training.steps", t.steps, format!("at most {most} are possible")));
         }
         Ok(())
     }
+}
+
+fn one() -> usize {
+    1
 }
 
 fn at_least_one(key: &'static str, found: u64) -> Result<(), TrainingError> {
@@ -197,6 +211,8 @@ mod tests {
             ("steps", serde_json::json!(0)),
             ("steps", serde_json::json!(1u64 << 32)),
             ("batch_size", serde_json::json!(0)),
+            ("accumulate", serde_json::json!(0)),
+            ("accumulate", serde_json::json!(3)),
             ("validate_every_steps", serde_json::json!(0)),
             ("learning_rate", serde_json::json!(0.0)),
             ("weight_decay", serde_json::json!(-1.0)),

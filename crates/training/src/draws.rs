@@ -20,6 +20,22 @@ pub(crate) struct Draws {
 }
 
 impl Draws {
+    /// The same patches in `count` equal parts, which share their memory.
+    pub(crate) fn parts(&self, count: usize) -> Result<Vec<Self>, TrainingError> {
+        let size = self.alpha_bars.len() / count;
+        let part = |(index, alpha_bars): (usize, &[f64])| {
+            let part = |tensor: &Tensor| tensor.narrow(0, index * size, size);
+            Ok(Self {
+                condition: part(&self.condition)?,
+                clean: part(&self.clean)?,
+                noise: part(&self.noise)?,
+                mask: part(&self.mask)?,
+                alpha_bars: alpha_bars.to_vec(),
+            })
+        };
+        self.alpha_bars.chunks_exact(size).enumerate().map(part).collect()
+    }
+
     /// The same on another device.
     pub(crate) fn on(&self, device: &Device) -> Result<Self, TrainingError> {
         Ok(Self {

@@ -59,19 +59,26 @@ fn ten_steps() -> Vec<f64> {
 
 #[test]
 fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
-    let config = fixtures::config();
+    for accumulate in [1, 2] {
+        let mut config = fixtures::config();
+        config.training.accumulate = accumulate;
+        resumes(&config);
+    }
+}
+
+fn resumes(config: &RunConfig) {
     let folder = tempfile::tempdir().unwrap();
     let [straight, stopped] = ["straight", "stopped"].map(|name| folder.path().join(name));
-    let (summary, _) = go(&config, &straight, Start::Fresh, u64::MAX).unwrap();
+    let (summary, _) = go(config, &straight, Start::Fresh, u64::MAX).unwrap();
     assert!(summary.complete && summary.step == 6 && summary.best_validation_loss.is_some());
 
-    let (summary, events) = go(&config, &stopped, Start::Fresh, 3).unwrap();
+    let (summary, events) = go(config, &stopped, Start::Fresh, 3).unwrap();
     assert!(!summary.complete && summary.step == 3);
     assert_eq!(events.last(), Some(&Event::Saved { step: 3 }));
     // Steps after the last save are lost with a crash, and written again.
     let lost = std::fs::read_to_string(stopped.join(METRICS)).unwrap() + "{\"step\":4,\"loss\":9}\n";
     std::fs::write(stopped.join(METRICS), lost).unwrap();
-    go(&config, &stopped, Start::Resume, u64::MAX).unwrap();
+    go(config, &stopped, Start::Resume, u64::MAX).unwrap();
 
     for name in [STATE, MODEL, BEST, CONFIG] {
         let [a, b] = [&straight, &stopped].map(|out| std::fs::read(out.join(name)).unwrap());
