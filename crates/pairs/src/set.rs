@@ -4,7 +4,7 @@ use crate::batch::Place;
 use crate::crops::{Crops, Wanted};
 use crate::load::load;
 use crate::{Batch, DataConfig, GridMeta, Normalization, Normalizers, Pair, PairError, Symmetry};
-use finescale_field::{Field3, Grid, Normalizer, Region};
+use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
 use finescale_seed::{KeyedStream, Purpose};
 
 /// Key of the validation patches: the same for every run.
@@ -150,6 +150,45 @@ impl PairSet {
             .collect();
         Ok(Batch::gather(&drawn, patch_cells))
     }
+
+    /// A fixed part of what validates, at most `cells` per axis: from the first cell on of the first validation
+    /// box, or of the held-out region of the first training box. Densities 1 + delta, up to the rounding of the
+    /// normalization; periodic if it is a whole periodic box. None if there is nothing to validate on.
+    #[must_use]
+    pub fn validation_pair(&self, cells: usize) -> Option<Pair> {
+        let (pair, whole) = match self.hold_out {
+            Some(region) => (self.training.first()?, region),
+            None => (self.validation.first()?, Region::whole(self.validation.first()?.truth.grid())),
+        };
+        let region = Region { start: whole.start, shape: whole.shape.map(|n| n.min(cells)) };
+        let grid = pair.truth.grid();
+        let size = [0, 1, 2].map(|a| grid.voxel_mpc_h()[a] * region.shape[a] as f64);
+        let part_grid = Grid::new(region.shape, size).expect("a part of a sound grid is one");
+        let part = |y: &Field3, normalizer: &Normalizer| {
+            let values = y.extract(&region).expect("the region was checked or cut to fit");
+            let part = Field3::new(part_grid, values).expect("a window has the shape of its region");
+            unclamped(normalizer, &part).denormalize_field(&part)
+        };
+        let condition = part(&pair.condition, &self.normalizers.condition);
+        let truth = part(&pair.truth, &self.normalizers.truth);
+        let mut result = Pair::new(condition, truth);
+        let periodic = pair.periodic && region.shape == grid.cells();
+        (result.condition.meta.periodic, result.truth.meta.periodic) = (periodic, periodic);
+        Some(result)
+    }
+}
+
+/// The same normalizer with room for all of `y`, so that its inverse gives back what was normalised.
+fn unclamped(normalizer: &Normalizer, y: &Field3) -> Normalizer {
+    let transform = match normalizer.transform {
+        Transform::Linear { mu, s, low, high } => {
+            let values = y.as_slice().iter().map(|&value| f64::from(value));
+            let (low, high) = values.fold((low, high), |(low, high), y| (low.min(y), high.max(y)));
+            Transform::Linear { mu, s, low, high }
+        }
+        sigmoid @ Transform::Sigmoid { .. } => sigmoid,
+    };
+    Normalizer { transform, ..*normalizer }
 }
 
 impl Normalised {

@@ -216,3 +216,32 @@ fn impossible_normalizations_are_refused() {
         assert!(matches!(error, PairError::Normalizer { .. }), "{error}");
     }
 }
+
+#[test]
+fn the_validation_pair_is_a_part_of_the_densities_that_were_given() {
+    /// f32 through a logarithm and back.
+    const REL: f32 = 1e-5;
+    let close = |found: &Field3, whole: &Field3, start: [usize; 3]| {
+        for ((i, j, k), value) in found.values().indexed_iter() {
+            let expected = whole.values()[[start[0] + i, start[1] + j, start[2] + k]];
+            assert!((value - expected).abs() < REL * expected, "{value} instead of {expected}");
+        }
+    };
+    // Denser than anything that the normalizers of the training box know.
+    let mut dense = pair([10, 12, 9]);
+    dense.truth.field.as_slice_mut()[0] = 100.0;
+    let set = PairSet::new(vec![pair([10; 3])], vec![dense.clone()], None, Normalization::default()).unwrap();
+    let part = set.validation_pair(10).unwrap();
+    assert_eq!(part.truth.field.grid().cells(), [10, 10, 9]);
+    assert_eq!(part.truth.field.grid().voxel_mpc_h(), [1.0; 3]);
+    assert!(!part.periodic() && set.validation_pair(12).unwrap().periodic());
+    close(&part.truth.field, &dense.truth.field, [0; 3]);
+    close(&part.condition.field, &dense.condition.field, [0; 3]);
+
+    let region = Region { start: [2, 3, 4], shape: [5, 6, 4] };
+    let held_out = PairSet::new(vec![pair([10; 3])], vec![], Some(region), Normalization::default());
+    let part = held_out.unwrap().validation_pair(5).unwrap();
+    assert_eq!(part.truth.field.grid().cells(), [5, 5, 4]);
+    close(&part.truth.field, &pair([10; 3]).truth.field, [2, 3, 4]);
+    assert!(PairSet::new(vec![pair([10; 3])], vec![], None, plain()).unwrap().validation_pair(5).is_none());
+}
