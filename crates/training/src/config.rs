@@ -59,11 +59,29 @@ pub struct TrainingConfig {
     pub validate_every_steps: u64,
     /// Patches in a validation.
     pub validation_patches: usize,
+    /// Samples whose power is compared with the truth's from time to time; not done if absent.
+    #[serde(default)]
+    pub spectrum: Option<SpectrumConfig>,
     /// Whether residual blocks are computed again on the way back instead of kept: less memory for a third more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,
     /// Minutes between two saves of the run's state; it is also saved at every validation and at the end.
     pub save_every_minutes: f64,
+}
+
+/// Samples drawn while the network learns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpectrumConfig {
+    /// Updates between two comparisons; there is one after the last update, too.
+    pub every_steps: u64,
+    /// Cells per axis of the region that is generated, a part of the first validation box or of the held-out
+    /// region; at most its size.
+    #[serde(default = "spectrum_cells")]
+    pub cells: usize,
+    /// Samples whose power is averaged.
+    #[serde(default = "one")]
+    pub samples: usize,
 }
 
 impl RunConfig {
@@ -128,6 +146,14 @@ impl RunConfig {
         if let Decay::Cosine { floor } = t.decay {
             within("training.decay.cosine.floor", floor, 0.0, 1.0)?;
         }
+        if let Some(spectrum) = t.spectrum {
+            at_least_one("training.spectrum.every_steps", spectrum.every_steps)?;
+            at_least_one("training.spectrum.samples", spectrum.samples as u64)?;
+            if spectrum.cells < cells {
+                let expected = format!("it must be at least patch_cells, {cells}");
+                return Err(value_error("training.spectrum.cells", spectrum.cells, expected));
+            }
+        }
         // Parts of steps key the random numbers, with 32 bits.
         let most = u64::from(u32::MAX) / t.accumulate as u64;
         if t.steps > most {
@@ -135,6 +161,10 @@ impl RunConfig {
         }
         Ok(())
     }
+}
+
+fn spectrum_cells() -> usize {
+    64
 }
 
 fn one() -> usize {
@@ -152,7 +182,7 @@ fn within(key: &'static str, found: f64, least: f64, most: f64) -> Result<(), Tr
     Err(value_error(key, found, format!("it must lie between {least:e} and {most:e}")))
 }
 
-fn value_error(key: &'static str, found: impl ToString, expected: String) -> TrainingError {
+pub(crate) fn value_error(key: &'static str, found: impl ToString, expected: String) -> TrainingError {
     TrainingError::ConfigValue { key, found: found.to_string(), expected }
 }
 
@@ -220,6 +250,9 @@ mod tests {
             ("ema_decay", serde_json::json!(1.0)),
             ("unknown_share", serde_json::json!(1.5)),
             ("save_every_minutes", serde_json::json!(-1.0)),
+            ("spectrum", serde_json::json!({"every_steps": 0})),
+            ("spectrum", serde_json::json!({"every_steps": 9, "samples": 0})),
+            ("spectrum", serde_json::json!({"every_steps": 9, "cells": 31})),
             ("decay", serde_json::json!({"cosine": {"floor": 2.0}})),
         ] {
             let error = load(&demo(|c| c["training"][key] = value.clone())).unwrap_err();

@@ -46,6 +46,11 @@ pub(crate) fn pairs(normalization: Normalization) -> Result<PairSet, PairError> 
     PairSet::new(vec![pair(1), pair(2)], vec![pair(3)], None, normalization)
 }
 
+/// Pairs without anything to validate on.
+pub(crate) fn training_pairs() -> PairSet {
+    PairSet::new(vec![pair(1)], vec![], None, Normalization::default()).unwrap()
+}
+
 pub(crate) fn description() -> ModelDescription {
     let config = config();
     ModelDescription::new(&config, &pairs(config.data.normalization()).unwrap())

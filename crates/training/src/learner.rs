@@ -11,7 +11,7 @@ pub(crate) struct Learner<'a> {
     config: &'a RunConfig,
     pub(crate) state: State,
     network: Denoiser,
-    averaged: Denoiser,
+    pub(crate) averaged: Denoiser,
 }
 
 /// What is told of an update.

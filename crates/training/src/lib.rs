@@ -21,14 +21,16 @@ mod objective;
 mod optimizer;
 mod prefetch;
 mod run;
+mod spectrum;
 mod state;
 mod tensor_file;
+mod tensorboard;
 mod validation;
 
-pub use config::{RunConfig, TrainingConfig};
+pub use config::{RunConfig, SpectrumConfig, TrainingConfig};
 pub use description::{FieldDescription, ModelDescription};
 pub use error::TrainingError;
-pub use event::{Event, LevelLoss, StepMetrics, Summary, ValidationMetrics};
+pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
 pub use learning_rate::Decay;
 pub use model::Model;
 pub use run::{Start, train};

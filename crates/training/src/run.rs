@@ -1,10 +1,13 @@
 //! The training loop.
 
 use crate::draws::{Draw, Draws};
+use crate::event::LogLine;
 use crate::learner::Learner;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
+use crate::spectrum::SpectrumCheck;
 use crate::state::{State, named};
+use crate::tensorboard::EventFile;
 use crate::validation::validate;
 use crate::{
     Event, Model, ModelDescription, Precision, RunConfig, StepMetrics, Summary, TrainingError, tensor_file,
@@ -39,6 +42,7 @@ pub enum Start<'a> {
 /// Trains a network, and leaves in the folder `out`:
 /// - `config.json`, the configuration;
 /// - `metrics.jsonl`, one JSON object a step and a validation;
+/// - `events.out.tfevents.*`, the same for TensorBoard, a file for each start;
 /// - `state.safetensors`, from which [`Start::Resume`] continues;
 /// - `model.safetensors`, the averaged weights, a model to sample from;
 /// - `best.safetensors`, the same at the best validation.
@@ -69,9 +73,11 @@ struct Run<'a> {
     device: Device,
     draw: Arc<Draw>,
     validation: Vec<Draws>,
+    spectrum: Option<SpectrumCheck>,
     learner: Learner<'a>,
     description: ModelDescription,
     metrics: Metrics,
+    events: EventFile,
     /// Step of the state on disk.
     saved: u64,
 }
@@ -116,14 +122,28 @@ impl<'a> Run<'a> {
         let saved = state.step;
         let learner = Learner::new(config, state, pairs.normalizers().truth.range())?;
         let description = ModelDescription::new(config, &pairs);
+        let spectrum = SpectrumCheck::new(config, &pairs)?;
         let draw = Arc::new(Draw::new(config, pairs)?);
         let validation: Result<_, _> = draw.validation()?.iter().map(|draws| draws.on(device)).collect();
 
         std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
         let metrics = Metrics::open(&out.join(METRICS), saved)?;
+        let events = EventFile::create(out, saved + 1)?;
         let (out, device) = (out.into(), device.clone());
-        Ok(Self { config, out, device, draw, validation: validation?, learner, description, metrics, saved })
+        Ok(Self {
+            config,
+            out,
+            device,
+            draw,
+            validation: validation?,
+            spectrum,
+            learner,
+            description,
+            metrics,
+            events,
+            saved,
+        })
     }
 
     fn go(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
@@ -158,14 +178,10 @@ impl<'a> Run<'a> {
         while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
             let metrics = self.step(draws).inspect_err(|_| self.keep_last_good_state())?;
             last_loss = Some(metrics.loss);
-            self.metrics.write(&metrics)?;
+            self.log(&metrics)?;
             observer(&Event::Step(metrics));
-            let step = self.state().step;
-            let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
-            if validate && !self.validation.is_empty() {
-                self.validate(observer)?;
-            }
-            if validate || last_save.elapsed() >= save_every {
+            let judged = self.judge(observer, stop).inspect_err(|_| self.keep_last_good_state())?;
+            if judged || last_save.elapsed() >= save_every {
                 self.save(observer)?;
                 last_save = Instant::now();
             }
@@ -188,10 +204,27 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short is
+    /// left out.
+    fn judge(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<bool, TrainingError> {
+        let (training, step) = (&self.config.training, self.state().step);
+        let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
+        if validate && !self.validation.is_empty() {
+            self.validate(observer)?;
+        }
+        let due = |check: &&SpectrumCheck| check.is_due(step, training.steps);
+        let Some(check) = self.spectrum.as_ref().filter(due) else { return Ok(validate) };
+        if let Some(metrics) = check.measure(&self.learner.averaged, &self.device, step, stop)? {
+            self.log(&metrics)?;
+            observer(&Event::Spectrum(metrics));
+        }
+        Ok(true)
+    }
+
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let metrics =
             validate(&self.validation, self.state().step, |draws| self.learner.validation_loss(draws))?;
-        self.metrics.write(&metrics)?;
+        self.log(&metrics)?;
         let best = self.state().best_validation_loss.unwrap_or(f64::INFINITY);
         if metrics.validation_loss < best {
             self.learner.state.best_validation_loss = Some(metrics.validation_loss);
@@ -214,6 +247,11 @@ impl<'a> Run<'a> {
     fn keep_last_good_state(&mut self) {
         // The failure of the step is what the user must hear of.
         let _ = self.save(&mut |_| {});
+    }
+
+    fn log(&mut self, line: &impl LogLine) -> Result<(), TrainingError> {
+        self.metrics.write(line)?;
+        self.events.scalars(line.step(), &line.scalars())
     }
 
     fn state(&self) -> &State {

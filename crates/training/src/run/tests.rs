@@ -1,6 +1,6 @@
 use super::*;
-use crate::fixtures;
-use serde_json::Value;
+use crate::{SpectrumConfig, fixtures};
+use serde_json::{Value, json};
 
 /// Relative difference of a loss between instruction sets after ten steps: rounding, amplified by training.
 const CURVE_REL: f64 = 2e-3;
@@ -62,6 +62,10 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     for accumulate in [1, 2] {
         let mut config = fixtures::config();
         config.training.accumulate = accumulate;
+        config.training.spectrum = Some(SpectrumConfig { every_steps: 2, cells: 12, samples: 1 });
+        let levels = json!({"karras": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
+        let generation = json!({"overlap_cells": 3, "sampling": {"levels": levels}});
+        config.generation = serde_json::from_value(generation).unwrap();
         resumes(&config);
     }
 }
@@ -85,7 +89,17 @@ fn resumes(config: &RunConfig) {
         assert!(a == b, "{name} differs");
     }
     assert_eq!(log(&straight), log(&stopped));
-    assert_eq!(log(&straight).len(), 6 + 3);
+    // Six updates, three validations, three comparisons of spectra.
+    assert_eq!(log(&straight).len(), 6 + 3 + 3);
+    let spectra: Vec<Value> =
+        log(&straight).into_iter().filter(|l| l.get("spectrum_error").is_some()).collect();
+    assert!(spectra.len() == 3 && spectra[2]["step"] == 6);
+    assert!(spectra[0]["spectrum_error"].as_f64().unwrap() > 0.0);
+    let event_files = |out: &Path| {
+        let names = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().contains("tfevents")).count()
+    };
+    assert_eq!((event_files(&straight), event_files(&stopped)), (1, 2));
 }
 
 #[test]
