@@ -235,9 +235,10 @@ impl<'a> Run<'a> {
     }
 
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        // The model first: a run that dies in between makes it again on the way from its older state.
         let model = self.model()?;
-        self.state().save(&self.out.join(STATE), &model.description)?;
         model.save(&self.out.join(MODEL), Precision::F32)?;
+        self.state().save(&self.out.join(STATE), &model.description)?;
         self.saved = self.state().step;
         observer(&Event::Saved { step: self.saved });
         Ok(())
