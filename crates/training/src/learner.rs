@@ -12,6 +12,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) state: State,
     network: Denoiser,
     pub(crate) averaged: Denoiser,
+    /// Parts that a batch is computed in.
+    pub(crate) parts: usize,
 }
 
 /// What is told of an update.
@@ -33,7 +35,7 @@ impl<'a> Learner<'a> {
         let network = Denoiser::new(&config.network, &state.weights, clean_range)?
             .with_checkpointing(config.training.gradient_checkpointing);
         let averaged = Denoiser::new(&config.network, &state.averages, clean_range)?;
-        Ok(Self { config, state, network, averaged })
+        Ok(Self { config, state, network, averaged, parts: config.training.accumulate })
     }
 
     /// Moves the weights and their averages by one step. None if the loss or its gradient is not finite: then
@@ -62,15 +64,14 @@ impl<'a> Learner<'a> {
         Ok(Some(Update { loss, learning_rate: rate, gradient_norm: norm }))
     }
 
-    /// The loss of a batch and its gradients, from as many parts as the configuration says: the mean over equal
+    /// The loss of a batch and its gradients, from its parts: the mean over equal
     /// parts is that over the batch, up to rounding. Units dropped depend on the part they are in.
     fn loss_and_gradients(&self, draws: &Draws) -> Result<(f64, NamedTensors), TrainingError> {
-        let training = &self.config.training;
-        let (parts, dropout) = (training.accumulate, KeyedStream::new(training.seed, Purpose::Dropout));
-        let share = 1.0 / parts as f64;
-        let first_key = self.state.step * parts as u64;
+        let dropout = KeyedStream::new(self.config.training.seed, Purpose::Dropout);
+        let share = 1.0 / self.parts as f64;
+        let first_key = self.state.step * self.parts as u64;
         let (mut mean, mut gradients) = (0.0, NamedTensors::new());
-        for (key, draws) in (first_key..).zip(draws.parts(parts)?) {
+        for (key, draws) in (first_key..).zip(draws.parts(self.parts)?) {
             let step = u32::try_from(key).expect("the configuration's parts of steps fit 32 bits");
             let mode = Mode::Train { dropout, step };
             let loss = objective::loss(&self.network, &draws, self.config.diffusion.loss, mode)?;
@@ -84,7 +85,7 @@ impl<'a> Learner<'a> {
     /// The loss of the averaged weights, in the same parts.
     pub(crate) fn validation_loss(&self, draws: &Draws) -> Result<f64, TrainingError> {
         let mut sum = 0.0;
-        let parts = draws.parts(self.config.training.accumulate)?;
+        let parts = draws.parts(self.parts)?;
         for draws in &parts {
             let loss = objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?;
             sum += loss.value()?;

@@ -20,6 +20,7 @@ mod model;
 mod objective;
 mod optimizer;
 mod prefetch;
+mod rehearsal;
 mod run;
 mod spectrum;
 mod state;
@@ -33,6 +34,7 @@ pub use error::TrainingError;
 pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
 pub use learning_rate::Decay;
 pub use model::Model;
+pub use rehearsal::Rehearsal;
 pub use run::{Start, train};
 pub use tensor_file::{NamedTensors, Precision};
 
