@@ -23,7 +23,7 @@ pub(crate) struct Train {
     /// Begin with the weights and normalizers of a model
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     from: Option<PathBuf>,
-    /// Print the resolved configuration and the plan, and stop
+    /// Print the resolved configuration and the plan, from updates on random patches, and stop
     #[arg(long)]
     dry_run: bool,
 }

@@ -9,8 +9,8 @@ use finescale_snapshot::GridReader;
 use finescale_training::{Rehearsal, RunConfig};
 use serde_json::{Value, json};
 
-/// Patches in the largest part that is rehearsed; what larger ones take follows from a straight line.
-const REHEARSED_PATCHES: usize = 2;
+/// A first update that takes longer needs no second one: warming up is a small part of it.
+const WARM_SECONDS: f64 = 10.0;
 /// A patch has its condition, truth, noise and mask in f32.
 const BYTES_PER_PATCH_VOXEL: u64 = 16;
 /// The condition and truth of a pair, in f32.
@@ -24,34 +24,28 @@ pub(super) struct Plan {
     seconds_per_evaluation: f64,
     /// Updates, validations and samples.
     expected_seconds: f64,
-    /// The network, its optimizer and an update.
+    /// The network, its optimizer and an update, at the peak.
     network_bytes: Option<u64>,
-    /// Whether a whole part was rehearsed.
-    measured: bool,
     data_bytes: u64,
 }
 
 impl Plan {
-    /// Rehearses `config` with random patches, and looks at the sizes of its data.
+    /// Rehearses `config` with random patches, and looks at the sizes of its data. A run without enough memory
+    /// fails here already.
     pub(super) fn new(config: &RunConfig, device: &Device) -> anyhow::Result<Self> {
         let training = &config.training;
         let part = training.batch_size / training.accumulate;
-        let (parts, patches) = (training.accumulate.min(2), part.min(REHEARSED_PATCHES));
+        // From the second part on, they take the same.
+        let parts = training.accumulate.min(2);
         let data_bytes = data_bytes(config)?;
-
-        // A small update first: it warms up, and tells what grows with the part.
         let mut rehearsal = Rehearsal::new(config, device)?;
-        rehearsal.update(parts, 1)?;
-        let small = peak_memory_bytes();
-        if patches > 1 {
-            rehearsal.update(parts, patches)?;
-        }
-        let seconds = rehearsal.update(parts, patches)?;
-        let peaks = small.zip(peak_memory_bytes());
+        let first = rehearsal.update(parts, part)?;
+        let seconds = if first > WARM_SECONDS { first } else { rehearsal.update(parts, part)? };
+        let network_bytes = peak_memory_bytes();
         rehearsal.evaluation()?;
         let seconds_per_evaluation = rehearsal.evaluation()?;
 
-        let seconds_per_update = seconds * training.batch_size as f64 / (parts * patches) as f64;
+        let seconds_per_update = seconds * training.accumulate as f64 / parts as f64;
         let evaluations = evaluations(config)? as f64;
         Ok(Self {
             parameters: config.network.parameter_count()?,
@@ -60,8 +54,7 @@ impl Plan {
             seconds_per_evaluation,
             expected_seconds: training.steps as f64 * seconds_per_update
                 + evaluations * seconds_per_evaluation,
-            network_bytes: peaks.map(|(small, large)| peak_of_part(small, large, patches, part)),
-            measured: patches == part,
+            network_bytes,
             data_bytes,
         })
     }
@@ -73,7 +66,6 @@ impl Plan {
     /// The plan for a person.
     pub(super) fn lines(&self) -> [String; 3] {
         let Self { parameters, updates, seconds_per_update, .. } = self;
-        let how = if self.measured { "measured" } else { "extrapolated from smaller updates" };
         let memory = |count: Option<u64>| count.map_or("unknown".to_owned(), bytes);
         [
             format!("{parameters} parameters, {updates} updates of {seconds_per_update:.3} s each here"),
@@ -83,7 +75,7 @@ impl Plan {
                 self.seconds_per_evaluation
             ),
             format!(
-                "memory: {}, of which network and optimizer {} ({how}), data {}",
+                "memory: {}, of which network and optimizer {}, data {}",
                 memory(self.memory_bytes()),
                 memory(self.network_bytes),
                 bytes(self.data_bytes)
@@ -101,16 +93,9 @@ impl Plan {
             "expected_seconds": self.expected_seconds,
             "memory_bytes": self.memory_bytes(),
             "network_memory_bytes": self.network_bytes,
-            "network_memory_measured": self.measured,
             "data_memory_bytes": self.data_bytes,
         })
     }
-}
-
-/// The peak of an update whose parts have `part` patches, by the straight line through those with 1 and `patches`.
-fn peak_of_part(small: u64, large: u64, patches: usize, part: usize) -> u64 {
-    let per_patch = large.saturating_sub(small) / (patches as u64 - 1).max(1);
-    large + (part - patches) as u64 * per_patch
 }
 
 /// Bytes of the pairs, of the validation patches, and of the batch in use and the next.
@@ -155,21 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_grows_by_the_same_with_each_patch() {
-        assert_eq!(peak_of_part(300, 300, 1, 1), 300);
-        assert_eq!(peak_of_part(300, 420, 2, 2), 420);
-        assert_eq!(peak_of_part(300, 420, 2, 8), 420 + 6 * 120);
-        assert_eq!(peak_of_part(300, 290, 2, 8), 290);
-    }
-
-    #[test]
     fn evaluations_by_hand() {
         let mut config = demo();
         // Validations after 500, 1000, ... 20,000 and, then, 20,100 updates, of 32 patches each.
         assert_eq!(evaluations(&config).unwrap(), 40 * 32);
         config.training.steps = 20_100;
         assert_eq!(evaluations(&config).unwrap(), 41 * 32);
-        // Regions of 64 cells with windows of 32 that overlap by 10: two windows do not reach, three do.
+        // Regions of 64 cells take three windows of 32 that overlap by 10 along each axis, in 20 steps.
         config.training.spectrum =
             serde_json::from_value(json!({"every_steps": 10_000, "samples": 2})).unwrap();
         assert_eq!(evaluations(&config).unwrap(), 41 * 32 + 3 * 2 * 27 * 20);
