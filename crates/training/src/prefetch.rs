@@ -1,4 +1,7 @@
 //! The draws of the next update, made while the network computes.
+//!
+//! For two patches of 32^3 they take 2 ms, where the demo's network takes two seconds on two shared cores: no gain that
+//! could be measured there. It is for devices on which an update takes milliseconds.
 
 use crate::TrainingError;
 use crate::draws::{Draw, Draws};
