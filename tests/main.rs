@@ -7,4 +7,5 @@ mod demo;
 mod disk;
 mod gadget4;
 mod pipeline;
+mod training;
 mod wrong_input;

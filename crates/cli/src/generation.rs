@@ -92,7 +92,7 @@ impl Generator {
             window_cells: self.window_cells(),
             condition: &condition.grid.field,
             boundary: if condition.grid.meta.periodic { Boundary::Periodic } else { Boundary::Open },
-            condition_normalizer: self.description.condition.normalizer,
+            conditioning: self.description.conditioning(),
             truth_normalizer: self.description.truth.normalizer,
             region,
             given: None,

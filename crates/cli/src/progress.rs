@@ -12,6 +12,7 @@ pub(crate) struct Progress {
     label: String,
     unit: &'static str,
     total: u64,
+    remark: String,
     first: u64,
     done: u64,
     started: Instant,
@@ -34,7 +35,17 @@ impl Progress {
         };
         let now = Instant::now();
         let label = label.to_owned();
-        Self { label, unit, total, first: done, done, started: now, last_line: now, display }
+        Self {
+            label,
+            unit,
+            total,
+            remark: String::new(),
+            first: done,
+            done,
+            started: now,
+            last_line: now,
+            display,
+        }
     }
 
     /// So much is done in all.
@@ -53,10 +64,11 @@ impl Progress {
     }
 
     /// A remark beside the numbers, such as a loss.
-    pub(crate) fn remark(&self, text: &str) {
+    pub(crate) fn remark(&mut self, text: String) {
         if let Display::Bar(bar) = &self.display {
-            bar.set_message(text.to_owned());
+            bar.set_message(text.clone());
         }
+        self.remark = text;
     }
 
     /// A line that stays.
@@ -79,7 +91,9 @@ impl Progress {
 
     fn line(&mut self) {
         self.last_line = Instant::now();
-        to_stderr(&self.text(self.started.elapsed()));
+        let text = self.text(self.started.elapsed());
+        let separator = if self.remark.is_empty() { "" } else { "; " };
+        to_stderr(&format!("{text}{separator}{}", self.remark));
     }
 
     fn text(&self, elapsed: Duration) -> String {

@@ -44,6 +44,10 @@ pub struct NetworkConfig {
     /// `known * values` (zero elsewhere).
     #[serde(default)]
     pub known_channels: bool,
+    /// Whether the last condition channel is a first guess of the clean field, in its units: the network sees and
+    /// predicts what is left of it. An exact change of variables, since the guess is known.
+    #[serde(default)]
+    pub baseline: bool,
     /// What the network predicts.
     pub prediction: Prediction,
 }

@@ -73,11 +73,13 @@ impl Denoiser {
         mode: Mode,
     ) -> Result<Residual> {
         let scales = Scales::of_batch(self.config.prediction, alpha_bar)?;
-        let (input, level) = self.network_input(noisy, condition, &scales)?;
+        let view = self.view(noisy, condition, &scales)?;
+        let (input, level) = self.network_input(&view, &scales)?;
         let target = match self.config.prediction {
             Prediction::Epsilon => noise.clone(),
             Prediction::Edm { .. } => {
-                let signal = scaled(clean, &scales, |s| s.target_clean)?;
+                let clean = view.from_baseline(clean)?;
+                let signal = scaled(&clean, &scales, |s| s.target_clean)?;
                 (signal + scaled(noise, &scales, |s| s.target_noise)?)?
             }
         };
@@ -93,25 +95,39 @@ impl Denoiser {
         }
     }
 
-    /// What the network takes: condition and scaled noisy field, and its name of the noise level.
-    fn network_input(
-        &self,
-        noisy: &Tensor,
-        condition: &Tensor,
-        scales: &[Scales],
-    ) -> Result<(Tensor, Tensor)> {
+    /// The fields relative to the baseline, if there is one: noisy − √ᾱ · baseline is a noisy version of
+    /// clean − baseline at the same level.
+    fn view(&self, noisy: &Tensor, condition: &Tensor, scales: &[Scales]) -> Result<View> {
         let (expected, found) = (self.config.all_condition_channels(), condition.dim(1)?);
         if found != expected {
             let error = DenoiserError::InputChannels { what: "condition", expected, found };
             return Err(error.into_candle());
         }
+        if !self.config.baseline {
+            return Ok(View { noisy: noisy.clone(), condition: condition.clone(), baseline: None });
+        }
+        let channels = self.config.condition_channels;
+        let baseline = condition.narrow(1, channels - 1, 1)?;
+        let noisy = (noisy - scaled(&baseline, scales, |s| s.signal)?)?;
+        let condition = if self.config.known_channels {
+            let known = condition.narrow(1, channels, 1)?;
+            let values = (condition.narrow(1, channels + 1, 1)? - (&known * &baseline)?)?;
+            Tensor::cat(&[&condition.narrow(1, 0, channels)?, &known, &values], 1)?
+        } else {
+            condition.clone()
+        };
+        Ok(View { noisy, condition, baseline: Some(baseline) })
+    }
+
+    /// What the network takes: condition and scaled noisy field, and its name of the noise level.
+    fn network_input(&self, view: &View, scales: &[Scales]) -> Result<(Tensor, Tensor)> {
         let noisy = match self.config.prediction {
-            Prediction::Epsilon => noisy.clone(),
-            Prediction::Edm { .. } => scaled(noisy, scales, |s| s.input)?,
+            Prediction::Epsilon => view.noisy.clone(),
+            Prediction::Edm { .. } => scaled(&view.noisy, scales, |s| s.input)?,
         };
         let levels: Vec<f32> = scales.iter().map(|s| s.level as f32).collect();
         let level = Tensor::from_vec(levels, scales.len(), noisy.device())?;
-        Ok((Tensor::cat(&[condition, &noisy], 1)?, level))
+        Ok((Tensor::cat(&[&view.condition, &noisy], 1)?, level))
     }
 }
 
@@ -144,9 +160,14 @@ impl Residual {
 impl Denoise for Denoiser {
     fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, noise_level: &Tensor) -> Result<Tensor> {
         let scales = Scales::of_batch(self.config.prediction, noise_level)?;
-        let (input, level) = self.network_input(noisy, condition, &scales)?;
+        let view = self.view(noisy, condition, &scales)?;
+        let (input, level) = self.network_input(&view, &scales)?;
         let output = self.sampling.forward(&input, &level, Mode::Evaluate)?;
-        let clean = (scaled(noisy, &scales, |s| s.skip)? + scaled(&output, &scales, |s| s.output)?)?;
+        let clean = (scaled(&view.noisy, &scales, |s| s.skip)? + scaled(&output, &scales, |s| s.output)?)?;
+        let clean = match &view.baseline {
+            Some(baseline) => (clean + baseline)?,
+            None => clean,
+        };
         clean.clamp(self.clean_range.0, self.clean_range.1)
     }
 
@@ -155,10 +176,28 @@ impl Denoise for Denoiser {
     }
 }
 
+/// What the network sees: as it is given, or relative to a baseline.
+struct View {
+    noisy: Tensor,
+    condition: Tensor,
+    baseline: Option<Tensor>,
+}
+
+impl View {
+    fn from_baseline(&self, clean: &Tensor) -> Result<Tensor> {
+        match &self.baseline {
+            Some(baseline) => clean - baseline,
+            None => Ok(clean.clone()),
+        }
+    }
+}
+
 /// The linear maps between network and field at one noise level. Network input: `input · noisy`, told `level`.
 /// Clean estimate: `skip · noisy + output · F`. What F should be: `target_clean · clean + target_noise · ε`.
 #[derive(Clone, Copy, Debug)]
 struct Scales {
+    /// √ᾱ.
+    signal: f64,
     input: f64,
     level: f64,
     skip: f64,
@@ -185,6 +224,7 @@ impl Scales {
         let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
         match prediction {
             Prediction::Epsilon => Self {
+                signal,
                 input: 1.0,
                 level: alpha_bar,
                 skip: 1.0 / signal,
@@ -197,6 +237,7 @@ impl Scales {
             Prediction::Edm { sigma_data } => {
                 let total = (noise * noise + (signal * sigma_data).powi(2)).sqrt();
                 Self {
+                    signal,
                     input: 1.0 / total,
                     level: (noise / signal).ln() / 4.0,
                     skip: sigma_data * sigma_data * signal / (total * total),

@@ -81,7 +81,14 @@ fn loss_and_gradients() {
     let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
     let residual = denoiser.residual(&clean, &noisy, &condition, &noise, &alpha_bar, mode).unwrap();
     let zero = residual.values().zeros_like().unwrap();
-    let loss = masked_loss(residual.values(), &zero, &mask, &mask.ones_like().unwrap(), LossNormalization::WholeCube).unwrap();
+    let loss = masked_loss(
+        residual.values(),
+        &zero,
+        &mask,
+        &mask.ones_like().unwrap(),
+        LossNormalization::WholeCube,
+    )
+    .unwrap();
     let expected = arrays.get("loss").to_scalar::<f64>().unwrap();
     let found = f64::from(loss.to_scalar::<f32>().unwrap());
     assert!((found / expected - 1.0).abs() < RELATIVE, "loss {found} instead of {expected}");

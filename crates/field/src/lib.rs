@@ -4,6 +4,7 @@
 //! in each axis and is centred at i + 1/2.
 
 mod coarsen;
+mod conditioning;
 mod deposit;
 mod error;
 mod field3;
@@ -12,8 +13,10 @@ mod normalizer;
 mod region;
 mod scheme;
 mod slabs;
+mod smoothing;
 
 pub use coarsen::coarsen;
+pub use conditioning::{Baseline, Conditioning};
 pub use deposit::Depositor;
 pub use error::FieldError;
 pub use field3::Field3;
@@ -21,3 +24,4 @@ pub use grid::Grid;
 pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
 pub use scheme::Scheme;
+pub use smoothing::Boundary;

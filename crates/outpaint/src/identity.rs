@@ -13,7 +13,7 @@ pub(crate) fn identity(job: &Job) -> Result<Value, OutpaintError> {
         "version": 2,
         "model": job.model_hash,
         "condition": hash(job.condition),
-        "condition_normalizer": job.condition_normalizer,
+        "conditioning": job.conditioning,
         "region": job.region,
         "given": job.given_density()?.as_ref().map(hash),
         "boundary": job.boundary,

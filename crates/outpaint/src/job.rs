@@ -3,9 +3,8 @@
 use crate::lattice::Lattice;
 use crate::{Boundary, GenerationConfig, Order, OutpaintError, Plan, Strategy};
 use candle_core::{Device, Tensor};
-use finescale_diffusion::{Denoise, sigma_of_alpha_bar};
-use finescale_field::{Field3, Grid, Normalizer, Region, check_density};
-use finescale_seed::{KeyedStream, Purpose, Sequence};
+use finescale_diffusion::Denoise;
+use finescale_field::{Conditioning, Field3, Grid, Normalizer, Region, check_density};
 use ndarray::Array3;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,8 +21,8 @@ pub struct Job<'a> {
     pub condition: &'a Field3,
     /// Whether the condition's box is periodic.
     pub boundary: Boundary,
-    /// From the condition to network units.
-    pub condition_normalizer: Normalizer,
+    /// From the condition to what the network sees.
+    pub conditioning: Conditioning,
     /// From network units to the density generated.
     pub truth_normalizer: Normalizer,
     /// The part of the condition's box to generate.
@@ -65,6 +64,14 @@ pub enum Progress {
     },
 }
 
+/// What is there before anything is generated, in network units.
+pub(crate) struct Known<'a> {
+    /// Of the condition, over its box.
+    pub(crate) channels: &'a [Field3],
+    /// High-resolution values over the volume, NaN elsewhere.
+    pub(crate) given: Option<&'a Field3>,
+}
+
 /// Who hears of progress, and may stop it.
 pub(crate) struct Listener<'a> {
     pub(crate) progress: &'a mut dyn FnMut(Progress),
@@ -96,10 +103,7 @@ impl<'a> Job<'a> {
     /// As [`generate`](crate::generate) before its first evaluation.
     pub fn plan(&self) -> Result<Plan, OutpaintError> {
         self.check()?;
-        match self.config.strategy {
-            Strategy::Joint => Plan::joint(self),
-            _ => Plan::of_order(self, &self.order()?),
-        }
+        Plan::new(&self.config, self.region.shape, self.window_cells, self.result_boundary())
     }
 
     /// The planes where windows end that see each other's output only, by axis, sorted: face x lies between the cells
@@ -150,20 +154,10 @@ impl<'a> Job<'a> {
         Order::of(&self.config, self.region.shape, self.window_cells, self.result_boundary())
     }
 
-    /// The windows of each evaluation of joint sampling: a keyed shift each, overlapping at little noise.
+    /// The windows of each evaluation of joint sampling.
     pub(crate) fn lattices(&self) -> Result<Vec<Lattice>, OutpaintError> {
-        let sampling = &self.config.sampling;
-        let solver = sampling.sampler.solver(sampling.levels.levels()?);
-        let shifts = KeyedStream::new(self.config.seed, Purpose::WindowShift);
-        let lattice = |(evaluation, &alpha_bar): (usize, &f64)| {
-            let overlaps = sigma_of_alpha_bar(alpha_bar) < self.config.overlap_below_sigma;
-            let overlap = if overlaps { self.config.overlap_cells } else { 0 };
-            let mut sequence = Sequence::new(shifts, evaluation as u32);
-            let cells = self.region.shape;
-            let shift = cells.map(|n| sequence.below(n));
-            Lattice::new(cells, self.window_cells, overlap, self.result_boundary(), shift)
-        };
-        solver.noise_levels().iter().enumerate().map(lattice).collect()
+        let (cells, boundary) = (self.region.shape, self.result_boundary());
+        Lattice::of_each_evaluation(&self.config, cells, self.window_cells, boundary)
     }
 
     /// The grid of the result.
@@ -196,12 +190,21 @@ impl<'a> Job<'a> {
         Ok(Some(Field3::new(self.result_grid()?, whole.extract(&self.region)?)?))
     }
 
-    /// The condition of some windows of the volume, (b, 1, w, w, w).
-    pub(crate) fn condition_of(&self, regions: &[Region]) -> Result<Tensor, OutpaintError> {
-        self.windows(regions, |region| {
-            let density = self.condition.extract(&self.in_box(region))?;
-            Ok(density.mapv(|density| self.condition_normalizer.normalize(density)))
-        })
+    /// The channels of the condition, over its whole box.
+    pub(crate) fn condition_channels(&self) -> Vec<Field3> {
+        self.conditioning.apply(self.condition, self.boundary)
+    }
+
+    /// The condition of some windows of the volume, (b, c, w, w, w).
+    pub(crate) fn condition_of(
+        &self,
+        channels: &[Field3],
+        regions: &[Region],
+    ) -> Result<Tensor, OutpaintError> {
+        let channel =
+            |channel: &Field3| self.windows(regions, |region| Ok(channel.extract(&self.in_box(region))?));
+        let channels = channels.iter().map(channel).collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::cat(&channels, 1)?)
     }
 
     /// A batch of windows, (b, 1, w, w, w).

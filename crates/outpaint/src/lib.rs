@@ -24,10 +24,11 @@ mod values;
 
 pub use config::{GenerationConfig, Strategy};
 pub use error::OutpaintError;
+pub use finescale_field::Boundary;
 pub use generate::generate;
 pub use job::{Given, Job, Progress};
 pub use masks::MaskDistribution;
 pub use order::Order;
 pub use plan::Plan;
 pub use store::{Existing, Store};
-pub use tiling::{Boundary, Tiling};
+pub use tiling::Tiling;

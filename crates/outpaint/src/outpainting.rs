@@ -1,7 +1,7 @@
 //! Outpainting: each window is conditioned on the voxels that earlier windows filled.
 
 use crate::identity::identity;
-use crate::job::{Listener, check_finite};
+use crate::job::{Known, Listener, check_finite};
 use crate::store::WindowStore;
 use crate::{Job, Order, OutpaintError, Progress, Store};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, WithKnown};
@@ -19,6 +19,8 @@ pub(crate) fn generate(
 ) -> Result<Array3<f32>, OutpaintError> {
     let given = job.given_values()?;
     let order = job.order()?.around(given.as_ref());
+    let channels = job.condition_channels();
+    let known = Known { channels: &channels, given: given.as_ref() };
     let mut store = store.windows(&identity(job)?, &order)?;
     let steps = job.config.sampling.evaluations()?;
     (listener.progress)(Progress::Begun {
@@ -29,7 +31,7 @@ pub(crate) fn generate(
         let mut start = group.start.max(store.finished());
         while start < group.end {
             let positions: Vec<usize> = (start..group.end.min(start + job.batch.max(1))).collect();
-            sample_windows(job, &order, &positions, &mut store, given.as_ref(), listener)?;
+            sample_windows(job, &order, &positions, &known, &mut store, listener)?;
             start += positions.len();
         }
     }
@@ -41,16 +43,16 @@ fn sample_windows(
     job: &Job,
     order: &Order,
     positions: &[usize],
+    known: &Known,
     store: &mut WindowStore,
-    given: Option<&Field3>,
     listener: &mut Listener,
 ) -> Result<(), OutpaintError> {
     // What is known: the condition, and the voxels that are filled.
     let regions: Vec<Region> = positions.iter().map(|&position| order.region(position)).collect();
     let unknown: Vec<Array3<f32>> = positions.iter().map(|&position| order.unknown(position)).collect();
-    let known = job.windows(&regions, |region| known_values(store, given, region))?;
-    let condition = job.condition_of(&regions)?;
-    let denoiser = WithKnown::new(job.denoiser, &job.batch_of(&unknown)?, &known)?;
+    let condition = job.condition_of(known.channels, &regions)?;
+    let values = job.windows(&regions, |region| known_values(store, known.given, region))?;
+    let denoiser = WithKnown::new(job.denoiser, &job.batch_of(&unknown)?, &values)?;
 
     // From noise to clean windows.
     let sampling = &job.config.sampling;

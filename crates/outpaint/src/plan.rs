@@ -1,6 +1,7 @@
 //! What a generation will take.
 
-use crate::{Job, Order, OutpaintError};
+use crate::lattice::Lattice;
+use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy};
 use serde::Serialize;
 
 /// Windows, evaluations and memory of a generation, known before it starts.
@@ -29,31 +30,49 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn joint(job: &Job) -> Result<Self, OutpaintError> {
-        let lattices = job.lattices()?;
-        let last = lattices.last().expect("there is always a level");
-        let evaluations = lattices.iter().map(|lattice| lattice.windows()).sum();
-        // State, memory and estimate, the next of the first two, and the condition.
-        Ok(Self::new(job, last.windows_per_axis(), (lattices.len(), lattices.len(), evaluations), (4, 6)))
+    /// The plan of generating a volume of `cells` with windows of `window_cells`^3.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Diffusion`] if the sampling settings make no levels; [`OutpaintError::SmallerThanWindow`] and
+    /// [`OutpaintError::Overlap`] if windows do not fit.
+    pub fn new(
+        config: &GenerationConfig,
+        cells: [usize; 3],
+        window_cells: usize,
+        boundary: Boundary,
+    ) -> Result<Self, OutpaintError> {
+        match config.strategy {
+            Strategy::Joint => {
+                let lattices = Lattice::of_each_evaluation(config, cells, window_cells, boundary)?;
+                let last = lattices.last().expect("there is always a level").windows_per_axis();
+                let evaluations = lattices.iter().map(Lattice::windows).sum();
+                // State, memory and estimate, the next of the first two, and the condition.
+                let (on_disk, in_memory) = (4, 6);
+                let steps = lattices.len();
+                Ok(Self::of(cells, window_cells, last, (steps, steps, evaluations), (on_disk, in_memory)))
+            }
+            _ => {
+                let order = Order::of(config, cells, window_cells, boundary)?;
+                let steps = config.sampling.evaluations()?;
+                let counts = (order.groups().len(), steps, order.windows() * steps);
+                // The values, and the condition in memory.
+                Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, (1, 2)))
+            }
+        }
     }
 
-    pub(crate) fn of_order(job: &Job, order: &Order) -> Result<Self, OutpaintError> {
-        let steps = job.config.sampling.evaluations()?;
-        let windows = order.tiling().windows_per_axis();
-        Ok(Self::new(job, windows, (order.groups().len(), steps, order.windows() * steps), (1, 2)))
-    }
-
-    fn new(
-        job: &Job,
+    fn of(
+        cells: [usize; 3],
+        window_cells: usize,
         windows_per_axis: [usize; 3],
         (groups, steps, evaluations): (usize, usize, usize),
         (volumes_on_disk, volumes_in_memory): (usize, usize),
     ) -> Self {
-        let voxels = job.region.voxels();
-        let evaluated = evaluations as f64 * (job.window_cells as f64).powi(3);
+        let voxels: usize = cells.iter().product();
+        let evaluated = evaluations as f64 * (window_cells as f64).powi(3);
         Self {
-            cells: job.region.shape,
-            window_cells: job.window_cells,
+            cells,
+            window_cells,
             windows_per_axis,
             windows: windows_per_axis.iter().product(),
             groups,
@@ -63,5 +82,32 @@ impl Plan {
             work_bytes: volumes_on_disk * voxels * size_of::<f32>(),
             volume_bytes: volumes_in_memory * voxels * size_of::<f32>(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use finescale_diffusion::{SamplingConfig, SamplingLevels};
+
+    fn plan(strategy: Strategy) -> Plan {
+        // Five levels a factor of ten apart from 100 on: two of them below 1.
+        let levels = SamplingLevels::LogUniform { steps: 5, sigma_min: 0.01, sigma_max: 100.0 };
+        let sampling = SamplingConfig { levels, ..Default::default() };
+        let config = GenerationConfig { strategy, sampling, overlap_below_sigma: 0.5, ..Default::default() };
+        Plan::new(&config, [64; 3], 32, Boundary::Periodic).unwrap()
+    }
+
+    #[test]
+    fn plans_by_hand() {
+        let raster = plan(Strategy::Raster);
+        assert_eq!((raster.windows, raster.steps, raster.groups, raster.evaluations), (27, 5, 27, 135));
+        assert_eq!(raster.evaluations_per_voxel, 135.0 / 8.0);
+        assert_eq!(raster.work_bytes, 1 << 20);
+        let colour = plan(Strategy::Colour);
+        assert_eq!((colour.windows, colour.groups, colour.evaluations), (64, 8, 320));
+        let joint = plan(Strategy::Joint);
+        assert_eq!((joint.windows, joint.groups, joint.evaluations), (27, 5, 3 * 8 + 2 * 27));
+        assert_eq!(joint.work_bytes, 4 << 20);
     }
 }

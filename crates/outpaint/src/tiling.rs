@@ -1,19 +1,8 @@
 //! The lattice of windows.
 
 use crate::OutpaintError;
-use finescale_field::Region;
+use finescale_field::{Boundary, Region};
 use ndarray::Array3;
-use serde::{Deserialize, Serialize};
-
-/// What lies beyond the faces of a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Boundary {
-    /// Its other side: windows wrap around, and the last ones close the volume between known voxels.
-    Periodic,
-    /// Nothing: windows stay inside.
-    Open,
-}
 
 /// Windows of one size over a volume, numbered in raster order (z fastest).
 ///

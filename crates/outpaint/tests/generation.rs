@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Result, Tensor};
 use finescale_diffusion::{Denoise, Sampler, SamplingConfig, SamplingLevels};
-use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
+use finescale_field::{Conditioning, Field3, Grid, Normalizer, Region, Transform};
 use finescale_outpaint::{
     Boundary, Existing, GenerationConfig, Given, Job, OutpaintError, Progress, Store, Strategy, generate,
 };
@@ -119,7 +119,7 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
         window_cells: 6,
         condition,
         boundary: Boundary::Periodic,
-        condition_normalizer: CONDITION,
+        conditioning: Conditioning { density: CONDITION, baseline: None },
         truth_normalizer: TRUTH,
         region: Region::whole(condition.grid()),
         given: None,

@@ -4,12 +4,12 @@ use crate::Symmetry;
 use finescale_field::{Field3, Region};
 use rayon::prelude::*;
 
-/// Normalised patches, flat and contiguous, shape (size, 1, `patch_cells`, `patch_cells`, `patch_cells`).
+/// Normalised patches, flat and contiguous, shape (size, channels, `patch_cells`, `patch_cells`, `patch_cells`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Low resolution.
+    /// Low resolution, one channel or more.
     pub condition: Vec<f32>,
-    /// High resolution of the same places.
+    /// High resolution of the same places, one channel.
     pub truth: Vec<f32>,
     /// Number of patches.
     pub size: usize,
@@ -19,7 +19,7 @@ pub struct Batch {
 
 /// Where one patch comes from.
 pub(crate) struct Place<'a> {
-    pub(crate) condition: &'a Field3,
+    pub(crate) condition: &'a [Field3],
     pub(crate) truth: &'a Field3,
     pub(crate) region: Region,
     pub(crate) symmetry: Symmetry,
@@ -28,17 +28,19 @@ pub(crate) struct Place<'a> {
 impl Batch {
     pub(crate) fn gather(places: &[Place], patch_cells: usize) -> Self {
         let voxels = patch_cells.pow(3);
-        let (mut condition, mut truth) =
-            (vec![0f32; places.len() * voxels], vec![0f32; places.len() * voxels]);
-        condition.par_chunks_exact_mut(voxels).zip(truth.par_chunks_exact_mut(voxels)).zip(places).for_each(
-            |((condition, truth), place)| {
-                for (field, target) in [(place.condition, condition), (place.truth, truth)] {
-                    let window = field.extract(&place.region).expect("crops fit their box");
-                    let window = window.as_slice().expect("windows are contiguous");
-                    place.symmetry.apply(window, target, patch_cells);
-                }
-            },
-        );
+        let channels = places.first().map_or(1, |place| place.condition.len());
+        let mut condition = vec![0f32; places.len() * channels * voxels];
+        let mut truth = vec![0f32; places.len() * voxels];
+        let patches =
+            condition.par_chunks_exact_mut(channels * voxels).zip(truth.par_chunks_exact_mut(voxels));
+        patches.zip(places).for_each(|((condition, truth), place)| {
+            let targets = condition.chunks_exact_mut(voxels).chain([truth]);
+            for (field, target) in place.condition.iter().chain([place.truth]).zip(targets) {
+                let window = field.extract(&place.region).expect("crops fit their box");
+                let window = window.as_slice().expect("windows are contiguous");
+                place.symmetry.apply(window, target, patch_cells);
+            }
+        });
         Self { condition, truth, size: places.len(), patch_cells }
     }
 }

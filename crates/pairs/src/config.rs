@@ -1,7 +1,7 @@
 //! The `data` part of a configuration.
 
 use crate::PairError;
-use finescale_field::{Normalizer, Region, Transform};
+use finescale_field::{Baseline, Conditioning, Normalizer, Region, Transform};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,10 @@ pub struct DataConfig {
     /// n at the mean density of the truth: 8, or 849.2 for `reference`, if not given.
     #[serde(default)]
     pub truth_mean_count: Option<f64>,
+    /// Adds a second condition channel, the condition smoothed by a Gaussian of so many cells and in the network units
+    /// of the truth: what `network.baseline` predicts the truth from.
+    #[serde(default)]
+    pub baseline_smoothing_cells: Option<f64>,
 }
 
 /// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or
@@ -95,6 +99,15 @@ pub struct Normalizers {
     pub condition: Normalizer,
     /// Of the high-resolution density.
     pub truth: Normalizer,
+}
+
+impl Normalizers {
+    /// How a low-resolution density becomes channels, with a baseline of so much smoothing if any.
+    #[must_use]
+    pub fn conditioning(&self, baseline_smoothing_cells: Option<f64>) -> Conditioning {
+        let baseline = |smoothing_cells| Baseline { smoothing_cells, normalizer: self.truth };
+        Conditioning { density: self.condition, baseline: baseline_smoothing_cells.map(baseline) }
+    }
 }
 
 /// Where the normalizers come from.

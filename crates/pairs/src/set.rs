@@ -4,16 +4,17 @@ use crate::batch::Place;
 use crate::crops::{Crops, Wanted};
 use crate::load::load;
 use crate::{Batch, DataConfig, GridMeta, Normalization, Normalizers, Pair, PairError, Symmetry};
-use finescale_field::{Field3, Grid, Normalizer, Region};
+use finescale_field::{Boundary, Conditioning, Field3, Grid, Normalizer, Region, Transform};
 use finescale_seed::{KeyedStream, Purpose};
 
 /// Key of the validation patches: the same for every run.
 const VALIDATION_SEED: u64 = 0;
 
-/// Training and validation pairs, normalised, 8 bytes per voxel and pair.
+/// Training and validation pairs, normalised, 4 bytes per voxel and channel.
 #[derive(Clone, Debug)]
 pub struct PairSet {
     normalizers: Normalizers,
+    baseline_smoothing_cells: Option<f64>,
     training: Vec<Normalised>,
     validation: Vec<Normalised>,
     hold_out: Option<Region>,
@@ -22,13 +23,15 @@ pub struct PairSet {
 
 #[derive(Clone, Debug)]
 struct Normalised {
-    condition: Field3,
+    /// A field for each channel.
+    condition: Vec<Field3>,
     truth: Field3,
     periodic: bool,
 }
 
 impl PairSet {
-    /// Normalises pairs for training and validation. With `hold_out`, validation patches come from that region
+    /// Normalises pairs for training and validation; with `baseline_smoothing_cells` the condition has a second channel
+    /// ([`Conditioning`]). With `hold_out`, validation patches come from that region
     /// of the training boxes and training patches never touch it. A fit sees the whole training boxes.
     ///
     /// # Errors
@@ -41,6 +44,7 @@ impl PairSet {
         validation: Vec<Pair>,
         hold_out: Option<Region>,
         normalization: Normalization,
+        baseline_smoothing_cells: Option<f64>,
     ) -> Result<Self, PairError> {
         let first = training.first().ok_or(PairError::NoTraining)?;
         for pair in training.iter().chain(&validation) {
@@ -50,9 +54,11 @@ impl PairSet {
         check_hold_out(hold_out, &training, &validation)?;
         let normalizers = normalizers(&training, normalization)?;
         let meta = [&first.condition, &first.truth].map(|file| file.meta.clone());
-        let [training, validation] = [training, validation]
-            .map(|pairs| pairs.into_iter().map(|pair| Normalised::new(pair, &normalizers)).collect());
-        Ok(Self { normalizers, training, validation, hold_out, meta })
+        let conditioning = normalizers.conditioning(baseline_smoothing_cells);
+        let [training, validation] = [training, validation].map(|pairs| {
+            pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning, &normalizers.truth)).collect()
+        });
+        Ok(Self { normalizers, baseline_smoothing_cells, training, validation, hold_out, meta })
     }
 
     /// Reads the pairs that `config` names and normalises them as it says.
@@ -71,13 +77,19 @@ impl PairSet {
         config.check()?;
         let [training, validation] = [&config.training, &config.validation]
             .map(|pairs| pairs.iter().map(load).collect::<Result<Vec<_>, _>>());
-        Self::new(training?, validation?, config.hold_out, normalization)
+        Self::new(training?, validation?, config.hold_out, normalization, config.baseline_smoothing_cells)
     }
 
     /// How densities became the values of the batches.
     #[must_use]
     pub fn normalizers(&self) -> &Normalizers {
         &self.normalizers
+    }
+
+    /// How low-resolution densities became the channels of the batches.
+    #[must_use]
+    pub fn conditioning(&self) -> Conditioning {
+        self.normalizers.conditioning(self.baseline_smoothing_cells)
     }
 
     /// Geometry of the first training box.
@@ -150,14 +162,54 @@ impl PairSet {
             .collect();
         Ok(Batch::gather(&drawn, patch_cells))
     }
+
+    /// A fixed part of what validates, at most `cells` per axis: from the first cell on of the first validation
+    /// box, or of the held-out region of the first training box. Densities 1 + delta, up to the rounding of the
+    /// normalization; periodic if it is a whole periodic box. None if there is nothing to validate on.
+    #[must_use]
+    pub fn validation_pair(&self, cells: usize) -> Option<Pair> {
+        let (pair, whole) = match self.hold_out {
+            Some(region) => (self.training.first()?, region),
+            None => (self.validation.first()?, Region::whole(self.validation.first()?.truth.grid())),
+        };
+        let region = Region { start: whole.start, shape: whole.shape.map(|n| n.min(cells)) };
+        let grid = pair.truth.grid();
+        let size = [0, 1, 2].map(|a| grid.voxel_mpc_h()[a] * region.shape[a] as f64);
+        let part_grid = Grid::new(region.shape, size).expect("a part of a sound grid is one");
+        let part = |y: &Field3, normalizer: &Normalizer| {
+            let values = y.extract(&region).expect("the region was checked or cut to fit");
+            let part = Field3::new(part_grid, values).expect("a window has the shape of its region");
+            unclamped(normalizer, &part).denormalize_field(&part)
+        };
+        let condition = part(&pair.condition[0], &self.normalizers.condition);
+        let truth = part(&pair.truth, &self.normalizers.truth);
+        let mut result = Pair::new(condition, truth);
+        let periodic = pair.periodic && region.shape == grid.cells();
+        (result.condition.meta.periodic, result.truth.meta.periodic) = (periodic, periodic);
+        Some(result)
+    }
+}
+
+/// The same normalizer with room for all of `y`, so that its inverse gives back what was normalised.
+fn unclamped(normalizer: &Normalizer, y: &Field3) -> Normalizer {
+    let transform = match normalizer.transform {
+        Transform::Linear { mu, s, low, high } => {
+            let values = y.as_slice().iter().map(|&value| f64::from(value));
+            let (low, high) = values.fold((low, high), |(low, high), y| (low.min(y), high.max(y)));
+            Transform::Linear { mu, s, low, high }
+        }
+        sigmoid @ Transform::Sigmoid { .. } => sigmoid,
+    };
+    Normalizer { transform, ..*normalizer }
 }
 
 impl Normalised {
-    fn new(pair: Pair, normalizers: &Normalizers) -> Self {
+    fn new(pair: Pair, conditioning: &Conditioning, truth: &Normalizer) -> Self {
+        let boundary = if pair.periodic() { Boundary::Periodic } else { Boundary::Open };
         Self {
             periodic: pair.periodic(),
-            condition: normalizers.condition.normalize_field(&pair.condition.field),
-            truth: normalizers.truth.normalize_field(&pair.truth.field),
+            condition: conditioning.apply(&pair.condition.field, boundary),
+            truth: truth.normalize_field(&pair.truth.field),
         }
     }
 }

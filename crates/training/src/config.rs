@@ -34,6 +34,10 @@ pub struct TrainingConfig {
     pub steps: u64,
     /// Patches in an update.
     pub batch_size: usize,
+    /// Parts in which the patches of an update are computed one after another: the memory of one part, and the
+    /// gradient of all. It must divide `batch_size`.
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Cells of a patch per axis; generation uses windows of this size.
     pub patch_cells: usize,
     /// Least share of patches without any known voxel. A large volume has one such window, but every other
@@ -55,11 +59,29 @@ pub struct TrainingConfig {
     pub validate_every_steps: u64,
     /// Patches in a validation.
     pub validation_patches: usize,
+    /// Samples whose power is compared with the truth's from time to time; not done if absent.
+    #[serde(default)]
+    pub spectrum: Option<SpectrumConfig>,
     /// Whether residual blocks are computed again on the way back instead of kept: less memory for a third more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,
     /// Minutes between two saves of the run's state; it is also saved at every validation and at the end.
     pub save_every_minutes: f64,
+}
+
+/// Samples drawn while the network learns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpectrumConfig {
+    /// Updates between two comparisons; there is one after the last update, too.
+    pub every_steps: u64,
+    /// Cells per axis of the region that is generated, a part of the first validation box or of the held-out
+    /// region; at most its size.
+    #[serde(default = "spectrum_cells")]
+    pub cells: usize,
+    /// Samples whose power is averaged.
+    #[serde(default = "one")]
+    pub samples: usize,
 }
 
 impl RunConfig {
@@ -103,12 +125,18 @@ impl RunConfig {
         let t = &self.training;
         self.network.validate()?;
         self.network.validate_patch(t.patch_cells)?;
+        self.check_condition()?;
         self.diffusion.level_draw()?;
         self.generation.sampling.levels.levels()?;
         let (cells, overlap) = (t.patch_cells, self.generation.overlap_cells);
         Tiling::new([cells; 3], cells, overlap, Boundary::Periodic)?;
         at_least_one("training.steps", t.steps)?;
         at_least_one("training.batch_size", t.batch_size as u64)?;
+        at_least_one("training.accumulate", t.accumulate as u64)?;
+        if !t.batch_size.is_multiple_of(t.accumulate) {
+            let expected = format!("it must divide the batch_size of {}", t.batch_size);
+            return Err(value_error("training.accumulate", t.accumulate, expected));
+        }
         at_least_one("training.validate_every_steps", t.validate_every_steps)?;
         within("training.learning_rate", t.learning_rate, f64::MIN_POSITIVE, 1.0)?;
         within("training.weight_decay", t.weight_decay, 0.0, 1e3)?;
@@ -119,9 +147,47 @@ impl RunConfig {
         if let Decay::Cosine { floor } = t.decay {
             within("training.decay.cosine.floor", floor, 0.0, 1.0)?;
         }
-        // Steps key the random numbers, with 32 bits.
-        if t.steps > u64::from(u32::MAX) {
-            return Err(value_error("training.steps", t.steps, "at most 4294967295 are possible".into()));
+        if let Some(spectrum) = t.spectrum {
+            at_least_one("training.spectrum.every_steps", spectrum.every_steps)?;
+            at_least_one("training.spectrum.samples", spectrum.samples as u64)?;
+            if spectrum.cells < cells {
+                let expected = format!("it must be at least patch_cells, {cells}");
+                return Err(value_error("training.spectrum.cells", spectrum.cells, expected));
+            }
+        }
+        // Parts of steps key the random numbers, with 32 bits.
+        let most = u64::from(u32::MAX) / t.accumulate as u64;
+        if t.steps > most {
+            return Err(value_error("training.steps", t.steps, format!("at most {most} are possible")));
+        }
+        Ok(())
+    }
+}
+
+fn spectrum_cells() -> usize {
+    64
+}
+
+fn one() -> usize {
+    1
+}
+
+impl RunConfig {
+    /// Checks that data and network agree on the channels of the condition.
+    fn check_condition(&self) -> Result<(), TrainingError> {
+        let smoothing = self.data.baseline_smoothing_cells;
+        if let Some(cells) = smoothing {
+            within("data.baseline_smoothing_cells", cells, 0.0, 16.0)?;
+        }
+        let (expected, found) = (if smoothing.is_some() { 2 } else { 1 }, self.network.condition_channels);
+        if found != expected {
+            let expected =
+                format!("the data gives {expected}: the second one is data.baseline_smoothing_cells");
+            return Err(value_error("network.condition_channels", found, expected));
+        }
+        if self.network.baseline && smoothing.is_none() {
+            let expected = "there is none without data.baseline_smoothing_cells".to_owned();
+            return Err(value_error("network.baseline", true, expected));
         }
         Ok(())
     }
@@ -138,7 +204,7 @@ fn within(key: &'static str, found: f64, least: f64, most: f64) -> Result<(), Tr
     Err(value_error(key, found, format!("it must lie between {least:e} and {most:e}")))
 }
 
-fn value_error(key: &'static str, found: impl ToString, expected: String) -> TrainingError {
+pub(crate) fn value_error(key: &'static str, found: impl ToString, expected: String) -> TrainingError {
     TrainingError::ConfigValue { key, found: found.to_string(), expected }
 }
 
@@ -197,6 +263,8 @@ mod tests {
             ("steps", serde_json::json!(0)),
             ("steps", serde_json::json!(1u64 << 32)),
             ("batch_size", serde_json::json!(0)),
+            ("accumulate", serde_json::json!(0)),
+            ("accumulate", serde_json::json!(3)),
             ("validate_every_steps", serde_json::json!(0)),
             ("learning_rate", serde_json::json!(0.0)),
             ("weight_decay", serde_json::json!(-1.0)),
@@ -204,6 +272,9 @@ mod tests {
             ("ema_decay", serde_json::json!(1.0)),
             ("unknown_share", serde_json::json!(1.5)),
             ("save_every_minutes", serde_json::json!(-1.0)),
+            ("spectrum", serde_json::json!({"every_steps": 0})),
+            ("spectrum", serde_json::json!({"every_steps": 9, "samples": 0})),
+            ("spectrum", serde_json::json!({"every_steps": 9, "cells": 31})),
             ("decay", serde_json::json!({"cosine": {"floor": 2.0}})),
         ] {
             let error = load(&demo(|c| c["training"][key] = value.clone())).unwrap_err();

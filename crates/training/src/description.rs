@@ -2,7 +2,7 @@
 
 use crate::tensor_file::Metadata;
 use crate::{RunConfig, TrainingError};
-use finescale_field::{Grid, Normalizer, Scheme};
+use finescale_field::{Conditioning, Grid, Normalizer, Scheme};
 use finescale_pairs::{GridMeta, Normalizers, PairSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -91,6 +91,12 @@ impl ModelDescription {
     #[must_use]
     pub fn normalizers(&self) -> Normalizers {
         Normalizers { condition: self.condition.normalizer, truth: self.truth.normalizer }
+    }
+
+    /// How low-resolution densities become the channels that the network sees.
+    #[must_use]
+    pub fn conditioning(&self) -> Conditioning {
+        self.normalizers().conditioning(self.configuration.data.baseline_smoothing_cells)
     }
 
     /// Compares a condition with the training data: what differs, and what that means for the samples.

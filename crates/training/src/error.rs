@@ -125,9 +125,12 @@ pub enum TrainingError {
     /// The noise levels.
     #[error(transparent)]
     Diffusion(#[from] finescale_diffusion::DiffusionError),
-    /// The tiling whose masks are trained on.
+    /// The tiling whose masks are trained on, and samples.
     #[error(transparent)]
     Tiling(Box<finescale_outpaint::OutpaintError>),
+    /// Power spectra.
+    #[error("the spectrum of the truth to validate on: {0}")]
+    Spectrum(#[from] finescale_spectra::SpectraError),
     /// The tensors.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),

@@ -19,6 +19,8 @@ pub enum Event {
     Step(StepMetrics),
     /// The averaged weights were tried on the validation pairs.
     Validation(ValidationMetrics),
+    /// The averaged weights drew samples, whose power was compared with the truth's.
+    Spectrum(SpectrumMetrics),
     /// The state was saved; a run that dies now continues from here.
     Saved {
         /// Updates made.
@@ -61,6 +63,71 @@ pub struct LevelLoss {
     pub sigma_min: f64,
     /// Mean loss.
     pub loss: f64,
+}
+
+/// The power of samples from the averaged weights, one line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpectrumMetrics {
+    /// Updates made.
+    pub step: u64,
+    /// Mean of |ln(P / P_truth)| over the bands.
+    pub spectrum_error: f64,
+    /// Mean wavenumber of the modes in each band in h/Mpc.
+    pub k_h_mpc: Vec<f64>,
+    /// P / P_truth of each band.
+    pub power_ratio: Vec<f64>,
+}
+
+/// A line of `metrics.jsonl`, and the numbers in it that TensorBoard draws.
+pub(crate) trait LogLine: Serialize {
+    /// Updates made.
+    fn step(&self) -> u64;
+    /// Names and values.
+    fn scalars(&self) -> Vec<(String, f64)>;
+}
+
+impl LogLine for StepMetrics {
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn scalars(&self) -> Vec<(String, f64)> {
+        [
+            ("loss", self.loss),
+            ("learning_rate", self.learning_rate),
+            ("gradient_norm", self.gradient_norm),
+            ("samples_per_second", self.samples_per_second),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
+impl LogLine for ValidationMetrics {
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn scalars(&self) -> Vec<(String, f64)> {
+        let level = |l: &LevelLoss| {
+            let name = format!("validation_loss_by_level/sigma_{:.3}_to_{:.3}", l.sigma_min, l.sigma_max);
+            (name, l.loss)
+        };
+        let mean = ("validation_loss".to_owned(), self.validation_loss);
+        std::iter::once(mean).chain(self.levels.iter().map(level)).collect()
+    }
+}
+
+impl LogLine for SpectrumMetrics {
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn scalars(&self) -> Vec<(String, f64)> {
+        let ratios = self.k_h_mpc.iter().zip(&self.power_ratio);
+        let ratios = ratios.map(|(k, &ratio)| (format!("power_ratio/k_{k:.3}_h_mpc"), ratio));
+        std::iter::once(("spectrum_error".to_owned(), self.spectrum_error)).chain(ratios).collect()
+    }
 }
 
 /// How a run ended.

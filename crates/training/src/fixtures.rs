@@ -43,7 +43,12 @@ fn pair(seed: u64) -> Pair {
 }
 
 pub(crate) fn pairs(normalization: Normalization) -> Result<PairSet, PairError> {
-    PairSet::new(vec![pair(1), pair(2)], vec![pair(3)], None, normalization)
+    PairSet::new(vec![pair(1), pair(2)], vec![pair(3)], None, normalization, None)
+}
+
+/// Pairs without anything to validate on.
+pub(crate) fn training_pairs() -> PairSet {
+    PairSet::new(vec![pair(1)], vec![], None, Normalization::default(), None).unwrap()
 }
 
 pub(crate) fn description() -> ModelDescription {

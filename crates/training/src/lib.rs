@@ -12,23 +12,29 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fixtures;
+mod learner;
 mod learning_rate;
 mod levels;
 mod metrics;
 mod model;
 mod objective;
 mod optimizer;
+mod prefetch;
+mod rehearsal;
 mod run;
+mod spectrum;
 mod state;
 mod tensor_file;
+mod tensorboard;
 mod validation;
 
-pub use config::{RunConfig, TrainingConfig};
+pub use config::{RunConfig, SpectrumConfig, TrainingConfig};
 pub use description::{FieldDescription, ModelDescription};
 pub use error::TrainingError;
-pub use event::{Event, LevelLoss, StepMetrics, Summary, ValidationMetrics};
+pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
 pub use learning_rate::Decay;
 pub use model::Model;
+pub use rehearsal::Rehearsal;
 pub use run::{Start, train};
 pub use tensor_file::{NamedTensors, Precision};
 

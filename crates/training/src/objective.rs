@@ -41,8 +41,8 @@ impl Loss {
         Ok(f64::from(self.value.to_scalar::<f32>()?))
     }
 
-    /// Its gradients by all parameters, if it was made in [`Mode::Train`].
-    pub(crate) fn backward(self) -> Result<GradStore, TrainingError> {
-        Ok(self.residual.backward(&self.value)?)
+    /// `share` times its gradients by all parameters, if it was made in [`Mode::Train`].
+    pub(crate) fn backward(self, share: f64) -> Result<GradStore, TrainingError> {
+        Ok(self.residual.backward(&self.value.affine(share, 0.0)?)?)
     }
 }

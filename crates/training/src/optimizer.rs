@@ -23,6 +23,18 @@ pub(crate) fn gradients<'a>(
     variables.map(gradient).collect()
 }
 
+/// Adds `part` to `sum`, which is empty before the first part.
+pub(crate) fn add(sum: &mut NamedTensors, part: NamedTensors) -> candle_core::Result<()> {
+    for (name, gradient) in part {
+        let gradient = match sum.get(&name) {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        };
+        sum.insert(name, gradient);
+    }
+    Ok(())
+}
+
 /// The Euclidean norm of all gradients together, summed in f64 in name order.
 pub(crate) fn global_norm(gradients: &NamedTensors) -> candle_core::Result<f64> {
     let mut sum = 0.0;

@@ -1,21 +1,25 @@
 //! The training loop.
 
 use crate::draws::{Draw, Draws};
+use crate::event::LogLine;
+use crate::learner::Learner;
 use crate::metrics::Metrics;
-use crate::objective;
+use crate::prefetch::prefetch;
+use crate::spectrum::SpectrumCheck;
 use crate::state::{State, named};
+use crate::tensorboard::EventFile;
 use crate::validation::validate;
 use crate::{
-    Event, Model, ModelDescription, Precision, RunConfig, StepMetrics, Summary, TrainingError, average,
-    learning_rate, optimizer, tensor_file,
+    Event, Model, ModelDescription, Precision, RunConfig, StepMetrics, Summary, TrainingError, tensor_file,
 };
 use candle_core::Device;
-use finescale_denoiser::{Denoiser, Mode, Parameters};
+use finescale_denoiser::Parameters;
 use finescale_pairs::{Normalization, PairError, PairSet};
-use finescale_seed::{KeyedStream, Purpose};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 const CONFIG: &str = "config.json";
@@ -38,6 +42,7 @@ pub enum Start<'a> {
 /// Trains a network, and leaves in the folder `out`:
 /// - `config.json`, the configuration;
 /// - `metrics.jsonl`, one JSON object a step and a validation;
+/// - `events.out.tfevents.*`, the same for TensorBoard, a file for each start;
 /// - `state.safetensors`, from which [`Start::Resume`] continues;
 /// - `model.safetensors`, the averaged weights, a model to sample from;
 /// - `best.safetensors`, the same at the best validation.
@@ -65,14 +70,14 @@ pub fn train(
 struct Run<'a> {
     config: &'a RunConfig,
     out: PathBuf,
-    pairs: PairSet,
-    draw: Draw,
+    device: Device,
+    draw: Arc<Draw>,
     validation: Vec<Draws>,
-    network: Denoiser,
-    averaged: Denoiser,
-    state: State,
+    spectrum: Option<SpectrumCheck>,
+    learner: Learner<'a>,
     description: ModelDescription,
     metrics: Metrics,
+    events: EventFile,
     /// Step of the state on disk.
     saved: u64,
 }
@@ -114,112 +119,115 @@ impl<'a> Run<'a> {
         // Data: a continued model keeps its normalizers.
         let given = stored.map(|description| Normalization::Given(description.normalizers()));
         let pairs = load(given.unwrap_or(config.data.normalization()))?;
-        let draw = Draw::new(config, &pairs, device)?;
-        let validation = if pairs.has_validation() { draw.validation(&pairs)? } else { Vec::new() };
-        let range = pairs.normalizers().truth.range();
-        let network = Denoiser::new(&config.network, &state.weights, range)?
-            .with_checkpointing(config.training.gradient_checkpointing);
-        let averaged = Denoiser::new(&config.network, &state.averages, range)?;
+        let saved = state.step;
+        let learner = Learner::new(config, state, pairs.normalizers().truth.range())?;
+        let description = ModelDescription::new(config, &pairs);
+        let spectrum = SpectrumCheck::new(config, &pairs)?;
+        let draw = Arc::new(Draw::new(config, pairs)?);
+        let validation: Result<_, _> = draw.validation()?.iter().map(|draws| draws.on(device)).collect();
 
         std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
-        let metrics = Metrics::open(&out.join(METRICS), state.step)?;
-        let description = ModelDescription::new(config, &pairs);
-        let saved = state.step;
-        let out = out.into();
+        let metrics = Metrics::open(&out.join(METRICS), saved)?;
+        let events = EventFile::create(out, saved + 1)?;
+        let (out, device) = (out.into(), device.clone());
         Ok(Self {
             config,
             out,
-            pairs,
+            device,
             draw,
-            validation,
-            network,
-            averaged,
-            state,
+            validation: validation?,
+            spectrum,
+            learner,
             description,
             metrics,
+            events,
             saved,
         })
     }
 
     fn go(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
+        let (step, steps) = (self.state().step, self.config.training.steps);
+        observer(&Event::Started { step, steps, parameters: self.state().weights.count() });
+        let draw = Arc::clone(&self.draw);
+        let last_loss = std::thread::scope(|scope| {
+            let draws = prefetch(scope, &draw, key(step)..key(steps));
+            self.follow(&draws, observer, stop)
+        })?;
+        if self.saved != self.state().step {
+            self.save(observer)?;
+        }
+        Ok(Summary {
+            step: self.state().step,
+            complete: self.state().step >= steps,
+            last_loss,
+            best_validation_loss: self.state().best_validation_loss,
+        })
+    }
+
+    /// Makes an update with each of `draws`, and validates and saves when it is time. Returns the last loss.
+    fn follow(
+        &mut self,
+        draws: &Receiver<Result<Draws, TrainingError>>,
+        observer: &mut dyn FnMut(&Event),
+        stop: &AtomicBool,
+    ) -> Result<Option<f64>, TrainingError> {
         let training = &self.config.training;
-        let parameters = self.state.weights.count();
-        observer(&Event::Started { step: self.state.step, steps: training.steps, parameters });
         let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
         let (mut last_save, mut last_loss) = (Instant::now(), None);
-        while self.state.step < training.steps && !stop.load(Ordering::Relaxed) {
-            let metrics = self.step().inspect_err(|_| self.keep_last_good_state())?;
+        while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
+            let metrics = self.step(draws).inspect_err(|_| self.keep_last_good_state())?;
             last_loss = Some(metrics.loss);
-            self.metrics.write(&metrics)?;
+            self.log(&metrics)?;
             observer(&Event::Step(metrics));
-            let step = self.state.step;
-            let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
-            if validate && !self.validation.is_empty() {
-                self.validate(observer)?;
-            }
-            if validate || last_save.elapsed() >= save_every {
+            let judged = self.judge(observer, stop).inspect_err(|_| self.keep_last_good_state())?;
+            if judged || last_save.elapsed() >= save_every {
                 self.save(observer)?;
                 last_save = Instant::now();
             }
         }
-        if self.saved != self.state.step {
-            self.save(observer)?;
-        }
-        Ok(Summary {
-            step: self.state.step,
-            complete: self.state.step >= training.steps,
-            last_loss,
-            best_validation_loss: self.state.best_validation_loss,
+        Ok(last_loss)
+    }
+
+    /// One update of the weights and their averages, with the next of `draws`.
+    fn step(&mut self, draws: &Receiver<Result<Draws, TrainingError>>) -> Result<StepMetrics, TrainingError> {
+        let (started, step) = (Instant::now(), self.state().step);
+        let draws = draws.recv().expect("draws are made for every step that is left")?.on(&self.device)?;
+        let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() };
+        let update = self.learner.update(&draws)?.ok_or_else(failed)?;
+        Ok(StepMetrics {
+            step: step + 1,
+            loss: update.loss,
+            learning_rate: update.learning_rate,
+            gradient_norm: update.gradient_norm,
+            samples_per_second: self.config.training.batch_size as f64 / started.elapsed().as_secs_f64(),
         })
     }
 
-    /// One update of the weights and their averages.
-    fn step(&mut self) -> Result<StepMetrics, TrainingError> {
-        let started = Instant::now();
-        let (training, step) = (&self.config.training, self.state.step);
-        let key = u32::try_from(step).expect("the configuration's steps fit 32 bits");
-        let draws = self.draw.training(&self.pairs, key)?;
-        let dropout = KeyedStream::new(training.seed, Purpose::Dropout);
-        let mode = Mode::Train { dropout, step: key };
-        let loss = objective::loss(&self.network, &draws, self.config.diffusion.loss, mode)?;
-        let (loss, store) = (loss.value()?, loss.backward()?);
-        let gradients = optimizer::gradients(store, self.state.weights.vars())?;
-        let norm = optimizer::global_norm(&gradients)?;
-        if !(loss.is_finite() && norm.is_finite()) {
-            return Err(TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() });
+    /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short is
+    /// left out.
+    fn judge(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<bool, TrainingError> {
+        let (training, step) = (&self.config.training, self.state().step);
+        let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
+        if validate && !self.validation.is_empty() {
+            self.validate(observer)?;
         }
-
-        let count = step + 1;
-        let rate = learning_rate::learning_rate(
-            training.learning_rate,
-            training.warm_up_steps,
-            training.decay,
-            training.steps,
-            count,
-        );
-        let scale = (training.gradient_clip_norm / norm).min(1.0);
-        self.state.optimizer.step(self.state.weights.vars(), &gradients, scale, rate, count)?;
-        let decay = average::ramped_decay(training.ema_decay, step);
-        average::update(self.state.averages.vars(), self.state.weights.vars(), decay)?;
-        self.state.step = count;
-        Ok(StepMetrics {
-            step: count,
-            loss,
-            learning_rate: rate,
-            gradient_norm: norm,
-            samples_per_second: training.batch_size as f64 / started.elapsed().as_secs_f64(),
-        })
+        let due = |check: &&SpectrumCheck| check.is_due(step, training.steps);
+        let Some(check) = self.spectrum.as_ref().filter(due) else { return Ok(validate) };
+        if let Some(metrics) = check.measure(&self.learner.averaged, &self.device, step, stop)? {
+            self.log(&metrics)?;
+            observer(&Event::Spectrum(metrics));
+        }
+        Ok(true)
     }
 
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
-        let metrics = validate(&self.validation, self.state.step, |draws| {
-            objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?.value()
-        })?;
-        self.metrics.write(&metrics)?;
-        let best = self.state.best_validation_loss.unwrap_or(f64::INFINITY);
+        let metrics =
+            validate(&self.validation, self.state().step, |draws| self.learner.validation_loss(draws))?;
+        self.log(&metrics)?;
+        let best = self.state().best_validation_loss.unwrap_or(f64::INFINITY);
         if metrics.validation_loss < best {
-            self.state.best_validation_loss = Some(metrics.validation_loss);
+            self.learner.state.best_validation_loss = Some(metrics.validation_loss);
             self.model()?.save(&self.out.join(BEST), Precision::F32)?;
         }
         observer(&Event::Validation(metrics));
@@ -227,10 +235,11 @@ impl<'a> Run<'a> {
     }
 
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        // The model first: a run that dies in between makes it again on the way from its older state.
         let model = self.model()?;
-        self.state.save(&self.out.join(STATE), &model.description)?;
         model.save(&self.out.join(MODEL), Precision::F32)?;
-        self.saved = self.state.step;
+        self.state().save(&self.out.join(STATE), &model.description)?;
+        self.saved = self.state().step;
         observer(&Event::Saved { step: self.saved });
         Ok(())
     }
@@ -241,12 +250,26 @@ impl<'a> Run<'a> {
         let _ = self.save(&mut |_| {});
     }
 
+    fn log(&mut self, line: &impl LogLine) -> Result<(), TrainingError> {
+        self.metrics.write(line)?;
+        self.events.scalars(line.step(), &line.scalars())
+    }
+
+    fn state(&self) -> &State {
+        &self.learner.state
+    }
+
     fn model(&self) -> Result<Model, TrainingError> {
-        let description = ModelDescription { step: self.state.step, ..self.description.clone() };
-        let averages = named(&self.state.averages);
-        let copy = Parameters::from_tensors(&self.config.network, averages, &self.state.averages.device())?;
+        let description = ModelDescription { step: self.state().step, ..self.description.clone() };
+        let averages = named(&self.state().averages);
+        let copy = Parameters::from_tensors(&self.config.network, averages, &self.state().averages.device())?;
         Ok(Model::new(description, copy))
     }
+}
+
+/// The step as a key of random numbers.
+fn key(step: u64) -> u32 {
+    u32::try_from(step).expect("the configuration's steps fit 32 bits")
 }
 
 /// A resumed run may train longer or at another rate, but not another network or on other data.

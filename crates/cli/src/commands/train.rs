@@ -1,8 +1,9 @@
 //! `finescale train`: from pairs to a model.
 
+mod plan;
+
 use crate::context::Context;
-use crate::measurement::{Bench, Work, bytes, median, peak_memory_bytes};
-use crate::progress::{Progress, duration};
+use crate::progress::Progress;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_training::{Event, Model, RunConfig, Start, train};
@@ -22,7 +23,7 @@ pub(crate) struct Train {
     /// Begin with the weights and normalizers of a model
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     from: Option<PathBuf>,
-    /// Print the resolved configuration and the plan, and stop
+    /// Print the resolved configuration and the plan, from updates on random patches, and stop
     #[arg(long)]
     dry_run: bool,
 }
@@ -33,7 +34,7 @@ impl Train {
         config.data.check().context("in the configuration's data")?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&self.config));
         if self.dry_run {
-            return plan(context, &config, &out);
+            return dry_run(context, &config, &out);
         }
         let device = context.device()?;
         let from = self.from.as_deref().map(|path| Model::load(path, &device).context("reading a model"));
@@ -43,7 +44,7 @@ impl Train {
             None if self.resume => Start::Resume,
             None => Start::Fresh,
         };
-        let mut display = Display { context, progress: None, last_loss: 0.0 };
+        let mut display = Display::new(context, config.training.batch_size);
         let summary = train(&config, &out, start, &device, &mut |event| display.show(event), context.stop())?;
         if let Some(progress) = display.progress.take() {
             progress.finish();
@@ -67,54 +68,97 @@ fn default_folder(config: &Path) -> PathBuf {
 struct Display<'a> {
     context: &'a Context,
     progress: Option<Progress>,
+    batch_size: usize,
+    /// Seconds of all updates so far, without what lies between them.
+    update_seconds: f64,
+    updates: u64,
     last_loss: f64,
+    validation_loss: Option<f64>,
+    spectrum_error: Option<f64>,
 }
 
-impl Display<'_> {
+impl<'a> Display<'a> {
+    fn new(context: &'a Context, batch_size: usize) -> Self {
+        Self {
+            context,
+            progress: None,
+            batch_size,
+            update_seconds: 0.0,
+            updates: 0,
+            last_loss: 0.0,
+            validation_loss: None,
+            spectrum_error: None,
+        }
+    }
+
     fn show(&mut self, event: &Event) {
         if let Event::Started { step, steps, parameters } = event {
             let progress = self.context.progress("train", "updates", *steps, *step);
             progress.note(&format!("{parameters} parameters, {steps} updates, {step} of them done"));
             self.progress = Some(progress);
         }
+        self.remember(event);
+        let remark = self.remark();
         let Some(progress) = &mut self.progress else { return };
         match event {
             Event::Step(metrics) => {
-                self.last_loss = metrics.loss;
-                progress.remark(&format!("loss {:.4}", metrics.loss));
+                progress.remark(remark);
                 progress.set(metrics.step);
             }
             Event::Validation(metrics) => progress.note(&format!(
                 "update {}: training loss {:.4}, validation loss {:.5}",
                 metrics.step, self.last_loss, metrics.validation_loss
             )),
+            Event::Spectrum(metrics) => progress.note(&format!(
+                "update {}: P(k) of a sample over the truth's {}, mean |ln| {:.3}",
+                metrics.step,
+                ratios(&metrics.power_ratio),
+                metrics.spectrum_error
+            )),
             _ => {}
         }
     }
+
+    fn remember(&mut self, event: &Event) {
+        match event {
+            Event::Step(metrics) => {
+                self.last_loss = metrics.loss;
+                self.update_seconds += self.batch_size as f64 / metrics.samples_per_second;
+                self.updates += 1;
+            }
+            Event::Validation(metrics) => self.validation_loss = Some(metrics.validation_loss),
+            Event::Spectrum(metrics) => self.spectrum_error = Some(metrics.spectrum_error),
+            _ => {}
+        }
+    }
+
+    /// The latest numbers, for the line that tells updates and time left.
+    fn remark(&self) -> String {
+        let samples = self.updates as f64 * self.batch_size as f64;
+        let mut text = format!("loss {:.4}, {:.2} samples/s", self.last_loss, samples / self.update_seconds);
+        if let Some(loss) = self.validation_loss {
+            text += &format!(", validation {loss:.4}");
+        }
+        if let Some(error) = self.spectrum_error {
+            text += &format!(", P(k) off by {error:.3}");
+        }
+        text
+    }
+}
+
+fn ratios(ratios: &[f64]) -> String {
+    ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ")
 }
 
 /// The resolved configuration, and what the run will take on this machine.
-fn plan(context: &Context, config: &RunConfig, out: &Path) -> anyhow::Result<Value> {
-    let cells = config.training.patch_cells;
-    let parameters = config.network.parameter_count()?;
-    let bench = Bench::new(&config.network, cells, 1, &context.device()?)?;
-    let seconds = median(bench.seconds(Work::Train, 1)?);
-    let patches = config.training.steps * config.training.batch_size as u64;
-    let total = seconds * patches as f64;
-    let memory = peak_memory_bytes();
+fn dry_run(context: &Context, config: &RunConfig, out: &Path) -> anyhow::Result<Value> {
     context.say(config.resolved())?;
-    context.say(format_args!(
-        "{parameters} parameters; {patches} patches of {cells}^3 cells, {seconds:.3} s each here: {}",
-        duration(total)
-    ))?;
-    let text = memory.map_or("unknown".to_owned(), bytes);
-    context.say(format_args!("{text} of memory for a patch at a time; the run goes to {}", out.display()))?;
-    Ok(json!({
-        "config": config,
-        "run": out,
-        "parameters": parameters,
-        "seconds_per_patch": seconds,
-        "expected_seconds": total,
-        "memory_bytes": memory,
-    }))
+    let plan = plan::Plan::new(config, &context.device()?)?;
+    for line in plan.lines() {
+        context.say(line)?;
+    }
+    context.say(format_args!("the run goes to {}", out.display()))?;
+    let mut result = plan.to_json();
+    (result["config"], result["run"]) = (json!(config), json!(out));
+    Ok(result)
 }

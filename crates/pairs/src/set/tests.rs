@@ -23,7 +23,7 @@ fn pair(cells: [usize; 3]) -> Pair {
 }
 
 fn set(hold_out: Option<Region>) -> PairSet {
-    PairSet::new(vec![pair([10; 3]), pair([10, 12, 9])], vec![], hold_out, plain()).unwrap()
+    PairSet::new(vec![pair([10; 3]), pair([10, 12, 9])], vec![], hold_out, plain(), None).unwrap()
 }
 
 /// The density under a value of a batch.
@@ -67,7 +67,7 @@ fn condition_and_truth_are_of_the_same_place() {
 
 #[test]
 fn patches_wrap_around_and_every_voxel_is_met() {
-    let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain()).unwrap();
+    let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain(), None).unwrap();
     let mut met = vec![0u32; 216];
     let mut wrapped = false;
     for step in 0..60 {
@@ -88,7 +88,7 @@ fn patches_wrap_around_and_every_voxel_is_met() {
 fn open_boxes_do_not_wrap() {
     let mut open = pair([6; 3]);
     open.truth.meta.periodic = false;
-    let set = PairSet::new(vec![open], vec![], None, plain()).unwrap();
+    let set = PairSet::new(vec![open], vec![], None, plain(), None).unwrap();
     for patch in set.training_batch(5, 0, 200, 4).unwrap().truth.chunks(64) {
         let planes = patch.iter().map(|&y| ((back(y) - 0.5) * 216.0).round() as usize / 36);
         assert_eq!(planes.clone().max().unwrap() - planes.min().unwrap(), 3);
@@ -98,7 +98,7 @@ fn open_boxes_do_not_wrap() {
 #[test]
 fn a_symmetry_moves_both_fields_alike_and_all_occur() {
     // A box of one patch: what differs between patches is the shift and the symmetry.
-    let set = PairSet::new(vec![pair([10; 3])], vec![], None, plain()).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![], None, plain(), None).unwrap();
     let batch = set.training_batch(2, 0, 500, 2).unwrap();
     // Signed direction of the steps along the patch's three axes names the symmetry, where the patch does not wrap.
     let mut seen = std::collections::BTreeSet::new();
@@ -118,7 +118,7 @@ fn a_symmetry_moves_both_fields_alike_and_all_occur() {
 fn held_out_voxels_are_validated_on_and_never_trained_on() {
     // The region crosses the upper x face and spans y and z half way.
     let region = Region { start: [8, 2, 1], shape: [5, 6, 7] };
-    let set = PairSet::new(vec![pair([10; 3])], vec![], Some(region), plain()).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![], Some(region), plain(), None).unwrap();
     assert!(set.has_validation());
     let held = |y: f32| {
         let index = ((back(y) - 0.5) * 1000.0).round() as i64;
@@ -135,7 +135,7 @@ fn held_out_voxels_are_validated_on_and_never_trained_on() {
 
 #[test]
 fn validation_patches_are_a_fixed_row() {
-    let set = PairSet::new(vec![pair([10; 3])], vec![pair([8; 3])], None, plain()).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![pair([8; 3])], None, plain(), None).unwrap();
     let four = set.validation_batch(0, 4, 5).unwrap();
     let second = set.validation_batch(1, 2, 5).unwrap();
     assert_eq!(four.truth[250..], second.truth);
@@ -145,7 +145,7 @@ fn validation_patches_are_a_fixed_row() {
 #[test]
 fn fitted_normalizers_scale_the_training_pairs() {
     let normalization = Normalization::Fit { condition_mean_count: 2.0, truth_mean_count: 8.0 };
-    let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization, None).unwrap();
     let batch = set.training_batch(0, 0, 64, 10).unwrap();
     for (values, normalizer, mean_count) in
         [(&batch.condition, set.normalizers().condition, 2.0), (&batch.truth, set.normalizers().truth, 8.0)]
@@ -161,7 +161,7 @@ fn fitted_normalizers_scale_the_training_pairs() {
 
 #[test]
 fn pairs_that_do_not_belong_together_are_refused() {
-    let make = |pairs: Vec<Pair>| PairSet::new(pairs, vec![], None, plain()).map(|_| ()).unwrap_err();
+    let make = |pairs: Vec<Pair>| PairSet::new(pairs, vec![], None, plain(), None).map(|_| ()).unwrap_err();
     assert!(matches!(make(vec![]), PairError::NoTraining));
 
     let error = make(vec![Pair::new(density([4; 3], 0.5), density([8; 3], 0.5))]);
@@ -187,7 +187,7 @@ fn pairs_that_do_not_belong_together_are_refused() {
 #[test]
 fn impossible_splits_and_sizes_are_refused() {
     let region = |cells| Some(Region::cube([0; 3], cells));
-    let new = |validation, hold_out| PairSet::new(vec![pair([8; 3])], validation, hold_out, plain());
+    let new = |validation, hold_out| PairSet::new(vec![pair([8; 3])], validation, hold_out, plain(), None);
     assert!(matches!(new(vec![], region(9)), Err(PairError::Split { .. })));
     assert!(matches!(new(vec![pair([8; 3])], region(4)), Err(PairError::Split { .. })));
 
@@ -212,7 +212,39 @@ fn impossible_normalizations_are_refused() {
         (pair([4; 3]), Normalization::Given(given(0.0))),
         (Pair::new(density([4; 3], 0.5), ones), Normalization::default()),
     ] {
-        let error = PairSet::new(vec![pair], vec![], None, normalization).unwrap_err();
+        let error = PairSet::new(vec![pair], vec![], None, normalization, None).unwrap_err();
         assert!(matches!(error, PairError::Normalizer { .. }), "{error}");
     }
+}
+
+#[test]
+fn the_validation_pair_is_a_part_of_the_densities_that_were_given() {
+    /// f32 through a logarithm and back.
+    const REL: f32 = 1e-5;
+    let close = |found: &Field3, whole: &Field3, start: [usize; 3]| {
+        for ((i, j, k), value) in found.values().indexed_iter() {
+            let expected = whole.values()[[start[0] + i, start[1] + j, start[2] + k]];
+            assert!((value - expected).abs() < REL * expected, "{value} instead of {expected}");
+        }
+    };
+    // Denser than anything that the normalizers of the training box know.
+    let mut dense = pair([10, 12, 9]);
+    dense.truth.field.as_slice_mut()[0] = 100.0;
+    let set =
+        PairSet::new(vec![pair([10; 3])], vec![dense.clone()], None, Normalization::default(), None).unwrap();
+    let part = set.validation_pair(10).unwrap();
+    assert_eq!(part.truth.field.grid().cells(), [10, 10, 9]);
+    assert_eq!(part.truth.field.grid().voxel_mpc_h(), [1.0; 3]);
+    assert!(!part.periodic() && set.validation_pair(12).unwrap().periodic());
+    close(&part.truth.field, &dense.truth.field, [0; 3]);
+    close(&part.condition.field, &dense.condition.field, [0; 3]);
+
+    let region = Region { start: [2, 3, 4], shape: [5, 6, 4] };
+    let held_out = PairSet::new(vec![pair([10; 3])], vec![], Some(region), Normalization::default(), None);
+    let part = held_out.unwrap().validation_pair(5).unwrap();
+    assert_eq!(part.truth.field.grid().cells(), [5, 5, 4]);
+    close(&part.truth.field, &pair([10; 3]).truth.field, [2, 3, 4]);
+    assert!(
+        PairSet::new(vec![pair([10; 3])], vec![], None, plain(), None).unwrap().validation_pair(5).is_none()
+    );
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::fixtures;
-use serde_json::Value;
+use crate::{SpectrumConfig, fixtures};
+use serde_json::{Value, json};
 
 /// Relative difference of a loss between instruction sets after ten steps: rounding, amplified by training.
 const CURVE_REL: f64 = 2e-3;
@@ -59,26 +59,47 @@ fn ten_steps() -> Vec<f64> {
 
 #[test]
 fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
-    let config = fixtures::config();
+    for accumulate in [1, 2] {
+        let mut config = fixtures::config();
+        config.training.accumulate = accumulate;
+        config.training.spectrum = Some(SpectrumConfig { every_steps: 2, cells: 12, samples: 1 });
+        let levels = json!({"karras": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
+        let generation = json!({"overlap_cells": 3, "sampling": {"levels": levels}});
+        config.generation = serde_json::from_value(generation).unwrap();
+        resumes(&config);
+    }
+}
+
+fn resumes(config: &RunConfig) {
     let folder = tempfile::tempdir().unwrap();
     let [straight, stopped] = ["straight", "stopped"].map(|name| folder.path().join(name));
-    let (summary, _) = go(&config, &straight, Start::Fresh, u64::MAX).unwrap();
+    let (summary, _) = go(config, &straight, Start::Fresh, u64::MAX).unwrap();
     assert!(summary.complete && summary.step == 6 && summary.best_validation_loss.is_some());
 
-    let (summary, events) = go(&config, &stopped, Start::Fresh, 3).unwrap();
+    let (summary, events) = go(config, &stopped, Start::Fresh, 3).unwrap();
     assert!(!summary.complete && summary.step == 3);
     assert_eq!(events.last(), Some(&Event::Saved { step: 3 }));
     // Steps after the last save are lost with a crash, and written again.
     let lost = std::fs::read_to_string(stopped.join(METRICS)).unwrap() + "{\"step\":4,\"loss\":9}\n";
     std::fs::write(stopped.join(METRICS), lost).unwrap();
-    go(&config, &stopped, Start::Resume, u64::MAX).unwrap();
+    go(config, &stopped, Start::Resume, u64::MAX).unwrap();
 
     for name in [STATE, MODEL, BEST, CONFIG] {
         let [a, b] = [&straight, &stopped].map(|out| std::fs::read(out.join(name)).unwrap());
         assert!(a == b, "{name} differs");
     }
     assert_eq!(log(&straight), log(&stopped));
-    assert_eq!(log(&straight).len(), 6 + 3);
+    // Six updates, three validations, three comparisons of spectra.
+    assert_eq!(log(&straight).len(), 6 + 3 + 3);
+    let spectra: Vec<Value> =
+        log(&straight).into_iter().filter(|l| l.get("spectrum_error").is_some()).collect();
+    assert!(spectra.len() == 3 && spectra[2]["step"] == 6);
+    assert!(spectra[0]["spectrum_error"].as_f64().unwrap() > 0.0);
+    let event_files = |out: &Path| {
+        let names = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().contains("tfevents")).count()
+    };
+    assert_eq!((event_files(&straight), event_files(&stopped)), (1, 2));
 }
 
 #[test]
@@ -140,10 +161,10 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     let mut model = Model::load(&first.join(MODEL), &Device::Cpu).unwrap();
     model.description.truth.normalizer.mean_count = 5.0;
     let run = Run::new(&config, &second, Start::From(&model), &Device::Cpu, &fixtures::pairs).unwrap();
-    assert_eq!(run.state.step, 0);
-    assert_eq!(run.pairs.normalizers().truth, model.description.truth.normalizer);
+    assert_eq!(run.state().step, 0);
+    assert_eq!(run.draw.pairs.normalizers().truth, model.description.truth.normalizer);
     for (name, tensor) in model.parameters().tensors() {
-        let [a, b] = [tensor, run.state.weights.get(name).unwrap()]
+        let [a, b] = [tensor, run.state().weights.get(name).unwrap()]
             .map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         assert_eq!(a, b, "{name}");
     }
@@ -158,8 +179,10 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_state() {
     let config = fixtures::config();
     let folder = tempfile::tempdir().unwrap();
     let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &fixtures::pairs).unwrap();
-    run.step().unwrap();
-    let bias = run.state.weights.get("out.2.bias").unwrap();
+    let stop = AtomicBool::new(false);
+    let mut after_one = |event: &Event| stop.store(matches!(event, Event::Step(_)), Ordering::Relaxed);
+    assert_eq!(run.go(&mut after_one, &stop).unwrap().step, 1);
+    let bias = run.state().weights.get("out.2.bias").unwrap();
     bias.set(&bias.affine(0.0, f64::NAN).unwrap()).unwrap();
     let error = run.go(&mut |_| {}, &AtomicBool::new(false)).unwrap_err();
     assert!(matches!(error, TrainingError::NotFinite { step: 2, saved: 1, .. }), "{error}");

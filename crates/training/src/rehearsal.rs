@@ -1,0 +1,100 @@
+//! Updates without data, to learn what a run will take.
+
+use crate::draws::Draws;
+use crate::learner::Learner;
+use crate::state::State;
+use crate::{RunConfig, TrainingError};
+use candle_core::{Device, Tensor};
+use finescale_denoiser::Parameters;
+use finescale_seed::{KeyedStream, Purpose};
+use std::time::Instant;
+
+/// Clean values of the network lie in here; what a run takes does not depend on it.
+const CLEAN_RANGE: (f32, f32) = (-1.0, 1.0);
+/// A noise level in the middle of training.
+const ALPHA_BAR: f64 = 0.5;
+
+/// The network and optimizer of a run, on random patches.
+pub struct Rehearsal<'a> {
+    config: &'a RunConfig,
+    learner: Learner<'a>,
+    device: Device,
+}
+
+impl<'a> Rehearsal<'a> {
+    /// A rehearsal of the run that `config` describes. Its data need not exist.
+    ///
+    /// # Errors
+    /// As [`RunConfig::check`]; [`TrainingError::Network`] if the device has no room for the weights.
+    pub fn new(config: &'a RunConfig, device: &Device) -> Result<Self, TrainingError> {
+        config.check()?;
+        let weights = Parameters::init(&config.network, config.training.seed, device)?;
+        let state = State::new(&config.network, weights, config.training.weight_decay)?;
+        Ok(Self { config, learner: Learner::new(config, state, CLEAN_RANGE)?, device: device.clone() })
+    }
+
+    /// Makes an update with `parts` parts of `patches` patches each. Returns the seconds that it took.
+    ///
+    /// # Errors
+    /// [`TrainingError::Tensor`] if the device has no room.
+    pub fn update(&mut self, parts: usize, patches: usize) -> Result<f64, TrainingError> {
+        let draws = self.draws(parts * patches)?;
+        let started = Instant::now();
+        self.learner.parts = parts;
+        self.learner.update(&draws)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Evaluates the averaged network on one patch, as validation and sampling do. Returns the seconds that it took.
+    ///
+    /// # Errors
+    /// [`TrainingError::Tensor`] if the device has no room.
+    pub fn evaluation(&mut self) -> Result<f64, TrainingError> {
+        let draws = self.draws(1)?;
+        let started = Instant::now();
+        self.learner.parts = 1;
+        self.learner.validation_loss(&draws)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    fn draws(&self, patches: usize) -> Result<Draws, TrainingError> {
+        let n = self.config.training.patch_cells;
+        let normal = |number: u32, channels: usize| {
+            let mut values = vec![0f32; patches * channels * n * n * n];
+            KeyedStream::new(0, Purpose::TrainingNoise).fill_normal(number, 0, &mut values);
+            Tensor::from_vec(values, (patches, channels, n, n, n), &self.device)
+        };
+        let condition = normal(0, self.config.network.condition_channels)?;
+        let (clean, noise) = (normal(1, 1)?, normal(2, 1)?);
+        let mask = clean.ones_like()?;
+        Ok(Draws {
+            condition,
+            clean,
+            noise,
+            weight: mask.clone(),
+            mask,
+            alpha_bars: vec![ALPHA_BAR; patches],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn a_rehearsal_makes_updates_and_needs_no_data() {
+        let config = fixtures::config();
+        let mut rehearsal = Rehearsal::new(&config, &Device::Cpu).unwrap();
+        assert!(rehearsal.update(2, 1).unwrap() > 0.0);
+        assert!(rehearsal.update(1, 3).unwrap() > 0.0 && rehearsal.evaluation().unwrap() > 0.0);
+        assert_eq!(rehearsal.learner.state.step, 2);
+        let mut broken = config.clone();
+        broken.training.batch_size = 0;
+        assert!(matches!(
+            Rehearsal::new(&broken, &Device::Cpu).err(),
+            Some(TrainingError::ConfigValue { .. })
+        ));
+    }
+}
