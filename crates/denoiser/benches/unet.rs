@@ -19,6 +19,7 @@ fn unet(c: &mut Criterion) {
         dropout: 0.0,
         condition_channels: 1,
         known_channels: false,
+        baseline: false,
         prediction: Prediction::Edm { sigma_data: 0.5 },
     };
     let parameters = Parameters::init(&config, 1, &Device::Cpu).expect("a valid network");

@@ -180,6 +180,7 @@ pub(crate) mod tests {
             dropout: 0.2,
             condition_channels: 1,
             known_channels: false,
+            baseline: false,
             prediction: Prediction::Epsilon,
         }
     }

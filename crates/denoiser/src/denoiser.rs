@@ -78,7 +78,7 @@ impl Denoiser {
         let target = match self.config.prediction {
             Prediction::Epsilon => noise.clone(),
             Prediction::Edm { .. } => {
-                let clean = view.from_baseline(clean)?;
+                let clean = view.relative(clean)?;
                 let signal = scaled(&clean, &scales, |s| s.target_clean)?;
                 (signal + scaled(noise, &scales, |s| s.target_noise)?)?
             }
@@ -184,7 +184,8 @@ struct View {
 }
 
 impl View {
-    fn from_baseline(&self, clean: &Tensor) -> Result<Tensor> {
+    /// A clean field relative to the baseline.
+    fn relative(&self, clean: &Tensor) -> Result<Tensor> {
         match &self.baseline {
             Some(baseline) => clean - baseline,
             None => Ok(clean.clone()),

@@ -30,6 +30,7 @@ fn config() -> NetworkConfig {
         dropout: 0.0,
         condition_channels: 1,
         known_channels: false,
+        baseline: false,
         prediction: Prediction::Epsilon,
     }
 }

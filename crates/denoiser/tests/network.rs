@@ -20,6 +20,7 @@ fn tiny(prediction: Prediction) -> NetworkConfig {
         dropout: 0.5,
         condition_channels: 1,
         known_channels: false,
+        baseline: false,
         prediction,
     }
 }
@@ -192,6 +193,43 @@ fn known_voxels_reach_the_network_as_two_channels() {
     let mask = Tensor::ones(&shape, candle_core::DType::F32, &Device::Cpu).unwrap();
     let known = WithKnown::new(&denoiser, &mask, &noisy).unwrap();
     assert_eq!(known.predict_clean(&noisy, &condition, &level).unwrap().dims(), shape);
+}
+
+#[test]
+fn a_baseline_is_taken_off_and_put_back() {
+    // What a network without a baseline makes of fields from which the last condition channel was taken.
+    let config = NetworkConfig { known_channels: true, condition_channels: 2, ..edm() };
+    let parameters = parameters(&config);
+    let alone = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let relative = NetworkConfig { baseline: true, ..config };
+    let relative = Denoiser::new(&relative, &parameters, (-9.0, 9.0)).unwrap();
+
+    let a = 0.3f32;
+    let level = Tensor::new(&[a], &Device::Cpu).unwrap();
+    let [clean, noisy, density, baseline, held] = [0, 1, 2, 3, 4].map(|i| noise(&[1, 1, 4, 4, 4], i));
+    let known = noise(&[1, 1, 4, 4, 4], 5).ge(0.5).unwrap().to_dtype(candle_core::DType::F32).unwrap();
+    let off = |field: &Tensor, share: f32| (field - (&baseline * f64::from(share)).unwrap()).unwrap();
+    let condition =
+        |held: &Tensor| Tensor::cat(&[&density, &baseline, &known, &(held * &known).unwrap()], 1).unwrap();
+    let found = relative.predict_clean(&noisy, &condition(&held), &level).unwrap();
+    let expected = alone.predict_clean(&off(&noisy, a.sqrt()), &condition(&off(&held, 1.0)), &level).unwrap();
+    for (found, expected) in values(&off(&found, 1.0)).iter().zip(values(&expected)) {
+        assert!((found - expected).abs() < 1e-5, "{found} instead of {expected}");
+    }
+
+    // The estimate's error is the residual times the noise's share of it (Karras et al., table 1).
+    let epsilon = noise(&[1, 1, 4, 4, 4], 6);
+    let noisy = ((&clean * f64::from(a.sqrt())).unwrap() + (&epsilon * f64::from((1.0 - a).sqrt())).unwrap())
+        .unwrap();
+    let alpha_bar = level.to_dtype(candle_core::DType::F64).unwrap();
+    let condition = condition(&held);
+    let residual =
+        relative.residual(&clean, &noisy, &condition, &epsilon, &alpha_bar, Mode::Evaluate).unwrap();
+    let estimate = relative.predict_clean(&noisy, &condition, &level).unwrap();
+    let output = (1.0 - a).sqrt() * 0.5 / (1.0 - a + 0.25 * a).sqrt();
+    for (residual, error) in values(residual.values()).iter().zip(values(&(estimate - clean).unwrap())) {
+        assert!((residual * output - error).abs() < 1e-5, "{residual} {error}");
+    }
 }
 
 #[test]

@@ -285,6 +285,29 @@ mod tests {
         assert!(matches!(patch, TrainingError::Network(_)), "{patch}");
         let overlap = load(&demo(|c| c["generation"]["overlap_cells"] = 32.into())).unwrap_err();
         assert!(matches!(overlap, TrainingError::Tiling(_)), "{overlap}");
+        for (section, key, value) in [
+            ("data", "baseline_smoothing_cells", serde_json::json!(-1.0)),
+            ("data", "baseline_smoothing_cells", serde_json::Value::Null),
+            ("network", "condition_channels", serde_json::json!(3)),
+        ] {
+            let with_baseline = |c: &mut serde_json::Value| {
+                c["data"]["baseline_smoothing_cells"] = 0.8.into();
+                c["network"]["condition_channels"] = 2.into();
+                c["network"]["baseline"] = true.into();
+            };
+            assert!(load(&demo(with_baseline)).is_ok());
+            let error = load(&demo(|c| {
+                with_baseline(c);
+                c[section][key] = value.clone();
+            }));
+            assert!(matches!(error, Err(TrainingError::ConfigValue { .. })), "{key}: {value}");
+        }
+        let baseline = load(&demo(|c| {
+            c["data"]["baseline_smoothing_cells"] = serde_json::Value::Null;
+            c["network"]["condition_channels"] = 1.into();
+            c["network"]["baseline"] = true.into();
+        }));
+        assert!(matches!(baseline, Err(TrainingError::ConfigValue { key: "network.baseline", .. })));
         let levels = demo(|c| c["diffusion"]["schedule"] = serde_json::json!({"steps": 1}));
         assert!(matches!(load(&levels), Err(TrainingError::Diffusion(_))));
     }

@@ -173,6 +173,7 @@ mod tests {
             clean: twice(&half.clean),
             noise: twice(&half.noise),
             mask: twice(&half.mask),
+            weight: twice(&half.weight),
             alpha_bars: [&half.alpha_bars[..], &half.alpha_bars[..]].concat(),
         };
         let mut alone = config.clone();

@@ -10,6 +10,7 @@ mod description;
 mod draws;
 mod error;
 mod event;
+mod export;
 #[cfg(test)]
 mod fixtures;
 mod learner;
@@ -32,6 +33,7 @@ pub use config::{RunConfig, SpectrumConfig, TrainingConfig};
 pub use description::{FieldDescription, ModelDescription};
 pub use error::TrainingError;
 pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
+pub use export::export_draws;
 pub use learning_rate::Decay;
 pub use model::Model;
 pub use rehearsal::Rehearsal;

@@ -103,6 +103,8 @@ fn blend(old: &Tensor, new: &Tensor, decay: f64) -> candle_core::Result<Tensor> 
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;

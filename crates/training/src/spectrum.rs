@@ -50,7 +50,7 @@ impl SpectrumCheck {
             config: wanted,
             generation: config.generation,
             window_cells: config.training.patch_cells,
-            batch: config.training.batch_size / config.training.accumulate as usize,
+            batch: config.training.batch_size / config.training.accumulate,
             conditioning: pairs.conditioning(),
             truth_normalizer: pairs.normalizers().truth,
             condition: pair.condition.field,

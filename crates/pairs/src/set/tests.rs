@@ -66,6 +66,29 @@ fn condition_and_truth_are_of_the_same_place() {
 }
 
 #[test]
+fn a_baseline_is_a_second_channel_of_the_same_place() {
+    let pair = pair([10; 3]);
+    let smooth = pair.condition.field.smoothed(0.8, Boundary::Periodic);
+    // The fields count voxels along z, so a value says where it is: here the channels must agree about that.
+    let set = PairSet::new(vec![pair.clone()], vec![], None, plain(), Some(0.8)).unwrap();
+    assert_eq!(set.conditioning().channels(), 2);
+    let batch = set.training_batch(1, 1, 4, 5).unwrap();
+    assert_eq!((batch.condition.len(), batch.truth.len()), (4 * 2 * 125, 4 * 125));
+    let densities: Vec<f32> = pair.condition.field.as_slice().to_vec();
+    for patch in batch.condition.chunks_exact(2 * 125) {
+        for (density, baseline) in patch[..125].iter().zip(&patch[125..]) {
+            let nearest = |&a: &usize, &b: &usize| {
+                let distance = |i: usize| (densities[i] - back(*density)).abs();
+                distance(a).total_cmp(&distance(b))
+            };
+            let voxel = (0..densities.len()).min_by(nearest).unwrap();
+            assert!((back(*baseline) - smooth.as_slice()[voxel]).abs() < 1e-5);
+        }
+    }
+    assert_eq!(set.validation_pair(10), None);
+}
+
+#[test]
 fn patches_wrap_around_and_every_voxel_is_met() {
     let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain(), None).unwrap();
     let mut met = vec![0u32; 216];
