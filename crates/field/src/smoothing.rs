@@ -1,4 +1,4 @@
-//! Smoothing by a narrow Gaussian.
+//! Smoothing by a Gaussian.
 
 use crate::Field3;
 use ndarray::{Array1, Axis, Zip};
@@ -22,14 +22,11 @@ impl Field3 {
     /// face the weights inside are scaled up to one, so that a constant stays.
     #[must_use]
     pub fn smoothed(&self, cells: f64, boundary: Boundary) -> Self {
-        let reach = (CUT * cells).ceil() as i64;
-        let weight =
-            |offset: i64| if offset == 0 { 1.0 } else { (-0.5 * (offset as f64 / cells).powi(2)).exp() };
-        let kernel: Vec<(i64, f64)> = (-reach..=reach).map(|offset| (offset, weight(offset))).collect();
+        let kernel = Kernel::gaussian(cells);
         let mut values = self.values().clone();
         for axis in 0..3 {
             Zip::from(values.lanes_mut(Axis(axis))).par_for_each(|mut line| {
-                let smooth = smoothed_line(&line.to_vec(), &kernel, boundary);
+                let smooth = kernel.smoothed(&line.to_vec(), boundary);
                 line.assign(&Array1::from_vec(smooth));
             });
         }
@@ -37,23 +34,40 @@ impl Field3 {
     }
 }
 
-fn smoothed_line(line: &[f32], kernel: &[(i64, f64)], boundary: Boundary) -> Vec<f32> {
-    let n = line.len() as i64;
-    let at = |cell: i64| match boundary {
-        Boundary::Periodic => Some(cell.rem_euclid(n)),
-        Boundary::Open => (0..n).contains(&cell).then_some(cell),
-    };
-    let smooth = |cell: i64| {
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for &(offset, weight) in kernel {
-            if let Some(cell) = at(cell + offset) {
-                sum += weight * f64::from(line[cell as usize]);
-                weights += weight;
-            }
+/// The weights of the cells within reach of one.
+struct Kernel(Vec<f64>);
+
+impl Kernel {
+    fn gaussian(cells: f64) -> Self {
+        let reach = (CUT * cells).ceil() as i64;
+        let weight =
+            |offset: i64| if offset == 0 { 1.0 } else { (-0.5 * (offset as f64 / cells).powi(2)).exp() };
+        Self((-reach..=reach).map(weight).collect())
+    }
+
+    fn smoothed(&self, line: &[f32], boundary: Boundary) -> Vec<f32> {
+        let values = self.sums(line.len(), boundary, |cell| f64::from(line[cell]));
+        let weights = self.sums(line.len(), boundary, |_| 1.0);
+        values.iter().zip(weights).map(|(value, weight)| (value / weight) as f32).collect()
+    }
+
+    /// Σ weight · value over the cells around each of a line of `n`; beyond an open end there is nothing.
+    fn sums(&self, n: usize, boundary: Boundary, value: impl Fn(usize) -> f64) -> Vec<f64> {
+        let reach = (self.0.len() / 2) as i64;
+        let length = n as i64;
+        let at = |cell: i64| match boundary {
+            Boundary::Periodic => value(cell.rem_euclid(length) as usize),
+            Boundary::Open if (0..length).contains(&cell) => value(cell as usize),
+            Boundary::Open => 0.0,
+        };
+        let padded: Vec<f64> = (-reach..length + reach).map(at).collect();
+        let mut sums = vec![0.0; n];
+        // All cells at once, offset by offset: as many weights as a wide Gaussian has are then affordable.
+        for (weight, shifted) in self.0.iter().zip(padded.windows(n)) {
+            sums.iter_mut().zip(shifted).for_each(|(sum, value)| *sum += weight * value);
         }
-        (sum / weights) as f32
-    };
-    (0..n).map(smooth).collect()
+        sums
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +86,35 @@ mod tests {
         for (at, squared) in [([1, 0, 0], 1.0), ([15, 2, 0], 5.0), ([0, 14, 13], 13.0)] {
             let expected = (-0.5 * squared / (1.5f64 * 1.5)).exp();
             assert!((ratio(at) / expected - 1.0).abs() < 1e-5, "{at:?}");
+        }
+    }
+
+    /// The sum as it is written, cell by cell.
+    fn plain(line: &[f32], cells: f64, boundary: Boundary) -> Vec<f32> {
+        let (n, reach) = (line.len() as i64, (CUT * cells).ceil() as i64);
+        let smooth = |cell: i64| {
+            let (mut sum, mut weights) = (0.0, 0.0);
+            for offset in -reach..=reach {
+                let at = cell + offset;
+                if boundary == Boundary::Periodic || (0..n).contains(&at) {
+                    let weight = (-0.5 * (offset as f64 / cells).powi(2)).exp();
+                    sum += weight * f64::from(line[at.rem_euclid(n) as usize]);
+                    weights += weight;
+                }
+            }
+            (sum / weights) as f32
+        };
+        (0..n).map(smooth).collect()
+    }
+
+    #[test]
+    fn lines_have_the_bits_of_the_plain_sum_however_far_the_gaussian_reaches() {
+        let line: Vec<f32> = (0..23).map(|i| (i as f32 * 0.7).sin().exp()).collect();
+        for boundary in [Boundary::Periodic, Boundary::Open] {
+            for cells in [0.4, 1.5, 4.0, 17.0] {
+                let found = Kernel::gaussian(cells).smoothed(&line, boundary);
+                assert_eq!(found, plain(&line, cells, boundary), "{boundary:?}, {cells} cells");
+            }
         }
     }
 
