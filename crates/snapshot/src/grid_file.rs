@@ -1,9 +1,10 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
 use crate::{GridReader, GridWriter, SnapshotError};
-use finescale_field::{Field3, Region, Scheme};
+use finescale_field::{Field3, Region, ScalarName, Scheme};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// What the values of a grid file are and where they come from.
@@ -20,7 +21,41 @@ pub struct GridMeta {
     /// Whether the box is periodic.
     pub periodic: bool,
     /// How it was made: command, seed, model hash, source files.
-    pub provenance: serde_json::Value,
+    pub provenance: Value,
+}
+
+impl GridMeta {
+    /// Cosmological parameters by name: the entry `cosmology` of the provenance, at its top or one level down.
+    #[must_use]
+    pub fn cosmology(&self) -> Option<&Value> {
+        let entries = self.provenance.as_object()?;
+        let inner = entries.values().filter_map(|entry| entry.get("cosmology"));
+        entries.get("cosmology").into_iter().chain(inner).find(|cosmology| cosmology.is_object())
+    }
+
+    /// A number that holds for the whole box, if it is known.
+    #[must_use]
+    pub fn scalar(&self, name: ScalarName) -> Option<f64> {
+        let value = match name {
+            ScalarName::Redshift => self.redshift,
+            ScalarName::OmegaM | ScalarName::Sigma8 => self.cosmology()?[name.to_string()].as_f64()?,
+        };
+        value.is_finite().then_some(value)
+    }
+
+    /// Says a number that holds for the whole box, in place of what was known.
+    pub fn set_scalar(&mut self, name: ScalarName, value: f64) {
+        if name == ScalarName::Redshift {
+            self.redshift = value;
+            return;
+        }
+        let mut cosmology = self.cosmology().cloned().unwrap_or_else(|| json!({}));
+        cosmology[name.to_string()] = json!(value);
+        if !self.provenance.is_object() {
+            self.provenance = json!({ "provenance": self.provenance });
+        }
+        self.provenance["cosmology"] = cosmology;
+    }
 }
 
 /// A field and what it is.
@@ -105,6 +140,28 @@ pub(crate) mod tests {
         let (quantity, assignment) = ("gas".to_owned(), Some(Scheme::Cic));
         let meta = GridMeta { quantity, redshift: 1.5, mean: 849.0, assignment, periodic: true, provenance };
         GridFile { field, meta }
+    }
+
+    #[test]
+    fn scalars_are_found_where_programs_write_them_and_can_be_said() {
+        let names = [ScalarName::Redshift, ScalarName::OmegaM, ScalarName::Sigma8];
+        let mut meta = example([1; 3]).meta;
+        let scalars = |meta: &GridMeta| names.map(|name| meta.scalar(name));
+        assert_eq!(scalars(&meta), [Some(1.5), None, None]);
+        meta.provenance = json!({"cosmology": null, "mock": {"cosmology": {"omega_m": 0.3, "sigma_8": 0.8}}});
+        assert_eq!(scalars(&meta), [Some(1.5), Some(0.3), Some(0.8)]);
+        meta.set_scalar(ScalarName::Sigma8, 0.9);
+        meta.set_scalar(ScalarName::Redshift, 2.0);
+        assert_eq!(scalars(&meta), [Some(2.0), Some(0.3), Some(0.9)]);
+        assert_eq!(meta.provenance["mock"]["cosmology"]["sigma_8"], 0.8);
+
+        (meta.redshift, meta.provenance) = (f64::NAN, json!("some text"));
+        assert_eq!(scalars(&meta), [None; 3]);
+        meta.set_scalar(ScalarName::OmegaM, 0.25);
+        assert_eq!(
+            (meta.scalar(ScalarName::OmegaM), &meta.provenance["provenance"]),
+            (Some(0.25), &json!("some text"))
+        );
     }
 
     #[test]
