@@ -254,6 +254,70 @@ fn conditions_that_do_not_fit_the_model() {
 }
 
 #[test]
+fn surroundings_and_numbers_of_a_universe_as_channels() {
+    let story = Story::begun();
+    let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
+    let other = ["--sigma-8", "0.7", "--redshift", "0.5", "--steps", "4", "--snapshots", "-o", "other"];
+    story.run("mock", &[&size[..], &other].concat());
+    let mut config = config();
+    config["data"]["training"] = json!(["boxes/box_0001", "other"]);
+    config["data"]["surroundings_smoothing_cells"] = json!(3);
+    config["data"]["scalars"] = json!([
+        { "name": "redshift", "centre": 0.25, "width": 0.25 }, { "name": "sigma_8", "centre": 0.75, "width": 0.05 },
+    ]);
+    config["data"]["baseline_smoothing_cells"] = json!(0.8);
+    config["network"]["baseline"] = json!(true);
+    let write = |name: &str, config: &Value| std::fs::write(story.path(name), config.to_string()).unwrap();
+    write("channels.json", &config);
+    let command = |arguments: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(story.folder.path()).args(arguments);
+        command
+    };
+    fails(
+        &mut command(&["train", "channels.json", "--out", "x"]),
+        &["condition_channels", "write 5", "surroundings"],
+    );
+    config["network"]["condition_channels"] = json!(5);
+    write("channels.json", &config);
+    story.run("train", &["channels.json", "--out", "told"]);
+
+    // Numbers of the file, others, and some that no training pair had.
+    let upscale = |condition: &str, more: &[&str]| {
+        let upscale = ["upscale", "--model", "told/model.safetensors", "--condition", condition];
+        command(&[&upscale[..], &["--steps", "2"], more].concat())
+    };
+    let warnings = |more: &[&str]| {
+        let output = upscale("boxes/box_0002/condition.hdf5", more).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        stderr.lines().filter(|line| line.starts_with("warning")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&["-o", "own.npy"]), [""; 0]);
+    assert_eq!(warnings(&["-o", "low.npy", "--scalar", "sigma_8=0.7"]), [""; 0]);
+    assert_ne!(bytes(&story.path("own.npy")), bytes(&story.path("low.npy")));
+    let beyond = warnings(&["-o", "early.hdf5", "--scalar", "sigma_8=0.7", "--scalar", "redshift=2"]);
+    assert!(beyond.len() == 1 && beyond[0].contains("redshift from 0 to 0.5"), "{beyond:?}");
+    let meta = &story.run("info", &["early.hdf5"])["meta"];
+    assert_eq!((&meta["redshift"], &meta["provenance"]["cosmology"]["sigma_8"]), (&json!(2.0), &json!(0.7)));
+
+    // What a file does not say.
+    let grid = ["grid", "other/low_res/snapdir_000", "--particles", "dm", "--cells", "16", "-o", "grid.hdf5"];
+    command(&grid).assert().success();
+    let remedy = ["grid.hdf5: does not say its sigma_8", "--scalar sigma_8=VALUE"];
+    fails(&mut upscale("grid.hdf5", &["-o", "x"]), &remedy);
+    config["data"]["training"] = json!([{ "condition": "grid.hdf5", "truth": "other/truth.hdf5" }]);
+    write("grid.json", &config);
+    fails(&mut command(&["train", "grid.json", "--out", "x"]), &remedy);
+    command(&[&grid[..], &["--scalar", "sigma_8=0.7"]].concat()).assert().success();
+    upscale("grid.hdf5", &["-o", "y.npy"]).assert().success();
+    let cube = ["-o", "x", "--box-size", "12.5", "--scalar", "sigma_8=0.7"];
+    fails(&mut upscale("own.npy", &cube), &["own.npy", "redshift=VALUE"]);
+    fails(&mut upscale("grid.hdf5", &["-o", "x", "--scalar", "omega_m=0.3"]), &["takes no omega_m"]);
+    assert!(!story.path("x").exists());
+}
+
+#[test]
 fn a_checkpoint_of_the_reference_becomes_a_model() {
     let story = Story::begun();
     let mut config: Value = serde_json::from_slice(&bytes(&project("configs/tng300.json"))).unwrap();

@@ -3,6 +3,7 @@
 use crate::commands;
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
+use finescale_field::ScalarName;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -123,6 +124,16 @@ pub(crate) fn three<T: FromStr + Copy>(text: &str) -> Result<[T; 3], String> {
     }
 }
 
+/// A number that holds for a whole box, as NAME=VALUE.
+pub(crate) fn scalar(text: &str) -> Result<(ScalarName, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
+    let name = serde_json::from_value(name.trim().into()).map_err(|error| error.to_string())?;
+    match value.trim().parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok((name, value)),
+        _ => Err(format!("`{value}` is no number")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +152,15 @@ mod tests {
         assert_eq!(three::<f64>("2.5"), Ok([2.5; 3]));
         assert_eq!(three::<i64>("1, -2,3"), Ok([1, -2, 3]));
         assert!(three::<usize>("1,2").is_err());
+    }
+
+    #[test]
+    fn scalars_are_read() {
+        assert_eq!(scalar("sigma_8=0.8"), Ok((ScalarName::Sigma8, 0.8)));
+        assert_eq!(scalar("redshift = 2"), Ok((ScalarName::Redshift, 2.0)));
+        assert!(scalar("hubble=0.7").unwrap_err().contains("omega_m"));
+        assert!(
+            scalar("omega_m=many").is_err() && scalar("omega_m").is_err() && scalar("omega_m=inf").is_err()
+        );
     }
 }

@@ -76,7 +76,8 @@ pub(crate) fn save(path: &Path, grid: &GridFile) -> anyhow::Result<()> {
     }
 }
 
-fn is_npy(path: &Path) -> bool {
+/// Whether a file is a numpy cube, by its name.
+pub(crate) fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "npy")
 }
 

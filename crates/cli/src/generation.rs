@@ -8,7 +8,7 @@ use crate::tiles;
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
-use finescale_field::{Region, Scheme};
+use finescale_field::{Field3, Region, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{Boundary, GenerationConfig, Job, Progress, Store, generate};
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::{Model, ModelDescription};
@@ -27,10 +27,11 @@ pub(crate) struct Generator {
     hash: String,
 }
 
-/// A low-resolution field and where it comes from.
+/// A low-resolution field, what the network sees of it, and where it comes from.
 pub(crate) struct Condition {
     pub(crate) path: PathBuf,
     pub(crate) grid: GridFile,
+    channels: Vec<Field3>,
 }
 
 impl Generator {
@@ -47,25 +48,55 @@ impl Generator {
         self.description.configuration.training.patch_cells
     }
 
-    /// Reads a grid file or numpy cube, or grids a snapshot with the model's voxels.
+    /// Reads a grid file or numpy cube, or grids a snapshot with the model's voxels. What is `said` goes before what
+    /// the file says.
     pub(crate) fn condition(
         &self,
         context: &Context,
         path: &Path,
         box_size_mpc_h: Option<[f64; 3]>,
+        said: &[(ScalarName, f64)],
     ) -> anyhow::Result<Condition> {
+        self.check_said(path, said)?;
         let read = if path.is_dir() { None } else { Some(fields::load(path, box_size_mpc_h)) };
-        let grid = match read {
+        let mut grid = match read {
             Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
             Some(Ok(grid)) => grid,
             _ => self.grid_snapshot(context, path)?,
         };
+        said.iter().for_each(|&(name, value)| grid.meta.set_scalar(name, value));
         let differences = self
             .description
             .check_condition(grid.field.grid(), &grid.meta)
             .with_context(|| path.display().to_string())?;
         differences.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
-        Ok(Condition { path: path.into(), grid })
+        self.prepare(path, grid)
+    }
+
+    /// Checks that the network is told what is `said`, and that nothing about a numpy cube must be guessed.
+    fn check_said(&self, path: &Path, said: &[(ScalarName, f64)]) -> anyhow::Result<()> {
+        let scalars = &self.description.configuration.data.scalars;
+        let is_told = |name: ScalarName| scalars.iter().any(|scalar| scalar.name == name);
+        if let Some((name, _)) = said.iter().find(|(name, _)| !is_told(*name)) {
+            return Err(bad_input(format!("--scalar {name}: the model takes no {name}, leave it out")));
+        }
+        let redshift = ScalarName::Redshift;
+        if fields::is_npy(path) && is_told(redshift) && said.iter().all(|(name, _)| *name != redshift) {
+            return Err(not_said(path, redshift));
+        }
+        Ok(())
+    }
+
+    /// Makes the channels that the network sees of a field.
+    pub(crate) fn prepare(&self, path: &Path, grid: GridFile) -> anyhow::Result<Condition> {
+        let conditioning = self.description.conditioning();
+        let value =
+            |scalar: &Scalar| grid.meta.scalar(scalar.name).ok_or_else(|| not_said(path, scalar.name));
+        let values = conditioning.channels.scalars.iter().map(value).collect::<anyhow::Result<Vec<_>>>()?;
+        let channels = conditioning
+            .apply(&grid.field, boundary(&grid), &values)
+            .with_context(|| path.display().to_string())?;
+        Ok(Condition { path: path.into(), grid, channels })
     }
 
     fn grid_snapshot(&self, context: &Context, path: &Path) -> anyhow::Result<GridFile> {
@@ -90,9 +121,8 @@ impl Generator {
             denoiser: &self.denoiser,
             model_hash: &self.hash,
             window_cells: self.window_cells(),
-            condition: &condition.grid.field,
-            boundary: if condition.grid.meta.periodic { Boundary::Periodic } else { Boundary::Open },
-            conditioning: self.description.conditioning(),
+            condition: &condition.channels,
+            boundary: boundary(&condition.grid),
             truth_normalizer: self.description.truth.normalizer,
             region,
             given: None,
@@ -147,10 +177,21 @@ impl Generator {
                 "generation": job.config,
                 "window_cells": job.window_cells,
                 tiles::KEY: job.faces()?,
-                "cosmology": condition.grid.meta.provenance.get("cosmology"),
+                "cosmology": condition.grid.meta.cosmology(),
             })),
         })
     }
+}
+
+fn boundary(grid: &GridFile) -> Boundary {
+    if grid.meta.periodic { Boundary::Periodic } else { Boundary::Open }
+}
+
+fn not_said(path: &Path, name: ScalarName) -> anyhow::Error {
+    bad_input(format!(
+        "{}: does not say its {name}, which the model must be told: give --scalar {name}=VALUE",
+        path.display()
+    ))
 }
 
 /// Whether a file is HDF5, but no grid of ours: perhaps a snapshot.

@@ -1,67 +1,195 @@
 //! What a network sees of a low-resolution density.
 
-use crate::{Boundary, Field3, Normalizer};
+use crate::{Boundary, Field3, FieldError, Normalizer, check_density};
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// How a low-resolution density becomes the channels of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How a low-resolution density becomes the channels of a condition, in network units.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Conditioning {
-    /// Of the first channel, the density as it is.
+    /// Of the density, and of the density smoothed over its surroundings.
     pub density: Normalizer,
-    /// The second channel, if there is one.
-    pub baseline: Option<Baseline>,
+    /// Of the high-resolution field, and of the baseline.
+    pub truth: Normalizer,
+    /// Which channels there are.
+    pub channels: Channels,
 }
 
-/// A first guess of the high-resolution field: the density smoothed over the cells that its particles leave empty, in
-/// the network units of the truth.
+/// The channels of a condition beside its first one, the density as it is. They follow in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Channels {
+    /// The surroundings, farther than a window reaches: the density smoothed by a Gaussian of so many cells.
+    pub surroundings_smoothing_cells: Option<f64>,
+    /// Numbers that hold for the whole box, a constant channel each.
+    pub scalars: Vec<Scalar>,
+    /// The last channel is a first guess of the high-resolution field: the density smoothed by a Gaussian of so many
+    /// cells, over those that its particles leave empty, in the network units of the truth.
+    pub baseline_smoothing_cells: Option<f64>,
+}
+
+/// A number as a channel: (value − centre) / width.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Baseline {
-    /// Standard deviation of the Gaussian in cells.
-    pub smoothing_cells: f64,
-    /// Of the truth.
-    pub normalizer: Normalizer,
+pub struct Scalar {
+    /// What the number is.
+    pub name: ScalarName,
+    /// The value that becomes 0.
+    pub centre: f64,
+    /// How much more than the centre becomes 1.
+    pub width: f64,
+}
+
+/// A number that holds for a whole box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScalarName {
+    /// The redshift.
+    Redshift,
+    /// Density of all matter over the critical density, today.
+    OmegaM,
+    /// Linear rms overdensity in spheres of 8 Mpc/h, today.
+    #[serde(rename = "sigma_8")]
+    Sigma8,
+}
+
+impl fmt::Display for ScalarName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Redshift => "redshift",
+            Self::OmegaM => "omega_m",
+            Self::Sigma8 => "sigma_8",
+        })
+    }
+}
+
+impl Channels {
+    /// What each channel is, the density first.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let named = |name: &str, channel: Option<f64>| channel.map(|_| name.to_owned());
+        let scalars = self.scalars.iter().map(|scalar| scalar.name.to_string());
+        std::iter::once("density".to_owned())
+            .chain(named("surroundings", self.surroundings_smoothing_cells))
+            .chain(scalars)
+            .chain(named("baseline", self.baseline_smoothing_cells))
+            .collect()
+    }
 }
 
 impl Conditioning {
-    /// Number of channels.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        if self.baseline.is_some() { 2 } else { 1 }
-    }
-
-    /// The channels of the density 1 + delta of a whole box, in network units.
-    #[must_use]
-    pub fn apply(&self, density: &Field3, boundary: Boundary) -> Vec<Field3> {
+    /// The channels of the density 1 + delta of a whole box whose scalars have these `values`.
+    ///
+    /// # Errors
+    /// [`FieldError::Density`] names the first voxel with a negative or non-finite value.
+    /// # Panics
+    /// If there is not one value for each scalar.
+    pub fn apply(
+        &self,
+        density: &Field3,
+        boundary: Boundary,
+        values: &[f64],
+    ) -> Result<Vec<Field3>, FieldError> {
+        check_density(density)?;
+        let Channels { surroundings_smoothing_cells, scalars, baseline_smoothing_cells } = &self.channels;
+        assert_eq!(values.len(), scalars.len(), "each scalar needs a value");
         let mut channels = vec![self.density.normalize_field(density)];
-        if let Some(Baseline { smoothing_cells, normalizer }) = self.baseline {
-            channels.push(normalizer.normalize_field(&density.smoothed(smoothing_cells, boundary)));
+        if let Some(cells) = *surroundings_smoothing_cells {
+            channels.push(self.density.normalize_field(&density.smoothed(cells, boundary)));
         }
-        channels
+        for (scalar, value) in scalars.iter().zip(values) {
+            let constant = ((value - scalar.centre) / scalar.width) as f32;
+            let grid = *density.grid();
+            channels.push(Field3::new(grid, Array3::from_elem(grid.cells(), constant))?);
+        }
+        if let Some(cells) = *baseline_smoothing_cells {
+            channels.push(self.truth.normalize_field(&density.smoothed(cells, boundary)));
+        }
+        Ok(channels)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Grid, Transform};
-    use ndarray::Array3;
+    use crate::{Grid, Region, Transform};
+
+    const TRANSFORM: Transform = Transform::Linear { mu: 0.5, s: 2.0, low: -1.0, high: 9.0 };
+    const REDSHIFT: Scalar = Scalar { name: ScalarName::Redshift, centre: 1.0, width: 2.0 };
+    const SIGMA_8: Scalar = Scalar { name: ScalarName::Sigma8, centre: 0.8, width: 0.1 };
+
+    fn conditioning(channels: Channels) -> Conditioning {
+        let normalizer = |mean_count| Normalizer { mean_count, transform: TRANSFORM };
+        Conditioning { density: normalizer(0.1), truth: normalizer(3.0), channels }
+    }
+
+    fn field(cells: usize) -> Field3 {
+        let values = Array3::from_shape_fn([cells; 3], |(x, y, z)| (x * y + z) as f32);
+        Field3::new(Grid::cube(cells, 0.5 * cells as f64).unwrap(), values).unwrap()
+    }
 
     #[test]
-    fn the_baseline_is_the_smooth_density_in_units_of_the_truth() {
-        let transform = Transform::Linear { mu: 0.5, s: 2.0, low: -1.0, high: 9.0 };
-        let (density, truth) =
-            (Normalizer { mean_count: 0.1, transform }, Normalizer { mean_count: 3.0, transform });
-        let values = Array3::from_shape_fn([8; 3], |(x, y, z)| (x * y + z) as f32);
-        let field = Field3::new(Grid::cube(8, 4.0).unwrap(), values).unwrap();
-        let baseline = Baseline { smoothing_cells: 0.8, normalizer: truth };
-        let conditioning = Conditioning { density, baseline: Some(baseline) };
-        let channels = conditioning.apply(&field, Boundary::Periodic);
-        assert_eq!(channels.len(), conditioning.channels());
-        assert_eq!(channels[0], density.normalize_field(&field));
-        assert_eq!(channels[1], truth.normalize_field(&field.smoothed(0.8, Boundary::Periodic)));
-        let alone = Conditioning { density, baseline: None };
-        assert_eq!((alone.channels(), alone.apply(&field, Boundary::Open).len()), (1, 1));
+    fn channels_come_in_their_order_and_units() {
+        let density = field(8);
+        let all = conditioning(Channels {
+            surroundings_smoothing_cells: Some(3.0),
+            scalars: vec![SIGMA_8, REDSHIFT],
+            baseline_smoothing_cells: Some(0.8),
+        });
+        assert_eq!(all.channels.names(), ["density", "surroundings", "sigma_8", "redshift", "baseline"]);
+        let channels = all.apply(&density, Boundary::Periodic, &[0.85, 0.0]).unwrap();
+        assert_eq!(channels.len(), 5);
+        assert_eq!(channels[0], all.density.normalize_field(&density));
+        let wide = density.smoothed(3.0, Boundary::Periodic);
+        assert_eq!(channels[1], all.density.normalize_field(&wide));
+        for (channel, expected) in [(2, 0.5f32), (3, -0.5)] {
+            let off = |value: &f32| (value - expected).abs();
+            assert!(channels[channel].as_slice().iter().all(|value| off(value) < 1e-6), "{channel}");
+        }
+        let narrow = density.smoothed(0.8, Boundary::Periodic);
+        assert_eq!(channels[4], all.truth.normalize_field(&narrow));
+
+        let alone = conditioning(Channels::default());
+        assert_eq!(alone.channels.names(), ["density"]);
+        assert_eq!(alone.apply(&density, Boundary::Open, &[]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn surroundings_tell_what_lies_beyond_a_window() {
+        let surroundings = Channels { surroundings_smoothing_cells: Some(1.0), ..Channels::default() };
+        let conditioning = conditioning(surroundings);
+        let mut density = field(16);
+        let window = Region::cube([4; 3], 6);
+        let seen = |density: &Field3| {
+            let channels = conditioning.apply(density, Boundary::Periodic, &[]).unwrap();
+            [0, 1].map(|channel| channels[channel].extract(&window).unwrap())
+        };
+        let before = seen(&density);
+        // A halo two cells beyond the face.
+        density.as_slice_mut()[(11 * 16 + 6) * 16 + 6] += 5e4;
+        let after = seen(&density);
+        assert_eq!(before[0], after[0]);
+        let risen = |at: [usize; 3]| after[1][at] - before[1][at];
+        assert!(risen([5, 2, 2]) > 0.1 && risen([5, 2, 2]) > 2.0 * risen([4, 2, 2]), "{}", risen([5, 2, 2]));
+        assert_eq!(risen([0, 0, 0]), 0.0); // out of reach
+    }
+
+    #[test]
+    fn what_is_no_density_is_refused_with_its_voxel() {
+        for wrong in [-0.5, f32::NAN] {
+            let mut density = field(4);
+            density.as_slice_mut()[6] = wrong;
+            let error = conditioning(Channels::default()).apply(&density, Boundary::Open, &[]).unwrap_err();
+            assert!(matches!(error, FieldError::Density { voxel: [0, 1, 2], .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn scalars_are_written_as_they_are_named() {
+        for scalar in [REDSHIFT, SIGMA_8, Scalar { name: ScalarName::OmegaM, ..SIGMA_8 }] {
+            let json = serde_json::to_value(scalar).unwrap();
+            assert_eq!(json["name"], scalar.name.to_string());
+            assert_eq!(serde_json::from_value::<Scalar>(json).unwrap(), scalar);
+        }
     }
 }

@@ -16,7 +16,7 @@ mod slabs;
 mod smoothing;
 
 pub use coarsen::coarsen;
-pub use conditioning::{Baseline, Conditioning};
+pub use conditioning::{Channels, Conditioning, Scalar, ScalarName};
 pub use deposit::Depositor;
 pub use error::FieldError;
 pub use field3::Field3;

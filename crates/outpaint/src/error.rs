@@ -1,5 +1,6 @@
 //! Errors of this crate.
 
+use finescale_field::Grid;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong when a volume is generated.
@@ -25,6 +26,14 @@ pub enum OutpaintError {
         window_cells: usize,
         /// Cells of overlap.
         overlap_cells: usize,
+    },
+    /// Channels of a condition on different grids.
+    #[error("the condition has a channel on {found:?} beside one on {expected:?}: they must be the same")]
+    Channels {
+        /// Grid of the first channel.
+        expected: Grid,
+        /// Grid of another one.
+        found: Grid,
     },
     /// A region that is no part of the condition's box.
     #[error("the region of {shape:?} cells at {start:?} does not fit the condition's {cells:?} cells")]

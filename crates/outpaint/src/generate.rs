@@ -11,7 +11,8 @@ use std::sync::atomic::AtomicBool;
 /// # Errors
 /// [`OutpaintError::Cancelled`] soon after `cancel` is set; [`OutpaintError::NotFinite`] if the network fails;
 /// [`OutpaintError::Region`] and [`OutpaintError::GivenVoxel`] if the region or what is given is no part of the
-/// condition's box; [`OutpaintError::SmallerThanWindow`] and [`OutpaintError::Overlap`] if windows do not fit;
+/// condition's box; [`OutpaintError::Channels`] if the condition's channels are on different grids;
+/// [`OutpaintError::SmallerThanWindow`] and [`OutpaintError::Overlap`] if windows do not fit;
 /// [`OutpaintError::Unfinished`], [`OutpaintError::ResumeMismatch`], [`OutpaintError::Busy`],
 /// [`OutpaintError::Header`] and [`OutpaintError::Io`] by the store. What is finished stays in the store then.
 pub fn generate(

@@ -10,10 +10,9 @@ use sha2::{Digest, Sha256};
 pub(crate) fn identity(job: &Job) -> Result<Value, OutpaintError> {
     Ok(json!({
         "format": "finescale-generation",
-        "version": 2,
+        "version": 3,
         "model": job.model_hash,
-        "condition": hash(job.condition),
-        "conditioning": job.conditioning,
+        "condition": job.condition.iter().map(hash).collect::<Vec<_>>(),
         "region": job.region,
         "given": job.given_density()?.as_ref().map(hash),
         "boundary": job.boundary,

@@ -4,7 +4,7 @@ use crate::lattice::Lattice;
 use crate::{Boundary, GenerationConfig, Order, OutpaintError, Plan, Strategy};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
-use finescale_field::{Conditioning, Field3, Grid, Normalizer, Region, check_density};
+use finescale_field::{Field3, Grid, Normalizer, Region, check_density};
 use ndarray::Array3;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,12 +17,10 @@ pub struct Job<'a> {
     pub model_hash: &'a str,
     /// Cells of the network's window per axis.
     pub window_cells: usize,
-    /// The low-resolution density 1 + delta, on the grid of the result.
-    pub condition: &'a Field3,
+    /// The channels of the condition in network units, one or more, each over the whole box that the result lies in.
+    pub condition: &'a [Field3],
     /// Whether the condition's box is periodic.
     pub boundary: Boundary,
-    /// From the condition to what the network sees.
-    pub conditioning: Conditioning,
     /// From network units to the density generated.
     pub truth_normalizer: Normalizer,
     /// The part of the condition's box to generate.
@@ -64,14 +62,6 @@ pub enum Progress {
     },
 }
 
-/// What is there before anything is generated, in network units.
-pub(crate) struct Known<'a> {
-    /// Of the condition, over its box.
-    pub(crate) channels: &'a [Field3],
-    /// High-resolution values over the volume, NaN elsewhere.
-    pub(crate) given: Option<&'a Field3>,
-}
-
 /// Who hears of progress, and may stop it.
 pub(crate) struct Listener<'a> {
     pub(crate) progress: &'a mut dyn FnMut(Progress),
@@ -93,8 +83,13 @@ impl<'a> Job<'a> {
     /// Whether the result is periodic: that takes the whole of a periodic box.
     #[must_use]
     pub fn result_boundary(&self) -> Boundary {
-        let whole = self.region.shape == self.condition.grid().cells();
+        let whole = self.region.shape == self.grid().cells();
         if whole { self.boundary } else { Boundary::Open }
+    }
+
+    /// The grid of the condition's box.
+    pub(crate) fn grid(&self) -> &Grid {
+        self.condition.first().expect("a condition has a channel").grid()
     }
 
     /// What the generation will take.
@@ -123,8 +118,12 @@ impl<'a> Job<'a> {
 
     /// Checks what does not need the network.
     pub(crate) fn check(&self) -> Result<(), OutpaintError> {
+        let grid = self.grid();
+        if let Some(other) = self.condition.iter().map(Field3::grid).find(|&other| other != grid) {
+            return Err(OutpaintError::Channels { expected: *grid, found: *other });
+        }
         let Region { start, shape } = self.region;
-        let cells = self.condition.grid().cells();
+        let cells = grid.cells();
         let inside = |start: [i64; 3], shape: [usize; 3]| {
             (0..3).all(|axis| match self.boundary {
                 Boundary::Periodic => shape[axis] <= cells[axis],
@@ -134,13 +133,12 @@ impl<'a> Job<'a> {
         if !inside(start, shape) {
             return Err(OutpaintError::Region { start, shape, cells });
         }
-        check_density(self.condition)?;
         if let Some(Given { field, start }) = self.given {
             let shape = field.grid().cells();
             if !inside(start, shape) {
                 return Err(OutpaintError::Region { start, shape, cells });
             }
-            let (expected, found) = (self.condition.grid().voxel_mpc_h(), field.grid().voxel_mpc_h());
+            let (expected, found) = (grid.voxel_mpc_h(), field.grid().voxel_mpc_h());
             if (0..3).any(|axis| (found[axis] / expected[axis] - 1.0).abs() > 1e-4) {
                 return Err(OutpaintError::GivenVoxel { expected, found });
             }
@@ -162,7 +160,7 @@ impl<'a> Job<'a> {
 
     /// The grid of the result.
     pub(crate) fn result_grid(&self) -> Result<Grid, OutpaintError> {
-        let voxel = self.condition.grid().voxel_mpc_h();
+        let voxel = self.grid().voxel_mpc_h();
         let shape = self.region.shape;
         Ok(Grid::new(shape, [0, 1, 2].map(|axis| shape[axis] as f64 * voxel[axis]))?)
     }
@@ -184,26 +182,17 @@ impl<'a> Job<'a> {
     pub(crate) fn given_density(&self) -> Result<Option<Field3>, OutpaintError> {
         let Some(Given { field, start }) = self.given else { return Ok(None) };
         // Through the condition's box, which both lie in.
-        let grid = *self.condition.grid();
+        let grid = *self.grid();
         let mut whole = Field3::new(grid, Array3::from_elem(grid.cells(), f32::NAN))?;
         whole.insert(&Region { start, shape: field.grid().cells() }, field.values().view())?;
         Ok(Some(Field3::new(self.result_grid()?, whole.extract(&self.region)?)?))
     }
 
-    /// The channels of the condition, over its whole box.
-    pub(crate) fn condition_channels(&self) -> Vec<Field3> {
-        self.conditioning.apply(self.condition, self.boundary)
-    }
-
     /// The condition of some windows of the volume, (b, c, w, w, w).
-    pub(crate) fn condition_of(
-        &self,
-        channels: &[Field3],
-        regions: &[Region],
-    ) -> Result<Tensor, OutpaintError> {
+    pub(crate) fn condition_of(&self, regions: &[Region]) -> Result<Tensor, OutpaintError> {
         let channel =
             |channel: &Field3| self.windows(regions, |region| Ok(channel.extract(&self.in_box(region))?));
-        let channels = channels.iter().map(channel).collect::<Result<Vec<_>, _>>()?;
+        let channels = self.condition.iter().map(channel).collect::<Result<Vec<_>, _>>()?;
         Ok(Tensor::cat(&channels, 1)?)
     }
 

@@ -6,7 +6,7 @@
 //! loses variance, and no face stays where it was.
 
 use crate::identity::identity;
-use crate::job::{Known, Listener, check_finite};
+use crate::job::{Listener, check_finite};
 use crate::lattice::Lattice;
 use crate::store::Volume;
 use crate::{Job, OutpaintError, Progress, Store};
@@ -34,8 +34,6 @@ pub(crate) fn generate(
     let solver = sampling.sampler.solver(sampling.levels.levels()?);
     let grid = job.result_grid()?;
     let given = job.given_values()?;
-    let channels = job.condition_channels();
-    let known = Known { channels: &channels, given: given.as_ref() };
     let mut store = store.steps(&identity(job)?, grid.voxels())?;
     let windows = |lattices: &[Lattice]| lattices.iter().map(Lattice::windows).sum();
     (listener.progress)(Progress::Begun {
@@ -49,8 +47,15 @@ pub(crate) fn generate(
     while store.finished() < lattices.len() {
         let evaluation = store.finished();
         let state = Field3::new(grid, to_array(job, std::mem::take(&mut volume.state)))?;
-        let clean =
-            fused_estimate(job, &*solver, evaluation, &lattices[evaluation], &state, &known, listener)?;
+        let clean = fused_estimate(
+            job,
+            &*solver,
+            evaluation,
+            &lattices[evaluation],
+            &state,
+            given.as_ref(),
+            listener,
+        )?;
         volume.state = state.into_values().into_raw_vec_and_offset().0;
         volume = advance(job, &*solver, &volume, clean.as_slice(), evaluation)?;
         store.finish(&volume)?;
@@ -73,7 +78,7 @@ fn fused_estimate(
     evaluation: usize,
     lattice: &Lattice,
     state: &Field3,
-    known: &Known,
+    given: Option<&Field3>,
     listener: &mut Listener,
 ) -> Result<Field3, OutpaintError> {
     let cells = job.region.shape;
@@ -83,17 +88,13 @@ fn fused_estimate(
         let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
         let noise_level = solver.noise_level(evaluation, batch.len(), job.device)?;
         let noisy = job.windows(&regions, |region| Ok(state.extract(region)?))?; // (b, 1, w, w, w)
-        let values_there = job.windows(&regions, |region| match known.given {
+        let values_there = job.windows(&regions, |region| match given {
             Some(given) => Ok(given.extract(region)?),
             None => Ok(Array3::from_elem(region.shape, f32::NAN)),
         })?;
         let unknown = values_there.ne(&values_there)?.to_dtype(candle_core::DType::F32)?;
         let denoiser = WithKnown::new(job.denoiser, &unknown, &values_there)?;
-        let clean = values(&denoiser.predict_clean(
-            &noisy,
-            &job.condition_of(known.channels, &regions)?,
-            &noise_level,
-        )?)?;
+        let clean = values(&denoiser.predict_clean(&noisy, &job.condition_of(&regions)?, &noise_level)?)?;
         for ((&window, region), clean) in
             batch.iter().zip(&regions).zip(clean.chunks_exact(regions[0].voxels()))
         {
@@ -164,7 +165,7 @@ struct VolumeNoise {
 
 impl VolumeNoise {
     fn of(job: &Job) -> Self {
-        Self { seed: job.config.seed, cells: job.condition.grid().cells(), start: job.region.start }
+        Self { seed: job.config.seed, cells: job.grid().cells(), start: job.region.start }
     }
 
     fn slab(&self, slab: &Region) -> Result<KeyedNoise, OutpaintError> {

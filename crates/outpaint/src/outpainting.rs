@@ -1,7 +1,7 @@
 //! Outpainting: each window is conditioned on the voxels that earlier windows filled.
 
 use crate::identity::identity;
-use crate::job::{Known, Listener, check_finite};
+use crate::job::{Listener, check_finite};
 use crate::store::WindowStore;
 use crate::{Job, Order, OutpaintError, Progress, Store};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, WithKnown};
@@ -19,8 +19,6 @@ pub(crate) fn generate(
 ) -> Result<Array3<f32>, OutpaintError> {
     let given = job.given_values()?;
     let order = job.order()?.around(given.as_ref());
-    let channels = job.condition_channels();
-    let known = Known { channels: &channels, given: given.as_ref() };
     let mut store = store.windows(&identity(job)?, &order)?;
     let steps = job.config.sampling.evaluations()?;
     (listener.progress)(Progress::Begun {
@@ -31,7 +29,7 @@ pub(crate) fn generate(
         let mut start = group.start.max(store.finished());
         while start < group.end {
             let positions: Vec<usize> = (start..group.end.min(start + job.batch.max(1))).collect();
-            sample_windows(job, &order, &positions, &known, &mut store, listener)?;
+            sample_windows(job, &order, &positions, given.as_ref(), &mut store, listener)?;
             start += positions.len();
         }
     }
@@ -43,22 +41,22 @@ fn sample_windows(
     job: &Job,
     order: &Order,
     positions: &[usize],
-    known: &Known,
+    given: Option<&Field3>,
     store: &mut WindowStore,
     listener: &mut Listener,
 ) -> Result<(), OutpaintError> {
     // What is known: the condition, and the voxels that are filled.
     let regions: Vec<Region> = positions.iter().map(|&position| order.region(position)).collect();
     let unknown: Vec<Array3<f32>> = positions.iter().map(|&position| order.unknown(position)).collect();
-    let condition = job.condition_of(known.channels, &regions)?;
-    let values = job.windows(&regions, |region| known_values(store, known.given, region))?;
+    let condition = job.condition_of(&regions)?;
+    let values = job.windows(&regions, |region| known_values(store, given, region))?;
     let denoiser = WithKnown::new(job.denoiser, &job.batch_of(&unknown)?, &values)?;
 
     // From noise to clean windows.
     let sampling = &job.config.sampling;
     let solver = sampling.sampler.solver(sampling.levels.levels()?);
     let starts = regions.iter().map(|region| job.in_box(region).start).collect();
-    let cells = job.condition.grid().cells();
+    let cells = job.grid().cells();
     let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?;
     let mut at = Next::new(noise.start()?); // (b, 1, w, w, w)
     for evaluation in 0..solver.noise_levels().len() {

@@ -25,7 +25,7 @@ pub struct Plan {
     pub evaluations_per_voxel: f64,
     /// Disk space of the work folder in bytes.
     pub work_bytes: usize,
-    /// Memory of the volume's sample and its condition in bytes; the network comes on top.
+    /// Memory of the volume's sample in bytes; the network and the condition come on top.
     pub volume_bytes: usize,
 }
 
@@ -46,8 +46,8 @@ impl Plan {
                 let lattices = Lattice::of_each_evaluation(config, cells, window_cells, boundary)?;
                 let last = lattices.last().expect("there is always a level").windows_per_axis();
                 let evaluations = lattices.iter().map(Lattice::windows).sum();
-                // State, memory and estimate, the next of the first two, and the condition.
-                let (on_disk, in_memory) = (4, 6);
+                // State, memory and estimate, and the next of the first two.
+                let (on_disk, in_memory) = (4, 5);
                 let steps = lattices.len();
                 Ok(Self::of(cells, window_cells, last, (steps, steps, evaluations), (on_disk, in_memory)))
             }
@@ -55,8 +55,7 @@ impl Plan {
                 let order = Order::of(config, cells, window_cells, boundary)?;
                 let steps = config.sampling.evaluations()?;
                 let counts = (order.groups().len(), steps, order.windows() * steps);
-                // The values, and the condition in memory.
-                Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, (1, 2)))
+                Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, (1, 1)))
             }
         }
     }

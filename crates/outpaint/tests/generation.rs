@@ -4,16 +4,13 @@
 
 use candle_core::{Device, Result, Tensor};
 use finescale_diffusion::{Denoise, Sampler, SamplingConfig, SamplingLevels};
-use finescale_field::{Conditioning, Field3, Grid, Normalizer, Region, Transform};
+use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
 use finescale_outpaint::{
     Boundary, Existing, GenerationConfig, Given, Job, OutpaintError, Progress, Store, Strategy, generate,
 };
 use ndarray::Array3;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// y = ln(1 + n).
-const CONDITION: Normalizer =
-    Normalizer { mean_count: 1.0, transform: Transform::Linear { mu: 0.0, s: 1.0, low: 0.0, high: 40.0 } };
 /// y = ln(1 + n) - 12: no sample comes near an empty voxel.
 const TRUTH: Normalizer =
     Normalizer { mean_count: 1.0, transform: Transform::Linear { mu: 12.0, s: 1.0, low: -12.0, high: 28.0 } };
@@ -94,15 +91,14 @@ impl Denoise for Chain {
     }
 }
 
-/// A condition that varies from voxel to voxel, y within 0..2.
+/// A channel that varies from voxel to voxel, within 0..2.
 fn condition(cells: [usize; 3]) -> Field3 {
     let grid = Grid::new(cells, cells.map(|n| 0.5 * n as f64)).unwrap();
     let bumps = |i: usize, n: usize| 1.0 + (std::f64::consts::TAU * (i as f64 + 0.3) / n as f64).sin();
     Field3::new(
         grid,
         Array3::from_shape_fn(cells, |(x, y, z)| {
-            let y_of = 0.25 * (bumps(x, cells[0]) + bumps(y, cells[1]) + 2.0 * bumps(3 * z, cells[2]));
-            y_of.exp_m1() as f32
+            (0.25 * (bumps(x, cells[0]) + bumps(y, cells[1]) + 2.0 * bumps(3 * z, cells[2]))) as f32
         }),
     )
     .unwrap()
@@ -117,9 +113,8 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
         denoiser,
         model_hash: "a chain",
         window_cells: 6,
-        condition,
+        condition: std::slice::from_ref(condition),
         boundary: Boundary::Periodic,
-        conditioning: Conditioning { density: CONDITION, baseline: None },
         truth_normalizer: TRUTH,
         region: Region::whole(condition.grid()),
         given: None,
@@ -139,7 +134,7 @@ fn bits(field: &Field3) -> Vec<u32> {
 
 /// Residuals of y from its expected value.
 fn residuals(sample: &Field3, condition: &Field3) -> Array3<f64> {
-    let (sample, condition) = (TRUTH.normalize_field(sample), CONDITION.normalize_field(condition));
+    let sample = TRUTH.normalize_field(sample);
     Array3::from_shape_fn(sample.grid().cells(), |at| {
         f64::from(sample.values()[at]) - MEAN - f64::from(condition.values()[at])
     })
@@ -384,5 +379,8 @@ fn every_other_error() {
     let mut holes = condition.clone();
     holes.as_slice_mut()[3] = f32::NAN;
     let found = run(&job(&CHAIN, &holes), &Store::Memory).unwrap_err();
-    assert!(matches!(found, OutpaintError::Field(_)), "{found}");
+    assert!(matches!(found, OutpaintError::NotFinite { .. }), "{found}");
+    let channels = [condition.clone(), Field3::zeros(Grid::cube(9, 4.5).unwrap())];
+    let found = run(&Job { condition: &channels, ..job(&CHAIN, &condition) }, &Store::Memory).unwrap_err();
+    assert!(matches!(found, OutpaintError::Channels { .. }), "{found}");
 }

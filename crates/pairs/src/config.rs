@@ -1,7 +1,7 @@
 //! The `data` part of a configuration.
 
 use crate::PairError;
-use finescale_field::{Baseline, Conditioning, Normalizer, Region, Transform};
+use finescale_field::{Channels, Conditioning, Normalizer, Region, Scalar, Transform};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,14 @@ pub struct DataConfig {
     /// n at the mean density of the truth: 8, or 849.2 for `reference`, if not given.
     #[serde(default)]
     pub truth_mean_count: Option<f64>,
-    /// Adds a second condition channel, the condition smoothed by a Gaussian of so many cells and in the network units
+    /// Adds a condition channel of the wider surroundings: the condition of the whole box smoothed by a Gaussian of so
+    /// many cells, so that a window knows what lies beyond its faces.
+    #[serde(default)]
+    pub surroundings_smoothing_cells: Option<f64>,
+    /// Adds a constant condition channel for each: numbers that hold for a whole box and may differ between pairs.
+    #[serde(default)]
+    pub scalars: Vec<Scalar>,
+    /// Adds a last condition channel, the condition smoothed by a Gaussian of so many cells and in the network units
     /// of the truth: what `network.baseline` predicts the truth from.
     #[serde(default)]
     pub baseline_smoothing_cells: Option<f64>,
@@ -102,11 +109,10 @@ pub struct Normalizers {
 }
 
 impl Normalizers {
-    /// How a low-resolution density becomes channels, with a baseline of so much smoothing if any.
+    /// How a low-resolution density becomes these channels.
     #[must_use]
-    pub fn conditioning(&self, baseline_smoothing_cells: Option<f64>) -> Conditioning {
-        let baseline = |smoothing_cells| Baseline { smoothing_cells, normalizer: self.truth };
-        Conditioning { density: self.condition, baseline: baseline_smoothing_cells.map(baseline) }
+    pub fn conditioning(&self, channels: Channels) -> Conditioning {
+        Conditioning { density: self.condition, truth: self.truth, channels }
     }
 }
 
@@ -150,6 +156,16 @@ impl DataConfig {
                     transform: Transform::REFERENCE_TRUTH,
                 },
             }),
+        }
+    }
+
+    /// The channels of the condition.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        Channels {
+            surroundings_smoothing_cells: self.surroundings_smoothing_cells,
+            scalars: self.scalars.clone(),
+            baseline_smoothing_cells: self.baseline_smoothing_cells,
         }
     }
 
@@ -209,11 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn channels_are_those_that_are_asked_for() {
+        assert_eq!(parse(r#"{"training": []}"#).unwrap().channels(), Channels::default());
+        let text = r#"{"training": [], "surroundings_smoothing_cells": 8, "baseline_smoothing_cells": 0.8,
+            "scalars": [{"name": "sigma_8", "centre": 0.8, "width": 0.1}]}"#;
+        let config = parse(text).unwrap();
+        assert_eq!(config.channels().names(), ["density", "surroundings", "sigma_8", "baseline"]);
+        assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
     fn unknown_keys_are_refused() {
         for text in [
             r#"{"training": [], "holdout": null}"#,
             r#"{"training": [{"condition": "a", "truth": "b", "mask": "c"}]}"#,
             r#"{"training": [], "normalization": "sigmoid"}"#,
+            r#"{"training": [], "scalars": [{"name": "hubble", "centre": 0.7, "width": 0.1}]}"#,
+            r#"{"training": [], "scalars": [{"name": "redshift", "centre": 0.7}]}"#,
             r#"{"training": [], "hold_out": {"start": [0, 0, 0], "shape": [1, 1, 1], "size": 1}}"#,
             r#"{"validation": []}"#,
         ] {

@@ -1,6 +1,6 @@
 //! Errors of this crate.
 
-use finescale_field::{FieldError, Region};
+use finescale_field::{FieldError, Region, ScalarName};
 use finescale_snapshot::SnapshotError;
 use std::path::PathBuf;
 
@@ -61,6 +61,18 @@ pub enum PairError {
         first: PathBuf,
         /// What differs.
         why: String,
+    },
+    /// A number that the network is to be told.
+    #[error(
+        "{}: does not say its {scalar}, which data.scalars names: say it with `finescale grid --scalar {scalar}=VALUE`, \
+         or leave it out of data.scalars",
+        path.display()
+    )]
+    NoScalar {
+        /// File of the condition.
+        path: PathBuf,
+        /// The number.
+        scalar: ScalarName,
     },
     /// A normalizer that cannot be fitted or was given with impossible numbers.
     #[error("the {field} cannot be normalised")]

@@ -17,5 +17,5 @@ pub use config::{DataConfig, Normalization, NormalizationKind, Normalizers, Pair
 pub use error::PairError;
 pub use finescale_snapshot::{GridFile, GridMeta};
 pub use pair::Pair;
-pub use set::PairSet;
+pub use set::{PairSet, Part};
 pub use symmetry::Symmetry;

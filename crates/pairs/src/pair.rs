@@ -1,7 +1,7 @@
 //! A low-resolution and a high-resolution density of the same place.
 
 use crate::{GridFile, GridMeta, PairError, PairFiles};
-use finescale_field::{Field3, Grid, check_density};
+use finescale_field::{Field3, Grid, Scalar, check_density};
 use std::path::{Path, PathBuf};
 
 /// Relative difference of lengths that is taken for rounding: headers may hold f32.
@@ -47,6 +47,18 @@ impl Pair {
 
     pub(crate) fn periodic(&self) -> bool {
         self.condition.meta.periodic && self.truth.meta.periodic
+    }
+
+    /// The values of `scalars`, as the condition's file says them.
+    ///
+    /// # Errors
+    /// [`PairError::NoScalar`] names the file and the first that it does not say.
+    pub(crate) fn values(&self, scalars: &[Scalar]) -> Result<Vec<f64>, PairError> {
+        let value = |scalar: &Scalar| {
+            let missing = || PairError::NoScalar { path: self.files.condition(), scalar: scalar.name };
+            self.condition.meta.scalar(scalar.name).ok_or_else(missing)
+        };
+        scalars.iter().map(value).collect()
     }
 
     /// Checks that both are densities of the same place and time.

@@ -4,7 +4,7 @@ use crate::batch::Place;
 use crate::crops::{Crops, Wanted};
 use crate::load::load;
 use crate::{Batch, DataConfig, GridMeta, Normalization, Normalizers, Pair, PairError, Symmetry};
-use finescale_field::{Boundary, Conditioning, Field3, Grid, Normalizer, Region, Transform};
+use finescale_field::{Boundary, Channels, Conditioning, Field3, Grid, Normalizer, Region, Transform};
 use finescale_seed::{KeyedStream, Purpose};
 
 /// Key of the validation patches: the same for every run.
@@ -14,11 +14,23 @@ const VALIDATION_SEED: u64 = 0;
 #[derive(Clone, Debug)]
 pub struct PairSet {
     normalizers: Normalizers,
-    baseline_smoothing_cells: Option<f64>,
+    /// Least and largest value of each scalar in the training pairs.
+    scalar_ranges: Vec<[f64; 2]>,
     training: Vec<Normalised>,
     validation: Vec<Normalised>,
     hold_out: Option<Region>,
     meta: [GridMeta; 2],
+}
+
+/// A part of a box.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The channels of the condition, in network units.
+    pub condition: Vec<Field3>,
+    /// The truth, a density 1 + delta up to the rounding of the normalization.
+    pub truth: Field3,
+    /// Whether it is a whole periodic box.
+    pub periodic: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -30,35 +42,39 @@ struct Normalised {
 }
 
 impl PairSet {
-    /// Normalises pairs for training and validation; with `baseline_smoothing_cells` the condition has a second channel
-    /// ([`Conditioning`]). With `hold_out`, validation patches come from that region
-    /// of the training boxes and training patches never touch it. A fit sees the whole training boxes.
+    /// Normalises pairs for training and validation; conditions get these `channels`. With `hold_out`, validation
+    /// patches come from that region of the training boxes and training patches never touch it, but the surroundings
+    /// in their condition do. A fit sees the whole training boxes.
     ///
     /// # Errors
     /// [`PairError::NoTraining`]; [`PairError::NoPair`] if the two fields of a pair are not of the same place and
     /// [`PairError::Unlike`] if pairs do not belong together; [`PairError::Density`] and [`PairError::Mean`] if a
-    /// field is no density 1 + delta; [`PairError::Split`] if `hold_out` is larger than a box or there are
+    /// field is no density 1 + delta; [`PairError::NoScalar`] if a condition's file does not say the number for a
+    /// channel; [`PairError::Split`] if `hold_out` is larger than a box or there are
     /// validation pairs too; [`PairError::Normalizer`] if the normalization is impossible.
     pub fn new(
         training: Vec<Pair>,
         validation: Vec<Pair>,
         hold_out: Option<Region>,
         normalization: Normalization,
-        baseline_smoothing_cells: Option<f64>,
+        channels: Channels,
     ) -> Result<Self, PairError> {
         let first = training.first().ok_or(PairError::NoTraining)?;
         for pair in training.iter().chain(&validation) {
             pair.check()?;
             pair.check_like(first)?;
+            pair.values(&channels.scalars)?;
         }
         check_hold_out(hold_out, &training, &validation)?;
         let normalizers = normalizers(&training, normalization)?;
         let meta = [&first.condition, &first.truth].map(|file| file.meta.clone());
-        let conditioning = normalizers.conditioning(baseline_smoothing_cells);
-        let [training, validation] = [training, validation].map(|pairs| {
-            pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning, &normalizers.truth)).collect()
-        });
-        Ok(Self { normalizers, baseline_smoothing_cells, training, validation, hold_out, meta })
+        let conditioning = normalizers.conditioning(channels);
+        let scalar_ranges = scalar_ranges(&training, &conditioning.channels)?;
+        let normalised = |pairs: Vec<Pair>| -> Result<Vec<_>, _> {
+            pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning)).collect()
+        };
+        let (training, validation) = (normalised(training)?, normalised(validation)?);
+        Ok(Self { normalizers, scalar_ranges, training, validation, hold_out, meta })
     }
 
     /// Reads the pairs that `config` names and normalises them as it says.
@@ -77,7 +93,7 @@ impl PairSet {
         config.check()?;
         let [training, validation] = [&config.training, &config.validation]
             .map(|pairs| pairs.iter().map(load).collect::<Result<Vec<_>, _>>());
-        Self::new(training?, validation?, config.hold_out, normalization, config.baseline_smoothing_cells)
+        Self::new(training?, validation?, config.hold_out, normalization, config.channels())
     }
 
     /// How densities became the values of the batches.
@@ -86,10 +102,10 @@ impl PairSet {
         &self.normalizers
     }
 
-    /// How low-resolution densities became the channels of the batches.
+    /// Least and largest value of each scalar in the training pairs, in the order of the scalars.
     #[must_use]
-    pub fn conditioning(&self) -> Conditioning {
-        self.normalizers.conditioning(self.baseline_smoothing_cells)
+    pub fn scalar_ranges(&self) -> &[[f64; 2]] {
+        &self.scalar_ranges
     }
 
     /// Geometry of the first training box.
@@ -164,10 +180,9 @@ impl PairSet {
     }
 
     /// A fixed part of what validates, at most `cells` per axis: from the first cell on of the first validation
-    /// box, or of the held-out region of the first training box. Densities 1 + delta, up to the rounding of the
-    /// normalization; periodic if it is a whole periodic box. None if there is nothing to validate on.
+    /// box, or of the held-out region of the first training box. None if there is nothing to validate on.
     #[must_use]
-    pub fn validation_pair(&self, cells: usize) -> Option<Pair> {
+    pub fn validation_part(&self, cells: usize) -> Option<Part> {
         let (pair, whole) = match self.hold_out {
             Some(region) => (self.training.first()?, region),
             None => (self.validation.first()?, Region::whole(self.validation.first()?.truth.grid())),
@@ -176,17 +191,16 @@ impl PairSet {
         let grid = pair.truth.grid();
         let size = [0, 1, 2].map(|a| grid.voxel_mpc_h()[a] * region.shape[a] as f64);
         let part_grid = Grid::new(region.shape, size).expect("a part of a sound grid is one");
-        let part = |y: &Field3, normalizer: &Normalizer| {
+        let part = |y: &Field3| {
             let values = y.extract(&region).expect("the region was checked or cut to fit");
-            let part = Field3::new(part_grid, values).expect("a window has the shape of its region");
-            unclamped(normalizer, &part).denormalize_field(&part)
+            Field3::new(part_grid, values).expect("a window has the shape of its region")
         };
-        let condition = part(&pair.condition[0], &self.normalizers.condition);
-        let truth = part(&pair.truth, &self.normalizers.truth);
-        let mut result = Pair::new(condition, truth);
-        let periodic = pair.periodic && region.shape == grid.cells();
-        (result.condition.meta.periodic, result.truth.meta.periodic) = (periodic, periodic);
-        Some(result)
+        let truth = part(&pair.truth);
+        Some(Part {
+            condition: pair.condition.iter().map(part).collect(),
+            truth: unclamped(&self.normalizers.truth, &truth).denormalize_field(&truth),
+            periodic: pair.periodic && region.shape == grid.cells(),
+        })
     }
 }
 
@@ -204,13 +218,16 @@ fn unclamped(normalizer: &Normalizer, y: &Field3) -> Normalizer {
 }
 
 impl Normalised {
-    fn new(pair: Pair, conditioning: &Conditioning, truth: &Normalizer) -> Self {
+    fn new(pair: Pair, conditioning: &Conditioning) -> Result<Self, PairError> {
         let boundary = if pair.periodic() { Boundary::Periodic } else { Boundary::Open };
-        Self {
+        let values = pair.values(&conditioning.channels.scalars)?;
+        let condition = conditioning.apply(&pair.condition.field, boundary, &values);
+        Ok(Self {
             periodic: pair.periodic(),
-            condition: conditioning.apply(&pair.condition.field, boundary),
-            truth: truth.normalize_field(&pair.truth.field),
-        }
+            condition: condition
+                .map_err(|source| PairError::Density { path: pair.files.condition(), source })?,
+            truth: conditioning.truth.normalize_field(&pair.truth.field),
+        })
     }
 }
 
@@ -277,6 +294,16 @@ fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normal
             })
         }
     }
+}
+
+fn scalar_ranges(training: &[Pair], channels: &Channels) -> Result<Vec<[f64; 2]>, PairError> {
+    let mut ranges = vec![[f64::INFINITY, f64::NEG_INFINITY]; channels.scalars.len()];
+    for pair in training {
+        for ([least, largest], value) in ranges.iter_mut().zip(pair.values(&channels.scalars)?) {
+            (*least, *largest) = (least.min(value), largest.max(value));
+        }
+    }
+    Ok(ranges)
 }
 
 fn check_hold_out(hold_out: Option<Region>, training: &[Pair], validation: &[Pair]) -> Result<(), PairError> {

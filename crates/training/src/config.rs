@@ -3,6 +3,7 @@
 use crate::{Decay, TrainingError};
 use finescale_denoiser::NetworkConfig;
 use finescale_diffusion::DiffusionConfig;
+use finescale_field::Scalar;
 use finescale_outpaint::{Boundary, GenerationConfig, Tiling};
 use finescale_pairs::DataConfig;
 use serde::{Deserialize, Serialize};
@@ -175,17 +176,28 @@ fn one() -> usize {
 impl RunConfig {
     /// Checks that data and network agree on the channels of the condition.
     fn check_condition(&self) -> Result<(), TrainingError> {
-        let smoothing = self.data.baseline_smoothing_cells;
-        if let Some(cells) = smoothing {
+        let data = &self.data;
+        if let Some(cells) = data.surroundings_smoothing_cells {
+            within("data.surroundings_smoothing_cells", cells, 1.0, 64.0)?;
+        }
+        if let Some(cells) = data.baseline_smoothing_cells {
             within("data.baseline_smoothing_cells", cells, 0.0, 16.0)?;
         }
-        let (expected, found) = (if smoothing.is_some() { 2 } else { 1 }, self.network.condition_channels);
-        if found != expected {
-            let expected =
-                format!("the data gives {expected}: the second one is data.baseline_smoothing_cells");
+        for (index, Scalar { name, centre, width }) in data.scalars.iter().enumerate() {
+            if !(centre.is_finite() && *width > 0.0 && width.is_finite()) {
+                let expected = format!("{name} needs a finite centre and a width above zero");
+                return Err(value_error("data.scalars", format!("centre {centre}, width {width}"), expected));
+            }
+            if data.scalars[..index].iter().any(|other| other.name == *name) {
+                return Err(value_error("data.scalars", format!("{name} twice"), "once is enough".into()));
+            }
+        }
+        let (names, found) = (data.channels().names(), self.network.condition_channels);
+        if found != names.len() {
+            let expected = format!("write {}, the data gives {}", names.len(), names.join(", "));
             return Err(value_error("network.condition_channels", found, expected));
         }
-        if self.network.baseline && smoothing.is_none() {
+        if self.network.baseline && data.baseline_smoothing_cells.is_none() {
             let expected = "there is none without data.baseline_smoothing_cells".to_owned();
             return Err(value_error("network.baseline", true, expected));
         }
@@ -258,6 +270,25 @@ mod tests {
     }
 
     #[test]
+    fn the_network_must_take_the_channels_that_the_data_gives() {
+        let with = |count: usize| {
+            demo(|c| {
+                c["data"]["surroundings_smoothing_cells"] = 8.into();
+                c["data"]["scalars"] = serde_json::json!([
+                    {"name": "omega_m", "centre": 0.3, "width": 0.1},
+                    {"name": "sigma_8", "centre": 0.8, "width": 0.1},
+                ]);
+                c["data"]["baseline_smoothing_cells"] = 0.8.into();
+                c["network"]["condition_channels"] = count.into();
+            })
+        };
+        assert!(load(&with(5)).is_ok());
+        let text = load(&with(3)).unwrap_err().to_string();
+        let expected = "write 5, the data gives density, surroundings, omega_m, sigma_8, baseline";
+        assert_eq!(text, format!("`network.condition_channels` is 3: {expected}"));
+    }
+
+    #[test]
     fn numbers_out_of_range_are_refused() {
         for (key, value) in [
             ("steps", serde_json::json!(0)),
@@ -301,6 +332,16 @@ mod tests {
                 c[section][key] = value.clone();
             }));
             assert!(matches!(error, Err(TrainingError::ConfigValue { .. })), "{key}: {value}");
+        }
+        let redshift = |width: f64| serde_json::json!({"name": "redshift", "centre": 1.0, "width": width});
+        for (key, value) in [
+            ("surroundings_smoothing_cells", serde_json::json!(0.5)),
+            ("scalars", serde_json::json!([redshift(0.0)])),
+            ("scalars", serde_json::json!([redshift(1.0), redshift(1.0)])),
+        ] {
+            let error = load(&demo(|c| c["data"][key] = value.clone())).unwrap_err();
+            let named = matches!(error, TrainingError::ConfigValue { key: found, .. } if found.contains(key));
+            assert!(named, "{key}: {error}");
         }
         let baseline = load(&demo(|c| {
             c["data"]["baseline_smoothing_cells"] = serde_json::Value::Null;

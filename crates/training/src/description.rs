@@ -2,7 +2,7 @@
 
 use crate::tensor_file::Metadata;
 use crate::{RunConfig, TrainingError};
-use finescale_field::{Conditioning, Grid, Normalizer, Scheme};
+use finescale_field::{Conditioning, Grid, Normalizer, Scalar, ScalarName, Scheme};
 use finescale_pairs::{GridMeta, Normalizers, PairSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,6 +27,9 @@ pub struct ModelDescription {
     pub training_box_mpc_h: [f64; 3],
     /// Cosmological parameters of the training data, as far as their files tell.
     pub cosmology: Value,
+    /// Least and largest value of each of `data.scalars` in the training pairs.
+    #[serde(default)]
+    pub scalar_ranges: Vec<[f64; 2]>,
     /// Updates made so far.
     pub step: u64,
     /// Seed of the run.
@@ -59,8 +62,8 @@ const REDSHIFT_TOLERANCE: f64 = 0.02;
 /// Particle densities within this factor have the same shot noise for all purposes.
 const DENSITY_FACTOR: f64 = 1.3;
 
-/// Matter densities closer than this make the same universe for all purposes.
-const OMEGA_TOLERANCE: f64 = 0.01;
+/// Matter densities, and rms overdensities, closer than this make the same universe for all purposes.
+const COSMOLOGY_TOLERANCE: f64 = 0.01;
 
 impl ModelDescription {
     /// The description of a run before its first step.
@@ -79,7 +82,8 @@ impl ModelDescription {
             truth: field(truth, pairs.normalizers().truth),
             voxel_mpc_h: pairs.grid().voxel_mpc_h(),
             training_box_mpc_h: pairs.grid().box_size_mpc_h(),
-            cosmology: cosmology(&truth.provenance).cloned().unwrap_or_default(),
+            cosmology: truth.cosmology().cloned().unwrap_or_default(),
+            scalar_ranges: pairs.scalar_ranges().to_vec(),
             step: 0,
             seed: config.training.seed,
             commit: env!("FINESCALE_COMMIT").into(),
@@ -96,7 +100,7 @@ impl ModelDescription {
     /// How low-resolution densities become the channels that the network sees.
     #[must_use]
     pub fn conditioning(&self) -> Conditioning {
-        self.normalizers().conditioning(self.configuration.data.baseline_smoothing_cells)
+        self.normalizers().conditioning(self.configuration.data.channels())
     }
 
     /// Compares a condition with the training data: what differs, and what that means for the samples.
@@ -115,7 +119,7 @@ impl ModelDescription {
             self.density_warning(meta),
             self.cosmology_warning(meta),
         ];
-        Ok(checks.into_iter().flatten().collect())
+        Ok(checks.into_iter().flatten().chain(self.scalar_warnings(meta)).collect())
     }
 
     fn quantity_warning(&self, found: &GridMeta) -> Option<String> {
@@ -128,7 +132,34 @@ impl ModelDescription {
         })
     }
 
+    /// Whether the network is told the number.
+    fn is_told(&self, name: ScalarName) -> bool {
+        self.configuration.data.scalars.iter().any(|scalar| scalar.name == name)
+    }
+
+    /// A number that the network is told may differ from that of any one training pair, but not lie outside of all.
+    fn scalar_warnings(&self, found: &GridMeta) -> Vec<String> {
+        let scalars = self.configuration.data.scalars.iter().zip(&self.scalar_ranges);
+        let warning = |(scalar, [least, largest]): (&Scalar, &[f64; 2])| {
+            let (name, found) = (scalar.name, found.scalar(scalar.name)?);
+            let tolerance = match name {
+                ScalarName::Redshift => REDSHIFT_TOLERANCE,
+                ScalarName::OmegaM | ScalarName::Sigma8 => COSMOLOGY_TOLERANCE,
+            };
+            (!(least - tolerance..=largest + tolerance).contains(&found)).then(|| {
+                format!(
+                    "the model was trained with {name} from {least} to {largest}, the condition has {found}: the \
+                     network was never shown what that means"
+                )
+            })
+        };
+        scalars.filter_map(warning).collect()
+    }
+
     fn redshift_warning(&self, found: &GridMeta) -> Option<String> {
+        if self.is_told(ScalarName::Redshift) {
+            return None;
+        }
         let (expected, found) = (self.condition.redshift, found.redshift);
         ((found - expected).abs() > REDSHIFT_TOLERANCE).then(|| {
             format!(
@@ -159,8 +190,11 @@ impl ModelDescription {
     }
 
     fn cosmology_warning(&self, found: &GridMeta) -> Option<String> {
-        let (expected, found) = (self.cosmology["omega_m"].as_f64()?, omega_m(&found.provenance)?);
-        ((found - expected).abs() > OMEGA_TOLERANCE).then(|| {
+        if self.is_told(ScalarName::OmegaM) {
+            return None;
+        }
+        let (expected, found) = (self.cosmology["omega_m"].as_f64()?, found.scalar(ScalarName::OmegaM)?);
+        ((found - expected).abs() > COSMOLOGY_TOLERANCE).then(|| {
             format!(
                 "the model was trained with omega_m = {expected}, the condition has {found}: small scales will be \
                  those of the model's universe"
@@ -203,16 +237,6 @@ impl ModelDescription {
             expected: format!("what this version ({}) writes", env!("CARGO_PKG_VERSION")),
         })
     }
-}
-
-/// The entry `cosmology` of a grid file's provenance, at the top or one level down.
-fn cosmology(provenance: &Value) -> Option<&Value> {
-    let entries = provenance.as_object()?;
-    entries.get("cosmology").or_else(|| entries.values().find_map(|value| value.get("cosmology")))
-}
-
-fn omega_m(provenance: &Value) -> Option<f64> {
-    cosmology(provenance)?["omega_m"].as_f64()
 }
 
 fn expect(path: &Path, metadata: &Metadata, key: &str, expected: &str) -> Result<(), TrainingError> {

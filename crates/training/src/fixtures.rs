@@ -1,7 +1,7 @@
 //! A tiny universe and network for tests.
 
 use crate::{ModelDescription, RunConfig};
-use finescale_field::{Field3, Grid};
+use finescale_field::{Channels, Field3, Grid, ScalarName};
 use finescale_pairs::{Normalization, Pair, PairError, PairSet};
 use finescale_seed::{KeyedStream, Purpose};
 use ndarray::Array3;
@@ -43,12 +43,22 @@ fn pair(seed: u64) -> Pair {
 }
 
 pub(crate) fn pairs(normalization: Normalization) -> Result<PairSet, PairError> {
-    PairSet::new(vec![pair(1), pair(2)], vec![pair(3)], None, normalization, None)
+    pairs_with(Channels::default(), normalization)
+}
+
+/// Pairs of universes with sigma_8 = 0.7 and 0.9 to train on, and 0.8 to validate on.
+pub(crate) fn pairs_with(channels: Channels, normalization: Normalization) -> Result<PairSet, PairError> {
+    let [low, high, middle] = [(1, 0.7), (2, 0.9), (3, 0.8)].map(|(seed, sigma_8)| {
+        let mut pair = pair(seed);
+        pair.condition.meta.set_scalar(ScalarName::Sigma8, sigma_8);
+        pair
+    });
+    PairSet::new(vec![low, high], vec![middle], None, normalization, channels)
 }
 
 /// Pairs without anything to validate on.
 pub(crate) fn training_pairs() -> PairSet {
-    PairSet::new(vec![pair(1)], vec![], None, Normalization::default(), None).unwrap()
+    PairSet::new(vec![pair(1)], vec![], None, Normalization::default(), Channels::default()).unwrap()
 }
 
 pub(crate) fn description() -> ModelDescription {

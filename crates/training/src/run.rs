@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
             }
             Start::From(model) => {
                 let path = model.path().unwrap_or(out);
-                check_section(path, "network", config.network == model.description.configuration.network)?;
+                check_same_network(path, config, &model.description.configuration)?;
                 let weights = Parameters::from_tensors(&config.network, named(model.parameters()), device)?;
                 let state = State::new(&config.network, weights, config.training.weight_decay)?;
                 (state, Some(model.description.clone()))
@@ -278,6 +278,17 @@ fn check_unchanged(out: &Path, now: &RunConfig, before: &RunConfig) -> Result<()
     check_section(out, "network", now.network == before.network)?;
     check_section(out, "diffusion", now.diffusion == before.diffusion)?;
     check_section(out, "training.seed", now.training.seed == before.training.seed)
+}
+
+/// A model that is trained further sees the same channels through the same network, on other data perhaps.
+fn check_same_network(path: &Path, now: &RunConfig, before: &RunConfig) -> Result<(), TrainingError> {
+    let (seen, known) = (now.data.channels(), before.data.channels());
+    let surroundings = seen.surroundings_smoothing_cells == known.surroundings_smoothing_cells;
+    let baseline = seen.baseline_smoothing_cells == known.baseline_smoothing_cells;
+    check_section(path, "network", now.network == before.network)?;
+    check_section(path, "data.surroundings_smoothing_cells", surroundings)?;
+    check_section(path, "data.scalars", seen.scalars == known.scalars)?;
+    check_section(path, "data.baseline_smoothing_cells", baseline)
 }
 
 fn check_section(path: &Path, section: &'static str, same: bool) -> Result<(), TrainingError> {

@@ -4,7 +4,7 @@ use crate::config::value_error;
 use crate::{RunConfig, SpectrumConfig, SpectrumMetrics, TrainingError};
 use candle_core::Device;
 use finescale_diffusion::Denoise;
-use finescale_field::{Conditioning, Field3, Normalizer, Region};
+use finescale_field::{Field3, Normalizer, Region};
 use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Store, generate};
 use finescale_pairs::PairSet;
 use finescale_spectra::{Bands, Modes, SpectraError, Spectrum, fundamental_h_mpc, nyquist_h_mpc};
@@ -23,9 +23,8 @@ pub(crate) struct SpectrumCheck {
     window_cells: usize,
     /// Windows at once: as many patches as training has.
     batch: usize,
-    conditioning: Conditioning,
     truth_normalizer: Normalizer,
-    condition: Field3,
+    condition: Vec<Field3>,
     boundary: Boundary,
     bands: Bands,
     truth: Spectrum,
@@ -39,23 +38,22 @@ impl SpectrumCheck {
     /// than a window; [`TrainingError::Spectrum`] if the truth has no mean.
     pub(crate) fn new(config: &RunConfig, pairs: &PairSet) -> Result<Option<Self>, TrainingError> {
         let Some(wanted) = config.training.spectrum else { return Ok(None) };
-        let Some(pair) = pairs.validation_pair(wanted.cells) else {
+        let Some(part) = pairs.validation_part(wanted.cells) else {
             let expected = "it needs data.validation or data.hold_out".into();
             return Err(value_error("training.spectrum", "there with nothing to validate on", expected));
         };
-        let boundary = if pair.condition.meta.periodic { Boundary::Periodic } else { Boundary::Open };
-        let grid = pair.truth.field.grid();
+        let boundary = if part.periodic { Boundary::Periodic } else { Boundary::Open };
+        let grid = part.truth.grid();
         let bands = Bands::logarithmic(fundamental_h_mpc(grid), nyquist_h_mpc(grid), BANDS)?;
         let check = Self {
             config: wanted,
             generation: config.generation,
             window_cells: config.training.patch_cells,
             batch: config.training.batch_size / config.training.accumulate,
-            conditioning: pairs.conditioning(),
             truth_normalizer: pairs.normalizers().truth,
-            condition: pair.condition.field,
+            truth: Modes::of(&part.truth, None)?.power_in(&bands),
+            condition: part.condition,
             boundary,
-            truth: Modes::of(&pair.truth.field, None)?.power_in(&bands),
             bands,
         };
         Ok(Some(check))
@@ -96,9 +94,8 @@ impl SpectrumCheck {
             window_cells: self.window_cells,
             condition: &self.condition,
             boundary: self.boundary,
-            conditioning: self.conditioning,
             truth_normalizer: self.truth_normalizer,
-            region: Region::whole(self.condition.grid()),
+            region: Region::whole(self.condition[0].grid()),
             given: None,
             config: GenerationConfig { seed, ..self.generation },
             batch: self.batch,

@@ -126,15 +126,15 @@ impl Demo {
 
     /// Condition and truth of the mock box; in the quick demo one window of them.
     fn mock(&self, context: &Context, generator: &Generator) -> anyhow::Result<(Condition, Field3)> {
-        let mut condition = generator.condition(context, &self.file("condition.hdf5")?, None)?;
-        let mut truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
-        if self.quick {
-            let window = Region::cube([0; 3], generator.window_cells());
-            condition.grid.field = cut_out(&condition.grid.field, &window)?;
-            condition.grid.meta.periodic = false;
-            truth = cut_out(&truth, &window)?;
+        let condition = generator.condition(context, &self.file("condition.hdf5")?, None, &[])?;
+        let truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
+        if !self.quick {
+            return Ok((condition, truth));
         }
-        Ok((condition, truth))
+        let window = Region::cube([0; 3], generator.window_cells());
+        let Condition { path, mut grid, .. } = condition;
+        (grid.field, grid.meta.periodic) = (cut_out(&grid.field, &window)?, false);
+        Ok((generator.prepare(&path, grid)?, cut_out(&truth, &window)?))
     }
 
     /// The snapshot on a grid with the model's voxels.
@@ -147,7 +147,7 @@ impl Demo {
         let how = Gridding { species: Species::DarkMatter, cells, scheme, weight: Weight::Mass };
         let grid = fields::deposit(context, &snapshot, &how)?;
         self.save("gadget4_condition", &grid)?;
-        Ok(Condition { path, grid })
+        generator.prepare(&path, grid)
     }
 
     /// A few windows in a row; in the quick demo one.

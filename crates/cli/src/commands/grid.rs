@@ -1,10 +1,11 @@
 //! `finescale grid`: from particles to a field.
 
+use crate::arguments::scalar;
 use crate::context::Context;
 use crate::fields::{self, Gridding, Weight};
 use anyhow::Context as _;
 use clap::Args;
-use finescale_field::Scheme;
+use finescale_field::{ScalarName, Scheme};
 use finescale_snapshot::{Snapshot, Species};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -25,6 +26,10 @@ pub(crate) struct GridCommand {
     /// What a particle counts
     #[arg(long, value_enum, default_value_t = Weight::Mass)]
     weight: Weight,
+    /// A number to write beside the field, if the snapshot does not say it or is wrong: redshift, omega_m or sigma_8;
+    /// may be repeated
+    #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
+    scalars: Vec<(ScalarName, f64)>,
     /// The grid file to write; a name ending in .npy gives a numpy cube
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
@@ -39,7 +44,8 @@ impl GridCommand {
             scheme: self.scheme,
             weight: self.weight,
         };
-        let grid = fields::deposit(context, &snapshot, &how).context("gridding a snapshot")?;
+        let mut grid = fields::deposit(context, &snapshot, &how).context("gridding a snapshot")?;
+        self.scalars.iter().for_each(|&(name, value)| grid.meta.set_scalar(name, value));
         fields::save(&self.output, &grid)?;
         context.say(format_args!("{}: {}", self.output.display(), fields::summary(&grid.field)))?;
         Ok(json!({ "grid": self.output, "cells": self.cells, "meta": grid.meta }))

@@ -65,6 +65,7 @@ impl Import {
             voxel_mpc_h: grid.voxel_mpc_h(),
             training_box_mpc_h: grid.box_size_mpc_h(),
             cosmology: json!({ "omega_m": 0.3089, "omega_b": 0.0486, "hubble": 0.6774 }),
+            scalar_ranges: Vec::new(),
             step: 0,
             seed: config.training.seed,
             commit: finescale_training::COMMIT.to_owned(),

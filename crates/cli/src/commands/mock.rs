@@ -37,6 +37,12 @@ pub(crate) struct Mock {
     /// Redshift of the output
     #[arg(long)]
     redshift: Option<f64>,
+    /// Density of matter over the critical density, today
+    #[arg(long)]
+    omega_m: Option<f64>,
+    /// Linear rms overdensity in spheres of 8 Mpc/h, today
+    #[arg(long)]
+    sigma_8: Option<f64>,
     /// Also write the particles as AREPO snapshots, into low_res/ and high_res/
     #[arg(long)]
     snapshots: bool,
@@ -88,6 +94,8 @@ impl Mock {
         config.seed = self.seed.unwrap_or(config.seed);
         config.box_size_mpc_h = self.box_size.unwrap_or(config.box_size_mpc_h);
         config.redshift = self.redshift.unwrap_or(config.redshift);
+        config.cosmology.omega_m = self.omega_m.unwrap_or(config.cosmology.omega_m);
+        config.cosmology.sigma_8 = self.sigma_8.unwrap_or(config.cosmology.sigma_8);
         Ok(config)
     }
 

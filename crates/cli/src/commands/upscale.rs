@@ -1,6 +1,6 @@
 //! `finescale upscale`: the high-resolution field of a low-resolution one.
 
-use crate::arguments::three;
+use crate::arguments::{scalar, three};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
@@ -10,7 +10,7 @@ use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, pea
 use crate::progress::duration;
 use clap::Args;
 use finescale_diffusion::Sampler;
-use finescale_field::Region;
+use finescale_field::{Region, ScalarName};
 use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy};
 use finescale_snapshot::GridFile;
 use serde_json::{Value, json};
@@ -27,6 +27,10 @@ pub(crate) struct Upscale {
     /// Side of a .npy cube in Mpc/h, one or three numbers
     #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
     box_size: Option<[f64; 3]>,
+    /// A number that the model is told, if the condition's file does not say it or another one is meant: redshift,
+    /// omega_m or sigma_8; may be repeated
+    #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
+    scalars: Vec<(ScalarName, f64)>,
     /// The grid file to write; a name ending in .npy gives a numpy cube
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
@@ -73,7 +77,7 @@ pub(crate) struct Upscale {
 impl Upscale {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let generator = Generator::load(&self.model, context.device()?)?;
-        let condition = generator.condition(context, &self.condition, self.box_size)?;
+        let condition = generator.condition(context, &self.condition, self.box_size, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
         let config = self.settings(generator.description.configuration.generation)?;
         let given = self.extend.as_ref().map(|path| self.given(&generator, path)).transpose()?;

@@ -1,5 +1,5 @@
 use super::*;
-use finescale_field::Transform;
+use finescale_field::{Scalar, ScalarName, Transform};
 use ndarray::Array3;
 
 /// Identity on log1p(1 + delta): what a test wrote it finds again.
@@ -23,7 +23,8 @@ fn pair(cells: [usize; 3]) -> Pair {
 }
 
 fn set(hold_out: Option<Region>) -> PairSet {
-    PairSet::new(vec![pair([10; 3]), pair([10, 12, 9])], vec![], hold_out, plain(), None).unwrap()
+    PairSet::new(vec![pair([10; 3]), pair([10, 12, 9])], vec![], hold_out, plain(), Channels::default())
+        .unwrap()
 }
 
 /// The density under a value of a batch.
@@ -69,9 +70,9 @@ fn condition_and_truth_are_of_the_same_place() {
 fn a_baseline_is_a_second_channel_of_the_same_place() {
     let pair = pair([10; 3]);
     let smooth = pair.condition.field.smoothed(0.8, Boundary::Periodic);
+    let channels = Channels { baseline_smoothing_cells: Some(0.8), ..Channels::default() };
     // The fields count voxels along z, so a value says where it is: here the channels must agree about that.
-    let set = PairSet::new(vec![pair.clone()], vec![], None, plain(), Some(0.8)).unwrap();
-    assert_eq!(set.conditioning().channels(), 2);
+    let set = PairSet::new(vec![pair.clone()], vec![], None, plain(), channels).unwrap();
     let batch = set.training_batch(1, 1, 4, 5).unwrap();
     assert_eq!((batch.condition.len(), batch.truth.len()), (4 * 2 * 125, 4 * 125));
     let densities: Vec<f32> = pair.condition.field.as_slice().to_vec();
@@ -85,12 +86,12 @@ fn a_baseline_is_a_second_channel_of_the_same_place() {
             assert!((back(*baseline) - smooth.as_slice()[voxel]).abs() < 1e-5);
         }
     }
-    assert_eq!(set.validation_pair(10), None);
+    assert_eq!(set.validation_part(10), None);
 }
 
 #[test]
 fn patches_wrap_around_and_every_voxel_is_met() {
-    let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain(), None).unwrap();
+    let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain(), Channels::default()).unwrap();
     let mut met = vec![0u32; 216];
     let mut wrapped = false;
     for step in 0..60 {
@@ -111,7 +112,7 @@ fn patches_wrap_around_and_every_voxel_is_met() {
 fn open_boxes_do_not_wrap() {
     let mut open = pair([6; 3]);
     open.truth.meta.periodic = false;
-    let set = PairSet::new(vec![open], vec![], None, plain(), None).unwrap();
+    let set = PairSet::new(vec![open], vec![], None, plain(), Channels::default()).unwrap();
     for patch in set.training_batch(5, 0, 200, 4).unwrap().truth.chunks(64) {
         let planes = patch.iter().map(|&y| ((back(y) - 0.5) * 216.0).round() as usize / 36);
         assert_eq!(planes.clone().max().unwrap() - planes.min().unwrap(), 3);
@@ -121,7 +122,7 @@ fn open_boxes_do_not_wrap() {
 #[test]
 fn a_symmetry_moves_both_fields_alike_and_all_occur() {
     // A box of one patch: what differs between patches is the shift and the symmetry.
-    let set = PairSet::new(vec![pair([10; 3])], vec![], None, plain(), None).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![], None, plain(), Channels::default()).unwrap();
     let batch = set.training_batch(2, 0, 500, 2).unwrap();
     // Signed direction of the steps along the patch's three axes names the symmetry, where the patch does not wrap.
     let mut seen = std::collections::BTreeSet::new();
@@ -141,7 +142,7 @@ fn a_symmetry_moves_both_fields_alike_and_all_occur() {
 fn held_out_voxels_are_validated_on_and_never_trained_on() {
     // The region crosses the upper x face and spans y and z half way.
     let region = Region { start: [8, 2, 1], shape: [5, 6, 7] };
-    let set = PairSet::new(vec![pair([10; 3])], vec![], Some(region), plain(), None).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![], Some(region), plain(), Channels::default()).unwrap();
     assert!(set.has_validation());
     let held = |y: f32| {
         let index = ((back(y) - 0.5) * 1000.0).round() as i64;
@@ -158,7 +159,8 @@ fn held_out_voxels_are_validated_on_and_never_trained_on() {
 
 #[test]
 fn validation_patches_are_a_fixed_row() {
-    let set = PairSet::new(vec![pair([10; 3])], vec![pair([8; 3])], None, plain(), None).unwrap();
+    let set =
+        PairSet::new(vec![pair([10; 3])], vec![pair([8; 3])], None, plain(), Channels::default()).unwrap();
     let four = set.validation_batch(0, 4, 5).unwrap();
     let second = set.validation_batch(1, 2, 5).unwrap();
     assert_eq!(four.truth[250..], second.truth);
@@ -168,7 +170,7 @@ fn validation_patches_are_a_fixed_row() {
 #[test]
 fn fitted_normalizers_scale_the_training_pairs() {
     let normalization = Normalization::Fit { condition_mean_count: 2.0, truth_mean_count: 8.0 };
-    let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization, None).unwrap();
+    let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization, Channels::default()).unwrap();
     let batch = set.training_batch(0, 0, 64, 10).unwrap();
     for (values, normalizer, mean_count) in
         [(&batch.condition, set.normalizers().condition, 2.0), (&batch.truth, set.normalizers().truth, 8.0)]
@@ -184,7 +186,9 @@ fn fitted_normalizers_scale_the_training_pairs() {
 
 #[test]
 fn pairs_that_do_not_belong_together_are_refused() {
-    let make = |pairs: Vec<Pair>| PairSet::new(pairs, vec![], None, plain(), None).map(|_| ()).unwrap_err();
+    let make = |pairs: Vec<Pair>| {
+        PairSet::new(pairs, vec![], None, plain(), Channels::default()).map(|_| ()).unwrap_err()
+    };
     assert!(matches!(make(vec![]), PairError::NoTraining));
 
     let error = make(vec![Pair::new(density([4; 3], 0.5), density([8; 3], 0.5))]);
@@ -210,7 +214,9 @@ fn pairs_that_do_not_belong_together_are_refused() {
 #[test]
 fn impossible_splits_and_sizes_are_refused() {
     let region = |cells| Some(Region::cube([0; 3], cells));
-    let new = |validation, hold_out| PairSet::new(vec![pair([8; 3])], validation, hold_out, plain(), None);
+    let new = |validation, hold_out| {
+        PairSet::new(vec![pair([8; 3])], validation, hold_out, plain(), Channels::default())
+    };
     assert!(matches!(new(vec![], region(9)), Err(PairError::Split { .. })));
     assert!(matches!(new(vec![pair([8; 3])], region(4)), Err(PairError::Split { .. })));
 
@@ -235,13 +241,13 @@ fn impossible_normalizations_are_refused() {
         (pair([4; 3]), Normalization::Given(given(0.0))),
         (Pair::new(density([4; 3], 0.5), ones), Normalization::default()),
     ] {
-        let error = PairSet::new(vec![pair], vec![], None, normalization, None).unwrap_err();
+        let error = PairSet::new(vec![pair], vec![], None, normalization, Channels::default()).unwrap_err();
         assert!(matches!(error, PairError::Normalizer { .. }), "{error}");
     }
 }
 
 #[test]
-fn the_validation_pair_is_a_part_of_the_densities_that_were_given() {
+fn the_validation_part_is_what_was_given_with_its_surroundings() {
     /// f32 through a logarithm and back.
     const REL: f32 = 1e-5;
     let close = |found: &Field3, whole: &Field3, start: [usize; 3]| {
@@ -253,21 +259,74 @@ fn the_validation_pair_is_a_part_of_the_densities_that_were_given() {
     // Denser than anything that the normalizers of the training box know.
     let mut dense = pair([10, 12, 9]);
     dense.truth.field.as_slice_mut()[0] = 100.0;
-    let set =
-        PairSet::new(vec![pair([10; 3])], vec![dense.clone()], None, Normalization::default(), None).unwrap();
-    let part = set.validation_pair(10).unwrap();
-    assert_eq!(part.truth.field.grid().cells(), [10, 10, 9]);
-    assert_eq!(part.truth.field.grid().voxel_mpc_h(), [1.0; 3]);
-    assert!(!part.periodic() && set.validation_pair(12).unwrap().periodic());
-    close(&part.truth.field, &dense.truth.field, [0; 3]);
-    close(&part.condition.field, &dense.condition.field, [0; 3]);
+    let new = |validation, hold_out, channels| {
+        PairSet::new(vec![pair([10; 3])], validation, hold_out, Normalization::default(), channels).unwrap()
+    };
+    let set = new(vec![dense.clone()], None, Channels::default());
+    let part = set.validation_part(10).unwrap();
+    assert_eq!(part.truth.grid().cells(), [10, 10, 9]);
+    assert_eq!(part.truth.grid().voxel_mpc_h(), [1.0; 3]);
+    assert!(!part.periodic && set.validation_part(12).unwrap().periodic);
+    close(&part.truth, &dense.truth.field, [0; 3]);
+    let y = set.normalizers().condition.normalize_field(&dense.condition.field);
+    assert_eq!(part.condition.len(), 1);
+    assert_eq!(*part.condition[0].values(), y.extract(&Region::whole(part.truth.grid())).unwrap());
 
     let region = Region { start: [2, 3, 4], shape: [5, 6, 4] };
-    let held_out = PairSet::new(vec![pair([10; 3])], vec![], Some(region), Normalization::default(), None);
-    let part = held_out.unwrap().validation_pair(5).unwrap();
-    assert_eq!(part.truth.field.grid().cells(), [5, 5, 4]);
-    close(&part.truth.field, &pair([10; 3]).truth.field, [2, 3, 4]);
-    assert!(
-        PairSet::new(vec![pair([10; 3])], vec![], None, plain(), None).unwrap().validation_pair(5).is_none()
+    let surroundings = Channels { surroundings_smoothing_cells: Some(2.0), ..Channels::default() };
+    let set = new(vec![], Some(region), surroundings);
+    let part = set.validation_part(5).unwrap();
+    assert_eq!(part.truth.grid().cells(), [5, 5, 4]);
+    close(&part.truth, &pair([10; 3]).truth.field, [2, 3, 4]);
+    // Those of the whole box, not of the part.
+    let wide = pair([10; 3]).condition.field.smoothed(2.0, Boundary::Periodic);
+    let wide = set.normalizers().condition.normalize_field(&wide);
+    assert_eq!(*part.condition[1].values(), wide.extract(&Region { shape: [5, 5, 4], ..region }).unwrap());
+    assert!(set_without_validation().validation_part(5).is_none());
+}
+
+fn set_without_validation() -> PairSet {
+    PairSet::new(vec![pair([10; 3])], vec![], None, plain(), Channels::default()).unwrap()
+}
+
+/// Boxes of these sigma_8, trained on with the scalar or without.
+fn varied(sigma_8: [Option<f64>; 2], with: bool) -> Result<PairSet, PairError> {
+    let box_of = |sigma_8: Option<f64>| {
+        let mut pair = pair([6; 3]);
+        sigma_8.into_iter().for_each(|value| pair.condition.meta.set_scalar(ScalarName::Sigma8, value));
+        pair
+    };
+    let scalar = Scalar { name: ScalarName::Sigma8, centre: 0.8, width: 0.2 };
+    let channels = Channels { scalars: if with { vec![scalar] } else { vec![] }, ..Channels::default() };
+    PairSet::new(sigma_8.map(box_of).into(), vec![], None, plain(), channels)
+}
+
+#[test]
+fn pairs_of_several_universes_say_which_in_a_channel() {
+    let set = varied([Some(0.9), Some(0.7)], true).unwrap();
+    assert_eq!(set.scalar_ranges(), [[0.7, 0.9]]);
+    let batch = set.training_batch(3, 1, 64, 4).unwrap();
+    let mut met = [0, 0];
+    for patch in batch.condition.chunks_exact(2 * 64) {
+        let value = patch[64];
+        assert!(patch[64..].iter().all(|&other| other == value) && (value.abs() - 0.5).abs() < 1e-6);
+        met[usize::from(value > 0.0)] += 1;
+    }
+    assert!(met[0] > 10 && met[1] > 10, "{met:?}");
+    // Without the channel they are patches like any other.
+    let plain = varied([Some(0.9), None], false).unwrap();
+    assert_eq!(
+        (plain.scalar_ranges().len(), plain.training_batch(3, 1, 2, 4).unwrap().condition.len()),
+        (0, 128)
     );
+}
+
+#[test]
+fn a_missing_scalar_is_named_with_its_file_and_remedy() {
+    let error = varied([Some(0.9), None], true).unwrap_err();
+    assert!(matches!(&error, PairError::NoScalar { scalar: ScalarName::Sigma8, .. }), "{error}");
+    let text = error.to_string();
+    for part in ["condition.hdf5", "its sigma_8", "finescale grid --scalar sigma_8=VALUE", "data.scalars"] {
+        assert!(text.contains(part), "{text}");
+    }
 }

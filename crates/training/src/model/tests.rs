@@ -2,7 +2,7 @@ use super::*;
 use crate::fixtures::{config, description};
 use candle_core::Tensor;
 use finescale_diffusion::Denoise;
-use finescale_field::{Grid, Scheme};
+use finescale_field::{Grid, Scalar, ScalarName, Scheme};
 use finescale_pairs::GridMeta;
 
 fn model() -> Model {
@@ -117,4 +117,46 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     assert!(
         warnings(&|m| m.provenance = cosmology.clone()).contains("omega_m = 0.3089, the condition has 0.25")
     );
+}
+
+#[test]
+fn a_scalar_that_the_network_is_told_may_differ_within_what_it_was_trained_on() {
+    let mut description = description();
+    description.cosmology = serde_json::json!({"omega_m": 0.3089});
+    let scalar = |name| Scalar { name, centre: 0.5, width: 0.5 };
+    description.configuration.data.scalars =
+        [ScalarName::Redshift, ScalarName::OmegaM, ScalarName::Sigma8].map(scalar).into();
+    description.scalar_ranges = vec![[0.0, 1.0], [0.25, 0.35], [0.7, 0.9]];
+    let warnings = |values: [f64; 3]| {
+        let mut meta = grid_meta();
+        let scalars = &description.configuration.data.scalars;
+        scalars.iter().zip(values).for_each(|(scalar, value)| meta.set_scalar(scalar.name, value));
+        description.check_condition(&Grid::cube(12, 6.0).unwrap(), &meta).unwrap()
+    };
+    assert_eq!(warnings([1.0, 0.25, 0.85]), [""; 0]);
+    let found = warnings([1.5, 0.2, 0.95]);
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (text, part) in
+        found.iter().zip(["redshift from 0 to 1", "omega_m from 0.25", "sigma_8 from 0.7 to 0.9"])
+    {
+        assert!(text.contains(part) && text.contains("never shown"), "{text}");
+    }
+}
+
+#[test]
+fn a_model_from_before_there_were_other_channels_loads() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/model.safetensors");
+    assert!(Model::load(&path, &Device::Cpu).unwrap().denoiser().is_ok());
+    // As it was written then, whatever version the file is of.
+    let (mut metadata, _, _) = tensor_file::read(&path, &Device::Cpu).unwrap();
+    metadata.remove("scalar_ranges");
+    let mut configuration: serde_json::Value = serde_json::from_str(&metadata["configuration"]).unwrap();
+    let data = configuration["data"].as_object_mut().unwrap();
+    data.retain(|key, _| !["surroundings_smoothing_cells", "scalars"].contains(&key.as_str()));
+    metadata.insert("configuration".into(), configuration.to_string());
+    let description = ModelDescription::from_metadata(&path, FORMAT, &metadata).unwrap();
+    assert_eq!(description.scalar_ranges.len(), 0);
+    let channels = description.conditioning().channels;
+    assert_eq!((channels.surroundings_smoothing_cells, channels.scalars.len()), (None, 0));
+    assert_eq!(channels.names().len(), description.configuration.network.condition_channels);
 }

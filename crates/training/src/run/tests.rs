@@ -1,5 +1,8 @@
 use super::*;
 use crate::{SpectrumConfig, fixtures};
+use candle_core::Tensor;
+use finescale_diffusion::Denoise;
+use finescale_field::{Boundary, Field3, Grid, Scalar, ScalarName};
 use serde_json::{Value, json};
 
 /// Relative difference of a loss between instruction sets after ten steps: rounding, amplified by training.
@@ -152,6 +155,46 @@ fn a_run_is_not_overwritten_nor_continued_as_another() {
     assert!(!nothing.exists());
 }
 
+/// The fixture's configuration with surroundings, sigma_8 and a baseline.
+fn with_every_channel() -> RunConfig {
+    let mut config = fixtures::config();
+    config.data.surroundings_smoothing_cells = Some(3.0);
+    config.data.scalars = vec![Scalar { name: ScalarName::Sigma8, centre: 0.8, width: 0.1 }];
+    config.data.baseline_smoothing_cells = Some(0.8);
+    config.network.condition_channels = 4;
+    config.network.baseline = true;
+    config.training.spectrum = Some(SpectrumConfig { every_steps: 3, cells: 8, samples: 1 });
+    config.check().unwrap();
+    config
+}
+
+#[test]
+fn a_network_learns_from_every_channel_and_answers_to_a_scalar() {
+    let (config, folder) = (with_every_channel(), tempfile::tempdir().unwrap());
+    let load = |normalization| fixtures::pairs_with(config.data.channels(), normalization);
+    let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &load).unwrap();
+    assert!(run.go(&mut |_| {}, &AtomicBool::new(false)).unwrap().complete);
+    assert!(log(folder.path()).iter().any(|line| line.get("spectrum_error").is_some()));
+
+    let model = Model::load(&folder.path().join(MODEL), &Device::Cpu).unwrap();
+    assert_eq!(model.description.scalar_ranges, [[0.7, 0.9]]);
+    let (denoiser, density) = (model.denoiser().unwrap(), Field3::zeros(Grid::cube(8, 4.0).unwrap()));
+    let estimate = |sigma_8: f64| {
+        let conditioning = model.description.conditioning();
+        let mut channels = conditioning.apply(&density, Boundary::Open, &[sigma_8]).unwrap();
+        channels.extend([density.clone(), density.clone()]); // nothing is known
+        let values: Vec<f32> = channels.iter().flat_map(Field3::as_slice).copied().collect();
+        let condition = Tensor::from_vec(values, (1, channels.len(), 8, 8, 8), &Device::Cpu).unwrap();
+        let noisy = Tensor::zeros((1, 1, 8, 8, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let level = Tensor::new(&[0.5f32], &Device::Cpu).unwrap();
+        let clean = denoiser.predict_clean(&noisy, &condition, &level).unwrap();
+        clean.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(estimate(0.7), estimate(0.7));
+    let difference = estimate(0.7).iter().zip(estimate(0.9)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference > 1e-4, "{difference}");
+}
+
 #[test]
 fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     let config = fixtures::config();
@@ -172,6 +215,13 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     other.network.base_channels = 16;
     let error = go(&other, &folder.path().join("third"), Start::From(&model), 1).unwrap_err();
     assert!(matches!(error, TrainingError::ConfigChanged { section: "network", .. }), "{error}");
+
+    // As many channels, but other ones.
+    let mut other = with_every_channel();
+    model.description.configuration = other.clone();
+    other.data.scalars[0].centre = 0.9;
+    let error = go(&other, &folder.path().join("third"), Start::From(&model), 1).unwrap_err();
+    assert!(matches!(error, TrainingError::ConfigChanged { section: "data.scalars", .. }), "{error}");
 }
 
 #[test]

@@ -11,10 +11,8 @@ use serde_json::{Value, json};
 
 /// A first update that takes longer needs no second one: warming up is a small part of it.
 const WARM_SECONDS: f64 = 10.0;
-/// A patch has its condition, truth, noise and mask in f32.
-const BYTES_PER_PATCH_VOXEL: u64 = 16;
-/// The condition and truth of a pair, in f32.
-const BYTES_PER_PAIR_VOXEL: u64 = 8;
+/// An f32.
+const BYTES: u64 = 4;
 
 /// What a run will take.
 pub(super) struct Plan {
@@ -100,14 +98,17 @@ impl Plan {
 
 /// Bytes of the pairs, of the validation patches, and of the batch in use and the next.
 fn data_bytes(config: &RunConfig) -> anyhow::Result<u64> {
-    let mut bytes = 0;
+    let channels = config.network.condition_channels as u64;
+    let mut voxels = 0;
     for pair in config.data.training.iter().chain(&config.data.validation) {
         let reader = GridReader::open(&pair.truth()).context("in the configuration's data")?;
-        bytes += BYTES_PER_PAIR_VOXEL * reader.grid().voxels() as u64;
+        voxels += (channels + 1) * reader.grid().voxels() as u64; // condition and truth
     }
     let training = &config.training;
     let patches = validation_patches(config) + 2 * training.batch_size;
-    Ok(bytes + BYTES_PER_PATCH_VOXEL * (patches * training.patch_cells.pow(3)) as u64)
+    // Condition, truth, noise and mask.
+    voxels += (channels + 3) * (patches * training.patch_cells.pow(3)) as u64;
+    Ok(BYTES * voxels)
 }
 
 /// Patches of a validation, which are whole batches; none if there is nothing to validate on.
