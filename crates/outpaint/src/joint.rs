@@ -10,9 +10,9 @@ use crate::job::{Listener, check_finite};
 use crate::lattice::Lattice;
 use crate::store::Volume;
 use crate::{Job, OutpaintError, Progress, Store};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use finescale_diffusion::{Denoise, KeyedNoise, Solver, WithKnown};
-use finescale_field::{Field3, Region};
+use finescale_field::{Field3, Grid, Region};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -29,81 +29,135 @@ pub(crate) fn generate(
     store: &Store,
     listener: &mut Listener,
 ) -> Result<Array3<f32>, OutpaintError> {
-    let lattices = job.lattices()?;
-    let sampling = &job.config.sampling;
-    let solver = sampling.sampler.solver(sampling.levels.levels()?);
-    let grid = job.result_grid()?;
-    let given = job.given_values()?;
-    let mut store = store.steps(&identity(job)?, grid.voxels())?;
+    let joint = Joint::new(job)?;
+    let mut store = store.steps(&identity(job)?, joint.grid.voxels())?;
     let windows = |lattices: &[Lattice]| lattices.iter().map(Lattice::windows).sum();
     (listener.progress)(Progress::Begun {
-        done: windows(&lattices[..store.finished()]),
-        evaluations: windows(&lattices),
+        done: windows(&joint.lattices[..store.finished()]),
+        evaluations: windows(&joint.lattices),
     });
     let mut volume = match store.read()? {
         Some(volume) => volume,
-        None => start(job)?,
+        None => joint.start()?,
     };
-    while store.finished() < lattices.len() {
-        let evaluation = store.finished();
-        let state = Field3::new(grid, to_array(job, std::mem::take(&mut volume.state)))?;
-        let clean = fused_estimate(
-            job,
-            &*solver,
-            evaluation,
-            &lattices[evaluation],
-            &state,
-            given.as_ref(),
-            listener,
-        )?;
-        volume.state = state.into_values().into_raw_vec_and_offset().0;
-        volume = advance(job, &*solver, &volume, clean.as_slice(), evaluation)?;
+    while store.finished() < joint.lattices.len() {
+        let clean = joint.fused_estimate(&volume, store.finished(), listener)?;
+        volume = joint.advanced(&volume, clean.as_slice(), store.finished())?;
         store.finish(&volume)?;
     }
-    Ok(to_array(job, volume.state))
+    Ok(joint.array(&volume.state))
 }
 
-/// Unit noise at every voxel.
-fn start(job: &Job) -> Result<Volume, OutpaintError> {
-    let noise = VolumeNoise::of(job);
-    let slabs = slabs(job).into_par_iter().map(|slab| values(&noise.slab(&slab)?.start()?));
-    let slabs: Vec<Vec<f32>> = slabs.collect::<Result<_, OutpaintError>>()?;
-    Ok(Volume { state: slabs.concat(), memory: None })
+/// What does not change from step to step.
+struct Joint<'a> {
+    job: &'a Job<'a>,
+    grid: Grid,
+    solver: Box<dyn Solver>,
+    /// The windows of each evaluation.
+    lattices: Vec<Lattice>,
+    /// High-resolution values over the volume, NaN elsewhere.
+    given: Option<Field3>,
+    noise: VolumeNoise,
 }
 
-/// The clean estimate of the volume: every window's, weighted, added up in the order of the windows.
-fn fused_estimate(
-    job: &Job,
-    solver: &dyn Solver,
-    evaluation: usize,
-    lattice: &Lattice,
-    state: &Field3,
-    given: Option<&Field3>,
-    listener: &mut Listener,
-) -> Result<Field3, OutpaintError> {
-    let cells = job.region.shape;
-    let mut fused = Field3::zeros(*state.grid());
-    let windows: Vec<usize> = (0..lattice.windows()).collect();
-    for batch in windows.chunks(job.batch.max(1)) {
-        let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
-        let noise_level = solver.noise_level(evaluation, batch.len(), job.device)?;
-        let noisy = job.windows(&regions, |region| Ok(state.extract(region)?))?; // (b, 1, w, w, w)
-        let values_there = job.windows(&regions, |region| match given {
+impl<'a> Joint<'a> {
+    fn new(job: &'a Job) -> Result<Self, OutpaintError> {
+        let sampling = &job.config.sampling;
+        Ok(Self {
+            job,
+            grid: job.result_grid()?,
+            solver: sampling.sampler.solver(sampling.levels.levels()?),
+            lattices: job.lattices()?,
+            given: job.given_values()?,
+            noise: VolumeNoise::of(job),
+        })
+    }
+
+    /// Unit noise at every voxel.
+    fn start(&self) -> Result<Volume, OutpaintError> {
+        let noise = &self.noise;
+        let slabs = self.slabs().into_par_iter().map(|slab| values(&noise.slab(&slab)?.start()?));
+        let slabs: Vec<Vec<f32>> = slabs.collect::<Result<_, OutpaintError>>()?;
+        Ok(Volume { state: slabs.concat(), memory: None })
+    }
+
+    /// The clean estimate of the volume: every window's, weighted, added up in the order of the windows.
+    fn fused_estimate(
+        &self,
+        volume: &Volume,
+        evaluation: usize,
+        listener: &mut Listener,
+    ) -> Result<Field3, OutpaintError> {
+        let lattice = &self.lattices[evaluation];
+        let state = Field3::new(self.grid, self.array(&volume.state))?;
+        let mut fused = Field3::zeros(self.grid);
+        let windows: Vec<usize> = (0..lattice.windows()).collect();
+        for batch in windows.chunks(self.job.batch.max(1)) {
+            let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
+            let clean = self.clean_windows(&state, &regions, evaluation)?;
+            for ((&window, region), clean) in batch.iter().zip(&regions).zip(&clean) {
+                check_finite(window, region, clean, self.grid.cells())?;
+                add_weighted(&mut fused, region, lattice.weights(window), clean);
+            }
+            listener.evaluated(batch.len())?;
+        }
+        Ok(fused)
+    }
+
+    /// The network's clean estimates of some windows, flat.
+    fn clean_windows(
+        &self,
+        state: &Field3,
+        regions: &[Region],
+        evaluation: usize,
+    ) -> Result<Vec<Vec<f32>>, OutpaintError> {
+        let job = self.job;
+        let noise_level = self.solver.noise_level(evaluation, regions.len(), job.device)?;
+        let noisy = job.windows(regions, |region| Ok(state.extract(region)?))?; // (b, 1, w, w, w)
+        let given = job.windows(regions, |region| match &self.given {
             Some(given) => Ok(given.extract(region)?),
             None => Ok(Array3::from_elem(region.shape, f32::NAN)),
         })?;
-        let unknown = values_there.ne(&values_there)?.to_dtype(candle_core::DType::F32)?;
-        let denoiser = WithKnown::new(job.denoiser, &unknown, &values_there)?;
-        let clean = values(&denoiser.predict_clean(&noisy, &job.condition_of(&regions)?, &noise_level)?)?;
-        for ((&window, region), clean) in
-            batch.iter().zip(&regions).zip(clean.chunks_exact(regions[0].voxels()))
-        {
-            check_finite(window, region, clean, cells)?;
-            add_weighted(&mut fused, region, lattice.weights(window), clean);
-        }
-        listener.evaluated(batch.len())?;
+        let unknown = given.ne(&given)?.to_dtype(DType::F32)?; // NaN is not even itself
+        let denoiser = WithKnown::new(job.denoiser, &unknown, &given)?;
+        let clean = denoiser.predict_clean(&noisy, &job.condition_of(regions)?, &noise_level)?;
+        Ok(values(&clean)?.chunks_exact(regions[0].voxels()).map(<[f32]>::to_vec).collect())
     }
-    Ok(fused)
+
+    /// The volume after one update, slab by slab.
+    fn advanced(&self, volume: &Volume, clean: &[f32], evaluation: usize) -> Result<Volume, OutpaintError> {
+        let [_, ny, nz] = self.grid.cells();
+        let (noise, solver) = (&self.noise, &self.solver);
+        let slabs = self.slabs().into_par_iter().map(|slab| {
+            let first = slab.start[0] as usize * ny * nz;
+            let tensor = |values: &[f32]| {
+                let [planes, ny, nz] = slab.shape;
+                let values = &values[first..first + slab.voxels()];
+                Tensor::from_slice(values, (1, 1, planes, ny, nz), &Device::Cpu)
+            };
+            let memory = volume.memory.as_deref().map(tensor).transpose()?;
+            let (state, clean) = (tensor(&volume.state)?, tensor(clean)?);
+            let next = solver.step(&state, &clean, memory.as_ref(), evaluation, &noise.slab(&slab)?)?;
+            Ok((values(&next.state)?, next.memory.as_ref().map(values).transpose()?))
+        });
+        let slabs: Vec<(Vec<f32>, Option<Vec<f32>>)> = slabs.collect::<Result<_, OutpaintError>>()?;
+        let (states, memories): (Vec<_>, Vec<_>) = slabs.into_iter().unzip();
+        let memories: Option<Vec<Vec<f32>>> = memories.into_iter().collect();
+        Ok(Volume { state: states.concat(), memory: memories.map(|memories| memories.concat()) })
+    }
+
+    /// Slabs of whole planes that make up the volume.
+    fn slabs(&self) -> Vec<Region> {
+        let [nx, ny, nz] = self.grid.cells();
+        let planes = (SLAB_VOXELS / (ny * nz)).max(1);
+        let slab = |x: usize| Region { start: [x as i64, 0, 0], shape: [planes.min(nx - x), ny, nz] };
+        (0..nx).step_by(planes).map(slab).collect()
+    }
+
+    fn array(&self, values: &[f32]) -> Array3<f32> {
+        let values = Array3::from_shape_vec(self.grid.cells(), values.to_vec());
+        values.expect("one value per voxel of the volume")
+    }
 }
 
 /// fused += weight · clean, over a window.
@@ -119,41 +173,6 @@ fn add_weighted(fused: &mut Field3, region: &Region, [wx, wy, wz]: [&[f32]; 3], 
             *sum += row * weight * clean;
         }
     });
-}
-
-/// One update of the whole volume, slab by slab.
-fn advance(
-    job: &Job,
-    solver: &dyn Solver,
-    volume: &Volume,
-    clean: &[f32],
-    evaluation: usize,
-) -> Result<Volume, OutpaintError> {
-    let [_, ny, nz] = job.region.shape;
-    let noise = VolumeNoise::of(job);
-    let slabs = slabs(job).into_par_iter().map(|slab| {
-        let first = slab.start[0] as usize * ny * nz;
-        let tensor = |values: &[f32]| {
-            let [planes, ny, nz] = slab.shape;
-            Tensor::from_slice(&values[first..first + slab.voxels()], (1, 1, planes, ny, nz), &Device::Cpu)
-        };
-        let memory = volume.memory.as_deref().map(tensor).transpose()?;
-        let (state, clean) = (tensor(&volume.state)?, tensor(clean)?);
-        let next = solver.step(&state, &clean, memory.as_ref(), evaluation, &noise.slab(&slab)?)?;
-        Ok((values(&next.state)?, next.memory.as_ref().map(values).transpose()?))
-    });
-    let slabs: Vec<(Vec<f32>, Option<Vec<f32>>)> = slabs.collect::<Result<_, OutpaintError>>()?;
-    let (states, memories): (Vec<_>, Vec<_>) = slabs.into_iter().unzip();
-    let memories: Option<Vec<Vec<f32>>> = memories.into_iter().collect();
-    Ok(Volume { state: states.concat(), memory: memories.map(|memories| memories.concat()) })
-}
-
-/// Slabs of whole planes that make up the volume.
-fn slabs(job: &Job) -> Vec<Region> {
-    let [nx, ny, nz] = job.region.shape;
-    let planes = (SLAB_VOXELS / (ny * nz)).max(1);
-    let slab = |x: usize| Region { start: [x as i64, 0, 0], shape: [planes.min(nx - x), ny, nz] };
-    (0..nx).step_by(planes).map(slab).collect()
 }
 
 /// The noise of the volume's voxels, keyed by their place in the condition's box.
@@ -176,8 +195,4 @@ impl VolumeNoise {
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>, OutpaintError> {
     Ok(tensor.flatten_all()?.to_vec1()?)
-}
-
-fn to_array(job: &Job, values: Vec<f32>) -> Array3<f32> {
-    Array3::from_shape_vec(job.region.shape, values).expect("one value per voxel of the volume")
 }

@@ -134,6 +134,7 @@ fn evaluations(config: &RunConfig) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use finescale_outpaint::Strategy;
     use std::path::Path;
 
     fn demo() -> RunConfig {
@@ -147,7 +148,8 @@ mod tests {
         assert_eq!(evaluations(&config).unwrap(), 40 * 32);
         config.training.steps = 20_100;
         assert_eq!(evaluations(&config).unwrap(), 41 * 32);
-        // Regions of 64 cells take three windows of 32 that overlap by 10 along each axis, in 20 steps.
+        // Regions of 64 cells take three windows of 32 that overlap by 8 along each axis, in 20 steps.
+        config.generation.strategy = Strategy::Raster;
         config.training.spectrum =
             serde_json::from_value(json!({"every_steps": 10_000, "samples": 2})).unwrap();
         assert_eq!(evaluations(&config).unwrap(), 41 * 32 + 3 * 2 * 27 * 20);
