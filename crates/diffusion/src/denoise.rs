@@ -53,6 +53,19 @@ pub trait Solver: Send + Sync {
         noise: &KeyedNoise,
     ) -> Result<Next, DiffusionError>;
 
+    /// The state at the first level, √ᾱ · clean + √(1 − ᾱ) · noise, of the unit `noise` that sampling starts from and
+    /// the network's estimate for it. Noise alone lacks the mean: a deterministic solver would carry a loss of
+    /// sigma_data / sigma_max of it to the end, which dense voxels cannot spare.
+    ///
+    /// # Shapes
+    /// Both the same, which is also the result's.
+    /// # Errors
+    /// Whatever the tensor operations report.
+    fn start(&self, noise: &Tensor, clean: &Tensor) -> Result<Tensor, DiffusionError> {
+        let alpha_bar = self.noise_levels()[0];
+        Ok((clean.affine(alpha_bar.sqrt(), 0.0)? + noise.affine((1.0 - alpha_bar).sqrt(), 0.0)?)?)
+    }
+
     /// ᾱ of an evaluation for a batch, shape (`batch`,), f32: what a [`Denoise`] is told.
     ///
     /// # Errors

@@ -40,18 +40,6 @@ pub enum SamplingLevels {
         /// Most noise, the first level.
         sigma_max: f64,
     },
-    /// A first step from much noise, whose estimate is the mean of all samples, straight to where samples begin to
-    /// differ; the other steps as `log_uniform`.
-    Leap {
-        /// Steps, the first one included.
-        steps: usize,
-        /// Least noise, the last level.
-        sigma_min: f64,
-        /// Noise of the second level: well above the deviation of the samples, or they spread too little.
-        sigma_leap: f64,
-        /// Most noise, the first level.
-        sigma_max: f64,
-    },
     /// Every step of a training schedule, as the reference samples.
     Schedule(LinearBetas),
 }
@@ -67,9 +55,6 @@ impl SamplingLevels {
                 Levels::log_uniform(steps, sigma_min, sigma_max)
             }
             &Self::Karras { steps, sigma_min, sigma_max } => Levels::karras(steps, sigma_min, sigma_max),
-            &Self::Leap { steps, sigma_min, sigma_leap, sigma_max } => {
-                Levels::leap(steps, sigma_min, sigma_leap, sigma_max)
-            }
             Self::Schedule(betas) => Ok(Levels::of_schedule(&Schedule::linear(betas)?)),
         }
     }
@@ -120,26 +105,6 @@ impl Levels {
     pub fn karras(steps: usize, sigma_min: f64, sigma_max: f64) -> Result<Self, DiffusionError> {
         let root = |sigma| libm::pow(sigma, 1.0 / KARRAS_RHO);
         Self::spaced(steps, sigma_min, sigma_max, root, |root| libm::pow(root, KARRAS_RHO))
-    }
-
-    /// A level at `sigma_max` and `steps` - 1 log-uniform ones from `sigma_leap` to `sigma_min`. A deterministic solver
-    /// starts without the mean of what it samples, which costs sigma_data / `sigma_max` of it; the leap buys a large
-    /// `sigma_max` for one evaluation.
-    ///
-    /// # Errors
-    /// [`DiffusionError::Sigmas`] if there is less than two steps, or the sigmas are not positive, finite and ordered.
-    pub fn leap(
-        steps: usize,
-        sigma_min: f64,
-        sigma_leap: f64,
-        sigma_max: f64,
-    ) -> Result<Self, DiffusionError> {
-        let sound = steps > 1 && sigma_leap < sigma_max && sigma_max.is_finite();
-        if !sound {
-            return Err(DiffusionError::Sigmas { steps, sigma_min, sigma_max });
-        }
-        let rest = Self::log_uniform(steps - 1, sigma_min, sigma_leap)?;
-        Self::new([&[alpha_bar_of_sigma(sigma_max)], rest.alpha_bars()].concat())
     }
 
     /// Levels evenly spaced in `scale(sigma)`. The functions are of `libm`, not of the system: levels have the same
@@ -206,17 +171,6 @@ mod tests {
         }
         let levels = Levels::karras(3, 0.01, 100.0).unwrap();
         assert_eq!(Levels::karras(1, 0.01, 100.0).unwrap().alpha_bars(), [levels.alpha_bars()[0]]);
-    }
-
-    #[test]
-    fn a_leap_keeps_the_first_level_and_spaces_the_others() {
-        let levels = Levels::leap(4, 0.01, 1.0, 80.0).unwrap();
-        for (alpha_bar, sigma) in levels.alpha_bars().iter().zip([80.0, 1.0, 0.1, 0.01]) {
-            assert!((sigma_of_alpha_bar(*alpha_bar) / sigma - 1.0).abs() < 1e-9);
-        }
-        for (steps, least, leap, most) in [(1, 0.01, 1.0, 80.0), (4, 0.01, 81.0, 80.0), (4, 2.0, 1.0, 80.0)] {
-            assert!(matches!(Levels::leap(steps, least, leap, most), Err(DiffusionError::Sigmas { .. })));
-        }
     }
 
     #[test]

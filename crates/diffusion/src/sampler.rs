@@ -190,9 +190,6 @@ impl SamplingConfig {
             SamplingLevels::LogUniform { sigma_min, sigma_max, .. } => {
                 SamplingLevels::LogUniform { steps, sigma_min, sigma_max }
             }
-            SamplingLevels::Leap { sigma_min, sigma_leap, sigma_max, .. } => {
-                SamplingLevels::Leap { steps, sigma_min, sigma_leap, sigma_max }
-            }
             SamplingLevels::Karras { sigma_min, sigma_max, .. } => {
                 SamplingLevels::Karras { steps, sigma_min, sigma_max }
             }

@@ -111,6 +111,23 @@ fn exact_moments(sampler: Sampler, levels: &Levels) -> (f64, f64) {
 }
 
 #[test]
+fn the_start_has_the_mean_that_noise_alone_lacks() {
+    // Noise of zero leaves the mean alone: sampling is linear.
+    let solver = Sampler::DpmSolverPlusPlus2M.solver(Levels::log_uniform(40, 0.01, 5.0).unwrap());
+    let noise = KeyedNoise::new(1, [2; 3], vec![[0; 3]], [2; 3], &Device::Cpu).unwrap();
+    let zero = noise.start().unwrap().zeros_like().unwrap();
+    let level = solver.noise_level(0, 1, &Device::Cpu).unwrap();
+    let clean = Gaussian::data().predict_clean(&zero, &zero, &level).unwrap();
+    let share = |start: Tensor| moments(&run(&Gaussian::data(), solver.as_ref(), start, &noise)).0 / MEAN;
+    // The loss is s / sqrt(sigma_max^2 + s^2) of the mean, and of the start's mean s^2 / (sigma_max^2 + s^2) are missing.
+    let loss = DEVIATION / (25.0 + DEVIATION * DEVIATION).sqrt();
+    let alone = share(zero.clone());
+    assert!((alone - (1.0 - loss)).abs() < 0.1 * loss, "{alone}");
+    let started = share(solver.start(&zero, &clean).unwrap());
+    assert!((started - 1.0).abs() < 0.02 * loss, "{started}");
+}
+
+#[test]
 fn every_sampler_has_the_mean_and_variance_of_its_equations() {
     // From the formulas of the papers as they stand there (Heun in y and sigma, DPM-Solver++ in lambda and h, the
     // corrector in epsilon and the score), propagated in f64 outside of this crate.

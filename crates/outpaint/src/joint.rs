@@ -136,7 +136,10 @@ impl<'a> Joint<'a> {
                 Tensor::from_slice(values, (1, 1, planes, ny, nz), &Device::Cpu)
             };
             let memory = volume.memory.as_deref().map(tensor).transpose()?;
-            let (state, clean) = (tensor(&volume.state)?, tensor(clean)?);
+            let (mut state, clean) = (tensor(&volume.state)?, tensor(clean)?);
+            if evaluation == 0 {
+                state = solver.start(&state, &clean)?;
+            }
             let next = solver.step(&state, &clean, memory.as_ref(), evaluation, &noise.slab(&slab)?)?;
             Ok((values(&next.state)?, next.memory.as_ref().map(values).transpose()?))
         });

@@ -62,6 +62,9 @@ fn sample_windows(
     for evaluation in 0..solver.noise_levels().len() {
         let noise_level = solver.noise_level(evaluation, positions.len(), job.device)?;
         let clean = denoiser.predict_clean(&at.state, &condition, &noise_level)?;
+        if evaluation == 0 {
+            at.state = solver.start(&at.state, &clean)?;
+        }
         at = solver.step(&at.state, &clean, at.memory.as_ref(), evaluation, &noise)?;
         listener.evaluated(positions.len())?;
     }
