@@ -154,7 +154,8 @@ impl From<Sampler> for String {
 /// | `predictor_corrector:0.16` | -37 / -31 / -25 | -50 / -43 / -35 |
 ///
 /// The ends of the levels cost more: the last step, to the clean estimate, a share (sigma_min / deviation)² of the
-/// variance; and the start, which is noise alone, a share deviation / sigma_max of the mean in deterministic samplers.
+/// variance; and the start, which is noise alone, a share deviation / sigma_max of the mean
+/// in deterministic samplers, if [`Solver::start`] does not give it that mean.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplingConfig {

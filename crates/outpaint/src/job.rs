@@ -95,7 +95,7 @@ impl<'a> Job<'a> {
     /// What the generation will take.
     ///
     /// # Errors
-    /// As [`generate`](crate::generate) before its first evaluation.
+    /// As [`generate`](crate::generate()) before its first evaluation.
     pub fn plan(&self) -> Result<Plan, OutpaintError> {
         self.check()?;
         Plan::new(&self.config, self.region.shape, self.window_cells, self.result_boundary())
