@@ -46,8 +46,8 @@ impl Plan {
                 let lattices = Lattice::of_each_evaluation(config, cells, window_cells, boundary)?;
                 let last = lattices.last().expect("there is always a level").windows_per_axis();
                 let evaluations = lattices.iter().map(Lattice::windows).sum();
-                // State, memory and estimate, and the next of the first two.
-                let (on_disk, in_memory) = (4, 5);
+                // State, memory and estimate, the next of the first two, and the state that windows are cut from.
+                let (on_disk, in_memory) = (4, 6);
                 let steps = lattices.len();
                 Ok(Self::of(cells, window_cells, last, (steps, steps, evaluations), (on_disk, in_memory)))
             }

@@ -240,23 +240,31 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
 #[test]
 fn any_threads_and_batch_give_the_same_bits_and_a_wavefront_those_of_a_raster() {
     let condition = condition([9, 7, 12]);
-    let with = |strategy, threads, batch| {
+    let with = |boundary, strategy, threads, batch| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let run = || {
             let mut job = job(&CHAIN, &condition);
-            (job.config.strategy, job.batch) = (strategy, batch);
+            (job.boundary, job.config.strategy, job.batch) = (boundary, strategy, batch);
             bits(&run(&job, &Store::Memory).unwrap())
         };
         // A denoiser is not asked from several threads, so it need not be made for them.
         pool.install(run)
     };
-    for strategy in Strategy::ALL {
-        let plain = with(strategy, 1, 1);
-        assert_eq!(plain, with(strategy, 2, 4), "{strategy:?}");
-        assert_eq!(plain, with(strategy, 4, 3), "{strategy:?}");
+    // Windows of a wavefront run together in an open volume only.
+    for boundary in [Boundary::Periodic, Boundary::Open] {
+        for strategy in Strategy::ALL {
+            let plain = with(boundary, strategy, 1, 1);
+            assert_eq!(plain, with(boundary, strategy, 2, 4), "{strategy:?}");
+            assert_eq!(plain, with(boundary, strategy, 4, 3), "{strategy:?}");
+        }
+        let raster = with(boundary, Strategy::Raster, 1, 1);
+        assert_eq!(raster, with(boundary, Strategy::Wavefront, 2, 3));
+        assert_ne!(raster, with(boundary, Strategy::Colour, 1, 1));
     }
-    assert_eq!(with(Strategy::Raster, 1, 1), with(Strategy::Wavefront, 2, 3));
-    assert_ne!(with(Strategy::Raster, 1, 1), with(Strategy::Colour, 1, 1));
+    let mut open = job(&CHAIN, &condition);
+    (open.boundary, open.config.strategy) = (Boundary::Open, Strategy::Wavefront);
+    let plan = open.plan().unwrap();
+    assert!(plan.groups < plan.windows, "{} groups of {} windows", plan.groups, plan.windows);
 }
 
 #[test]
