@@ -1,83 +1,112 @@
 #!/usr/bin/env python3
 """Measures a model on mock universes that its training never saw, and prints the table of README.md.
 
-For each seed: a mock pair, samples of its condition, and their comparison with its truth (`finescale mock`,
-`upscale`, `compare`); then means over boxes and samples in the report's logarithmic bands. Samples are taken as
-they are: nothing is renormalised. What exists in --out is reused, so an interrupted run continues.
+For each seed: a mock pair and samples of its condition (`finescale mock`, `upscale`); then one comparison of all boxes
+(`finescale compare --box`), whose errors are those of the scatter between boxes. Samples are taken as they are: nothing
+is renormalised. What exists in --out is reused, so an interrupted run continues.
 
     ./scripts/measure_samples.py --model data/demo/model.safetensors --out runs/measurement
+    ./scripts/measure_samples.py --cells 128 --seeds 301-308 --samples 4 --model M --out runs/proof    # hours
 """
 import argparse
 import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
 def run(command, made):
-    """Runs `command` unless the file `made` exists already."""
-    if not made.exists():
-        print("+", *command, file=sys.stderr, flush=True)
-        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+    """Runs `command` unless the file `made` exists already; returns the seconds it took, if it ran."""
+    if made.exists():
+        return None
+    print("+", *command, file=sys.stderr, flush=True)
+    started = time.monotonic()
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - started
+
+
+def seeds(text):
+    """Numbers such as 211,212 or 211-214."""
+    first, dash, last = text.partition("-")
+    return list(range(int(first), int(last) + 1)) if dash else [int(word) for word in text.split(",")]
+
+
+def mock_box(finescale, folder, seed, cells):
+    """A pair of `cells`^3 cells of 0.78 Mpc/h, as the training pairs: condition.hdf5 and truth.hdf5 in `folder`."""
+    size = ["--cells", cells, "--box-size", cells / 1.28]
+    particles = ["--particles-low", cells // 2, "--particles-high", cells * 2]
+    folder.mkdir(parents=True, exist_ok=True)
+    run([finescale, "mock", "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
+
+
+def draw_samples(finescale, model, folder, count, arguments=()):
+    """Samples of the condition in `folder`, sample_1.hdf5 and so on; returns the seconds of those that it drew."""
+    seconds = []
+    for seed in range(1, count + 1):
+        made = folder / f"sample_{seed}.hdf5"
+        command = [finescale, "upscale", "--model", model, "--condition", folder / "condition.hdf5", "--seed", seed]
+        seconds.append(run([*command, *arguments, "-o", made], made))
+    return [s for s in seconds if s is not None]
+
+
+def compare(finescale, folders, report):
+    """The report of boxes, each a folder with condition, truth and samples."""
+    boxes = [word for folder in folders for word in ("--box", folder)]
+    run([finescale, "compare", *boxes, "-o", report], report / "report.json")
+    return json.loads((report / "report.json").read_text())
 
 
 def mean(values):
     return sum(values) / len(values)
 
 
-def standard_error(values):
-    centre = mean(values)
-    return math.sqrt(sum((v - centre) ** 2 for v in values) / (len(values) - 1) / len(values))
+def power_error(ratios):
+    """Mean |ln P/P_truth| over bands of mean ratios."""
+    return mean([abs(math.log(ratio)) for ratio in ratios])
+
+
+def plus_minus(value, error, digits=3):
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--seeds", default="211,212,213,214", help="of the mock boxes")
-    parser.add_argument("--samples", type=int, default=2, help="of each box")
+    parser.add_argument("--seeds", default="211-218", type=seeds, help="of the mock boxes")
+    parser.add_argument("--samples", type=int, default=4, help="of each box")
     parser.add_argument("--cells", type=int, default=64, help="per side of a box, of 0.78 Mpc/h each")
     parser.add_argument("--finescale", default="target/release/finescale")
     parser.add_argument("--upscale", default="", help="more arguments of `finescale upscale`")
     a = parser.parse_args()
 
-    size = ["--cells", a.cells, "--box-size", a.cells / 1.28]
-    particles = ["--particles-low", a.cells // 2, "--particles-high", a.cells * 2]
-    reports = []
-    for seed in a.seeds.split(","):
-        box = a.out / f"box_{seed}"
-        box.mkdir(parents=True, exist_ok=True)
-        condition, truth = box / "condition.hdf5", box / "truth.hdf5"
-        run([a.finescale, "mock", "--seed", seed, *size, *particles, "-o", box], truth)
-        samples = []
-        for sample in range(1, a.samples + 1):
-            samples.append(box / f"sample_{sample}.hdf5")
-            upscale = [a.finescale, "upscale", "--model", a.model, "--condition", condition, "--seed", sample]
-            run([*upscale, *a.upscale.split(), "-o", samples[-1]], samples[-1])
-        fields = [word for sample in samples for word in ("--sample", sample)]
-        report = box / "report" / "report.json"
-        run([a.finescale, "compare", "--truth", truth, "--condition", condition, *fields, "-o", report.parent], report)
-        reports.append(json.loads(report.read_text()))
+    folders = [a.out / f"box_{seed:04}" for seed in a.seeds]
+    seconds = []
+    for seed, folder in zip(a.seeds, folders):
+        mock_box(a.finescale, folder, seed, a.cells)
+        seconds += draw_samples(a.finescale, a.model, folder, a.samples, a.upscale.split())
+    report = compare(a.finescale, folders, a.out / "report")
 
-    print("| k [h/Mpc] | P/P_truth | condition | r(sample, truth) | r(condition, truth)^2 | r(sample, sample) |")
+    bands, pooled = report["bands"], report["pooled"]
+    print("| k [h/Mpc] | P/P_truth | condition | r(sample, truth) | r(condition, truth)^2 | P(SR1 x SR2)/P(SR x HR) |")
     print("|---|---|---|---|---|---|")
-    logs = {"sample": [], "condition": []}
-    for band in range(len(reports[0]["bands"]["k_h_mpc"])):
-        of = lambda name: [r["bands"][name][band] for r in reports]
-        k, ratio, condition = mean(of("k_h_mpc")), of("sample_ratio"), of("condition_ratio")
-        agreement = f"{mean(of('sample_agreement')):.3f}" if a.samples > 1 else "-"
+    for band, k in enumerate(pooled["k_h_mpc"]):
+        of = lambda name: (pooled[name]["value"][band], pooled[name]["standard_error"][band])
+        pair = plus_minus(*of("pair_ratio")) if a.samples > 1 else "-"
         print(
-            f"| {k:.2f} | {mean(ratio):.3f} ± {standard_error(ratio):.3f} | {mean(condition):.3f} "
-            f"| {mean(of('sample_cross_correlation')):.3f} | {mean([r * r for r in of('condition_cross_correlation')]):.3f} "
-            f"| {agreement} |"
+            f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} | {of('cross_correlation')[0]:.3f} "
+            f"| {bands['condition_cross_correlation'][band] ** 2:.3f} | {pair} |"
         )
-        logs["sample"].append(abs(math.log(mean(ratio))))
-        logs["condition"].append(abs(math.log(mean(condition))))
-    print(f"\n- mean |ln ratio|: samples {mean(logs['sample']):.3f}, condition {mean(logs['condition']):.3f}")
-    for name, key in [("99.9th percentile", "percentile_99_9"), ("mean density", "mean_density")]:
-        ratios = [s[key] / r["truth"][key] for r in reports for s in r["samples"]]
-        print(f"- {name}, sample / truth: {mean(ratios):.4f} ± {standard_error(ratios):.4f}")
+    print(f"\n{len(folders)} boxes of {a.cells}^3, {a.samples} samples each; mean |ln ratio| of the mean power "
+          f"{power_error(pooled['ratio']['value']):.3f}, of the condition's {power_error(bands['condition_ratio']):.3f}")
+    for goal in report["goals"]:
+        at = f" at k = {goal['at_k_h_mpc']:.2f}" if goal["at_k_h_mpc"] else ""
+        print(f"- {goal['goal']}: {goal['outcome']}, worst {plus_minus(goal['found'], goal['standard_error'], 4)}{at} "
+              f"(goal {goal['wanted']:g}){'; ' + goal['note'] if goal['note'] else ''}")
+    if seconds:
+        print(f"- seconds per sample: {sorted(seconds)[len(seconds) // 2]:.1f} (median of {len(seconds)})")
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ fn outpaint(error: &OutpaintError) -> bool {
 fn mock(error: &MockError) -> bool {
     match error {
         MockError::Snapshot(error) => snapshot(error),
+        MockError::Cancelled => false,
         _ => true,
     }
 }

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 pub enum Prediction {
     /// The noise; the network is told ᾱ itself. The reference's choice.
     Epsilon,
-    /// A mixture of signal and noise of unit variance at any noise level, from an input of unit variance.
+    /// A mixture of signal and noise of unit variance at any noise level, from an input of unit variance. With a
+    /// `sigma_data` of 1 that is v-prediction: F = −v, v = √ᾱ · ε − √(1 − ᾱ) · clean.
     ///
     /// # Source
-    /// Karras et al. 2022, arXiv:2206.00364, eq. 7 and table 1.
+    /// Karras et al. 2022, arXiv:2206.00364, eq. 7 and table 1; v: Salimans & Ho 2022, arXiv:2202.00512, appendix D.
     Edm {
         /// Standard deviation of the clean field as the network sees it.
         sigma_data: f64,

@@ -275,6 +275,16 @@ mod tests {
         }
 
         #[test]
+        fn edm_with_unit_data_is_v_prediction(a in 1e-5f64..0.999_999, clean in -3f64..3.0, noise in -3f64..3.0) {
+            let s = Scales::new(Prediction::Edm { sigma_data: 1.0 }, a);
+            let v = a.sqrt() * noise - (1.0 - a).sqrt() * clean;
+            prop_assert!((s.target_clean * clean + s.target_noise * noise + v).abs() < 1e-9);
+            // x = √ᾱ x_t − √(1 − ᾱ) v, and the input is x_t as it is.
+            prop_assert!((s.skip - a.sqrt()).abs() < 1e-9 && (s.output - (1.0 - a).sqrt()).abs() < 1e-9);
+            prop_assert!((s.input - 1.0).abs() < 1e-9);
+        }
+
+        #[test]
         fn edm_scales_are_those_of_its_table(sigma in 2e-3f64..200.0, sd in 0.05f64..2.0) {
             let s = Scales::new(Prediction::Edm { sigma_data: sd }, 1.0 / (1.0 + sigma * sigma));
             let signal = 1.0 / (1.0 + sigma * sigma).sqrt();

@@ -181,25 +181,32 @@ impl SamplingConfig {
         Ok(self.sampler.evaluations(self.levels.levels()?.len()))
     }
 
-    /// The same sampler in `steps` steps, of one or two [`evaluations`](Self::evaluations) each. The steps of a
-    /// schedule become log-uniform ones over the same noise.
+    /// The same sampler in other `steps`, of one or two [`evaluations`](Self::evaluations) each, or from another
+    /// `sigma_max`. The steps of a schedule become log-uniform ones.
     ///
     /// # Errors
     /// As [`SamplingLevels::levels`], for the present levels.
-    pub fn with_steps(self, steps: usize) -> Result<Self, DiffusionError> {
+    pub fn with_levels(self, steps: Option<usize>, sigma_max: Option<f64>) -> Result<Self, DiffusionError> {
+        let present = self.levels.levels()?;
+        let sigma = |index: usize| sigma_of_alpha_bar(present.alpha_bars()[index]);
+        let steps_or = |present| steps.unwrap_or(present);
         let levels = match self.levels {
-            SamplingLevels::LogUniform { sigma_min, sigma_max, .. } => {
-                SamplingLevels::LogUniform { steps, sigma_min, sigma_max }
-            }
-            SamplingLevels::Karras { sigma_min, sigma_max, .. } => {
-                SamplingLevels::Karras { steps, sigma_min, sigma_max }
-            }
-            SamplingLevels::Schedule(_) => {
-                let levels = self.levels.levels()?;
-                let alpha_bars = levels.alpha_bars();
-                let sigma_min = sigma_of_alpha_bar(alpha_bars[alpha_bars.len() - 1]);
-                SamplingLevels::LogUniform { steps, sigma_min, sigma_max: sigma_of_alpha_bar(alpha_bars[0]) }
-            }
+            SamplingLevels::Karras { steps, sigma_min, sigma_max: most } => SamplingLevels::Karras {
+                steps: steps_or(steps),
+                sigma_min,
+                sigma_max: sigma_max.unwrap_or(most),
+            },
+            SamplingLevels::LogUniform { steps, sigma_min, sigma_max: most } => SamplingLevels::LogUniform {
+                steps: steps_or(steps),
+                sigma_min,
+                sigma_max: sigma_max.unwrap_or(most),
+            },
+            SamplingLevels::Schedule(_) if steps.is_none() && sigma_max.is_none() => self.levels,
+            SamplingLevels::Schedule(_) => SamplingLevels::LogUniform {
+                steps: steps_or(present.len()),
+                sigma_min: sigma(present.len() - 1),
+                sigma_max: sigma_max.unwrap_or(sigma(0)),
+            },
         };
         Ok(Self { levels, ..self })
     }
@@ -270,11 +277,11 @@ mod tests {
         for text in WRITTEN {
             for steps in [1, 2, 7] {
                 let sampler: Sampler = text.parse().unwrap();
-                let config = SamplingConfig { sampler, ..Default::default() }.with_steps(steps).unwrap();
+                let config = SamplingConfig { sampler, ..Default::default() }.with_levels(Some(steps), None).unwrap();
                 let solver = sampler.solver(config.levels.levels().unwrap());
                 assert_eq!(config.evaluations().unwrap(), solver.noise_levels().len(), "{text}");
             }
-            let none = SamplingConfig { sampler: text.parse().unwrap(), ..Default::default() }.with_steps(0);
+            let none = SamplingConfig { sampler: text.parse().unwrap(), ..Default::default() }.with_levels(Some(0), None);
             assert!(matches!(none.unwrap().evaluations(), Err(DiffusionError::Sigmas { .. })));
         }
         let twice = SamplingConfig { sampler: Sampler::Heun { churn: 0.0 }, ..Default::default() };
@@ -286,13 +293,15 @@ mod tests {
         let config =
             SamplingConfig { levels: SamplingLevels::Schedule(LinearBetas::default()), ..Default::default() };
         assert_eq!(config.levels.levels().unwrap().len(), 2000);
-        let few = config.with_steps(10).unwrap();
+        let few = config.with_levels(Some(10), None).unwrap();
         assert_eq!(few.sampler, config.sampler);
         let (few, all) = (few.levels.levels().unwrap(), config.levels.levels().unwrap());
         assert_eq!(few.len(), 10);
         assert!((few.alpha_bars()[0] / all.alpha_bars()[0] - 1.0).abs() < 1e-9);
         assert!((few.alpha_bars()[9] / all.alpha_bars()[1999] - 1.0).abs() < 1e-9);
-        assert_eq!(SamplingConfig::default().with_steps(7).unwrap().levels.levels().unwrap().len(), 7);
+        assert_eq!(config.with_levels(None, None).unwrap(), config);
+        let seven = SamplingConfig::default().with_levels(Some(7), Some(3.0)).unwrap();
+        assert_eq!(seven.levels, SamplingLevels::LogUniform { steps: 7, sigma_min: 0.01, sigma_max: 3.0 });
     }
 
     #[test]

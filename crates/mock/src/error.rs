@@ -14,6 +14,9 @@ pub enum MockError {
         /// What it has to be.
         expected: &'static str,
     },
+    /// The user stopped it.
+    #[error("stopped; nothing of this universe was written")]
+    Cancelled,
     /// A grid that cannot be, or particles that cannot be deposited on it.
     #[error(transparent)]
     Field(#[from] finescale_field::FieldError),

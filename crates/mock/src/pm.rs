@@ -7,7 +7,7 @@
 //! from a0 to a1 with the force at ar reduce to ΔG/D(ar), G = a² E f D, and for a drift with the momentum at ar
 //! to ΔD/G(ar): linear modes move exactly, however large the step.
 
-use crate::Cosmology;
+use crate::{Cosmology, MockError};
 use crate::mesh::Mesh;
 use finescale_spectra::Complex32;
 use rayon::prelude::*;
@@ -51,16 +51,17 @@ pub(crate) fn wrap(x: f32, box_size: f32) -> f32 {
     if inside >= box_size { 0.0 } else { inside } // a tiny negative x rounds up to the box size
 }
 
-/// Evolves `particles` through the scale factors `times`, first to last; calls `after_step(steps done)`.
+/// Evolves `particles` through the scale factors `times`, first to last; calls `after_step(steps done)`, whose error
+/// ends it.
 pub(crate) fn evolve(
     particles: &mut Particles,
     cosmology: &Cosmology,
     mesh: &Mesh,
     times: &[f64],
-    mut after_step: impl FnMut(usize),
-) {
+    mut after_step: impl FnMut(usize) -> Result<(), MockError>,
+) -> Result<(), MockError> {
     let mut solver = ForceSolver::new(mesh);
-    let Some(&first) = times.first() else { return };
+    let Some(&first) = times.first() else { return Ok(()) };
     let mut momentum_time = first;
     for (step, pair) in times.windows(2).enumerate() {
         let (start, end) = (pair[0], pair[1]);
@@ -71,8 +72,9 @@ pub(crate) fn evolve(
         momentum_time = middle;
         let drift = cosmology.growth(end) - cosmology.growth(start);
         particles.drift((drift / cosmology.growth_momentum(middle)) as f32);
-        after_step(step + 1);
+        after_step(step + 1)?;
     }
+    Ok(())
 }
 
 /// Scale factors of `steps` steps, equal in a^1.5: haloes need shorter steps late, when they are dense and fast.

@@ -8,6 +8,7 @@ use finescale_field::{Depositor, Field3, Grid, Scheme};
 use finescale_seed::{KeyedStream, Purpose};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Everything that fixes a universe. The default is a box of 100 Mpc/h on 128³ cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,11 +178,16 @@ impl Universe {
 /// threads.
 ///
 /// # Errors
-/// [`MockError::Config`] if a setting is out of range.
-pub fn make_universe(config: &MockConfig, progress: &mut dyn FnMut(Progress)) -> Result<Universe, MockError> {
+/// [`MockError::Config`] if a setting is out of range; [`MockError::Cancelled`] at the end of the time step in which
+/// `cancel` is set.
+pub fn make_universe(
+    config: &MockConfig,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
+) -> Result<Universe, MockError> {
     config.check()?;
-    let low = run(config, Stage::LowRes, progress)?.0;
-    let (high, mesh) = run(config, Stage::HighRes, progress)?;
+    let low = run(config, Stage::LowRes, progress, cancel)?.0;
+    let (high, mesh) = run(config, Stage::HighRes, progress, cancel)?;
     let gas = config.gas.displace(&mesh, &high, config.box_size_mpc_h);
     let mut universe = Universe { config: config.clone(), low, high, gas };
     let offset = lattice_offset(config);
@@ -196,6 +202,7 @@ fn run(
     config: &MockConfig,
     stage: Stage,
     progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
 ) -> Result<(Vec<[f32; 3]>, Mesh), MockError> {
     let (per_side, refinement) = match stage {
         Stage::LowRes => (config.particles_low, config.mesh_per_particle_low),
@@ -206,8 +213,9 @@ fn run(
     let mesh = Mesh::new(2 * (0.5 * refinement * per_side as f64).ceil() as usize, box_size);
     let steps = config.steps;
     evolve(&mut particles, &config.cosmology, &mesh, &times, |step| {
-        progress(Progress { stage, step, steps })
-    });
+        progress(Progress { stage, step, steps });
+        if cancel.load(Ordering::Relaxed) { Err(MockError::Cancelled) } else { Ok(()) }
+    })?;
     Ok((particles.positions, mesh))
 }
 
@@ -231,6 +239,8 @@ mod tests {
     use super::*;
     use finescale_spectra::{Bands, Modes};
 
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+
     fn small() -> MockConfig {
         MockConfig {
             box_size_mpc_h: 50.0,
@@ -243,9 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn a_universe_stops_after_the_step_in_progress() {
+        let (mut steps, cancel) = (0, AtomicBool::new(false));
+        let mut progress = |_| {
+            steps += 1;
+            cancel.store(steps == 3, Ordering::Relaxed);
+        };
+        let stopped = make_universe(&small(), &mut progress, &cancel);
+        assert!(matches!(stopped, Err(MockError::Cancelled)));
+        assert_eq!(steps, 3);
+    }
+
+    #[test]
     fn both_runs_are_one_universe_and_gas_is_smoother() {
         let mut told = Vec::new();
-        let universe = make_universe(&small(), &mut |progress| told.push(progress)).unwrap();
+        let universe = make_universe(&small(), &mut |progress| told.push(progress), &GO_ON).unwrap();
         assert_eq!(told.len(), 40);
         assert_eq!(told[39], Progress { stage: Stage::HighRes, step: 20, steps: 20 });
         let modes =
@@ -273,7 +295,7 @@ mod tests {
         let table = include_str!("../tests/golden/gadget4_dm_64_pk128.txt");
         let config = MockConfig { steps: 20, ..MockConfig::default() }; // P(k < 1.5) to 1 %
         let mut universe = Universe { config, low: Vec::new(), high: Vec::new(), gas: Vec::new() };
-        universe.low = run(&universe.config, Stage::LowRes, &mut |_| ()).unwrap().0;
+        universe.low = run(&universe.config, Stage::LowRes, &mut |_| (), &GO_ON).unwrap().0;
         let modes = Modes::of(&universe.condition().unwrap(), Some(Scheme::Cic)).unwrap();
         let bands = Bands::logarithmic(0.3, 1.5, 4).unwrap();
         let (mut sum, mut count) = ([0.0; 4], [0.0; 4]);
@@ -296,11 +318,11 @@ mod tests {
         let config = MockConfig { particles_low: 16, particles_high: 32, steps: 4, ..small() };
         let made = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let universe = pool.install(|| make_universe(&config, &mut |_| ()).unwrap());
+            let universe = pool.install(|| make_universe(&config, &mut |_| (), &GO_ON).unwrap());
             (universe.low, universe.gas, universe.high)
         };
         assert!(made(1) == made(3));
-        let other = make_universe(&MockConfig { seed: 2, ..config.clone() }, &mut |_| ()).unwrap();
+        let other = make_universe(&MockConfig { seed: 2, ..config.clone() }, &mut |_| (), &GO_ON).unwrap();
         assert_ne!(other.low, made(1).0);
     }
 
@@ -321,7 +343,7 @@ mod tests {
             (MockConfig { gas: GasModel { index: 0.0, ..GasModel::default() }, ..good() }, "gas.index"),
         ];
         for (config, name) in cases {
-            let error = make_universe(&config, &mut |_| ()).err().unwrap();
+            let error = make_universe(&config, &mut |_| (), &GO_ON).err().unwrap();
             assert!(matches!(error, MockError::Config { .. }) && error.to_string().contains(name), "{error}");
         }
         let error = serde_json::from_str::<MockConfig>(r#"{"seeds": 3}"#).unwrap_err();

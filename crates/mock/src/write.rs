@@ -83,6 +83,7 @@ mod tests {
     use super::*;
     use crate::{MockConfig, make_universe};
     use finescale_snapshot::{Masses, Snapshot, SnapshotError, read_grid};
+    use std::sync::atomic::AtomicBool;
 
     fn tiny() -> Universe {
         let config = MockConfig {
@@ -93,7 +94,7 @@ mod tests {
             steps: 2,
             ..MockConfig::default()
         };
-        make_universe(&config, &mut |_| ()).unwrap()
+        make_universe(&config, &mut |_| (), &AtomicBool::new(false)).unwrap()
     }
 
     #[test]

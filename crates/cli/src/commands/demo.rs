@@ -119,7 +119,7 @@ impl Demo {
     fn settings(&self, generator: &Generator) -> anyhow::Result<GenerationConfig> {
         let mut config = generator.description.configuration.generation;
         if self.quick {
-            config.sampling = config.sampling.with_steps(QUICK_STEPS)?;
+            config.sampling = config.sampling.with_levels(Some(QUICK_STEPS), None)?;
         }
         Ok(config)
     }

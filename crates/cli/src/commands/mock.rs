@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use anyhow::Context as _;
 use clap::Args;
-use finescale_mock::{MockConfig, Stage, Universe, make_universe};
+use finescale_mock::{MockConfig, Progress, Stage, Universe, make_universe};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -119,14 +119,14 @@ fn make(context: &Context, config: &MockConfig) -> anyhow::Result<Universe> {
     let share = (config.particles_low as f64 / config.particles_high as f64).powi(3);
     let label = format!("universe {}", config.seed);
     let mut progress = context.progress(&label, "steps", config.steps as u64, 0);
-    let universe = make_universe(config, &mut |at| {
+    let mut tell = |at: Progress| {
         let done = match at.stage {
             Stage::LowRes => at.step as f64 * share,
             Stage::HighRes => at.step as f64,
         };
         progress.set((done as u64).min(config.steps as u64));
-    })
-    .context("making a universe")?;
+    };
+    let universe = make_universe(config, &mut tell, context.stop()).context("making a universe")?;
     progress.finish();
     Ok(universe)
 }

@@ -57,6 +57,9 @@ pub(crate) struct Upscale {
     /// Steps of the sampler [default: the model's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
+    /// Noise that the sampler begins with, in units of the normalized field [default: the model's]
+    #[arg(long, value_name = "SIGMA")]
+    sigma_max: Option<f64>,
     /// Least overlap of neighbouring windows in cells [default: the model's]
     #[arg(long, value_name = "CELLS")]
     overlap: Option<usize>,
@@ -104,10 +107,10 @@ impl Upscale {
         config.overlap_cells = self.overlap.unwrap_or(config.overlap_cells);
         config.seed = self.seed.unwrap_or(config.seed);
         config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
-        if let Some(steps) = self.steps {
-            let few = config.sampling.with_steps(steps as usize);
-            config.sampling = few.map_err(|error| bad_input(format!("--steps {steps}: {error}")))?;
-        }
+        let levels = |error| bad_input(format!("--steps or --sigma-max: {error}"));
+        let sampling = config.sampling.with_levels(self.steps.map(|steps| steps as usize), self.sigma_max);
+        config.sampling = sampling.map_err(levels)?;
+        config.sampling.levels.levels().map_err(levels)?;
         Ok(config)
     }
 

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Compares ways to sample from one model, and prints the table of README.md: network evaluations, seconds, power,
+calibration, mass and seams of samples of mock boxes (64^3, periodic) that training never saw.
+
+Boxes and samples are those of measure_samples.py, whose --out can be given as --boxes. What exists is reused.
+
+    ./scripts/compare_samplers.py --model data/demo/model.safetensors --boxes runs/measurement --out runs/samplers
+    ./scripts/compare_samplers.py ... --only reference      # what the paper's way costs: an hour and more
+"""
+import argparse
+import json
+import math
+import subprocess
+from pathlib import Path
+
+from measure_samples import compare, draw_samples, mean, mock_box, plus_minus, power_error, seeds
+
+# Arguments of `finescale upscale`, by what they are.
+FEW = {
+    "default": "",
+    "2M, 10 steps": "--steps 10",
+    "2M, 30 steps": "--steps 30",
+    "2M from sigma 20": "--sigma-max 20",
+    "2M from sigma 1.5": "--sigma-max 1.5",
+    "SDE 2M": "--sampler sde_dpm_solver++2m",
+    "SDE 2M, 30 steps": "--sampler sde_dpm_solver++2m --steps 30",
+    "DDIM": "--sampler ddim",
+    "DDPM, 30 steps": "--sampler ddpm --steps 30",
+    "Heun": "--sampler heun",
+    "Heun, churn 4": "--sampler heun:4",
+    "predictor-corrector": "--sampler predictor_corrector:0.16",
+    "no overlap": "--overlap 0",
+    "colour": "--strategy colour",
+    "raster": "--strategy raster",
+}
+REFERENCE = {
+    "DDPM-250, raster, stride 24": "--sampler ddpm --steps 250 --strategy raster --overlap 8",
+    "DDPM-1000, joint": "--sampler ddpm --steps 1000",
+}
+
+
+def plan(finescale, model, condition, arguments):
+    """Evaluations per voxel, as `upscale --dry-run` counts them."""
+    command = [finescale, "upscale", "--model", model, "--condition", condition, "-o", "unused.hdf5", *arguments]
+    out = subprocess.run([*map(str, command), "--dry-run", "--json"], check=True, capture_output=True, text=True)
+    return json.loads(out.stdout.splitlines()[-1])["plan"]["evaluations_per_voxel"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--boxes", required=True, type=Path, help="where the mock pairs are, or are made")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--seeds", default="211-214", type=seeds)
+    parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--only", default="", help="rows whose name contains this; `reference` for the paper's way")
+    parser.add_argument("--finescale", default="target/release/finescale")
+    a = parser.parse_args()
+
+    rows = REFERENCE if a.only == "reference" else {name: row for name, row in FEW.items() if a.only in name}
+    print("| sampler | evaluations per voxel | seconds | mean \\|ln P/P_truth\\| | P/P_truth, k ~ 0.3, 0.9, 3.4 "
+          "| pair ratio, k <= 2 | mass | seams inside |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        folders, seconds = [], []
+        for seed in a.seeds:
+            pair, folder = a.boxes / f"box_{seed:04}", a.out / name.replace(" ", "_") / f"box_{seed:04}"
+            mock_box(a.finescale, pair, seed, 64)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in ("condition.hdf5", "truth.hdf5"):
+                if not (folder / file).exists():
+                    (folder / file).symlink_to((pair / file).resolve())
+            seconds += draw_samples(a.finescale, a.model, folder, a.samples, row.split())
+            folders.append(folder)
+        report = compare(a.finescale, folders, folders[0].parent / "report")
+        pooled = report["pooled"]
+        ratio, pair = pooled["ratio"], pooled["pair_ratio"]
+        quoted = ", ".join(plus_minus(ratio["value"][i], ratio["standard_error"][i]) for i in (1, 4, 7))
+        off = max((p for p, k in zip(pair["value"], pooled["k_h_mpc"]) if p is not None and k <= 2),
+                  key=lambda p: abs(math.log(p)), default=math.nan)
+        evaluations = plan(a.finescale, a.model, folders[0] / "condition.hdf5", row.split())
+        print(f"| {name} | {evaluations:.1f} | {mean(seconds) if seconds else math.nan:.0f} "
+              f"| {power_error(ratio['value']):.3f} | {quoted} | {off:.3f} | {pooled['mass_ratio']['value'][0]:.4f} "
+              f"| {pooled['seamless']} of {pooled['seams_tested']} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
