@@ -68,6 +68,8 @@ def power_error(ratios):
 
 
 def plus_minus(value, error, digits=3):
+    if value is None:
+        return "not measured"
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")
 
 

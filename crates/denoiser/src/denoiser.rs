@@ -95,6 +95,16 @@ impl Denoiser {
         }
     }
 
+    /// Clean estimate minus clean field per voxel, before the estimate is clamped, of a residual's `values`.
+    ///
+    /// # Shapes
+    /// `values`: (b, 1, n, n, n); `alpha_bar`: (b,). Returns (b, 1, n, n, n).
+    /// # Errors
+    /// If shapes do not fit, or a noise level is outside (0, 1).
+    pub fn clean_error(&self, values: &Tensor, alpha_bar: &Tensor) -> Result<Tensor> {
+        scaled(values, &Scales::of_batch(self.config.prediction, alpha_bar)?, |s| s.output)
+    }
+
     /// The fields relative to the baseline, if there is one: noisy − √ᾱ · baseline is a noisy version of
     /// clean − baseline at the same level.
     fn view(&self, noisy: &Tensor, condition: &Tensor, scales: &[Scales]) -> Result<View> {

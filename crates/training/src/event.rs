@@ -63,6 +63,9 @@ pub struct LevelLoss {
     pub sigma_min: f64,
     /// Mean loss.
     pub loss: f64,
+    /// Mean of clean estimate minus clean field, weighed as the loss weighs voxels, in units of the normalized field.
+    /// Where it is not nearly zero, samples are off by as much: train that noise more.
+    pub bias: f64,
 }
 
 /// The power of samples from the averaged weights, one line of `metrics.jsonl`.
@@ -110,11 +113,12 @@ impl LogLine for ValidationMetrics {
 
     fn scalars(&self) -> Vec<(String, f64)> {
         let level = |l: &LevelLoss| {
-            let name = format!("validation_loss_by_level/sigma_{:.3}_to_{:.3}", l.sigma_min, l.sigma_max);
-            (name, l.loss)
+            let range = format!("sigma_{:.3}_to_{:.3}", l.sigma_min, l.sigma_max);
+            [("loss", l.loss), ("bias", l.bias)]
+                .map(|(name, value)| (format!("validation_{name}_by_level/{range}"), value))
         };
         let mean = ("validation_loss".to_owned(), self.validation_loss);
-        std::iter::once(mean).chain(self.levels.iter().map(level)).collect()
+        std::iter::once(mean).chain(self.levels.iter().flat_map(level)).collect()
     }
 }
 

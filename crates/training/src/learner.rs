@@ -82,16 +82,26 @@ impl<'a> Learner<'a> {
         Ok((mean, gradients))
     }
 
-    /// The loss of the averaged weights, in the same parts.
-    pub(crate) fn validation_loss(&self, draws: &Draws) -> Result<f64, TrainingError> {
-        let mut sum = 0.0;
+    /// Loss and bias of the averaged weights, in the same parts.
+    pub(crate) fn validate(&self, draws: &Draws) -> Result<Judged, TrainingError> {
+        let mut sum = Judged { loss: 0.0, bias: 0.0 };
         let parts = draws.parts(self.parts)?;
         for draws in &parts {
             let loss = objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?;
-            sum += loss.value()?;
+            sum.loss += loss.value()?;
+            sum.bias += objective::bias(&self.averaged, draws, &loss)?;
         }
-        Ok(sum / parts.len() as f64)
+        let count = parts.len() as f64;
+        Ok(Judged { loss: sum.loss / count, bias: sum.bias / count })
     }
+}
+
+/// What validation finds in some patches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged {
+    pub(crate) loss: f64,
+    /// As [`objective::bias`].
+    pub(crate) bias: f64,
 }
 
 #[cfg(test)]
@@ -99,9 +109,9 @@ mod tests {
     use super::*;
     use crate::draws::Draw;
     use crate::fixtures;
-    use candle_core::{Device, Tensor};
+    use candle_core::{DType, Device, Tensor};
     use finescale_denoiser::Parameters;
-    use finescale_diffusion::LossNormalization;
+    use finescale_diffusion::{Denoise, LossNormalization, WithKnown, noising};
 
     /// Sums of a batch in another order, in f32.
     const REL: f64 = 1e-5;
@@ -116,7 +126,7 @@ mod tests {
             var.set(&values.affine(0.1, 0.0).unwrap()).unwrap();
         }
         let state = State::new(&config.network, weights, 0.0).unwrap();
-        Learner::new(config, state, (-1.0, 1.0)).unwrap()
+        Learner::new(config, state, (-99.0, 99.0)).unwrap()
     }
 
     fn config(accumulate: usize) -> RunConfig {
@@ -147,7 +157,7 @@ mod tests {
                 config.diffusion.loss = normalization;
                 let (learner, draws) = (learner(&config), draws(&config));
                 let (loss, gradients) = learner.loss_and_gradients(&draws).unwrap();
-                (loss, gradients, learner.validation_loss(&draws).unwrap())
+                (loss, gradients, learner.validate(&draws).unwrap().loss)
             };
             let (loss, gradients, validation) = of(1);
             for parts in [2, 4] {
@@ -181,6 +191,23 @@ mod tests {
         let of_both = learner(&config).loss_and_gradients(&twice).unwrap().0;
         let of_one = learner(&alone).loss_and_gradients(&half).unwrap().0;
         assert!((of_both / of_one - 1.0).abs() > 10.0 * REL, "{of_both} {of_one}");
+    }
+
+    #[test]
+    fn the_bias_is_that_of_the_estimates_where_voxels_are_generated() {
+        let config = config(1);
+        let learner = learner(&config);
+        let mut draws = draws(&config);
+        draws.weight = draws.noise.sqr().unwrap(); // anything that differs from voxel to voxel
+        let Draws { condition, clean, noise, mask, weight, alpha_bars } = &draws;
+        let noisy = noising(clean, noise, alpha_bars).unwrap();
+        let levels = Tensor::new(alpha_bars.as_slice(), &Device::Cpu).unwrap();
+        let known = WithKnown::new(&learner.averaged, mask, clean).unwrap();
+        let error = (known.predict_clean(&noisy, condition, &levels).unwrap() - clean).unwrap();
+        let sum = |t: &Tensor| t.to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+        let expected = sum(&(&error * weight).unwrap()) / sum(&(mask * weight).unwrap());
+        let found = learner.validate(&draws).unwrap().bias;
+        assert!(found.abs() > 1e-3 && (found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
     }
 
     #[test]

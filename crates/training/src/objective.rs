@@ -2,7 +2,7 @@
 
 use crate::TrainingError;
 use crate::draws::Draws;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_core::backprop::GradStore;
 use finescale_denoiser::{Denoiser, Mode, Residual};
 use finescale_diffusion::{Denoise, LossNormalization, masked_loss, noising};
@@ -27,7 +27,20 @@ pub(crate) fn loss(
     let levels = Tensor::new(alpha_bars.as_slice(), clean.device())?;
     let residual = denoiser.residual(clean, &noisy, &condition, noise, &levels, mode)?;
     let zero = residual.values().zeros_like()?;
-    Ok(Loss { value: masked_loss(residual.values(), &zero, mask, weight, normalization)?, residual })
+    let value = masked_loss(residual.values(), &zero, mask, weight, normalization)?;
+    Ok(Loss { value, residual })
+}
+
+/// Mean of clean estimate minus clean field over the voxels to generate, weighed as the loss weighs them. The best
+/// estimate has none at any level of noise; what a network has, samples inherit.
+pub(crate) fn bias(denoiser: &Denoiser, draws: &Draws, loss: &Loss) -> Result<f64, TrainingError> {
+    let levels = Tensor::new(draws.alpha_bars.as_slice(), draws.clean.device())?;
+    let error = denoiser.clean_error(loss.residual.values(), &levels)?;
+    let weight = (&draws.mask * &draws.weight)?;
+    let sum = |tensor: &Tensor| -> Result<f64, TrainingError> {
+        Ok(tensor.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
+    };
+    Ok(sum(&(error * &weight)?)? / sum(&weight)?)
 }
 
 /// A loss and the way back from it.

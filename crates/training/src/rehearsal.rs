@@ -53,7 +53,7 @@ impl<'a> Rehearsal<'a> {
         let draws = self.draws(1)?;
         let started = Instant::now();
         self.learner.parts = 1;
-        self.learner.validation_loss(&draws)?;
+        self.learner.validate(&draws)?;
         Ok(started.elapsed().as_secs_f64())
     }
 
