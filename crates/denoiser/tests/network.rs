@@ -229,7 +229,8 @@ fn a_baseline_is_taken_off_and_put_back() {
     let output = (1.0 - a).sqrt() * 0.5 / (1.0 - a + 0.25 * a).sqrt();
     let claimed = values(&relative.clean_error(residual.values(), &alpha_bar).unwrap());
     let residual = values(residual.values());
-    for ((residual, claimed), error) in residual.iter().zip(claimed).zip(values(&(estimate - clean).unwrap())) {
+    for ((residual, claimed), error) in residual.iter().zip(claimed).zip(values(&(estimate - clean).unwrap()))
+    {
         assert!((residual * output - error).abs() < 1e-5, "{residual} {error}");
         assert!((claimed - error).abs() < 1e-5, "{claimed} {error}");
     }

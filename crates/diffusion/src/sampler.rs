@@ -277,11 +277,13 @@ mod tests {
         for text in WRITTEN {
             for steps in [1, 2, 7] {
                 let sampler: Sampler = text.parse().unwrap();
-                let config = SamplingConfig { sampler, ..Default::default() }.with_levels(Some(steps), None).unwrap();
+                let config =
+                    SamplingConfig { sampler, ..Default::default() }.with_levels(Some(steps), None).unwrap();
                 let solver = sampler.solver(config.levels.levels().unwrap());
                 assert_eq!(config.evaluations().unwrap(), solver.noise_levels().len(), "{text}");
             }
-            let none = SamplingConfig { sampler: text.parse().unwrap(), ..Default::default() }.with_levels(Some(0), None);
+            let none = SamplingConfig { sampler: text.parse().unwrap(), ..Default::default() }
+                .with_levels(Some(0), None);
             assert!(matches!(none.unwrap().evaluations(), Err(DiffusionError::Sigmas { .. })));
         }
         let twice = SamplingConfig { sampler: Sampler::Heun { churn: 0.0 }, ..Default::default() };

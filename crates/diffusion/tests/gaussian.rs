@@ -162,7 +162,9 @@ fn in_twenty_evaluations_the_default_comes_nearest_to_the_data() {
     let least = error(config.sampler, &config.levels.levels().unwrap());
     for sampler in SAMPLERS {
         let config = SamplingConfig { sampler, ..config };
-        let few = config.with_levels(Some(if config.evaluations().unwrap() == 20 { 20 } else { 10 }), None).unwrap();
+        let few = config
+            .with_levels(Some(if config.evaluations().unwrap() == 20 { 20 } else { 10 }), None)
+            .unwrap();
         assert!(few.evaluations().unwrap() <= 20);
         let log_uniform = error(sampler, &few.levels.levels().unwrap());
         let steps = few.levels.levels().unwrap().len();

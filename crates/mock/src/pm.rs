@@ -7,8 +7,8 @@
 //! from a0 to a1 with the force at ar reduce to ΔG/D(ar), G = a² E f D, and for a drift with the momentum at ar
 //! to ΔD/G(ar): linear modes move exactly, however large the step.
 
-use crate::{Cosmology, MockError};
 use crate::mesh::Mesh;
+use crate::{Cosmology, MockError};
 use finescale_spectra::Complex32;
 use rayon::prelude::*;
 

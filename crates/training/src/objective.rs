@@ -2,8 +2,8 @@
 
 use crate::TrainingError;
 use crate::draws::Draws;
-use candle_core::{DType, Tensor};
 use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor};
 use finescale_denoiser::{Denoiser, Mode, Residual};
 use finescale_diffusion::{Denoise, LossNormalization, masked_loss, noising};
 

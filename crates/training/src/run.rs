@@ -222,8 +222,7 @@ impl<'a> Run<'a> {
     }
 
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
-        let metrics =
-            validate(&self.validation, self.state().step, |draws| self.learner.validate(draws))?;
+        let metrics = validate(&self.validation, self.state().step, |draws| self.learner.validate(draws))?;
         self.log(&metrics)?;
         let best = self.state().best_validation_loss.unwrap_or(f64::INFINITY);
         if metrics.validation_loss < best {

@@ -148,11 +148,11 @@ mod tests {
         assert_eq!(evaluations(&config).unwrap(), 40 * 32);
         config.training.steps = 20_100;
         assert_eq!(evaluations(&config).unwrap(), 41 * 32);
-        // Regions of 64 cells take three windows of 32 that overlap by 8 along each axis, in 20 steps.
+        // Regions of 64 cells take three windows of 32 that overlap by 6 along each axis, in 14 steps.
         config.generation.strategy = Strategy::Raster;
         config.training.spectrum =
             serde_json::from_value(json!({"every_steps": 10_000, "samples": 2})).unwrap();
-        assert_eq!(evaluations(&config).unwrap(), 41 * 32 + 3 * 2 * 27 * 20);
+        assert_eq!(evaluations(&config).unwrap(), 41 * 32 + 3 * 2 * 27 * 14);
         config.data.validation.clear();
         assert_eq!(validation_patches(&config), 0);
     }
