@@ -154,7 +154,8 @@ impl<'a> Run<'a> {
             let draws = prefetch(scope, &draw, key(step)..key(steps));
             self.follow(&draws, observer, stop)
         })?;
-        if self.saved != self.state().step {
+        // Without an update, too: a finished run may be resumed for another `generation` section in its model.
+        if self.saved != self.state().step || last_loss.is_none() {
             self.save(observer)?;
         }
         Ok(Summary {

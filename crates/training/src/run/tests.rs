@@ -73,6 +73,21 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     }
 }
 
+#[test]
+fn a_finished_run_takes_on_another_generation() {
+    let mut config = fixtures::config();
+    let folder = tempfile::tempdir().unwrap();
+    go(&config, folder.path(), Start::Fresh, u64::MAX).unwrap();
+    let load = || Model::load(&folder.path().join(MODEL), &Device::Cpu).unwrap().description;
+    let before = load();
+    config.generation.seed += 1;
+    let (summary, _) = go(&config, folder.path(), Start::Resume, u64::MAX).unwrap();
+    assert!(summary.complete && summary.last_loss.is_none());
+    let after = load();
+    assert_eq!(after.configuration.generation.seed, before.configuration.generation.seed + 1);
+    assert_eq!(after.step, before.step);
+}
+
 fn resumes(config: &RunConfig) {
     let folder = tempfile::tempdir().unwrap();
     let [straight, stopped] = ["straight", "stopped"].map(|name| folder.path().join(name));
