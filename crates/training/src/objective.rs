@@ -40,7 +40,8 @@ pub(crate) fn bias(denoiser: &Denoiser, draws: &Draws, loss: &Loss) -> Result<f6
     let sum = |tensor: &Tensor| -> Result<f64, TrainingError> {
         Ok(tensor.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
     };
-    Ok(sum(&(error * &weight)?)? / sum(&weight)?)
+    // With nothing to generate there is no error.
+    Ok(sum(&(error * &weight)?)? / sum(&weight)?.max(f64::MIN_POSITIVE))
 }
 
 /// A loss and the way back from it.
