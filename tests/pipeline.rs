@@ -56,7 +56,7 @@ fn config() -> Value {
         },
         "generation": {
             "overlap_cells": 4,
-            "sampling": { "levels": { "karras": { "steps": 3, "sigma_min": 0.01, "sigma_max": 40.0 } } },
+            "sampling": { "levels": { "log_uniform": { "steps": 3, "sigma_min": 0.1, "sigma_max": 40.0 } } },
         },
     })
 }

@@ -28,7 +28,7 @@ fn config() -> Value {
         },
         "generation": {
             "overlap_cells": 4,
-            "sampling": { "levels": { "karras": { "steps": 2, "sigma_min": 0.01, "sigma_max": 40.0 } } },
+            "sampling": { "levels": { "log_uniform": { "steps": 2, "sigma_min": 0.01, "sigma_max": 40.0 } } },
         },
     })
 }

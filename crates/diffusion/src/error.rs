@@ -55,18 +55,16 @@ pub enum DiffusionError {
         levels: usize,
     },
     /// A sampler that nobody knows.
-    #[error(
-        "unknown sampler `{found}`: use ddpm, ddim, ddim:ETA with ETA within 0..=1, dpm_solver++2m, sde_dpm_solver++2m, heun, heun:CHURN with CHURN at least 0, or predictor_corrector:SNR with SNR above 0 and at most 0.5"
-    )]
+    #[error("unknown sampler `{found}`: use ddpm, ddim, dpm_solver++2m or sde_dpm_solver++2m")]
     Sampler {
         /// The text given.
         found: String,
     },
     /// A solver that is resumed without its memory.
-    #[error("evaluation {evaluation} goes on from the one before, but the memory of that one is missing")]
+    #[error("step {step} goes on from the one before, but the memory of that one is missing")]
     Memory {
-        /// The evaluation that asked.
-        evaluation: usize,
+        /// The step that asked.
+        step: usize,
     },
     /// Tensors whose shapes should agree.
     #[error("{what} has shape {found:?}, expected {expected:?}")]

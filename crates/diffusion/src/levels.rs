@@ -3,9 +3,6 @@
 use crate::{DiffusionError, LinearBetas, Schedule};
 use serde::{Deserialize, Serialize};
 
-/// Exponent of the level spacing: large values spend the steps at little noise.
-const KARRAS_RHO: f64 = 7.0;
-
 /// ᾱ of a state whose noise is `sigma` times its signal.
 #[must_use]
 pub fn alpha_bar_of_sigma(sigma: f64) -> f64 {
@@ -24,16 +21,7 @@ pub fn sigma_of_alpha_bar(alpha_bar: f64) -> f64 {
 pub enum SamplingLevels {
     /// Few steps, spaced evenly in ln sigma.
     LogUniform {
-        /// Steps, each of one or two network evaluations.
-        steps: usize,
-        /// Least noise, the last level.
-        sigma_min: f64,
-        /// Most noise, the first level.
-        sigma_max: f64,
-    },
-    /// Few steps, spaced evenly in sigma^(1/7).
-    Karras {
-        /// Steps, each of one or two network evaluations.
+        /// Steps, each of one network evaluation.
         steps: usize,
         /// Least noise, the last level.
         sigma_min: f64,
@@ -54,7 +42,6 @@ impl SamplingLevels {
             &Self::LogUniform { steps, sigma_min, sigma_max } => {
                 Levels::log_uniform(steps, sigma_min, sigma_max)
             }
-            &Self::Karras { steps, sigma_min, sigma_max } => Levels::karras(steps, sigma_min, sigma_max),
             Self::Schedule(betas) => Ok(Levels::of_schedule(&Schedule::linear(betas)?)),
         }
     }
@@ -85,44 +72,23 @@ impl Levels {
         Ok(Self { alpha_bars })
     }
 
-    /// `steps` levels between `sigma_max` and `sigma_min`, evenly spaced in ln sigma: the natural time of DPM-Solver++,
-    /// whose variance they keep best at few steps; [`SamplingConfig`](crate::SamplingConfig) has numbers.
+    /// `steps` levels between `sigma_max` and `sigma_min`, evenly spaced in ln sigma: the natural time of
+    /// DPM-Solver++. Levels that crowd at little noise, as those of Karras et al. 2022 (arXiv:2206.00364, eq. 5), cost
+    /// variance: in twenty steps from sigma 80, +8.8 % instead of +2.6 % for Gaussian data of deviations 0.1 to 1.
     ///
     /// # Errors
     /// [`DiffusionError::Sigmas`] if there are no steps, or the sigmas are not positive, finite and ordered.
     /// # Source
     /// Lu et al. 2022, arXiv:2211.01095: steps uniform in lambda = -ln sigma.
     pub fn log_uniform(steps: usize, sigma_min: f64, sigma_max: f64) -> Result<Self, DiffusionError> {
-        Self::spaced(steps, sigma_min, sigma_max, libm::log, libm::exp)
-    }
-
-    /// `steps` levels between `sigma_max` and `sigma_min`, evenly spaced in sigma^(1/7).
-    ///
-    /// # Errors
-    /// [`DiffusionError::Sigmas`] if there are no steps, or the sigmas are not positive, finite and ordered.
-    /// # Source
-    /// Karras et al. 2022, arXiv:2206.00364, eq. 5 with rho = 7.
-    pub fn karras(steps: usize, sigma_min: f64, sigma_max: f64) -> Result<Self, DiffusionError> {
-        let root = |sigma| libm::pow(sigma, 1.0 / KARRAS_RHO);
-        Self::spaced(steps, sigma_min, sigma_max, root, |root| libm::pow(root, KARRAS_RHO))
-    }
-
-    /// Levels evenly spaced in `scale(sigma)`. The functions are of `libm`, not of the system: levels have the same
-    /// bits everywhere.
-    fn spaced(
-        steps: usize,
-        sigma_min: f64,
-        sigma_max: f64,
-        scale: impl Fn(f64) -> f64,
-        inverse: impl Fn(f64) -> f64,
-    ) -> Result<Self, DiffusionError> {
         let sound = steps > 0 && sigma_min > 0.0 && sigma_min < sigma_max && sigma_max.is_finite();
         if !sound {
             return Err(DiffusionError::Sigmas { steps, sigma_min, sigma_max });
         }
-        let (most, least) = (scale(sigma_max), scale(sigma_min));
+        // Of libm, not of the system: levels have the same bits everywhere.
+        let (most, least) = (libm::log(sigma_max), libm::log(sigma_min));
         let intervals = (steps - 1).max(1) as f64;
-        let sigma = |step: usize| inverse(most + step as f64 / intervals * (least - most));
+        let sigma = |step: usize| libm::exp(most + step as f64 / intervals * (least - most));
         Self::new((0..steps).map(|step| alpha_bar_of_sigma(sigma(step))).collect())
     }
 
@@ -138,7 +104,7 @@ impl Levels {
         &self.alpha_bars
     }
 
-    /// Number of steps. A sampler may evaluate the network more often.
+    /// Number of steps.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always a level")]
     pub fn len(&self) -> usize {
@@ -160,24 +126,18 @@ mod tests {
 
     #[test]
     fn levels_by_hand() {
-        let levels = Levels::karras(3, 0.01, 100.0).unwrap();
-        let middle = ((100f64.powf(1.0 / 7.0) + 0.01f64.powf(1.0 / 7.0)) / 2.0).powf(7.0);
-        for (alpha_bar, sigma) in levels.alpha_bars().iter().zip([100.0, middle, 0.01]) {
-            assert!((sigma_of_alpha_bar(*alpha_bar) / sigma - 1.0).abs() < 1e-9);
-        }
         let levels = Levels::log_uniform(3, 0.01, 100.0).unwrap();
         for (alpha_bar, sigma) in levels.alpha_bars().iter().zip([100.0, 1.0, 0.01]) {
             assert!((sigma_of_alpha_bar(*alpha_bar) / sigma - 1.0).abs() < 1e-9);
         }
-        let levels = Levels::karras(3, 0.01, 100.0).unwrap();
-        assert_eq!(Levels::karras(1, 0.01, 100.0).unwrap().alpha_bars(), [levels.alpha_bars()[0]]);
+        assert_eq!(Levels::log_uniform(1, 0.01, 100.0).unwrap().alpha_bars(), [levels.alpha_bars()[0]]);
     }
 
     #[test]
     fn unsound_levels_are_refused() {
-        assert!(matches!(Levels::karras(0, 0.1, 1.0), Err(DiffusionError::Sigmas { .. })));
-        assert!(matches!(Levels::karras(5, 1.0, 0.1), Err(DiffusionError::Sigmas { .. })));
-        assert!(matches!(Levels::karras(5, 0.1, f64::INFINITY), Err(DiffusionError::Sigmas { .. })));
+        assert!(matches!(Levels::log_uniform(0, 0.1, 1.0), Err(DiffusionError::Sigmas { .. })));
+        assert!(matches!(Levels::log_uniform(5, 1.0, 0.1), Err(DiffusionError::Sigmas { .. })));
+        assert!(matches!(Levels::log_uniform(5, 0.1, f64::INFINITY), Err(DiffusionError::Sigmas { .. })));
         assert!(matches!(Levels::new(vec![]), Err(DiffusionError::Levels { .. })));
         assert!(matches!(Levels::new(vec![0.2, 0.1]), Err(DiffusionError::Levels { step: 1, .. })));
         assert!(matches!(Levels::new(vec![0.2, 1.0]), Err(DiffusionError::Levels { step: 1, .. })));
@@ -185,9 +145,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn levels_rise_between_their_ends(karras: bool, steps in 2usize..200, least in 1e-3f64..0.1, factor in 10.0f64..1e4) {
-            let spaced = if karras { Levels::karras } else { Levels::log_uniform };
-            let levels = spaced(steps, least, least * factor).unwrap();
+        fn levels_rise_between_their_ends(steps in 2usize..200, least in 1e-3f64..0.1, factor in 10.0f64..1e4) {
+            let levels = Levels::log_uniform(steps, least, least * factor).unwrap();
             prop_assert_eq!(levels.len(), steps);
             prop_assert!((sigma_of_alpha_bar(levels.alpha_bars()[0]) / (least * factor) - 1.0).abs() < 1e-6);
             prop_assert!((sigma_of_alpha_bar(levels.alpha_bars()[steps - 1]) / least - 1.0).abs() < 1e-6);

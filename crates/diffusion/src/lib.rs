@@ -15,15 +15,16 @@ mod levels;
 mod noise;
 mod sampler;
 mod schedule;
-mod solvers;
+mod solver;
 mod training;
 
 pub use config::{DiffusionConfig, LevelDraw, LossNormalization, LossWeight, TrainingLevels};
-pub use denoise::{Denoise, Next, Solver};
+pub use denoise::Denoise;
 pub use error::DiffusionError;
 pub use known::WithKnown;
 pub use levels::{Levels, SamplingLevels, alpha_bar_of_sigma, sigma_of_alpha_bar};
 pub use noise::KeyedNoise;
 pub use sampler::{Sampler, SamplingConfig};
 pub use schedule::{LinearBetas, Schedule};
+pub use solver::{Next, Solver};
 pub use training::{masked_loss, noising};

@@ -155,7 +155,7 @@ impl<'a> Job<'a> {
     /// The windows of each evaluation of joint sampling.
     pub(crate) fn lattices(&self) -> Result<Vec<Lattice>, OutpaintError> {
         let (cells, boundary) = (self.region.shape, self.result_boundary());
-        Lattice::of_each_evaluation(&self.config, cells, self.window_cells, boundary)
+        Lattice::of_each_step(&self.config, cells, self.window_cells, boundary)
     }
 
     /// The grid of the result.

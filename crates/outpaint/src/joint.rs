@@ -1,6 +1,6 @@
 //! Joint sampling: one noisy volume, all of whose windows take each step together.
 //!
-//! At each evaluation the volume is covered by a lattice of windows that has moved by a keyed shift. The network
+//! At each step the volume is covered by a lattice of windows that has moved by a keyed shift. The network
 //! denoises every window; the clean estimates are fused with weights that add up to one; and the solver updates the
 //! whole volume with noise that belongs to its voxels. No window has noise of its own, so nothing that is averaged
 //! loses variance, and no face stays where it was.
@@ -52,8 +52,8 @@ pub(crate) fn generate(
 struct Joint<'a> {
     job: &'a Job<'a>,
     grid: Grid,
-    solver: Box<dyn Solver>,
-    /// The windows of each evaluation.
+    solver: Solver,
+    /// The windows of each step.
     lattices: Vec<Lattice>,
     /// High-resolution values over the volume, NaN elsewhere.
     given: Option<Field3>,
@@ -85,16 +85,16 @@ impl<'a> Joint<'a> {
     fn fused_estimate(
         &self,
         volume: &Volume,
-        evaluation: usize,
+        step: usize,
         listener: &mut Listener,
     ) -> Result<Field3, OutpaintError> {
-        let lattice = &self.lattices[evaluation];
+        let lattice = &self.lattices[step];
         let state = Field3::new(self.grid, self.array(&volume.state))?;
         let mut fused = Field3::zeros(self.grid);
         let windows: Vec<usize> = (0..lattice.windows()).collect();
         for batch in windows.chunks(self.job.batch.max(1)) {
             let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
-            let clean = self.clean_windows(&state, &regions, evaluation)?;
+            let clean = self.clean_windows(&state, &regions, step)?;
             for ((&window, region), clean) in batch.iter().zip(&regions).zip(&clean) {
                 check_finite(window, region, clean, self.grid.cells())?;
                 add_weighted(&mut fused, region, lattice.weights(window), clean);
@@ -109,10 +109,10 @@ impl<'a> Joint<'a> {
         &self,
         state: &Field3,
         regions: &[Region],
-        evaluation: usize,
+        step: usize,
     ) -> Result<Vec<Vec<f32>>, OutpaintError> {
         let job = self.job;
-        let noise_level = self.solver.noise_level(evaluation, regions.len(), job.device)?;
+        let noise_level = self.solver.noise_level(step, regions.len(), job.device)?;
         let noisy = job.windows(regions, |region| Ok(state.extract(region)?))?; // (b, 1, w, w, w)
         let given = job.windows(regions, |region| match &self.given {
             Some(given) => Ok(given.extract(region)?),
@@ -125,7 +125,7 @@ impl<'a> Joint<'a> {
     }
 
     /// The volume after one update, slab by slab.
-    fn advanced(&self, volume: &Volume, clean: &[f32], evaluation: usize) -> Result<Volume, OutpaintError> {
+    fn advanced(&self, volume: &Volume, clean: &[f32], step: usize) -> Result<Volume, OutpaintError> {
         let [_, ny, nz] = self.grid.cells();
         let (noise, solver) = (&self.noise, &self.solver);
         let slabs = self.slabs().into_par_iter().map(|slab| {
@@ -137,10 +137,10 @@ impl<'a> Joint<'a> {
             };
             let memory = volume.memory.as_deref().map(tensor).transpose()?;
             let (mut state, clean) = (tensor(&volume.state)?, tensor(clean)?);
-            if evaluation == 0 {
+            if step == 0 {
                 state = solver.start(&state, &clean)?;
             }
-            let next = solver.step(&state, &clean, memory.as_ref(), evaluation, &noise.slab(&slab)?)?;
+            let next = solver.step(&state, &clean, memory.as_ref(), step, &noise.slab(&slab)?)?;
             Ok((values(&next.state)?, next.memory.as_ref().map(values).transpose()?))
         });
         let slabs: Vec<(Vec<f32>, Option<Vec<f32>>)> = slabs.collect::<Result<_, OutpaintError>>()?;

@@ -23,24 +23,23 @@ struct Axis {
 }
 
 impl Lattice {
-    /// The lattices of the evaluations of a sample: each at a keyed shift, and overlapping at little noise.
-    pub(crate) fn of_each_evaluation(
+    /// The lattices of the steps of a sample: each at a keyed shift, and overlapping at little noise.
+    pub(crate) fn of_each_step(
         config: &GenerationConfig,
         cells: [usize; 3],
         window_cells: usize,
         boundary: Boundary,
     ) -> Result<Vec<Self>, OutpaintError> {
-        let sampling = &config.sampling;
-        let solver = sampling.sampler.solver(sampling.levels.levels()?);
+        let levels = config.sampling.levels.levels()?;
         let shifts = KeyedStream::new(config.seed, Purpose::WindowShift);
-        let lattice = |(evaluation, &alpha_bar): (usize, &f64)| {
+        let lattice = |(step, &alpha_bar): (usize, &f64)| {
             let overlaps = sigma_of_alpha_bar(alpha_bar) < config.overlap_below_sigma;
             let overlap = if overlaps { config.overlap_cells } else { 0 };
-            let mut sequence = Sequence::new(shifts, evaluation as u32);
+            let mut sequence = Sequence::new(shifts, step as u32);
             let shift = cells.map(|n| sequence.below(n));
             Self::new(cells, window_cells, overlap, boundary, shift)
         };
-        solver.noise_levels().iter().enumerate().map(lattice).collect()
+        levels.alpha_bars().iter().enumerate().map(lattice).collect()
     }
 
     /// The lattice at `shift`, any numbers.

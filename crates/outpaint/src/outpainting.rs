@@ -20,7 +20,7 @@ pub(crate) fn generate(
     let given = job.given_values()?;
     let order = job.order()?.around(given.as_ref());
     let mut store = store.windows(&identity(job)?, &order)?;
-    let steps = job.config.sampling.evaluations()?;
+    let steps = job.config.sampling.levels.levels()?.len();
     (listener.progress)(Progress::Begun {
         done: store.finished() * steps,
         evaluations: order.windows() * steps,
@@ -59,13 +59,13 @@ fn sample_windows(
     let cells = job.grid().cells();
     let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?;
     let mut at = Next::new(noise.start()?); // (b, 1, w, w, w)
-    for evaluation in 0..solver.noise_levels().len() {
-        let noise_level = solver.noise_level(evaluation, positions.len(), job.device)?;
+    for step in 0..solver.steps() {
+        let noise_level = solver.noise_level(step, positions.len(), job.device)?;
         let clean = denoiser.predict_clean(&at.state, &condition, &noise_level)?;
-        if evaluation == 0 {
+        if step == 0 {
             at.state = solver.start(&at.state, &clean)?;
         }
-        at = solver.step(&at.state, &clean, at.memory.as_ref(), evaluation, &noise)?;
+        at = solver.step(&at.state, &clean, at.memory.as_ref(), step, &noise)?;
         listener.evaluated(positions.len())?;
     }
 

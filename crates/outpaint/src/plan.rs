@@ -17,7 +17,7 @@ pub struct Plan {
     pub windows: usize,
     /// Groups of windows that wait for each other: in joint sampling one a step, else as the strategy orders them.
     pub groups: usize,
-    /// Evaluations that a window takes from noise to clean, or a volume in joint sampling.
+    /// Steps of a window from noise to clean, or of a volume in joint sampling: one evaluation each.
     pub steps: usize,
     /// Network evaluations, of all windows.
     pub evaluations: usize,
@@ -43,7 +43,7 @@ impl Plan {
     ) -> Result<Self, OutpaintError> {
         match config.strategy {
             Strategy::Joint => {
-                let lattices = Lattice::of_each_evaluation(config, cells, window_cells, boundary)?;
+                let lattices = Lattice::of_each_step(config, cells, window_cells, boundary)?;
                 let last = lattices.last().expect("there is always a level").windows_per_axis();
                 let evaluations = lattices.iter().map(Lattice::windows).sum();
                 // State, memory and estimate, the next of the first two, and the state that windows are cut from.
@@ -53,7 +53,7 @@ impl Plan {
             }
             _ => {
                 let order = Order::of(config, cells, window_cells, boundary)?;
-                let steps = config.sampling.evaluations()?;
+                let steps = config.sampling.levels.levels()?.len();
                 let counts = (order.groups().len(), steps, order.windows() * steps);
                 Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, (1, 1)))
             }

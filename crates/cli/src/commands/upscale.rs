@@ -38,8 +38,7 @@ pub(crate) struct Upscale {
     /// bits in parallel) or colour (eight phases) [default: the model's]
     #[arg(long, value_parser = strategy)]
     strategy: Option<Strategy>,
-    /// Sampler: ddpm, ddim, ddim:ETA, dpm_solver++2m, sde_dpm_solver++2m, or, with two evaluations of the network per
-    /// step, heun, heun:CHURN or predictor_corrector:SNR [default: the model's]
+    /// Sampler: ddpm, ddim, dpm_solver++2m or sde_dpm_solver++2m [default: the model's]
     #[arg(long)]
     sampler: Option<Sampler>,
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N

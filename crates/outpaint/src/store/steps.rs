@@ -7,7 +7,7 @@ use crate::values::Values;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// A volume between two evaluations, one value per voxel each.
+/// A volume between two steps, one value per voxel each.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Volume {
     pub(crate) state: Vec<f32>,
@@ -57,12 +57,12 @@ impl StepStore {
         Ok(Self { voxels, files: Some(Files { journal, values }), finished })
     }
 
-    /// Number of finished evaluations.
+    /// Number of finished steps.
     pub(crate) fn finished(&self) -> usize {
         self.finished
     }
 
-    /// The volume after the last finished evaluation, if there is one.
+    /// The volume after the last finished step, if there is one.
     pub(crate) fn read(&self) -> Result<Option<Volume>, OutpaintError> {
         match &self.files {
             Some(files) if self.finished > 0 => Ok(Some(volume(&files.values, self.voxels, self.finished)?)),
@@ -70,7 +70,7 @@ impl StepStore {
         }
     }
 
-    /// Makes the volume after the next evaluation durable.
+    /// Makes the volume after the next step durable.
     pub(crate) fn finish(&mut self, volume: &Volume) -> Result<(), OutpaintError> {
         if let Some(files) = &mut self.files {
             let [state, memory] = &mut files.values[(self.finished + 1) % 2];

@@ -66,7 +66,7 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
         let mut config = fixtures::config();
         config.training.accumulate = accumulate;
         config.training.spectrum = Some(SpectrumConfig { every_steps: 2, cells: 12, samples: 1 });
-        let levels = json!({"karras": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
+        let levels = json!({"log_uniform": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
         let generation = json!({"overlap_cells": 3, "sampling": {"levels": levels}});
         config.generation = serde_json::from_value(generation).unwrap();
         resumes(&config);

@@ -150,6 +150,8 @@ mod tests {
         assert_eq!(evaluations(&config).unwrap(), 41 * 32);
         // Regions of 64 cells take three windows of 32 that overlap by 6 along each axis, in 14 steps.
         config.generation.strategy = Strategy::Raster;
+        config.generation.overlap_cells = 6;
+        config.generation.sampling = config.generation.sampling.with_levels(Some(14), None).unwrap();
         config.training.spectrum =
             serde_json::from_value(json!({"every_steps": 10_000, "samples": 2})).unwrap();
         assert_eq!(evaluations(&config).unwrap(), 41 * 32 + 3 * 2 * 27 * 14);
