@@ -21,11 +21,17 @@ CHANGES = {
     "v-prediction (EDM with sigma_data 1)": {"network.prediction": {"edm": {"sigma_data": 1.0}}},
     "epsilon": {"network.prediction": "epsilon"},
     "no baseline": {**NO_BASELINE, "network.prediction": {"edm": {"sigma_data": 0.5}}},
+    "the reference's sigmoids, no baseline": {
+        **NO_BASELINE, "network.prediction": {"edm": {"sigma_data": 0.5}}, "data.normalization": "reference",
+        "data.condition_mean_count": None, "data.truth_mean_count": None,
+    },
     "all voxels weigh the same": {"diffusion.loss_weight": "volume"},
     "log1p of 8 (1 + delta)": {"data.truth_mean_count": 8.0},
     "log1p of (1 + delta) / 4": {"data.truth_mean_count": 0.25},
     "less noise in training": {"diffusion.training_levels": {"log_normal": {"mean": -1.4, "deviation": 1.4}}},
     "masks: a tenth without known voxels": {"training.unknown_share": 0.1},
+    "loss over the whole cube": {"diffusion.loss": "whole_cube"},
+    "no channels of known voxels": {"network.known_channels": False},
     "surroundings of 8 cells": {"data.surroundings_smoothing_cells": 8.0, "network.condition_channels": 3},
 }
 

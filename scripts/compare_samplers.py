@@ -18,20 +18,17 @@ from measure_samples import compare, draw_samples, mean, mock_box, plus_minus, p
 # Arguments of `finescale upscale`, by what they are.
 FEW = {
     "default": "",
-    "2M, 10 steps": "--steps 10",
-    "2M, 30 steps": "--steps 30",
-    "2M from sigma 20": "--sigma-max 20",
+    "2M, 4 steps": "--steps 4",
+    "2M, 7 steps": "--steps 7",
+    "2M, 14 steps": "--steps 14",
     "2M from sigma 1.5": "--sigma-max 1.5",
     "SDE 2M": "--sampler sde_dpm_solver++2m",
-    "SDE 2M, 30 steps": "--sampler sde_dpm_solver++2m --steps 30",
     "DDIM": "--sampler ddim",
-    "DDPM, 30 steps": "--sampler ddpm --steps 30",
-    "Heun": "--sampler heun",
-    "Heun, churn 4": "--sampler heun:4",
-    "predictor-corrector": "--sampler predictor_corrector:0.16",
-    "no overlap": "--overlap 0",
+    "DDPM": "--sampler ddpm",
+    "joint, no overlap": "--overlap 0",
     "colour": "--strategy colour",
     "raster": "--strategy raster",
+    "independent windows": "--strategy raster --overlap 0",
 }
 REFERENCE = {
     "DDPM-250, raster, stride 24": "--sampler ddpm --steps 250 --strategy raster --overlap 8",

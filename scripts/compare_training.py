@@ -58,7 +58,7 @@ def configuration(a, boxes):
             "norm_groups": 8, "dropout": 0.0, "known_channels": edm,
             "prediction": {"edm": {"sigma_data": 0.5}} if edm else "epsilon",
         },
-        "diffusion": {"training_levels": levels, "loss": "masked_voxels"},
+        "diffusion": {"training_levels": levels},
         "training": {
             "seed": 1, "steps": a.steps, "batch_size": 4, "patch_cells": 16, "unknown_share": 0.1,
             "learning_rate": 5e-4, "warm_up_steps": 20, "decay": {"cosine": {"floor": 0.1}}, "weight_decay": 0.5,

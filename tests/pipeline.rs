@@ -333,6 +333,60 @@ fn surroundings_and_numbers_of_a_universe_as_channels() {
 }
 
 #[test]
+fn gas_and_dark_matter_at_once() {
+    let story = Story { folder: tempfile::tempdir().unwrap() };
+    let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
+    story.run("mock", &[&size[..], &["--steps", "4", "--snapshots", "-o", "box"]].concat());
+    let high = ["box/high_res/snapdir_000", "--particles", "dm", "--cells", "16", "-o", "box/dm.hdf5"];
+    story.run("grid", &high);
+
+    let mut config = config();
+    let both = json!(["box/truth.hdf5", "box/dm.hdf5"]);
+    config["data"] = json!({ "training": [{ "condition": "box/condition.hdf5", "truth": both }], "baseline_smoothing_cells": 0.8 });
+    (config["network"]["baseline"], config["network"]["condition_channels"]) = (json!(true), json!(3));
+    config["training"]["spectrum"] = Value::Null;
+    let write = |config: &Value| std::fs::write(story.path("config.json"), config.to_string()).unwrap();
+    write(&config);
+    let command = |arguments: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(story.folder.path()).args(arguments);
+        command
+    };
+    fails(&mut command(&["train", "config.json", "--out", "run"]), &["network.fields", "write 2"]);
+    config["network"]["fields"] = json!(2);
+    write(&config);
+    story.run("train", &["config.json", "--out", "run", "--dry-run"]);
+    story.run("train", &["config.json", "--out", "run"]);
+    let truth = story.run("info", &["run/model.safetensors"])["description"]["truth"].clone();
+    assert_eq!((&truth[0]["quantity"], &truth[1]["quantity"]), (&json!("gas"), &json!("dm")));
+
+    let upscale = ["upscale", "--model", "run/model.safetensors", "--condition", "box/condition.hdf5"];
+    let upscale = |more: &[&str]| command(&[&upscale[..], more].concat());
+    for strategy in ["joint", "raster", "colour"] {
+        let files =
+            |name: &str| ["gas", "dm"].map(|field| bytes(&story.path(&format!("{name}_1_{field}.npy"))));
+        let two = ["--strategy", strategy, "--samples", "2", "--seed", "1"];
+        upscale(&[&two[..], &["--threads", "1", "-o", "a.npy"]].concat()).assert().success();
+        upscale(&[&two[..], &["--batch", "1", "-o", "b.npy"]].concat()).assert().success();
+        assert!(files("a") == files("b") && files("a")[0] != files("a")[1], "{strategy}");
+    }
+    upscale(&["-o", "out.hdf5"]).assert().success();
+    for field in ["gas", "dm"] {
+        assert_eq!(story.run("info", &[&format!("out_{field}.hdf5")])["meta"]["quantity"], field);
+    }
+    assert!(!story.path("out.hdf5").exists() && !story.path("out.hdf5.work").exists());
+
+    // What is given is given of each field, in any order.
+    let both = ["--extend", "box/dm.hdf5", "--extend", "box/truth.hdf5"];
+    upscale(&[&both[..], &["-o", "given.hdf5"]].concat()).assert().success();
+    let given = story.run("spectrum", &["given_gas.hdf5", "--cross", "box/truth.hdf5"]);
+    assert!(given["cross_correlation"].as_array().unwrap().iter().all(|r| r.as_f64().unwrap() > 0.999_999));
+    fails(&mut upscale(&["--extend", "box/dm.hdf5", "-o", "x"]), &["--extend", "gas and dm", "one of each"]);
+    let twice = ["--extend", "box/dm.hdf5", "--extend", "box/dm.hdf5", "-o", "x"];
+    fails(&mut upscale(&twice), &["hold the same field"]);
+}
+
+#[test]
 fn a_checkpoint_of_the_reference_becomes_a_model() {
     let story = Story::begun();
     let mut config: Value = serde_json::from_slice(&bytes(&project("configs/tng300.json"))).unwrap();

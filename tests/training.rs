@@ -113,8 +113,8 @@ fn the_plan_of_a_run_and_its_progress() {
     let seconds =
         24.0 * number("seconds_per_update") + (6.0 * 4.0 + 3.0 * 2.0) * number("seconds_per_evaluation");
     assert!((number("expected_seconds") / seconds - 1.0).abs() < 1e-9);
-    // Two pairs of 16³ voxels of 8 bytes; the validation's four patches and two batches of 8³ voxels of 16 bytes.
-    assert_eq!(number("data_memory_bytes"), f64::from(2 * 8 * 16 * 16 * 16 + 12 * 16 * 8 * 8 * 8));
+    // Two pairs of 16³ voxels of 8 bytes; the validation's four patches and two batches of 8³ voxels of 20 bytes.
+    assert_eq!(number("data_memory_bytes"), f64::from(2 * 8 * 16 * 16 * 16 + 12 * 20 * 8 * 8 * 8));
     assert_eq!(number("memory_bytes"), number("network_memory_bytes") + number("data_memory_bytes"));
     assert!(!folder.path().join("never").exists());
 

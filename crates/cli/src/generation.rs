@@ -8,10 +8,10 @@ use crate::tiles;
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
-use finescale_field::{Field3, Region, Scalar, ScalarName, Scheme};
+use finescale_field::{Field3, Normalizer, Region, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{Boundary, GenerationConfig, Job, Progress, Store, generate};
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
-use finescale_training::{Model, ModelDescription};
+use finescale_training::{FieldDescription, Model, ModelDescription};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,7 @@ pub(crate) struct Generator {
     pub(crate) description: ModelDescription,
     pub(crate) device: Device,
     pub(crate) denoiser: Denoiser,
+    truth_normalizers: Vec<Normalizer>,
     path: PathBuf,
     hash: String,
 }
@@ -40,7 +41,15 @@ impl Generator {
         let model = Model::load(path, &device).context("reading a model")?;
         let denoiser = model.denoiser()?;
         let hash = model.sha256().unwrap_or_default().to_owned();
-        Ok(Self { description: model.description, device, denoiser, path: path.into(), hash })
+        let truth_normalizers = model.description.normalizers().truth;
+        Ok(Self {
+            description: model.description,
+            device,
+            denoiser,
+            truth_normalizers,
+            path: path.into(),
+            hash,
+        })
     }
 
     /// Cells of the network's window per axis.
@@ -123,7 +132,7 @@ impl Generator {
             window_cells: self.window_cells(),
             condition: &condition.channels,
             boundary: boundary(&condition.grid),
-            truth_normalizer: self.description.truth.normalizer,
+            truth_normalizers: &self.truth_normalizers,
             region,
             given: None,
             config,
@@ -132,7 +141,7 @@ impl Generator {
         }
     }
 
-    /// Generates one sample; work goes on from `store`.
+    /// Generates one sample of each field; work goes on from `store`.
     pub(crate) fn sample(
         &self,
         context: &Context,
@@ -140,9 +149,9 @@ impl Generator {
         condition: &Condition,
         job: &Job,
         store: &Store,
-    ) -> anyhow::Result<GridFile> {
+    ) -> anyhow::Result<Vec<GridFile>> {
         let mut progress = None;
-        let field = generate(
+        let fields = generate(
             job,
             store,
             &mut |event| match event {
@@ -159,11 +168,12 @@ impl Generator {
         if let Some(progress) = progress {
             progress.finish();
         }
-        Ok(GridFile { field, meta: self.meta(condition, job)? })
+        let named = fields.into_iter().zip(&self.description.truth);
+        named.map(|(field, truth)| Ok(GridFile { field, meta: self.meta(truth, condition, job)? })).collect()
     }
 
-    fn meta(&self, condition: &Condition, job: &Job) -> anyhow::Result<GridMeta> {
-        let (model, truth) = (&self.description, &self.description.truth);
+    fn meta(&self, truth: &FieldDescription, condition: &Condition, job: &Job) -> anyhow::Result<GridMeta> {
+        let model = &self.description;
         Ok(GridMeta {
             quantity: truth.quantity.clone(),
             redshift: condition.grid.meta.redshift,

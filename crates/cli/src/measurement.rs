@@ -55,7 +55,7 @@ impl Bench {
     ) -> anyhow::Result<Self> {
         config.validate_patch(cells)?;
         let parameters = Parameters::init(config, 0, device)?;
-        let denoiser = Denoiser::new(config, &parameters, CLEAN_RANGE)?;
+        let denoiser = Denoiser::new(config, &parameters, &vec![CLEAN_RANGE; config.fields])?;
         Ok(Self {
             denoiser,
             parameters,

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters, Prediction};
-use finescale_diffusion::{Denoise, LossNormalization, masked_loss};
+use finescale_diffusion::{Denoise, masked_loss};
 use finescale_seed::{KeyedStream, Purpose};
 use std::hint::black_box;
 
@@ -17,13 +17,14 @@ fn unet(c: &mut Criterion) {
         head_channels: 24,
         norm_groups: 8,
         dropout: 0.0,
+        fields: 1,
         condition_channels: 1,
         known_channels: false,
         baseline: false,
         prediction: Prediction::Edm { sigma_data: 0.5 },
     };
     let parameters = Parameters::init(&config, 1, &Device::Cpu).expect("a valid network");
-    let denoiser = Denoiser::new(&config, &parameters, (-3.0, 3.0)).expect("a valid network");
+    let denoiser = Denoiser::new(&config, &parameters, &[(-3.0, 3.0)]).expect("a valid network");
     let flop = config.flop_per_evaluation(CELLS).expect("a valid patch");
     let shape = (1, 1, CELLS, CELLS, CELLS);
     let field = |step| {
@@ -49,8 +50,7 @@ fn unet(c: &mut Criterion) {
                 .residual(&clean, black_box(&noisy), &condition, &noise, &level, mode)
                 .expect("a residual");
             let zero = residual.values().zeros_like().expect("zeros");
-            let loss = masked_loss(residual.values(), &zero, &mask, &mask, LossNormalization::MaskedVoxels)
-                .expect("a loss");
+            let loss = masked_loss(residual.values(), &zero, &mask, &mask).expect("a loss");
             residual.backward(&loss).expect("gradients")
         })
     });

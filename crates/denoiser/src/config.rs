@@ -38,15 +38,18 @@ pub struct NetworkConfig {
     /// Share of units dropped in training, in [0, 1).
     #[serde(default)]
     pub dropout: f64,
+    /// Fields that are generated at once.
+    #[serde(default = "one")]
+    pub fields: usize,
     /// Channels of the condition.
     #[serde(default = "one")]
     pub condition_channels: usize,
-    /// Whether two more condition channels tell which voxels are known, `known`, and what they are,
+    /// Whether more condition channels tell which voxels are known, `known`, and what each field is there,
     /// `known * values` (zero elsewhere).
     #[serde(default)]
     pub known_channels: bool,
-    /// Whether the last condition channel is a first guess of the clean field, in its units: the network sees and
-    /// predicts what is left of it. An exact change of variables, since the guess is known.
+    /// Whether the last condition channels, one for each field, are first guesses of the clean fields, in their units:
+    /// the network sees and predicts what is left of them. An exact change of variables, since the guesses are known.
     #[serde(default)]
     pub baseline: bool,
     /// What the network predicts.
@@ -76,6 +79,7 @@ impl NetworkConfig {
             ("residual_blocks", self.residual_blocks),
             ("head_channels", self.head_channels),
             ("norm_groups", self.norm_groups),
+            ("fields", self.fields),
             ("condition_channels", self.condition_channels),
         ];
         if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
@@ -123,16 +127,16 @@ impl NetworkConfig {
         1 << self.channel_multipliers.len().saturating_sub(1)
     }
 
-    /// Channels that the network takes: the condition, what is known if it is told, and the noisy field.
+    /// Channels that the network takes: the condition, what is known if it is told, and the noisy fields.
     #[must_use]
     pub fn input_channels(&self) -> usize {
-        self.all_condition_channels() + 1
+        self.all_condition_channels() + self.fields
     }
 
     /// Channels of the condition with those that tell what is known.
     #[must_use]
     pub fn all_condition_channels(&self) -> usize {
-        self.condition_channels + if self.known_channels { 2 } else { 0 }
+        self.condition_channels + if self.known_channels { 1 + self.fields } else { 0 }
     }
 
     /// Number of trained numbers.
@@ -179,6 +183,7 @@ pub(crate) mod tests {
             head_channels: 32,
             norm_groups: 32,
             dropout: 0.2,
+            fields: 1,
             condition_channels: 1,
             known_channels: false,
             baseline: false,

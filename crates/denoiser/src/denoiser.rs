@@ -11,29 +11,30 @@ use finescale_diffusion::Denoise;
 #[derive(Clone, Debug)]
 pub struct Denoiser {
     config: NetworkConfig,
-    clean_range: (f32, f32),
+    clean_ranges: Vec<(f32, f32)>,
     training: UNet,
     sampling: UNet,
 }
 
 impl Denoiser {
-    /// A denoiser whose clean estimates are clamped to `clean_range` (lowest and highest normalised value).
+    /// A denoiser whose clean estimates of each field are clamped to one of `clean_ranges` (lowest and highest
+    /// normalised value).
     ///
     /// # Errors
-    /// As [`UNet::new`]; [`DenoiserError::Setting`] if the range is empty.
+    /// As [`UNet::new`]; [`DenoiserError::Setting`] if a range is empty or there is not one for each field.
     pub fn new(
         config: &NetworkConfig,
         parameters: &Parameters,
-        clean_range: (f32, f32),
+        clean_ranges: &[(f32, f32)],
     ) -> std::result::Result<Self, DenoiserError> {
-        let rising = clean_range.0 < clean_range.1;
-        if !rising {
-            let (setting, expected) = ("the clean range", "two rising numbers");
-            return Err(DenoiserError::Setting { setting, expected, found: format!("{clean_range:?}") });
+        let rising = clean_ranges.iter().all(|(low, high)| low < high);
+        if !rising || clean_ranges.len() != config.fields {
+            let (setting, expected) = ("the clean ranges", "two rising numbers for each field");
+            return Err(DenoiserError::Setting { setting, expected, found: format!("{clean_ranges:?}") });
         }
         Ok(Self {
             config: config.clone(),
-            clean_range,
+            clean_ranges: clean_ranges.to_vec(),
             training: UNet::new(config, parameters)?,
             sampling: UNet::frozen(config, parameters)?,
         })
@@ -56,9 +57,9 @@ impl Denoiser {
     /// [`backward`](Residual::backward) leads to the parameters.
     ///
     /// # Shapes
-    /// `clean`, `noise`: (b, 1, n, n, n); `noisy`: the same, √ᾱ · clean + √(1 - ᾱ) · noise with known voxels
-    /// clean; `condition`: (b, c, n, n, n) with the two known channels appended if the network takes them;
-    /// `alpha_bar`: (b,). Returns (b, 1, n, n, n); its values in known voxels mean nothing.
+    /// `clean`, `noise`: (b, fields, n, n, n); `noisy`: the same, √ᾱ · clean + √(1 - ᾱ) · noise with known voxels
+    /// clean; `condition`: (b, c, n, n, n) with the known channels appended if the network takes them;
+    /// `alpha_bar`: (b,). Returns (b, fields, n, n, n); its values in known voxels mean nothing.
     /// # Errors
     /// If shapes do not fit, or a noise level is outside (0, 1).
     /// # Source
@@ -98,7 +99,7 @@ impl Denoiser {
     /// Clean estimate minus clean field per voxel, before the estimate is clamped, of a residual's `values`.
     ///
     /// # Shapes
-    /// `values`: (b, 1, n, n, n); `alpha_bar`: (b,). Returns (b, 1, n, n, n).
+    /// `values`: (b, fields, n, n, n); `alpha_bar`: (b,). Returns the shape of `values`.
     /// # Errors
     /// If shapes do not fit, or a noise level is outside (0, 1).
     pub fn clean_error(&self, values: &Tensor, alpha_bar: &Tensor) -> Result<Tensor> {
@@ -116,12 +117,12 @@ impl Denoiser {
         if !self.config.baseline {
             return Ok(View { noisy: noisy.clone(), condition: condition.clone(), baseline: None });
         }
-        let channels = self.config.condition_channels;
-        let baseline = condition.narrow(1, channels - 1, 1)?;
+        let (channels, fields) = (self.config.condition_channels, self.config.fields);
+        let baseline = condition.narrow(1, channels - fields, fields)?;
         let noisy = (noisy - scaled(&baseline, scales, |s| s.signal)?)?;
         let condition = if self.config.known_channels {
             let known = condition.narrow(1, channels, 1)?;
-            let values = (condition.narrow(1, channels + 1, 1)? - (&known * &baseline)?)?;
+            let values = (condition.narrow(1, channels + 1, fields)? - baseline.broadcast_mul(&known)?)?;
             Tensor::cat(&[&condition.narrow(1, 0, channels)?, &known, &values], 1)?
         } else {
             condition.clone()
@@ -149,7 +150,7 @@ pub struct Residual {
 }
 
 impl Residual {
-    /// The values (b, 1, n, n, n). Losses computed from them go to [`backward`](Self::backward).
+    /// The values (b, fields, n, n, n). Losses computed from them go to [`backward`](Self::backward).
     #[must_use]
     pub fn values(&self) -> &Tensor {
         &self.values
@@ -178,7 +179,10 @@ impl Denoise for Denoiser {
             Some(baseline) => (clean + baseline)?,
             None => clean,
         };
-        clean.clamp(self.clean_range.0, self.clean_range.1)
+        let clamped =
+            |(field, &(low, high)): (usize, &(f32, f32))| clean.narrow(1, field, 1)?.clamp(low, high);
+        let fields = self.clean_ranges.iter().enumerate().map(clamped).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&fields, 1)
     }
 
     fn takes_known_channels(&self) -> bool {

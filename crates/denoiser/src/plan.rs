@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     /// Each stage first takes the output of the matching downward block as more channels.
     pub(crate) upward: Vec<Vec<ResidualPlan>>,
     input_channels: usize,
+    fields: usize,
     first_channels: usize,
     base_channels: usize,
     embedding_channels: usize,
@@ -95,6 +96,7 @@ impl Plan {
             downward,
             middle,
             input_channels: config.input_channels(),
+            fields: config.fields,
             first_channels: config.level_channels(0),
             base_channels: config.base_channels,
             embedding_channels: config.embedding_channels(),
@@ -131,7 +133,7 @@ impl Plan {
         list.map(&format!("{attention}.qkv"), &[3 * channels, channels, 1], Start::Random);
         list.map(&format!("{attention}.proj_out"), &[channels, channels, 1], Start::Zero);
         list.norm(Self::OUT[0], self.first_channels);
-        list.map(Self::OUT[1], &[1, self.first_channels, 3, 3, 3], Start::Zero);
+        list.map(Self::OUT[1], &[self.fields, self.first_channels, 3, 3, 3], Start::Zero);
         list.parameters
     }
 
@@ -141,7 +143,7 @@ impl Plan {
         let product = |numbers: &[usize]| numbers.iter().map(|&n| n as u64).product::<u64>();
         let wide = self.embedding_channels;
         let mut total = product(&[self.base_channels, wide]) + product(&[wide, wide]);
-        total += product(&[27, self.first_channels, self.input_channels + 1]) * cells(1);
+        total += product(&[27, self.first_channels, self.input_channels + self.fields]) * cells(1);
         for block in self.residuals() {
             let skip = if block.inputs == block.outputs { 0 } else { block.inputs * block.outputs };
             let per_cell = 27 * block.outputs * (block.inputs + block.outputs) + skip;

@@ -84,7 +84,7 @@ impl UNet {
     ///
     /// # Shapes
     /// `input` (b, condition + noisy channels, n0, n1, n2), sides multiples of [`NetworkConfig::patch_multiple`];
-    /// `level` (b,), what the prediction type makes of ᾱ. Returns (b, 1, n0, n1, n2).
+    /// `level` (b,), what the prediction type makes of ᾱ. Returns (b, fields, n0, n1, n2).
     /// # Errors
     /// If the shapes do not fit the configuration.
     pub fn forward(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Tensor> {

@@ -18,6 +18,7 @@ fn tiny(prediction: Prediction) -> NetworkConfig {
         head_channels: 4,
         norm_groups: 2,
         dropout: 0.5,
+        fields: 1,
         condition_channels: 1,
         known_channels: false,
         baseline: false,
@@ -56,7 +57,7 @@ fn train(step: u32) -> Mode {
 fn a_fresh_network_answers_zero_and_an_edm_denoiser_the_scaled_input() {
     let config = edm();
     let parameters = Parameters::init(&config, 1, &Device::Cpu).unwrap();
-    let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap();
     let noisy = noise(&[2, 1, 4, 8, 2], 0);
     let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
     let clean = denoiser.predict_clean(&noisy, &noise(&[2, 1, 4, 8, 2], 1), &level).unwrap();
@@ -73,13 +74,13 @@ fn a_fresh_network_answers_zero_and_an_edm_denoiser_the_scaled_input() {
 fn estimates_stay_in_their_range() {
     let config = edm();
     let parameters = parameters(&config);
-    let denoiser = Denoiser::new(&config, &parameters, (-0.1, 0.2)).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters, &[(-0.1, 0.2)]).unwrap();
     let level = Tensor::new(&[0.9f32], &Device::Cpu).unwrap();
     let (noisy, condition) = (noise(&[1, 1, 4, 4, 4], 0), noise(&[1, 1, 4, 4, 4], 1));
     let clean = values(&denoiser.predict_clean(&noisy, &condition, &level).unwrap());
     assert!(clean.iter().all(|v| (-0.1..=0.2).contains(v)) && clean.contains(&0.2) && clean.contains(&-0.1));
-    let empty = Denoiser::new(&config, &parameters, (0.2, 0.2)).unwrap_err();
-    assert!(matches!(empty, DenoiserError::Setting { setting: "the clean range", .. }));
+    let empty = Denoiser::new(&config, &parameters, &[(0.2, 0.2)]).unwrap_err();
+    assert!(matches!(empty, DenoiserError::Setting { setting: "the clean ranges", .. }));
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn gradients_follow_finite_differences() {
     for prediction in [Prediction::Epsilon, Prediction::Edm { sigma_data: 0.5 }] {
         let config = tiny(prediction);
         let parameters = parameters(&config);
-        let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+        let denoiser = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap();
         let shape = [2, 1, 4, 4, 4];
         let [clean, noisy, condition, eps] = [0, 1, 2, 3].map(|step| noise(&shape, step));
         let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
@@ -151,7 +152,7 @@ fn checkpointing_changes_no_gradient() {
     let config = edm();
     let parameters = parameters(&config);
     let gradients = |checkpointing| {
-        let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+        let denoiser = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap();
         let denoiser = denoiser.with_checkpointing(checkpointing);
         let [clean, noisy, condition, eps] = [0, 1, 2, 3].map(|step| noise(&[2, 1, 4, 4, 4], step));
         let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
@@ -171,7 +172,7 @@ fn checkpointing_changes_no_gradient() {
 fn a_denoiser_follows_its_parameters() {
     let config = edm();
     let parameters = parameters(&config);
-    let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap();
     let (noisy, level) = (noise(&[1, 1, 4, 4, 4], 0), Tensor::new(&[0.5f32], &Device::Cpu).unwrap());
     let estimate = || values(&denoiser.predict_clean(&noisy, &noisy, &level).unwrap());
     let before = estimate();
@@ -184,7 +185,7 @@ fn a_denoiser_follows_its_parameters() {
 fn known_voxels_reach_the_network_as_two_channels() {
     let config = NetworkConfig { known_channels: true, ..edm() };
     let parameters = parameters(&config);
-    let denoiser = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap();
     let shape = [1, 1, 4, 4, 4];
     let (noisy, condition) = (noise(&shape, 0), noise(&shape, 1));
     let level = Tensor::new(&[0.5f32], &Device::Cpu).unwrap();
@@ -196,13 +197,38 @@ fn known_voxels_reach_the_network_as_two_channels() {
 }
 
 #[test]
+fn several_fields_have_their_ranges_known_values_and_baselines() {
+    // A fresh network returns the baseline and a share of what is left of the noisy field, each field its own.
+    let config =
+        NetworkConfig { fields: 2, known_channels: true, baseline: true, condition_channels: 3, ..edm() };
+    let parameters = Parameters::init(&config, 1, &Device::Cpu).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters, &[(-9.0, 9.0), (-0.1, 0.2)]).unwrap();
+    let one_range = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap_err();
+    assert!(matches!(one_range, DenoiserError::Setting { setting: "the clean ranges", .. }));
+    let (shape, a) = ([1, 2, 4, 4, 4], 0.5f32);
+    let [noisy, baseline] = [0, 1].map(|i| noise(&shape, i));
+    let condition = Tensor::cat(&[&noise(&[1, 1, 4, 4, 4], 2), &baseline], 1).unwrap();
+    let mask = Tensor::ones(&[1, 1, 4, 4, 4], candle_core::DType::F32, &Device::Cpu).unwrap();
+    let known = WithKnown::new(&denoiser, &mask, &noisy).unwrap();
+    let clean = known.predict_clean(&noisy, &condition, &Tensor::new(&[a], &Device::Cpu).unwrap()).unwrap();
+    assert_eq!(clean.dims(), shape);
+    let factor = 0.25 * a.sqrt() / (1.0 - a + 0.25 * a);
+    let (clean, noisy, baseline) = (values(&clean), values(&noisy), values(&baseline));
+    for (i, clean) in clean.iter().enumerate() {
+        let expected = baseline[i] + factor * (noisy[i] - a.sqrt() * baseline[i]);
+        let expected = if i < 64 { expected } else { expected.clamp(-0.1, 0.2) };
+        assert!((clean - expected).abs() < 1e-5, "{i}: {clean} instead of {expected}");
+    }
+}
+
+#[test]
 fn a_baseline_is_taken_off_and_put_back() {
     // What a network without a baseline makes of fields from which the last condition channel was taken.
     let config = NetworkConfig { known_channels: true, condition_channels: 2, ..edm() };
     let parameters = parameters(&config);
-    let alone = Denoiser::new(&config, &parameters, (-9.0, 9.0)).unwrap();
+    let alone = Denoiser::new(&config, &parameters, &[(-9.0, 9.0)]).unwrap();
     let relative = NetworkConfig { baseline: true, ..config };
-    let relative = Denoiser::new(&relative, &parameters, (-9.0, 9.0)).unwrap();
+    let relative = Denoiser::new(&relative, &parameters, &[(-9.0, 9.0)]).unwrap();
 
     let a = 0.3f32;
     let level = Tensor::new(&[a], &Device::Cpu).unwrap();
@@ -248,7 +274,7 @@ fn inputs_that_do_not_fit_are_refused() {
         refused(&[1, 2, 4, 3, 4])
             .contains("a patch of 3 cells does not fit this U-Net: need a multiple of 2")
     );
-    let denoiser = Denoiser::new(&config, &parameters(&config), (-1.0, 1.0)).unwrap();
+    let denoiser = Denoiser::new(&config, &parameters(&config), &[(-1.0, 1.0)]).unwrap();
     let patch = noise(&[1, 1, 4, 4, 4], 0);
     for found in [0f32, 1.0, f32::NAN] {
         let level = Tensor::new(&[found], &Device::Cpu).unwrap();

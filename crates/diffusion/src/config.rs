@@ -12,8 +12,6 @@ pub struct DiffusionConfig {
     pub schedule: LinearBetas,
     /// Distribution of the noise levels met in training.
     pub training_levels: TrainingLevels,
-    /// What the loss is divided by.
-    pub loss: LossNormalization,
     /// What a voxel weighs in the loss.
     pub loss_weight: LossWeight,
 }
@@ -32,17 +30,6 @@ pub enum TrainingLevels {
         /// Standard deviation of ln sigma.
         deviation: f64,
     },
-}
-
-/// What the sum of squared errors over the voxels to generate is divided by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossNormalization {
-    /// The number of voxels to generate, in each patch: all masks weigh the same.
-    #[default]
-    MaskedVoxels,
-    /// The number of all voxels, as the reference: a patch weighs by the fraction it generates.
-    WholeCube,
 }
 
 /// What a voxel weighs in the loss. A weight that depends on the condition alone leaves the best estimate as it is: it
@@ -165,12 +152,11 @@ mod tests {
     fn json_names_every_choice_and_refuses_others() {
         let config: DiffusionConfig = serde_json::from_str(
             r#"{"schedule": {"beta_start": 1e-6, "beta_end": 0.01, "steps": 50},
-                "training_levels": {"log_normal": {"mean": -1.2, "deviation": 1.2}}, "loss": "whole_cube",
+                "training_levels": {"log_normal": {"mean": -1.2, "deviation": 1.2}},
                 "loss_weight": "volume_and_mass"}"#,
         )
         .unwrap();
         assert_eq!(config.schedule.steps, 50);
-        assert_eq!(config.loss, LossNormalization::WholeCube);
         assert_eq!(config.loss_weight.weight(3.0), 2.0);
         assert_eq!(LossWeight::default().weight(3.0), 1.0);
         let written = serde_json::to_string(&config).unwrap();

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 /// Estimates the clean patches behind a batch of noisy ones.
 pub trait Denoise {
-    /// noisy (b, 1, n, n, n), condition (b, c, n, n, n), noise_level (b,) -> clean estimate (b, 1, n, n, n).
+    /// noisy (b, fields, n, n, n), condition (b, c, n, n, n), noise_level (b,) -> clean estimate (b, fields, n, n, n).
     /// `noise_level` is ᾱ, f32. An estimate within the range of the data (static thresholding) is the denoiser's own
     /// business: solvers take it as it is.
     ///
@@ -17,8 +17,8 @@ pub trait Denoise {
         noise_level: &Tensor,
     ) -> candle_core::Result<Tensor>;
 
-    /// Whether the condition must carry two more channels, `1 - mask` and `(1 - mask) * values` of the known
-    /// voxels. [`WithKnown`](crate::WithKnown) appends them.
+    /// Whether the condition must carry more channels, `1 - mask` and, of each field, `(1 - mask) * values` of the
+    /// known voxels. [`WithKnown`](crate::WithKnown) appends them.
     fn takes_known_channels(&self) -> bool {
         false
     }

@@ -1,5 +1,6 @@
 //! Voxels that are known already.
 
+use crate::training::check_mask;
 use crate::{Denoise, DiffusionError};
 use candle_core::{DType, Tensor};
 
@@ -16,18 +17,15 @@ impl<'a> WithKnown<'a> {
     /// Wraps `denoiser`. `mask` is 1 where a voxel is to be generated and 0 where `values` holds it.
     ///
     /// # Shapes
-    /// `mask`, `values`: (b, 1, n, n, n), f32.
+    /// `mask`: (b, 1, n, n, n); `values`: (b, fields, n, n, n), f32.
     /// # Errors
-    /// [`DiffusionError::Shape`] if the shapes differ.
+    /// [`DiffusionError::Shape`] if the shapes do not fit.
     pub fn new(denoiser: &'a dyn Denoise, mask: &Tensor, values: &Tensor) -> Result<Self, DiffusionError> {
-        if mask.dims() != values.dims() {
-            let (expected, found) = (mask.dims().to_vec(), values.dims().to_vec());
-            return Err(DiffusionError::Shape { what: "the known values", expected, found });
-        }
-        let generate = mask.to_dtype(DType::U8)?;
+        check_mask("the mask", mask, values)?;
+        let generate = mask.to_dtype(DType::U8)?.broadcast_as(values.shape())?.contiguous()?;
         // Chosen, not multiplied: the values of unknown voxels may be anything, also NaN.
         let known_values = generate.where_cond(&values.zeros_like()?, values)?;
-        let channels = Tensor::cat(&[&mask.affine(-1.0, 1.0)?, &known_values], 1)?; // (b, 2, n, n, n)
+        let channels = Tensor::cat(&[&mask.affine(-1.0, 1.0)?, &known_values], 1)?; // (b, 1 + fields, n, n, n)
         Ok(Self { denoiser, generate, values: known_values, channels })
     }
 
@@ -49,7 +47,7 @@ impl Denoise for WithKnown<'_> {
     ) -> candle_core::Result<Tensor> {
         let noisy = self.hold(noisy)?;
         let clean = if self.denoiser.takes_known_channels() {
-            let condition = Tensor::cat(&[condition, &self.channels], 1)?; // (b, c + 2, n, n, n)
+            let condition = Tensor::cat(&[condition, &self.channels], 1)?; // (b, c + 1 + fields, n, n, n)
             self.denoiser.predict_clean(&noisy, &condition, noise_level)?
         } else {
             self.denoiser.predict_clean(&noisy, condition, noise_level)?
@@ -110,9 +108,19 @@ mod tests {
     }
 
     #[test]
+    fn a_voxel_is_known_in_all_fields_or_in_none() {
+        let values = Tensor::cat(&[row([5.0, 0.25, 5.0]), row([5.0, 0.75, 5.0])], 1).unwrap();
+        let known = WithKnown::new(&Sum { known_channels: true }, &row([1.0, 0.0, 1.0]), &values).unwrap();
+        let channels: Vec<f32> = known.channels.flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(channels, [0.0, 1.0, 0.0, 0.0, 0.25, 0.0, 0.0, 0.75, 0.0]);
+        let held = known.hold(&values.affine(0.0, 9.0).unwrap()).unwrap();
+        assert_eq!(held.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [9.0, 0.25, 9.0, 9.0, 0.75, 9.0]);
+    }
+
+    #[test]
     fn a_mask_of_another_shape_is_refused() {
         let mask = Tensor::ones((1, 1, 1, 1, 2), DType::F32, &Device::Cpu).unwrap();
         let error = WithKnown::new(&Sum { known_channels: false }, &mask, &row([0.0; 3])).err().unwrap();
-        assert!(matches!(error, DiffusionError::Shape { what: "the known values", .. }));
+        assert!(matches!(error, DiffusionError::Shape { what: "the mask", .. }));
     }
 }

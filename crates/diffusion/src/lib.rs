@@ -18,7 +18,7 @@ mod schedule;
 mod solver;
 mod training;
 
-pub use config::{DiffusionConfig, LevelDraw, LossNormalization, LossWeight, TrainingLevels};
+pub use config::{DiffusionConfig, LevelDraw, LossWeight, TrainingLevels};
 pub use denoise::Denoise;
 pub use error::DiffusionError;
 pub use known::WithKnown;

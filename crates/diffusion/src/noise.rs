@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use finescale_seed::{KeyedStream, Purpose};
 
 /// The noise of a batch of windows of one periodic grid: voxel (x, y, z) of the grid has the same numbers in
-/// every window, batch, thread and order, because they are keyed by (seed, purpose, step, (x ny + y) nz + z).
+/// every window, batch, thread and order, because they are keyed by (seed, purpose, step, ((field nx + x) ny + y) nz + z).
 #[derive(Clone, Debug)]
 pub struct KeyedNoise {
     source: Source,
@@ -13,7 +13,14 @@ pub struct KeyedNoise {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Keyed { seed: u64, cells: [usize; 3], starts: Vec<[i64; 3]>, shape: [usize; 3], device: Device },
+    Keyed {
+        seed: u64,
+        cells: [usize; 3],
+        starts: Vec<[i64; 3]>,
+        shape: [usize; 3],
+        fields: usize,
+        device: Device,
+    },
     Prescribed(Vec<Tensor>),
 }
 
@@ -34,7 +41,16 @@ impl KeyedNoise {
         if !fits {
             return Err(DiffusionError::Window { shape, cells });
         }
-        Ok(Self { source: Source::Keyed { seed, cells, starts, shape, device: device.clone() } })
+        Ok(Self { source: Source::Keyed { seed, cells, starts, shape, fields: 1, device: device.clone() } })
+    }
+
+    /// The noise of so many fields on the grid, each its own: tensors have shape (`starts.len()`, `fields`, `shape`).
+    #[must_use]
+    pub fn of_fields(mut self, count: usize) -> Self {
+        if let Source::Keyed { fields, .. } = &mut self.source {
+            *fields = count;
+        }
+        self
     }
 
     /// Given tensors as the noise of steps 0, 1, ...: for comparison with other codes.
@@ -64,15 +80,16 @@ impl KeyedNoise {
 
     fn draw(&self, purpose: Purpose, step: usize) -> Result<Tensor, DiffusionError> {
         match &self.source {
-            Source::Keyed { seed, cells, starts, shape, device } => {
+            Source::Keyed { seed, cells, starts, shape, fields, device } => {
                 let stream = KeyedStream::new(*seed, purpose);
                 let step = u32::try_from(step).map_err(|_| DiffusionError::Step { step, levels: 1 << 32 })?;
                 let [nx, ny, nz] = *shape;
-                let mut values = vec![0f32; starts.len() * nx * ny * nz];
-                for (window, start) in values.chunks_exact_mut(nx * ny * nz).zip(starts) {
-                    fill_window(&stream, step, *cells, *start, *shape, window);
+                let mut values = vec![0f32; starts.len() * fields * nx * ny * nz];
+                let windows = starts.iter().flat_map(|start| (0..*fields).map(move |field| (field, start)));
+                for (window, (field, start)) in values.chunks_exact_mut(nx * ny * nz).zip(windows) {
+                    fill_window(&stream, step, *cells, (field, *start), *shape, window);
                 }
-                Ok(Tensor::from_vec(values, (starts.len(), 1, nx, ny, nz), device)?)
+                Ok(Tensor::from_vec(values, (starts.len(), *fields, nx, ny, nz), device)?)
             }
             Source::Prescribed(noise) => {
                 noise.get(step).cloned().ok_or(DiffusionError::PrescribedNoise { step, given: noise.len() })
@@ -85,7 +102,7 @@ fn fill_window(
     stream: &KeyedStream,
     step: u32,
     cells: [usize; 3],
-    start: [i64; 3],
+    (field, start): (usize, [i64; 3]),
     shape: [usize; 3],
     out: &mut [f32],
 ) {
@@ -94,7 +111,8 @@ fn fill_window(
     let [nx, ny, nz] = cells.map(|n| n as u64);
     debug_assert!(nx > 0 && ny > 0 && nz > 0);
     for (row, values) in out.chunks_exact_mut(shape[2]).enumerate() {
-        let first_of_row = (wrapped(0, row.div_euclid(shape[1])) * ny + wrapped(1, row % shape[1])) * nz;
+        let x = field as u64 * nx + wrapped(0, row.div_euclid(shape[1]));
+        let first_of_row = (x * ny + wrapped(1, row % shape[1])) * nz;
         // The row wraps at most once, since a window is no larger than the grid.
         let z = wrapped(2, 0);
         let before_wrap = usize::try_from(nz - z).map_or(values.len(), |room| room.min(values.len()));
@@ -147,6 +165,18 @@ mod tests {
         assert_ne!(start, first);
         assert_ne!(first, bits(&noise.step(1).unwrap()));
         assert_eq!(noise.start().unwrap().dims(), [1, 1, 4, 4, 4]);
+    }
+
+    #[test]
+    fn fields_have_noise_of_their_own_and_the_first_that_of_one() {
+        let one = noise(vec![[1, 2, 3], [4, 0, -1]], [3; 3]);
+        let two = one.clone().of_fields(2).step(5).unwrap();
+        assert_eq!(two.dims(), [2, 2, 3, 3, 3]);
+        let [first, second] = [0, 1].map(|field| bits(&two.narrow(1, field, 1).unwrap()));
+        assert_eq!(first, bits(&one.step(5).unwrap()));
+        assert!(first.iter().zip(&second).all(|(a, b)| a != b));
+        let voxel = KeyedStream::new(11, Purpose::SamplerStep).normal(5, ((5 + 1) * 6 + 2) * 7 + 3);
+        assert_eq!(second[0], voxel.to_bits());
     }
 
     #[test]

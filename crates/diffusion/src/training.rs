@@ -1,6 +1,6 @@
 //! What a training step needs: noisy patches and the loss over the voxels to generate.
 
-use crate::{DiffusionError, LossNormalization};
+use crate::DiffusionError;
 use candle_core::{DType, Tensor};
 
 /// Noisy version of `clean`: √ᾱ · clean + √(1 − ᾱ) · ε, each sample of the batch at its own level.
@@ -28,35 +28,42 @@ pub fn noising(clean: &Tensor, epsilon: &Tensor, alpha_bars: &[f64]) -> Result<T
     Ok((signal + noise)?)
 }
 
-/// Mean squared error over the voxels to generate (`mask` = 1), each times its `weight`, a scalar.
+/// Mean squared error over the voxels to generate (`mask` = 1) of all fields, each times its `weight`, a scalar.
 ///
-/// With [`LossNormalization::MaskedVoxels`] each sample's sum is divided by its number of voxels to generate and
-/// the samples are averaged; with [`LossNormalization::WholeCube`] the sum is divided by all voxels of the batch.
+/// Each sample's sum is divided by its number of voxels to generate, and the samples are averaged: all masks weigh the
+/// same. (The reference divides by all voxels of the batch, so that a patch weighs by the fraction it generates.)
 ///
 /// # Shapes
-/// `prediction`, `target`, `mask`, `weight`: (b, 1, n, n, n).
+/// `prediction`, `target`: (b, fields, n, n, n); `mask`, `weight`: (b, 1, n, n, n).
 /// # Errors
-/// [`DiffusionError::Shape`] if shapes differ.
+/// [`DiffusionError::Shape`] if shapes do not fit.
 pub fn masked_loss(
     prediction: &Tensor,
     target: &Tensor,
     mask: &Tensor,
     weight: &Tensor,
-    normalization: LossNormalization,
 ) -> Result<Tensor, DiffusionError> {
     check_shape("the target", prediction, target)?;
-    check_shape("the mask", prediction, mask)?;
-    check_shape("the weight", prediction, weight)?;
-    let squares = (((prediction - target)? * mask)?.sqr()? * weight)?;
-    match normalization {
-        LossNormalization::WholeCube => Ok(squares.mean_all()?),
-        LossNormalization::MaskedVoxels => {
-            let per_sample = squares.flatten_from(1)?.sum(1)?; // (b,)
-            // A sample with nothing to generate adds nothing.
-            let voxels = mask.flatten_from(1)?.sum(1)?.maximum(1.0)?; // (b,)
-            Ok((per_sample / voxels)?.mean_all()?.to_dtype(DType::F32)?)
-        }
+    check_mask("the mask", mask, prediction)?;
+    check_mask("the weight", weight, prediction)?;
+    let squares = (prediction - target)?.broadcast_mul(mask)?.sqr()?.broadcast_mul(weight)?;
+    let per_sample = squares.flatten_from(1)?.sum(1)?; // (b,)
+    // A sample with nothing to generate adds nothing.
+    let fields = prediction.dim(1)? as f64;
+    let values = mask.flatten_from(1)?.sum(1)?.affine(fields, 0.0)?.maximum(1.0)?; // (b,)
+    Ok((per_sample / values)?.mean_all()?.to_dtype(DType::F32)?)
+}
+
+/// Checks that a mask (b, 1, ...) fits fields (b, fields, ...).
+pub(crate) fn check_mask(what: &'static str, mask: &Tensor, fields: &Tensor) -> Result<(), DiffusionError> {
+    let mut expected = fields.dims().to_vec();
+    if let Some(channels) = expected.get_mut(1) {
+        *channels = 1;
     }
+    if mask.dims() == expected {
+        return Ok(());
+    }
+    Err(DiffusionError::Shape { what, expected, found: mask.dims().to_vec() })
 }
 
 fn check_shape(what: &'static str, expected: &Tensor, found: &Tensor) -> Result<(), DiffusionError> {
@@ -90,20 +97,20 @@ mod tests {
         let (prediction, target) = (patches(&[1.0, 2.0, 3.0, 4.0], 2), patches(&[0.0, 0.0, 1.0, 1.0], 2));
         let mask = patches(&[1.0, 0.0, 1.0, 1.0], 2);
         let even = patches(&[1.0; 4], 2);
-        let loss = |normalization| {
-            let loss = masked_loss(&prediction, &target, &mask, &even, normalization).unwrap();
+        let loss = |prediction: &Tensor, target: &Tensor, mask: &Tensor, weight: &Tensor| {
+            let loss = masked_loss(prediction, target, mask, weight).unwrap();
             loss.to_scalar::<f32>().unwrap()
         };
-        assert_eq!(loss(LossNormalization::WholeCube), (1.0 + 4.0 + 9.0) / 4.0);
-        assert_eq!(loss(LossNormalization::MaskedVoxels), (1.0 + 13.0 / 2.0) / 2.0);
+        assert_eq!(loss(&prediction, &target, &mask, &even), (1.0 + 13.0 / 2.0) / 2.0);
         let uneven = patches(&[3.0, 7.0, 0.5, 2.0], 2);
-        let loss =
-            masked_loss(&prediction, &target, &mask, &uneven, LossNormalization::MaskedVoxels).unwrap();
-        assert_eq!(loss.to_scalar::<f32>().unwrap(), (3.0 + (0.5 * 4.0 + 2.0 * 9.0) / 2.0) / 2.0);
+        let expected = (3.0 + (0.5 * 4.0 + 2.0 * 9.0) / 2.0) / 2.0;
+        assert_eq!(loss(&prediction, &target, &mask, &uneven), expected);
+        // Of two fields, one is hit: the mean is over both.
+        let two = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 1).unwrap();
+        let (found, wanted) = (two(&prediction, &target), two(&target, &target));
+        assert_eq!(loss(&found, &wanted, &mask, &uneven), expected / 2.0);
         let nothing = patches(&[0.0; 4], 2);
-        let loss =
-            masked_loss(&prediction, &target, &nothing, &even, LossNormalization::MaskedVoxels).unwrap();
-        assert_eq!(loss.to_scalar::<f32>().unwrap(), 0.0);
+        assert_eq!(loss(&prediction, &target, &nothing, &even), 0.0);
     }
 
     #[test]
@@ -115,8 +122,7 @@ mod tests {
         };
         assert_eq!(what(noising(&two, &three, &[0.5]).unwrap_err()), "the noise");
         assert_eq!(what(noising(&two, &two, &[0.5; 2]).unwrap_err()), "the list of noise levels");
-        let loss =
-            |target, mask, weight| masked_loss(&two, target, mask, weight, LossNormalization::WholeCube);
+        let loss = |target, mask, weight| masked_loss(&two, target, mask, weight);
         assert_eq!(what(loss(&three, &two, &two).unwrap_err()), "the target");
         assert_eq!(what(loss(&two, &three, &two).unwrap_err()), "the mask");
         assert_eq!(what(loss(&two, &two, &three).unwrap_err()), "the weight");

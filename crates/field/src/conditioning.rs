@@ -10,8 +10,8 @@ use std::fmt;
 pub struct Conditioning {
     /// Of the density, and of the density smoothed over its surroundings.
     pub density: Normalizer,
-    /// Of the high-resolution field, and of the baseline.
-    pub truth: Normalizer,
+    /// Of each high-resolution field, and of its baseline.
+    pub truth: Vec<Normalizer>,
     /// Which channels there are.
     pub channels: Channels,
 }
@@ -23,8 +23,8 @@ pub struct Channels {
     pub surroundings_smoothing_cells: Option<f64>,
     /// Numbers that hold for the whole box, a constant channel each.
     pub scalars: Vec<Scalar>,
-    /// The last channel is a first guess of the high-resolution field: the density smoothed by a Gaussian of so many
-    /// cells, over those that its particles leave empty, in the network units of the truth.
+    /// The last channels are first guesses of the high-resolution fields: the density smoothed by a Gaussian of so many
+    /// cells, over those that its particles leave empty, in the network units of each field.
     pub baseline_smoothing_cells: Option<f64>,
 }
 
@@ -64,15 +64,15 @@ impl fmt::Display for ScalarName {
 }
 
 impl Channels {
-    /// What each channel is, the density first.
+    /// What each channel is, the density first, where `fields` are to be generated.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
+    pub fn names(&self, fields: usize) -> Vec<String> {
         let named = |name: &str, channel: Option<f64>| channel.map(|_| name.to_owned());
         let scalars = self.scalars.iter().map(|scalar| scalar.name.to_string());
         std::iter::once("density".to_owned())
             .chain(named("surroundings", self.surroundings_smoothing_cells))
             .chain(scalars)
-            .chain(named("baseline", self.baseline_smoothing_cells))
+            .chain((0..fields).flat_map(|_| named("baseline", self.baseline_smoothing_cells)))
             .collect()
     }
 }
@@ -103,7 +103,8 @@ impl Conditioning {
             channels.push(Field3::new(grid, Array3::from_elem(grid.cells(), constant))?);
         }
         if let Some(cells) = *baseline_smoothing_cells {
-            channels.push(self.truth.normalize_field(&density.smoothed(cells, boundary)));
+            let smooth = density.smoothed(cells, boundary);
+            channels.extend(self.truth.iter().map(|truth| truth.normalize_field(&smooth)));
         }
         Ok(channels)
     }
@@ -120,7 +121,7 @@ mod tests {
 
     fn conditioning(channels: Channels) -> Conditioning {
         let normalizer = |mean_count| Normalizer { mean_count, transform: TRANSFORM };
-        Conditioning { density: normalizer(0.1), truth: normalizer(3.0), channels }
+        Conditioning { density: normalizer(0.1), truth: vec![normalizer(3.0), normalizer(2.0)], channels }
     }
 
     fn field(cells: usize) -> Field3 {
@@ -136,9 +137,13 @@ mod tests {
             scalars: vec![SIGMA_8, REDSHIFT],
             baseline_smoothing_cells: Some(0.8),
         });
-        assert_eq!(all.channels.names(), ["density", "surroundings", "sigma_8", "redshift", "baseline"]);
+        let names = ["density", "surroundings", "sigma_8", "redshift", "baseline", "baseline"];
+        assert_eq!(
+            (&all.channels.names(2)[..], &all.channels.names(1)[..]),
+            (&names.map(String::from)[..], &names.map(String::from)[..5])
+        );
         let channels = all.apply(&density, Boundary::Periodic, &[0.85, 0.0]).unwrap();
-        assert_eq!(channels.len(), 5);
+        assert_eq!(channels.len(), 6);
         assert_eq!(channels[0], all.density.normalize_field(&density));
         let wide = density.smoothed(3.0, Boundary::Periodic);
         assert_eq!(channels[1], all.density.normalize_field(&wide));
@@ -147,10 +152,10 @@ mod tests {
             assert!(channels[channel].as_slice().iter().all(|value| off(value) < 1e-6), "{channel}");
         }
         let narrow = density.smoothed(0.8, Boundary::Periodic);
-        assert_eq!(channels[4], all.truth.normalize_field(&narrow));
+        assert_eq!(channels[4..], [0, 1].map(|field| all.truth[field].normalize_field(&narrow)));
 
         let alone = conditioning(Channels::default());
-        assert_eq!(alone.channels.names(), ["density"]);
+        assert_eq!(alone.channels.names(2), ["density"]);
         assert_eq!(alone.apply(&density, Boundary::Open, &[]).unwrap().len(), 1);
     }
 

@@ -68,6 +68,14 @@ pub enum OutpaintError {
         /// Sides of the region's.
         found: [f64; 3],
     },
+    /// A given region of other fields.
+    #[error("{found} fields are given, and {expected} are generated: give each of them")]
+    GivenFields {
+        /// Fields that are generated.
+        expected: usize,
+        /// Fields that are given.
+        found: usize,
+    },
     /// Work that is there although nobody asked to resume it.
     #[error("{folder}: holds the work of an unfinished generation; resume it, or remove the folder", folder = folder.display())]
     Unfinished {

@@ -5,12 +5,12 @@ use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
 use finescale_field::Field3;
 use std::sync::atomic::AtomicBool;
 
-/// Generates the density 1 + delta of a volume. The result has the same bits for any number of threads and any batch,
+/// Generates the density 1 + delta of each field of a volume. The result has the same bits for any number of threads and any batch,
 /// and however often the work was interrupted and resumed.
 ///
 /// # Errors
 /// [`OutpaintError::Cancelled`] soon after `cancel` is set; [`OutpaintError::NotFinite`] if the network fails;
-/// [`OutpaintError::Region`] and [`OutpaintError::GivenVoxel`] if the region or what is given is no part of the
+/// [`OutpaintError::Region`], [`OutpaintError::GivenVoxel`] and [`OutpaintError::GivenFields`] if the region or what is given is no part of the
 /// condition's box; [`OutpaintError::Channels`] if the condition's channels are on different grids;
 /// [`OutpaintError::SmallerThanWindow`] and [`OutpaintError::Overlap`] if windows do not fit;
 /// [`OutpaintError::Unfinished`], [`OutpaintError::ResumeMismatch`], [`OutpaintError::Busy`],
@@ -20,21 +20,22 @@ pub fn generate(
     store: &Store,
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
-) -> Result<Field3, OutpaintError> {
+) -> Result<Vec<Field3>, OutpaintError> {
     job.check()?;
     let mut listener = Listener { progress, cancel };
     let values = match job.config.strategy {
         Strategy::Joint => joint::generate(job, store, &mut listener)?,
         _ => outpainting::generate(job, store, &mut listener)?,
     };
-    let mut density = job.truth_normalizer.denormalize_field(&Field3::new(job.result_grid()?, values)?);
+    let mut fields: Vec<Field3> =
+        values.iter().zip(job.truth_normalizers).map(|(y, to)| to.denormalize_field(y)).collect();
     // What was given stays as it was, to the bit.
-    if let Some(given) = job.given_density()? {
-        for (density, &given) in density.as_slice_mut().iter_mut().zip(given.as_slice()) {
+    for (field, given) in fields.iter_mut().zip(job.given_density()?.into_iter().flatten()) {
+        for (density, &given) in field.as_slice_mut().iter_mut().zip(given.as_slice()) {
             if !given.is_nan() {
                 *density = given;
             }
         }
     }
-    Ok(density)
+    Ok(fields)
 }

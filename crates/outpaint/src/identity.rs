@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 pub(crate) fn identity(job: &Job) -> Result<Value, OutpaintError> {
     Ok(json!({
         "format": "finescale-generation",
-        "version": 3,
+        "version": 4,
         "model": job.model_hash,
         "condition": job.condition.iter().map(hash).collect::<Vec<_>>(),
         "region": job.region,
-        "given": job.given_density()?.as_ref().map(hash),
+        "given": job.given_density()?.map(|fields| fields.iter().map(hash).collect::<Vec<_>>()),
         "boundary": job.boundary,
         "window_cells": job.window_cells,
         "generation": job.config,

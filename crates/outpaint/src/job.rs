@@ -21,8 +21,8 @@ pub struct Job<'a> {
     pub condition: &'a [Field3],
     /// Whether the condition's box is periodic.
     pub boundary: Boundary,
-    /// From network units to the density generated.
-    pub truth_normalizer: Normalizer,
+    /// From network units to the density of each field generated.
+    pub truth_normalizers: &'a [Normalizer],
     /// The part of the condition's box to generate.
     pub region: Region,
     /// What is there already, if anything.
@@ -35,13 +35,13 @@ pub struct Job<'a> {
     pub device: &'a Device,
 }
 
-/// High-resolution density 1 + delta that is there already. The result holds it to the bit, and what is generated goes
-/// on from it.
+/// High-resolution densities 1 + delta that are there already. The result holds them to the bit, and what is generated
+/// goes on from them.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
-    /// The density.
-    pub field: &'a Field3,
-    /// Its first cell in the condition's box.
+    /// The density of each field, all on one grid.
+    pub fields: &'a [Field3],
+    /// Their first cell in the condition's box.
     pub start: [i64; 3],
 }
 
@@ -98,7 +98,13 @@ impl<'a> Job<'a> {
     /// As [`generate`](crate::generate()) before its first evaluation.
     pub fn plan(&self) -> Result<Plan, OutpaintError> {
         self.check()?;
-        Plan::new(&self.config, self.region.shape, self.window_cells, self.result_boundary())
+        let plan = Plan::new(&self.config, self.region.shape, self.window_cells, self.result_boundary())?;
+        Ok(plan.of_fields(self.fields()))
+    }
+
+    /// Fields that are generated at once.
+    pub(crate) fn fields(&self) -> usize {
+        self.truth_normalizers.len()
     }
 
     /// The planes where windows end that see each other's output only, by axis, sorted: face x lies between the cells
@@ -133,16 +139,27 @@ impl<'a> Job<'a> {
         if !inside(start, shape) {
             return Err(OutpaintError::Region { start, shape, cells });
         }
-        if let Some(Given { field, start }) = self.given {
-            let shape = field.grid().cells();
-            if !inside(start, shape) {
-                return Err(OutpaintError::Region { start, shape, cells });
+        if let Some(Given { fields, start }) = self.given {
+            if fields.len() != self.fields() {
+                return Err(OutpaintError::GivenFields { expected: self.fields(), found: fields.len() });
             }
-            let (expected, found) = (grid.voxel_mpc_h(), field.grid().voxel_mpc_h());
-            if (0..3).any(|axis| (found[axis] / expected[axis] - 1.0).abs() > 1e-4) {
-                return Err(OutpaintError::GivenVoxel { expected, found });
+            for field in fields {
+                let shape = field.grid().cells();
+                if !inside(start, shape) {
+                    return Err(OutpaintError::Region { start, shape, cells });
+                }
+                let (expected, found) = (grid.voxel_mpc_h(), field.grid().voxel_mpc_h());
+                if (0..3).any(|axis| (found[axis] / expected[axis] - 1.0).abs() > 1e-4) {
+                    return Err(OutpaintError::GivenVoxel { expected, found });
+                }
+                if field.grid() != fields[0].grid() {
+                    return Err(OutpaintError::Channels {
+                        expected: *fields[0].grid(),
+                        found: *field.grid(),
+                    });
+                }
+                check_density(field)?;
             }
-            check_density(field)?;
         }
         Ok(())
     }
@@ -171,50 +188,58 @@ impl<'a> Job<'a> {
     }
 
     /// What is given, over the volume, in network units; NaN where it is to be generated.
-    pub(crate) fn given_values(&self) -> Result<Option<Field3>, OutpaintError> {
+    pub(crate) fn given_values(&self) -> Result<Option<Vec<Field3>>, OutpaintError> {
         let Some(given) = self.given_density()? else { return Ok(None) };
-        Ok(Some(given.map(|density| {
-            if density.is_nan() { f32::NAN } else { self.truth_normalizer.normalize(density) }
-        })))
+        let normalized = |(field, normalizer): (Field3, &Normalizer)| {
+            field.map(|density| if density.is_nan() { f32::NAN } else { normalizer.normalize(density) })
+        };
+        Ok(Some(given.into_iter().zip(self.truth_normalizers).map(normalized).collect()))
     }
 
     /// What is given, over the volume; NaN where it is to be generated.
-    pub(crate) fn given_density(&self) -> Result<Option<Field3>, OutpaintError> {
-        let Some(Given { field, start }) = self.given else { return Ok(None) };
-        // Through the condition's box, which both lie in.
+    pub(crate) fn given_density(&self) -> Result<Option<Vec<Field3>>, OutpaintError> {
+        let Some(Given { fields, start }) = self.given else { return Ok(None) };
+        // Through the condition's box, which all lie in.
         let grid = *self.grid();
-        let mut whole = Field3::new(grid, Array3::from_elem(grid.cells(), f32::NAN))?;
-        whole.insert(&Region { start, shape: field.grid().cells() }, field.values().view())?;
-        Ok(Some(Field3::new(self.result_grid()?, whole.extract(&self.region)?)?))
+        let over_volume = |field: &Field3| {
+            let mut whole = Field3::new(grid, Array3::from_elem(grid.cells(), f32::NAN))?;
+            whole.insert(&Region { start, shape: field.grid().cells() }, field.values().view())?;
+            Ok(Field3::new(self.result_grid()?, whole.extract(&self.region)?)?)
+        };
+        Ok(Some(fields.iter().map(over_volume).collect::<Result<_, OutpaintError>>()?))
     }
 
     /// The condition of some windows of the volume, (b, c, w, w, w).
     pub(crate) fn condition_of(&self, regions: &[Region]) -> Result<Tensor, OutpaintError> {
-        let channel =
-            |channel: &Field3| self.windows(regions, |region| Ok(channel.extract(&self.in_box(region))?));
-        let channels = self.condition.iter().map(channel).collect::<Result<Vec<_>, _>>()?;
-        Ok(Tensor::cat(&channels, 1)?)
+        let regions: Vec<Region> = regions.iter().map(|region| self.in_box(region)).collect();
+        self.windows_of(self.condition, &regions)
     }
 
-    /// A batch of windows, (b, 1, w, w, w).
-    pub(crate) fn windows(
-        &self,
-        regions: &[Region],
-        window: impl Fn(&Region) -> Result<Array3<f32>, OutpaintError>,
-    ) -> Result<Tensor, OutpaintError> {
-        let windows = regions.iter().map(window).collect::<Result<Vec<_>, _>>()?;
-        self.batch_of(&windows)
+    /// Windows of some fields as a batch, (b, fields, w, w, w).
+    pub(crate) fn windows_of(&self, fields: &[Field3], regions: &[Region]) -> Result<Tensor, OutpaintError> {
+        let windows = regions.iter().flat_map(|region| fields.iter().map(move |field| field.extract(region)));
+        let windows = windows.collect::<Result<Vec<_>, _>>()?;
+        self.batch_of(windows.into_iter().flatten().collect(), regions.len())
     }
 
-    /// Windows of one size as a batch, (b, 1, w, w, w).
-    pub(crate) fn batch_of(&self, windows: &[Array3<f32>]) -> Result<Tensor, OutpaintError> {
+    /// The values of `size` windows, one after another, the channels of each together, as a batch (b, c, w, w, w).
+    pub(crate) fn batch_of(&self, values: Vec<f32>, size: usize) -> Result<Tensor, OutpaintError> {
         let w = self.window_cells;
-        let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
-        Ok(Tensor::from_vec(values, (windows.len(), 1, w, w, w), self.device)?)
+        Ok(Tensor::from_vec(values, (size, (), w, w, w), self.device)?)
+    }
+
+    /// The values of the whole volume, one field after another, as fields.
+    pub(crate) fn fields_of(&self, values: &[f32]) -> Result<Vec<Field3>, OutpaintError> {
+        let grid = self.result_grid()?;
+        let field = |values: &[f32]| {
+            let values = Array3::from_shape_vec(grid.cells(), values.to_vec());
+            Ok(Field3::new(grid, values.expect("one value per voxel of the volume"))?)
+        };
+        values.chunks_exact(grid.voxels()).map(field).collect()
     }
 }
 
-/// The first voxel of a window that is no number, as an error.
+/// The first voxel of a window that is no number in any field, as an error.
 pub(crate) fn check_finite(
     window: usize,
     region: &Region,
@@ -224,7 +249,8 @@ pub(crate) fn check_finite(
     let [_, ny, nz] = region.shape;
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(flat) => {
+        Some(index) => {
+            let flat = index % region.voxels();
             let at = [flat / (ny * nz), flat / nz % ny, flat % nz];
             let voxel = [0, 1, 2].map(|axis| region.wrapped(axis, at[axis], cells));
             Err(OutpaintError::NotFinite { window, voxel })

@@ -8,18 +8,18 @@
 use crate::identity::identity;
 use crate::job::{Listener, check_finite};
 use crate::lattice::Lattice;
-use crate::store::Volume;
+use crate::store::{Generation, StepStore};
+use crate::volume::{Shape, Volume};
 use crate::{Job, OutpaintError, Progress, Store};
 use candle_core::{DType, Device, Tensor};
-use finescale_diffusion::{Denoise, KeyedNoise, Solver, WithKnown};
+use finescale_diffusion::{Denoise, KeyedNoise, Next, Solver, WithKnown};
 use finescale_field::{Field3, Grid, Region};
-use ndarray::Array3;
 use rayon::prelude::*;
 
 /// Voxels that the solver updates at once; a bound on memory that no bit depends on.
 const SLAB_VOXELS: usize = 1 << 18;
 
-/// Generates a volume; network units.
+/// Generates a volume; network units. The volume lies in the store: in memory are some windows, or some slabs.
 ///
 /// # Source
 /// Fusing what windows of one noisy image predict: Bar-Tal et al. 2023, arXiv:2302.08113 (MultiDiffusion), here in
@@ -28,36 +28,36 @@ pub(crate) fn generate(
     job: &Job,
     store: &Store,
     listener: &mut Listener,
-) -> Result<Array3<f32>, OutpaintError> {
+) -> Result<Vec<Field3>, OutpaintError> {
     let joint = Joint::new(job)?;
-    let mut store = store.steps(&identity(job)?, joint.grid.voxels())?;
+    let shape = Shape { cells: job.region.shape, fields: job.fields() };
+    let mut store = store.steps(&identity(job)?, shape)?;
     let windows = |lattices: &[Lattice]| lattices.iter().map(Lattice::windows).sum();
     (listener.progress)(Progress::Begun {
         done: windows(&joint.lattices[..store.finished()]),
         evaluations: windows(&joint.lattices),
     });
-    let mut volume = match store.read()? {
-        Some(volume) => volume,
-        None => joint.start()?,
-    };
-    while store.finished() < joint.lattices.len() {
-        let clean = joint.fused_estimate(&volume, store.finished(), listener)?;
-        volume = joint.advanced(&volume, clean.as_slice(), store.finished())?;
-        store.finish(&volume)?;
+    if store.finished() == 0 {
+        joint.start(store.start())?;
     }
-    Ok(joint.array(&volume.state))
+    while store.finished() < joint.lattices.len() {
+        joint.estimate(&mut store, listener)?;
+        joint.advance(&mut store)?;
+        store.finish()?;
+    }
+    let [state, _] = store.present();
+    job.fields_of(&state.read(&Region { start: [0; 3], shape: job.region.shape })?)
 }
 
 /// What does not change from step to step.
 struct Joint<'a> {
     job: &'a Job<'a>,
     grid: Grid,
-    solver: Solver,
+    updates: Updates,
     /// The windows of each step.
     lattices: Vec<Lattice>,
     /// High-resolution values over the volume, NaN elsewhere.
-    given: Option<Field3>,
-    noise: VolumeNoise,
+    given: Option<Vec<Field3>>,
 }
 
 impl<'a> Joint<'a> {
@@ -66,116 +66,139 @@ impl<'a> Joint<'a> {
         Ok(Self {
             job,
             grid: job.result_grid()?,
-            solver: sampling.sampler.solver(sampling.levels.levels()?),
+            updates: Updates {
+                solver: sampling.sampler.solver(sampling.levels.levels()?),
+                noise: VolumeNoise::of(job),
+            },
             lattices: job.lattices()?,
             given: job.given_values()?,
-            noise: VolumeNoise::of(job),
         })
     }
 
     /// Unit noise at every voxel.
-    fn start(&self) -> Result<Volume, OutpaintError> {
-        let noise = &self.noise;
-        let slabs = self.slabs().into_par_iter().map(|slab| values(&noise.slab(&slab)?.start()?));
-        let slabs: Vec<Vec<f32>> = slabs.collect::<Result<_, OutpaintError>>()?;
-        Ok(Volume { state: slabs.concat(), memory: None })
+    fn start(&self, state: &mut Volume) -> Result<(), OutpaintError> {
+        let noise = &self.updates.noise;
+        let start = |slab: &Region| values(&noise.slab(slab)?.start()?);
+        by_slabs(&self.grid, start, |slab, noise| state.write(slab, &noise))
     }
 
     /// The clean estimate of the volume: every window's, weighted, added up in the order of the windows.
-    fn fused_estimate(
-        &self,
-        volume: &Volume,
-        step: usize,
-        listener: &mut Listener,
-    ) -> Result<Field3, OutpaintError> {
+    fn estimate(&self, store: &mut StepStore, listener: &mut Listener) -> Result<(), OutpaintError> {
+        let step = store.finished();
         let lattice = &self.lattices[step];
-        let state = Field3::new(self.grid, self.array(&volume.state))?;
-        let mut fused = Field3::zeros(self.grid);
+        let ([state, _], fused) = store.estimating();
+        fused.clear()?;
         let windows: Vec<usize> = (0..lattice.windows()).collect();
         for batch in windows.chunks(self.job.batch.max(1)) {
             let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
-            let clean = self.clean_windows(&state, &regions, step)?;
+            let clean = self.clean_windows(state, &regions, step)?;
             for ((&window, region), clean) in batch.iter().zip(&regions).zip(&clean) {
                 check_finite(window, region, clean, self.grid.cells())?;
-                add_weighted(&mut fused, region, lattice.weights(window), clean);
+                let mut sum = fused.read(region)?;
+                add_weighted(&mut sum, region, lattice.weights(window), clean);
+                fused.write(region, &sum)?;
             }
             listener.evaluated(batch.len())?;
         }
-        Ok(fused)
+        Ok(())
     }
 
-    /// The network's clean estimates of some windows, flat.
+    /// The network's clean estimates of some windows, flat, one field after another.
     fn clean_windows(
         &self,
-        state: &Field3,
+        state: &Volume,
         regions: &[Region],
         step: usize,
     ) -> Result<Vec<Vec<f32>>, OutpaintError> {
         let job = self.job;
-        let noise_level = self.solver.noise_level(step, regions.len(), job.device)?;
-        let noisy = job.windows(regions, |region| Ok(state.extract(region)?))?; // (b, 1, w, w, w)
-        let given = job.windows(regions, |region| match &self.given {
-            Some(given) => Ok(given.extract(region)?),
-            None => Ok(Array3::from_elem(region.shape, f32::NAN)),
-        })?;
-        let unknown = given.ne(&given)?.to_dtype(DType::F32)?; // NaN is not even itself
+        let noise_level = self.updates.solver.noise_level(step, regions.len(), job.device)?;
+        let noisy = regions.iter().map(|region| state.read(region)).collect::<Result<Vec<_>, _>>()?;
+        let noisy = job.batch_of(noisy.concat(), regions.len())?; // (b, fields, w, w, w)
+        let given = match &self.given {
+            Some(given) => job.windows_of(given, regions)?,
+            None => Tensor::full(f32::NAN, noisy.shape(), job.device)?,
+        };
+        let one = given.narrow(1, 0, 1)?;
+        let unknown = one.ne(&one)?.to_dtype(DType::F32)?; // NaN is not even itself
         let denoiser = WithKnown::new(job.denoiser, &unknown, &given)?;
         let clean = denoiser.predict_clean(&noisy, &job.condition_of(regions)?, &noise_level)?;
-        Ok(values(&clean)?.chunks_exact(regions[0].voxels()).map(<[f32]>::to_vec).collect())
+        let voxels = job.fields() * regions[0].voxels();
+        Ok(values(&clean)?.chunks_exact(voxels).map(<[f32]>::to_vec).collect())
     }
 
-    /// The volume after one update, slab by slab.
-    fn advanced(&self, volume: &Volume, clean: &[f32], step: usize) -> Result<Volume, OutpaintError> {
-        let [_, ny, nz] = self.grid.cells();
-        let (noise, solver) = (&self.noise, &self.solver);
-        let slabs = self.slabs().into_par_iter().map(|slab| {
-            let first = slab.start[0] as usize * ny * nz;
-            let tensor = |values: &[f32]| {
-                let [planes, ny, nz] = slab.shape;
-                let values = &values[first..first + slab.voxels()];
-                Tensor::from_slice(values, (1, 1, planes, ny, nz), &Device::Cpu)
-            };
-            let memory = volume.memory.as_deref().map(tensor).transpose()?;
-            let (mut state, clean) = (tensor(&volume.state)?, tensor(clean)?);
-            if step == 0 {
-                state = solver.start(&state, &clean)?;
-            }
-            let next = solver.step(&state, &clean, memory.as_ref(), step, &noise.slab(&slab)?)?;
-            Ok((values(&next.state)?, next.memory.as_ref().map(values).transpose()?))
-        });
-        let slabs: Vec<(Vec<f32>, Option<Vec<f32>>)> = slabs.collect::<Result<_, OutpaintError>>()?;
-        let (states, memories): (Vec<_>, Vec<_>) = slabs.into_iter().unzip();
-        let memories: Option<Vec<Vec<f32>>> = memories.into_iter().collect();
-        Ok(Volume { state: states.concat(), memory: memories.map(|memories| memories.concat()) })
-    }
-
-    /// Slabs of whole planes that make up the volume.
-    fn slabs(&self) -> Vec<Region> {
-        let [nx, ny, nz] = self.grid.cells();
-        let planes = (SLAB_VOXELS / (ny * nz)).max(1);
-        let slab = |x: usize| Region { start: [x as i64, 0, 0], shape: [planes.min(nx - x), ny, nz] };
-        (0..nx).step_by(planes).map(slab).collect()
-    }
-
-    fn array(&self, values: &[f32]) -> Array3<f32> {
-        let values = Array3::from_shape_vec(self.grid.cells(), values.to_vec());
-        values.expect("one value per voxel of the volume")
+    /// Writes the volume after one update, slab by slab.
+    fn advance(&self, store: &mut StepStore) -> Result<(), OutpaintError> {
+        let step = store.finished();
+        let (present, estimate, [next_state, next_memory]) = store.advancing();
+        let updates = &self.updates;
+        by_slabs(
+            &self.grid,
+            |slab| updates.slab(slab, present, estimate, step),
+            |slab, next| {
+                next_state.write(slab, &values(&next.state)?)?;
+                next.memory.map_or(Ok(()), |memory| next_memory.write(slab, &values(&memory)?))
+            },
+        )
     }
 }
 
-/// fused += weight · clean, over a window.
-fn add_weighted(fused: &mut Field3, region: &Region, [wx, wy, wz]: [&[f32]; 3], clean: &[f32]) {
-    let cells = fused.grid().cells();
-    let [_, ny, nz] = region.shape;
-    let fused = fused.as_slice_mut();
-    region.for_each_run(cells, |offset, index, length| {
-        let (x, y, z) = (offset / (ny * nz), offset / nz % ny, offset % nz);
-        let row = wx[x] * wy[y];
-        let sums = fused[index..index + length].iter_mut();
-        for ((sum, clean), weight) in sums.zip(&clean[offset..]).zip(&wz[z..]) {
-            *sum += row * weight * clean;
+/// The updates of the volume, which know no network.
+struct Updates {
+    solver: Solver,
+    noise: VolumeNoise,
+}
+
+impl Updates {
+    /// A slab after one update.
+    fn slab(
+        &self,
+        slab: &Region,
+        [state, memory]: &Generation,
+        estimate: &Volume,
+        step: usize,
+    ) -> Result<Next, OutpaintError> {
+        let [planes, ny, nz] = slab.shape;
+        let tensor = |volume: &Volume| -> Result<Tensor, OutpaintError> {
+            let shape = (1, self.noise.fields, planes, ny, nz);
+            Ok(Tensor::from_vec(volume.read(slab)?, shape, &Device::Cpu)?)
+        };
+        let (mut state, clean) = (tensor(state)?, tensor(estimate)?);
+        if step == 0 {
+            state = self.solver.start(&state, &clean)?;
         }
-    });
+        // Before the first step nothing is remembered; a solver that remembers nothing does not look.
+        let memory = if step == 0 { None } else { Some(tensor(memory)?) };
+        Ok(self.solver.step(&state, &clean, memory.as_ref(), step, &self.noise.slab(slab)?)?)
+    }
+}
+
+/// Computes all slabs of whole planes of a grid, some at once, and writes them in their order.
+fn by_slabs<T: Send>(
+    grid: &Grid,
+    compute: impl Fn(&Region) -> Result<T, OutpaintError> + Sync,
+    mut write: impl FnMut(&Region, T) -> Result<(), OutpaintError>,
+) -> Result<(), OutpaintError> {
+    let [nx, ny, nz] = grid.cells();
+    let planes = (SLAB_VOXELS / (ny * nz)).max(1);
+    let slab = |x: usize| Region { start: [x as i64, 0, 0], shape: [planes.min(nx - x), ny, nz] };
+    let slabs: Vec<Region> = (0..nx).step_by(planes).map(slab).collect();
+    for some in slabs.chunks(2 * rayon::current_num_threads()) {
+        let computed = some.par_iter().map(&compute).collect::<Result<Vec<T>, _>>()?;
+        some.iter().zip(computed).try_for_each(|(slab, computed)| write(slab, computed))?;
+    }
+    Ok(())
+}
+
+/// sum += weight · clean of each field, over a window.
+fn add_weighted(sum: &mut [f32], region: &Region, [wx, wy, wz]: [&[f32]; 3], clean: &[f32]) {
+    let [nx, ny, nz] = region.shape;
+    let rows = sum.chunks_exact_mut(nz).zip(clean.chunks_exact(nz));
+    for (row, (sum, clean)) in rows.enumerate() {
+        let weight = wx[row / ny % nx] * wy[row % ny];
+        for ((sum, clean), wz) in sum.iter_mut().zip(clean).zip(wz) {
+            *sum += weight * wz * clean;
+        }
+    }
 }
 
 /// The noise of the volume's voxels, keyed by their place in the condition's box.
@@ -183,16 +206,23 @@ struct VolumeNoise {
     seed: u64,
     cells: [usize; 3],
     start: [i64; 3],
+    fields: usize,
 }
 
 impl VolumeNoise {
     fn of(job: &Job) -> Self {
-        Self { seed: job.config.seed, cells: job.grid().cells(), start: job.region.start }
+        Self {
+            seed: job.config.seed,
+            cells: job.grid().cells(),
+            start: job.region.start,
+            fields: job.fields(),
+        }
     }
 
     fn slab(&self, slab: &Region) -> Result<KeyedNoise, OutpaintError> {
         let start = [0, 1, 2].map(|axis| self.start[axis] + slab.start[axis]);
-        Ok(KeyedNoise::new(self.seed, self.cells, vec![start], slab.shape, &Device::Cpu)?)
+        let noise = KeyedNoise::new(self.seed, self.cells, vec![start], slab.shape, &Device::Cpu)?;
+        Ok(noise.of_fields(self.fields))
     }
 }
 

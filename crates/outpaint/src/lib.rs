@@ -21,6 +21,7 @@ mod plan;
 mod store;
 mod tiling;
 mod values;
+mod volume;
 
 pub use config::{GenerationConfig, Strategy};
 pub use error::OutpaintError;

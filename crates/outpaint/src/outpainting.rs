@@ -16,10 +16,10 @@ pub(crate) fn generate(
     job: &Job,
     store: &Store,
     listener: &mut Listener,
-) -> Result<Array3<f32>, OutpaintError> {
+) -> Result<Vec<Field3>, OutpaintError> {
     let given = job.given_values()?;
-    let order = job.order()?.around(given.as_ref());
-    let mut store = store.windows(&identity(job)?, &order)?;
+    let order = job.order()?.around(given.as_ref().map(|fields| &fields[0]));
+    let mut store = store.windows(&identity(job)?, &order, job.fields())?;
     let steps = job.config.sampling.levels.levels()?.len();
     (listener.progress)(Progress::Begun {
         done: store.finished() * steps,
@@ -29,11 +29,11 @@ pub(crate) fn generate(
         let mut start = group.start.max(store.finished());
         while start < group.end {
             let positions: Vec<usize> = (start..group.end.min(start + job.batch.max(1))).collect();
-            sample_windows(job, &order, &positions, given.as_ref(), &mut store, listener)?;
+            sample_windows(job, &order, &positions, given.as_deref(), &mut store, listener)?;
             start += positions.len();
         }
     }
-    store.read(&Region { start: [0; 3], shape: job.region.shape })
+    job.fields_of(&store.read(&Region { start: [0; 3], shape: job.region.shape })?)
 }
 
 /// Samples the unknown voxels of some windows, given the others, and finishes the windows.
@@ -41,7 +41,7 @@ fn sample_windows(
     job: &Job,
     order: &Order,
     positions: &[usize],
-    given: Option<&Field3>,
+    given: Option<&[Field3]>,
     store: &mut WindowStore,
     listener: &mut Listener,
 ) -> Result<(), OutpaintError> {
@@ -49,16 +49,19 @@ fn sample_windows(
     let regions: Vec<Region> = positions.iter().map(|&position| order.region(position)).collect();
     let unknown: Vec<Array3<f32>> = positions.iter().map(|&position| order.unknown(position)).collect();
     let condition = job.condition_of(&regions)?;
-    let values = job.windows(&regions, |region| known_values(store, given, region))?;
-    let denoiser = WithKnown::new(job.denoiser, &job.batch_of(&unknown)?, &values)?;
+    let values = regions.iter().map(|region| known_values(store, given, region));
+    let values = job.batch_of(values.collect::<Result<Vec<_>, _>>()?.concat(), regions.len())?;
+    let mask = job.batch_of(unknown.iter().flatten().copied().collect(), regions.len())?;
+    let denoiser = WithKnown::new(job.denoiser, &mask, &values)?;
 
     // From noise to clean windows.
     let sampling = &job.config.sampling;
     let solver = sampling.sampler.solver(sampling.levels.levels()?);
     let starts = regions.iter().map(|region| job.in_box(region).start).collect();
     let cells = job.grid().cells();
-    let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?;
-    let mut at = Next::new(noise.start()?); // (b, 1, w, w, w)
+    let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?
+        .of_fields(job.fields());
+    let mut at = Next::new(noise.start()?); // (b, fields, w, w, w)
     for step in 0..solver.steps() {
         let noise_level = solver.noise_level(step, positions.len(), job.device)?;
         let clean = denoiser.predict_clean(&at.state, &condition, &noise_level)?;
@@ -70,29 +73,29 @@ fn sample_windows(
     }
 
     let values: Vec<f32> = at.state.flatten_all()?.to_vec1()?;
-    let finished = positions.iter().zip(&regions).zip(&unknown).zip(values.chunks_exact(regions[0].voxels()));
-    for (((&position, region), unknown), values) in finished {
+    let of_windows = values.chunks_exact(job.fields() * regions[0].voxels());
+    for (((&position, region), unknown), values) in
+        positions.iter().zip(&regions).zip(&unknown).zip(of_windows)
+    {
         check_finite(position, region, values, job.region.shape)?;
-        let values = ndarray::ArrayView3::from_shape(region.shape, values).expect("a window's values");
         store.finish(region, unknown, values)?;
     }
     Ok(())
 }
 
-/// The values of a window: those that are given, and those that are filled.
+/// The values of a window's fields: those that are given, and those that are filled.
 fn known_values(
     store: &WindowStore,
-    given: Option<&Field3>,
+    given: Option<&[Field3]>,
     region: &Region,
-) -> Result<Array3<f32>, OutpaintError> {
+) -> Result<Vec<f32>, OutpaintError> {
     let mut values = store.read(region)?;
-    if let Some(given) = given {
-        let given = given.extract(region)?;
-        values.zip_mut_with(&given, |value, &given| {
+    for (values, given) in values.chunks_exact_mut(region.voxels()).zip(given.into_iter().flatten()) {
+        for (value, given) in values.iter_mut().zip(given.extract(region)?) {
             if !given.is_nan() {
                 *value = given;
             }
-        });
+        }
     }
     Ok(values)
 }

@@ -25,7 +25,7 @@ pub struct Plan {
     pub evaluations_per_voxel: f64,
     /// Disk space of the work folder in bytes.
     pub work_bytes: usize,
-    /// Memory of the volume's sample in bytes; the network and the condition come on top.
+    /// Memory of the result in bytes; the network, some windows, and the condition come on top.
     pub volume_bytes: usize,
 }
 
@@ -43,21 +43,26 @@ impl Plan {
     ) -> Result<Self, OutpaintError> {
         match config.strategy {
             Strategy::Joint => {
+                // On disk: state and memory of two steps, and the estimate.
                 let lattices = Lattice::of_each_step(config, cells, window_cells, boundary)?;
                 let last = lattices.last().expect("there is always a level").windows_per_axis();
                 let evaluations = lattices.iter().map(Lattice::windows).sum();
-                // State, memory and estimate, the next of the first two, and the state that windows are cut from.
-                let (on_disk, in_memory) = (4, 6);
                 let steps = lattices.len();
-                Ok(Self::of(cells, window_cells, last, (steps, steps, evaluations), (on_disk, in_memory)))
+                Ok(Self::of(cells, window_cells, last, (steps, steps, evaluations), 5))
             }
             _ => {
                 let order = Order::of(config, cells, window_cells, boundary)?;
                 let steps = config.sampling.levels.levels()?.len();
                 let counts = (order.groups().len(), steps, order.windows() * steps);
-                Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, (1, 1)))
+                Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, 1))
             }
         }
+    }
+
+    /// The same for so many fields at once.
+    #[must_use]
+    pub fn of_fields(self, count: usize) -> Self {
+        Self { work_bytes: count * self.work_bytes, volume_bytes: count * self.volume_bytes, ..self }
     }
 
     fn of(
@@ -65,7 +70,7 @@ impl Plan {
         window_cells: usize,
         windows_per_axis: [usize; 3],
         (groups, steps, evaluations): (usize, usize, usize),
-        (volumes_on_disk, volumes_in_memory): (usize, usize),
+        volumes_on_disk: usize,
     ) -> Self {
         let voxels: usize = cells.iter().product();
         let evaluated = evaluations as f64 * (window_cells as f64).powi(3);
@@ -79,7 +84,7 @@ impl Plan {
             evaluations,
             evaluations_per_voxel: evaluated / voxels as f64,
             work_bytes: volumes_on_disk * voxels * size_of::<f32>(),
-            volume_bytes: volumes_in_memory * voxels * size_of::<f32>(),
+            volume_bytes: voxels * size_of::<f32>(),
         }
     }
 }
@@ -102,11 +107,11 @@ mod tests {
         let raster = plan(Strategy::Raster);
         assert_eq!((raster.windows, raster.steps, raster.groups, raster.evaluations), (27, 5, 27, 135));
         assert_eq!(raster.evaluations_per_voxel, 135.0 / 8.0);
-        assert_eq!(raster.work_bytes, 1 << 20);
+        assert_eq!((raster.work_bytes, raster.of_fields(3).work_bytes), (1 << 20, 3 << 20));
         let colour = plan(Strategy::Colour);
         assert_eq!((colour.windows, colour.groups, colour.evaluations), (64, 8, 320));
         let joint = plan(Strategy::Joint);
         assert_eq!((joint.windows, joint.groups, joint.evaluations), (27, 5, 3 * 8 + 2 * 27));
-        assert_eq!(joint.work_bytes, 4 << 20);
+        assert_eq!((joint.work_bytes, joint.volume_bytes), (5 << 20, 1 << 20));
     }
 }

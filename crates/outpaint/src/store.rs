@@ -7,11 +7,12 @@
 mod steps;
 mod windows;
 
-pub(crate) use steps::{StepStore, Volume};
+pub(crate) use steps::{Generation, StepStore};
 pub(crate) use windows::WindowStore;
 
 use crate::identity::difference;
 use crate::journal::{Checksum, Journal};
+use crate::volume::Shape;
 use crate::{Order, OutpaintError};
 use serde_json::Value;
 use std::fs::File;
@@ -57,22 +58,27 @@ impl Store {
         }
     }
 
-    /// The work of windows that are finished one after another.
-    pub(crate) fn windows(&self, identity: &Value, order: &Order) -> Result<WindowStore, OutpaintError> {
+    /// The work of windows of so many fields that are finished one after another.
+    pub(crate) fn windows(
+        &self,
+        identity: &Value,
+        order: &Order,
+        fields: usize,
+    ) -> Result<WindowStore, OutpaintError> {
         match self {
-            Self::Memory => Ok(WindowStore::in_memory(order)),
+            Self::Memory => Ok(WindowStore::in_memory(order, fields)),
             Self::Folder { path, existing } => {
-                WindowStore::open(WorkFolder::open(path, *existing, identity)?, identity, order)
+                WindowStore::open(WorkFolder::open(path, *existing, identity)?, identity, order, fields)
             }
         }
     }
 
-    /// The work of a volume of so many voxels that takes one step after another.
-    pub(crate) fn steps(&self, identity: &Value, voxels: usize) -> Result<StepStore, OutpaintError> {
+    /// The work of a volume that takes one step after another.
+    pub(crate) fn steps(&self, identity: &Value, shape: Shape) -> Result<StepStore, OutpaintError> {
         match self {
-            Self::Memory => Ok(StepStore::in_memory(voxels)),
+            Self::Memory => Ok(StepStore::in_memory(shape)),
             Self::Folder { path, existing } => {
-                StepStore::open(WorkFolder::open(path, *existing, identity)?, identity, voxels)
+                StepStore::open(WorkFolder::open(path, *existing, identity)?, identity, shape)
             }
         }
     }

@@ -115,7 +115,7 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
         window_cells: 6,
         condition: std::slice::from_ref(condition),
         boundary: Boundary::Periodic,
-        truth_normalizer: TRUTH,
+        truth_normalizers: &[TRUTH],
         region: Region::whole(condition.grid()),
         given: None,
         config: GenerationConfig { overlap_cells: 2, sampling, seed: 5, ..Default::default() },
@@ -124,8 +124,13 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
     }
 }
 
-fn run(job: &Job, store: &Store) -> std::result::Result<Field3, OutpaintError> {
+fn run_all(job: &Job, store: &Store) -> std::result::Result<Vec<Field3>, OutpaintError> {
     generate(job, store, &mut |_| {}, &AtomicBool::new(false))
+}
+
+/// The first field.
+fn run(job: &Job, store: &Store) -> std::result::Result<Field3, OutpaintError> {
+    run_all(job, store).map(|mut fields| fields.remove(0))
 }
 
 fn bits(field: &Field3) -> Vec<u32> {
@@ -227,7 +232,7 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
                 },
                 &AtomicBool::new(false),
             );
-            assert_eq!(bits(&resumed.unwrap()), undisturbed, "{strategy:?}");
+            assert_eq!(bits(&resumed.unwrap()[0]), undisturbed, "{strategy:?}");
             // What is finished is not sampled again.
             assert_eq!(begun + again, evaluations);
             let longest = if strategy == Strategy::Joint { evaluations / 6 + 20 } else { 6 };
@@ -284,19 +289,80 @@ fn what_is_given_stays_to_the_bit_and_is_gone_on_from() {
         let mut job = Job { window_cells: 6, ..job };
         job.config.strategy = strategy;
         let free = run(&job, &Store::Memory).unwrap();
-        job.given = Some(Given { field: &given, start });
+        job.given = Some(Given { fields: std::slice::from_ref(&given), start });
         let sample = run(&job, &Store::Memory).unwrap();
         let held = sample.extract(&Region { start, shape }).unwrap();
         assert_eq!(held, *given.values(), "{strategy:?}");
         let (free, beside) = (mean_beside(&free), mean_beside(&sample));
         assert!(beside > free + 1.0, "{strategy:?}: {beside} beside it, {free} without it");
     }
-    let mut job = Job { given: Some(Given { field: &given, start }), ..job };
+    let mut job = Job { given: Some(Given { fields: std::slice::from_ref(&given), start }), ..job };
     job.boundary = Boundary::Open;
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
     let other = Field3::zeros(Grid::new([6; 3], [2.0; 3]).unwrap());
-    job.given = Some(Given { field: &other, start: [0; 3] });
+    job.given = Some(Given { fields: std::slice::from_ref(&other), start: [0; 3] });
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::GivenVoxel { .. })));
+}
+
+/// Two chains at once, which know nothing of each other.
+struct TwoChains([Chain; 2]);
+
+impl Denoise for TwoChains {
+    fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, noise_level: &Tensor) -> Result<Tensor> {
+        // The condition, what is known, and the values of each field there.
+        let [seen, known] = [0, 1].map(|channel| condition.narrow(1, channel, 1));
+        let (seen, known) = (seen?, known?);
+        let field = |field: usize| {
+            let condition = Tensor::cat(&[&seen, &known, &condition.narrow(1, 2 + field, 1)?], 1)?;
+            self.0[field].predict_clean(&noisy.narrow(1, field, 1)?, &condition, noise_level)
+        };
+        Tensor::cat(&[field(0)?, field(1)?], 1)
+    }
+
+    fn takes_known_channels(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn several_fields_are_generated_at_once_each_with_its_noise() {
+    let condition = condition([9, 7, 12]);
+    let both = TwoChains([CHAIN, Chain { axis: 0, correlation: 0.9 }]);
+    let shape = [3, 7, 4];
+    let grid = Grid::new(shape, shape.map(|n| 0.5 * n as f64)).unwrap();
+    let given = [11.5f32, 12.5].map(|y| Field3::new(grid, Array3::from_elem(shape, y.exp())).unwrap());
+    for strategy in Strategy::ALL {
+        for (one, two) in [(None, None), (Some(&given[..1]), Some(&given[..]))] {
+            let at = |fields| Given { fields, start: [7, 0, 2] };
+            let mut alone = job(&CHAIN, &condition);
+            (alone.config.strategy, alone.given) = (strategy, one.map(at));
+            let alone_sample = run(&alone, &Store::Memory).unwrap();
+            let pair =
+                Job { denoiser: &both, truth_normalizers: &[TRUTH, TRUTH], given: two.map(at), ..alone };
+            let fields = run_all(&Job { batch: 3, ..pair }, &Store::Memory).unwrap();
+            // The first field has the bits that it has alone, and the second one nothing of it.
+            assert_eq!(bits(&fields[0]), bits(&alone_sample), "{strategy:?}");
+            let same = bits(&fields[0]).iter().zip(bits(&fields[1])).filter(|(a, b)| **a == *b).count();
+            assert_eq!(same, 0, "{strategy:?}");
+            let region = Region { start: [7, 0, 2], shape };
+            for (field, given) in fields.iter().zip(two.into_iter().flatten()) {
+                assert_eq!(field.extract(&region).unwrap(), *given.values());
+            }
+
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::Folder { path: folder.path().join("work"), existing: Existing::Resume };
+            let cancel = AtomicBool::new(false);
+            let mut told = 0;
+            let mut stop = |progress| {
+                told += usize::from(matches!(progress, Progress::Evaluated { .. }));
+                cancel.store(told > 20, Ordering::Relaxed);
+            };
+            assert!(matches!(generate(&pair, &store, &mut stop, &cancel), Err(OutpaintError::Cancelled)));
+            assert_eq!(run_all(&pair, &store).unwrap(), fields, "{strategy:?}");
+            let short = Job { given: Some(at(&given[..1])), ..pair };
+            assert!(matches!(run(&short, &Store::Memory), Err(OutpaintError::GivenFields { .. })));
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 pub struct Batch {
     /// Low resolution, one channel or more.
     pub condition: Vec<f32>,
-    /// High resolution of the same places, one channel.
+    /// High resolution of the same places, a channel for each field.
     pub truth: Vec<f32>,
     /// Number of patches.
     pub size: usize,
@@ -20,7 +20,7 @@ pub struct Batch {
 /// Where one patch comes from.
 pub(crate) struct Place<'a> {
     pub(crate) condition: &'a [Field3],
-    pub(crate) truth: &'a Field3,
+    pub(crate) truth: &'a [Field3],
     pub(crate) region: Region,
     pub(crate) symmetry: Symmetry,
 }
@@ -28,14 +28,15 @@ pub(crate) struct Place<'a> {
 impl Batch {
     pub(crate) fn gather(places: &[Place], patch_cells: usize) -> Self {
         let voxels = patch_cells.pow(3);
-        let channels = places.first().map_or(1, |place| place.condition.len());
-        let mut condition = vec![0f32; places.len() * channels * voxels];
-        let mut truth = vec![0f32; places.len() * voxels];
+        let channels = |of: fn(&Place) -> usize| places.first().map_or(1, of) * voxels;
+        let (per_condition, per_truth) = (channels(|p| p.condition.len()), channels(|p| p.truth.len()));
+        let mut condition = vec![0f32; places.len() * per_condition];
+        let mut truth = vec![0f32; places.len() * per_truth];
         let patches =
-            condition.par_chunks_exact_mut(channels * voxels).zip(truth.par_chunks_exact_mut(voxels));
+            condition.par_chunks_exact_mut(per_condition).zip(truth.par_chunks_exact_mut(per_truth));
         patches.zip(places).for_each(|((condition, truth), place)| {
-            let targets = condition.chunks_exact_mut(voxels).chain([truth]);
-            for (field, target) in place.condition.iter().chain([place.truth]).zip(targets) {
+            let targets = condition.chunks_exact_mut(voxels).chain(truth.chunks_exact_mut(voxels));
+            for (field, target) in place.condition.iter().chain(place.truth).zip(targets) {
                 let window = field.extract(&place.region).expect("crops fit their box");
                 let window = window.as_slice().expect("windows are contiguous");
                 place.symmetry.apply(window, target, patch_cells);

@@ -1,6 +1,6 @@
 //! The `data` part of a configuration.
 
-use crate::PairError;
+use crate::{PairError, one_or_many};
 use finescale_field::{Channels, Conditioning, Normalizer, Region, Scalar, Transform};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -47,24 +47,26 @@ pub struct DataConfig {
 }
 
 /// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or
-/// `{"condition": FILE, "truth": FILE}`.
+/// `{"condition": FILE, "truth": FILE}`, or `{"condition": FILE, "truth": [FILE, FILE]}` for several high-resolution
+/// fields that are generated at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE}")]
+#[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE or [FILE, ...]}")]
 pub enum PairFiles {
     /// A folder as `finescale mock` writes it.
     Folder(PathBuf),
-    /// Two grid files of the same box.
-    Files(TwoFiles),
+    /// Grid files of the same box.
+    Files(GridFiles),
 }
 
-/// The two grid files of a pair.
+/// The grid files of a pair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TwoFiles {
+pub struct GridFiles {
     /// Grid file of the low-resolution density.
     pub condition: PathBuf,
-    /// Grid file of the high-resolution density.
-    pub truth: PathBuf,
+    /// Grid files of the high-resolution densities.
+    #[serde(with = "one_or_many")]
+    pub truth: Vec<PathBuf>,
 }
 
 impl PairFiles {
@@ -77,11 +79,11 @@ impl PairFiles {
         }
     }
 
-    /// Grid file of the high-resolution density.
+    /// Grid files of the high-resolution densities.
     #[must_use]
-    pub fn truth(&self) -> PathBuf {
+    pub fn truth(&self) -> Vec<PathBuf> {
         match self {
-            Self::Folder(folder) => folder.join("truth.hdf5"),
+            Self::Folder(folder) => vec![folder.join("truth.hdf5")],
             Self::Files(files) => files.truth.clone(),
         }
     }
@@ -98,32 +100,31 @@ pub enum NormalizationKind {
     Reference,
 }
 
-/// The normalizers of both fields.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The normalizers of all fields.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Normalizers {
     /// Of the low-resolution density.
     pub condition: Normalizer,
-    /// Of the high-resolution density.
-    pub truth: Normalizer,
+    /// Of each high-resolution density.
+    pub truth: Vec<Normalizer>,
 }
 
 impl Normalizers {
     /// How a low-resolution density becomes these channels.
     #[must_use]
     pub fn conditioning(&self, channels: Channels) -> Conditioning {
-        Conditioning { density: self.condition, truth: self.truth, channels }
+        Conditioning { density: self.condition, truth: self.truth.clone(), channels }
     }
 }
 
 /// Where the normalizers come from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Normalization {
     /// [`Normalizer::fit_linear`] on the training pairs.
     Fit {
         /// n at the mean density of the condition.
         condition_mean_count: f64,
-        /// n at the mean density of the truth.
+        /// n at the mean density of each truth.
         truth_mean_count: f64,
     },
     /// Known already: the reference's, or those of a checkpoint that is trained further.
@@ -151,12 +152,21 @@ impl DataConfig {
                     mean_count: condition.unwrap_or(REFERENCE_CONDITION_COUNT),
                     transform: Transform::REFERENCE_CONDITION,
                 },
-                truth: Normalizer {
-                    mean_count: truth.unwrap_or(REFERENCE_TRUTH_COUNT),
-                    transform: Transform::REFERENCE_TRUTH,
-                },
+                truth: vec![
+                    Normalizer {
+                        mean_count: truth.unwrap_or(REFERENCE_TRUTH_COUNT),
+                        transform: Transform::REFERENCE_TRUTH,
+                    };
+                    self.fields()
+                ],
             }),
         }
+    }
+
+    /// High-resolution fields of a pair.
+    #[must_use]
+    pub fn fields(&self) -> usize {
+        self.training.first().map_or(1, |pair| pair.truth().len())
     }
 
     /// The channels of the condition.
@@ -184,14 +194,17 @@ impl DataConfig {
             });
         }
         for pair in self.training.iter().chain(&self.validation) {
-            for path in [pair.condition(), pair.truth()] {
+            for path in std::iter::once(pair.condition()).chain(pair.truth()) {
                 if !path.is_file() {
                     return Err(PairError::Missing { path });
                 }
             }
         }
-        let seen = |path: &Path| self.training.iter().any(|pair| same_file(&pair.truth(), path));
-        match self.validation.iter().map(PairFiles::truth).find(|path| seen(path)) {
+        let truths =
+            |pairs: &[PairFiles]| -> Vec<PathBuf> { pairs.iter().flat_map(PairFiles::truth).collect() };
+        let trained = truths(&self.training);
+        let seen = |path: &Path| trained.iter().any(|other| same_file(other, path));
+        match truths(&self.validation).into_iter().find(|path| seen(path)) {
             None => Ok(()),
             Some(path) => Err(PairError::Split {
                 why: format!("{} is in `training` and in `validation`", path.display()),
@@ -218,10 +231,15 @@ mod tests {
         let config =
             parse(r#"{"training": ["boxes/1", {"condition": "a.hdf5", "truth": "b.hdf5"}]}"#).unwrap();
         assert_eq!(config.training[0].condition(), Path::new("boxes/1/condition.hdf5"));
-        assert_eq!(config.training[0].truth(), Path::new("boxes/1/truth.hdf5"));
-        assert_eq!(config.training[1].truth(), Path::new("b.hdf5"));
-        let again = serde_json::to_string(&config).unwrap();
-        assert_eq!(parse(&again).unwrap(), config);
+        assert_eq!(config.training[0].truth(), [Path::new("boxes/1/truth.hdf5")]);
+        assert_eq!(config.training[1].truth(), [Path::new("b.hdf5")]);
+        let several = parse(r#"{"training": [{"condition": "a", "truth": ["b", "c"]}]}"#).unwrap();
+        assert_eq!((several.fields(), config.fields()), (2, 1));
+        assert_eq!(several.training[0].truth(), [Path::new("b"), Path::new("c")]);
+        for config in [config, several] {
+            let again = serde_json::to_string(&config).unwrap();
+            assert_eq!(parse(&again).unwrap(), config);
+        }
     }
 
     #[test]
@@ -230,7 +248,7 @@ mod tests {
         let text = r#"{"training": [], "surroundings_smoothing_cells": 8, "baseline_smoothing_cells": 0.8,
             "scalars": [{"name": "sigma_8", "centre": 0.8, "width": 0.1}]}"#;
         let config = parse(text).unwrap();
-        assert_eq!(config.channels().names(), ["density", "surroundings", "sigma_8", "baseline"]);
+        assert_eq!(config.channels().names(1), ["density", "surroundings", "sigma_8", "baseline"]);
         assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
     }
 
@@ -239,6 +257,7 @@ mod tests {
         for text in [
             r#"{"training": [], "holdout": null}"#,
             r#"{"training": [{"condition": "a", "truth": "b", "mask": "c"}]}"#,
+            r#"{"training": [{"condition": "a", "truth": []}]}"#,
             r#"{"training": [], "normalization": "sigmoid"}"#,
             r#"{"training": [], "scalars": [{"name": "hubble", "centre": 0.7, "width": 0.1}]}"#,
             r#"{"training": [], "scalars": [{"name": "redshift", "centre": 0.7}]}"#,
@@ -258,8 +277,8 @@ mod tests {
         let text = r#"{"training": [], "normalization": "reference", "condition_mean_count": 0.125}"#;
         let Normalization::Given(given) = parse(text).unwrap().normalization() else { panic!("not given") };
         assert_eq!(given.condition.mean_count, 0.125);
-        assert!((given.truth.mean_count - 849.2).abs() < 0.01);
-        assert_eq!(given.truth.transform, Transform::REFERENCE_TRUTH);
+        assert!((given.truth[0].mean_count - 849.2).abs() < 0.01);
+        assert_eq!(given.truth[0].transform, Transform::REFERENCE_TRUTH);
     }
 
     #[test]

@@ -8,12 +8,13 @@ mod config;
 mod crops;
 mod error;
 mod load;
+pub mod one_or_many;
 mod pair;
 mod set;
 mod symmetry;
 
 pub use batch::Batch;
-pub use config::{DataConfig, Normalization, NormalizationKind, Normalizers, PairFiles, TwoFiles};
+pub use config::{DataConfig, GridFiles, Normalization, NormalizationKind, Normalizers, PairFiles};
 pub use error::PairError;
 pub use finescale_snapshot::{GridFile, GridMeta};
 pub use pair::Pair;

@@ -11,21 +11,21 @@ const SAME_REDSHIFT: f64 = 0.01;
 /// Means that a density 1 + delta may have; a small part of a universe is not average.
 const MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
 
-/// A condition and its truth, densities 1 + delta on the same grid.
+/// A condition and its truth, one or more densities 1 + delta on the same grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     /// Where they come from: names them in errors.
     pub files: PairFiles,
     /// Low resolution.
     pub condition: GridFile,
-    /// High resolution.
-    pub truth: GridFile,
+    /// High resolution, one field or more.
+    pub truth: Vec<GridFile>,
 }
 
 impl Pair {
     /// A pair that was made in memory: periodic, at redshift 0.
     #[must_use]
-    pub fn new(condition: Field3, truth: Field3) -> Self {
+    pub fn new(condition: Field3, truth: Vec<Field3>) -> Self {
         let file = |field: Field3, quantity: &str| GridFile {
             meta: GridMeta {
                 quantity: quantity.to_owned(),
@@ -38,15 +38,17 @@ impl Pair {
             field,
         };
         let files = PairFiles::Folder(PathBuf::from("in memory"));
-        Self { files, condition: file(condition, "condition"), truth: file(truth, "truth") }
+        let truth =
+            truth.into_iter().enumerate().map(|(number, field)| file(field, &format!("truth {number}")));
+        Self { files, condition: file(condition, "condition"), truth: truth.collect() }
     }
 
     pub(crate) fn grid(&self) -> &Grid {
-        self.truth.field.grid()
+        self.condition.field.grid()
     }
 
     pub(crate) fn periodic(&self) -> bool {
-        self.condition.meta.periodic && self.truth.meta.periodic
+        self.condition.meta.periodic && self.truth.iter().all(|truth| truth.meta.periodic)
     }
 
     /// The values of `scalars`, as the condition's file says them.
@@ -61,26 +63,35 @@ impl Pair {
         scalars.iter().map(value).collect()
     }
 
-    /// Checks that both are densities of the same place and time.
+    /// Checks that all are densities of the same place and time.
     ///
     /// # Errors
     /// [`PairError::NoPair`], [`PairError::Density`] or [`PairError::Mean`]; they name the files.
     pub(crate) fn check(&self) -> Result<(), PairError> {
-        let (condition, truth) = (&self.condition, &self.truth);
-        let [a, b] = [condition, truth].map(|file| *file.field.grid());
-        let same_size = (0..3).all(|axis| same_length(a.box_size_mpc_h()[axis], b.box_size_mpc_h()[axis]));
-        let [za, zb] = [condition, truth].map(|file| file.meta.redshift);
-        let why = if a.cells() != b.cells() {
-            format!("their grids have {:?} and {:?} cells", a.cells(), b.cells())
-        } else if !same_size {
-            format!("their boxes are {:?} and {:?} Mpc/h", a.box_size_mpc_h(), b.box_size_mpc_h())
-        } else if (za - zb).abs() > SAME_REDSHIFT {
-            format!("their redshifts are {za} and {zb}")
-        } else {
-            check_values(&self.files.condition(), &condition.field)?;
-            return check_values(&self.files.truth(), &truth.field);
+        check_values(&self.files.condition(), &self.condition.field)?;
+        for (path, truth) in self.truths() {
+            if let Some(why) = difference_of_place(&self.condition, truth) {
+                return Err(PairError::NoPair { condition: self.files.condition(), truth: path, why });
+            }
+            check_values(&path, &truth.field)?;
+        }
+        let quantity = |number: usize| &self.truth[number].meta.quantity;
+        for (number, (path, truth)) in self.truths().enumerate() {
+            if (0..number).any(|earlier| *quantity(earlier) == truth.meta.quantity) {
+                let why = format!("two of its high-resolution fields are `{}`", truth.meta.quantity);
+                return Err(PairError::NoPair { condition: self.files.condition(), truth: path, why });
+            }
+        }
+        Ok(())
+    }
+
+    /// The high-resolution fields with the names of their files.
+    fn truths(&self) -> impl Iterator<Item = (PathBuf, &GridFile)> {
+        let names = match &self.files {
+            PairFiles::Folder(_) => vec![self.files.truth()[0].clone(); self.truth.len()],
+            PairFiles::Files(files) => files.truth.clone(),
         };
-        Err(PairError::NoPair { condition: self.files.condition(), truth: self.files.truth(), why })
+        names.into_iter().zip(&self.truth)
     }
 
     /// Checks that a network can learn from this pair and `first` at once: the same voxels, quantities and scheme.
@@ -88,25 +99,52 @@ impl Pair {
     /// # Errors
     /// [`PairError::Unlike`] names both files and what differs.
     pub(crate) fn check_like(&self, first: &Self) -> Result<(), PairError> {
-        let [here, there] = [self, first].map(|pair| pair.grid().voxel_mpc_h());
-        if !(0..3).all(|axis| same_length(here[axis], there[axis])) {
-            let why = format!("their voxels are {here:?} and {there:?} Mpc/h");
-            return Err(PairError::Unlike { path: self.files.truth(), first: first.files.truth(), why });
+        let unlike = |path: PathBuf, first: PathBuf, why| Err(PairError::Unlike { path, first, why });
+        let (here, there) = (self.files.condition(), first.files.condition());
+        let voxels = [self, first].map(|pair| pair.grid().voxel_mpc_h());
+        if !(0..3).all(|axis| same_length(voxels[0][axis], voxels[1][axis])) {
+            return unlike(
+                here,
+                there,
+                format!("their voxels are {:?} and {:?} Mpc/h", voxels[0], voxels[1]),
+            );
         }
-        for (path, here, first, there) in [
-            (self.files.condition(), &self.condition.meta, first.files.condition(), &first.condition.meta),
-            (self.files.truth(), &self.truth.meta, first.files.truth(), &first.truth.meta),
-        ] {
-            let why = if here.quantity != there.quantity {
-                format!("their quantities are `{}` and `{}`", here.quantity, there.quantity)
-            } else if here.assignment != there.assignment {
-                format!("their mass assignments are {:?} and {:?}", here.assignment, there.assignment)
-            } else {
-                continue;
-            };
-            return Err(PairError::Unlike { path, first, why });
+        if self.truth.len() != first.truth.len() {
+            let counts = [self, first].map(|pair| pair.truth.len());
+            let why = format!("they have {} and {} high-resolution fields", counts[0], counts[1]);
+            return unlike(here, there, why);
+        }
+        let conditions = ((here, &self.condition), (there, &first.condition));
+        for ((path, here), (first, there)) in
+            std::iter::once(conditions).chain(self.truths().zip(first.truths()))
+        {
+            if let Some(why) = difference_of_kind(&here.meta, &there.meta) {
+                return unlike(path, first, why);
+            }
         }
         Ok(())
+    }
+}
+
+fn difference_of_place(condition: &GridFile, truth: &GridFile) -> Option<String> {
+    let [a, b] = [condition, truth].map(|file| *file.field.grid());
+    let same_size = (0..3).all(|axis| same_length(a.box_size_mpc_h()[axis], b.box_size_mpc_h()[axis]));
+    let [za, zb] = [condition, truth].map(|file| file.meta.redshift);
+    if a.cells() != b.cells() {
+        Some(format!("their grids have {:?} and {:?} cells", a.cells(), b.cells()))
+    } else if !same_size {
+        Some(format!("their boxes are {:?} and {:?} Mpc/h", a.box_size_mpc_h(), b.box_size_mpc_h()))
+    } else {
+        ((za - zb).abs() > SAME_REDSHIFT).then(|| format!("their redshifts are {za} and {zb}"))
+    }
+}
+
+fn difference_of_kind(here: &GridMeta, there: &GridMeta) -> Option<String> {
+    if here.quantity != there.quantity {
+        Some(format!("their quantities are `{}` and `{}`", here.quantity, there.quantity))
+    } else {
+        (here.assignment != there.assignment)
+            .then(|| format!("their mass assignments are {:?} and {:?}", here.assignment, there.assignment))
     }
 }
 

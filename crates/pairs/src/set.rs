@@ -19,7 +19,8 @@ pub struct PairSet {
     training: Vec<Normalised>,
     validation: Vec<Normalised>,
     hold_out: Option<Region>,
-    meta: [GridMeta; 2],
+    condition_meta: GridMeta,
+    truth_meta: Vec<GridMeta>,
 }
 
 /// A part of a box.
@@ -27,8 +28,8 @@ pub struct PairSet {
 pub struct Part {
     /// The channels of the condition, in network units.
     pub condition: Vec<Field3>,
-    /// The truth, a density 1 + delta up to the rounding of the normalization.
-    pub truth: Field3,
+    /// The truth, densities 1 + delta up to the rounding of the normalization.
+    pub truth: Vec<Field3>,
     /// Whether it is a whole periodic box.
     pub periodic: bool,
 }
@@ -37,7 +38,7 @@ pub struct Part {
 struct Normalised {
     /// A field for each channel.
     condition: Vec<Field3>,
-    truth: Field3,
+    truth: Vec<Field3>,
     periodic: bool,
 }
 
@@ -52,6 +53,8 @@ impl PairSet {
     /// field is no density 1 + delta; [`PairError::NoScalar`] if a condition's file does not say the number for a
     /// channel; [`PairError::Split`] if `hold_out` is larger than a box or there are
     /// validation pairs too; [`PairError::Normalizer`] if the normalization is impossible.
+    /// # Panics
+    /// If normalizers are given, and not one for each high-resolution field.
     pub fn new(
         training: Vec<Pair>,
         validation: Vec<Pair>,
@@ -67,14 +70,15 @@ impl PairSet {
         }
         check_hold_out(hold_out, &training, &validation)?;
         let normalizers = normalizers(&training, normalization)?;
-        let meta = [&first.condition, &first.truth].map(|file| file.meta.clone());
+        let condition_meta = first.condition.meta.clone();
+        let truth_meta = first.truth.iter().map(|file| file.meta.clone()).collect();
         let conditioning = normalizers.conditioning(channels);
         let scalar_ranges = scalar_ranges(&training, &conditioning.channels)?;
         let normalised = |pairs: Vec<Pair>| -> Result<Vec<_>, _> {
             pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning)).collect()
         };
         let (training, validation) = (normalised(training)?, normalised(validation)?);
-        Ok(Self { normalizers, scalar_ranges, training, validation, hold_out, meta })
+        Ok(Self { normalizers, scalar_ranges, training, validation, hold_out, condition_meta, truth_meta })
     }
 
     /// Reads the pairs that `config` names and normalises them as it says.
@@ -111,19 +115,19 @@ impl PairSet {
     /// Geometry of the first training box.
     #[must_use]
     pub fn grid(&self) -> &Grid {
-        self.training[0].truth.grid()
+        self.training[0].grid()
     }
 
     /// What the condition of the first training pair is.
     #[must_use]
     pub fn condition_meta(&self) -> &GridMeta {
-        &self.meta[0]
+        &self.condition_meta
     }
 
-    /// What the truth of the first training pair is.
+    /// What each high-resolution field of the first training pair is.
     #[must_use]
-    pub fn truth_meta(&self) -> &GridMeta {
-        &self.meta[1]
+    pub fn truth_meta(&self) -> &[GridMeta] {
+        &self.truth_meta
     }
 
     /// Whether there is anything to validate on.
@@ -185,20 +189,20 @@ impl PairSet {
     pub fn validation_part(&self, cells: usize) -> Option<Part> {
         let (pair, whole) = match self.hold_out {
             Some(region) => (self.training.first()?, region),
-            None => (self.validation.first()?, Region::whole(self.validation.first()?.truth.grid())),
+            None => (self.validation.first()?, Region::whole(self.validation.first()?.grid())),
         };
         let region = Region { start: whole.start, shape: whole.shape.map(|n| n.min(cells)) };
-        let grid = pair.truth.grid();
+        let grid = pair.grid();
         let size = [0, 1, 2].map(|a| grid.voxel_mpc_h()[a] * region.shape[a] as f64);
         let part_grid = Grid::new(region.shape, size).expect("a part of a sound grid is one");
         let part = |y: &Field3| {
             let values = y.extract(&region).expect("the region was checked or cut to fit");
             Field3::new(part_grid, values).expect("a window has the shape of its region")
         };
-        let truth = part(&pair.truth);
+        let truth = pair.truth.iter().map(part).zip(&self.normalizers.truth);
         Some(Part {
             condition: pair.condition.iter().map(part).collect(),
-            truth: unclamped(&self.normalizers.truth, &truth).denormalize_field(&truth),
+            truth: truth.map(|(y, normalizer)| unclamped(normalizer, &y).denormalize_field(&y)).collect(),
             periodic: pair.periodic && region.shape == grid.cells(),
         })
     }
@@ -226,8 +230,14 @@ impl Normalised {
             periodic: pair.periodic(),
             condition: condition
                 .map_err(|source| PairError::Density { path: pair.files.condition(), source })?,
-            truth: conditioning.truth.normalize_field(&pair.truth.field),
+            truth: (conditioning.truth.iter().zip(&pair.truth))
+                .map(|(normalizer, truth)| normalizer.normalize_field(&truth.field))
+                .collect(),
         })
+    }
+
+    fn grid(&self) -> &Grid {
+        self.condition[0].grid()
     }
 }
 
@@ -245,7 +255,7 @@ impl<'a> Places<'a> {
         patch_cells: usize,
         wanted: Wanted,
     ) -> Result<Self, PairError> {
-        let cells = |pair: &Normalised| pair.truth.grid().cells();
+        let cells = |pair: &Normalised| pair.grid().cells();
         let crops =
             |pair: &'a Normalised| (pair, Crops::new(cells(pair), pair.periodic, patch_cells, wanted));
         let boxes: Vec<_> = pairs.iter().map(crops).collect();
@@ -280,17 +290,21 @@ fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normal
     let named = |field: &'static str| move |source| PairError::Normalizer { field, source };
     match normalization {
         Normalization::Given(given) => {
+            assert_eq!(given.truth.len(), training[0].truth.len(), "each field has a normalizer");
             given.condition.check().map_err(named("condition"))?;
-            given.truth.check().map_err(named("truth"))?;
+            given.truth.iter().try_for_each(Normalizer::check).map_err(named("truth"))?;
             Ok(given)
         }
         Normalization::Fit { condition_mean_count, truth_mean_count } => {
             let conditions: Vec<_> = training.iter().map(|pair| &pair.condition.field).collect();
-            let truths: Vec<_> = training.iter().map(|pair| &pair.truth.field).collect();
+            let truth = |field: usize| {
+                let truths: Vec<_> = training.iter().map(|pair| &pair.truth[field].field).collect();
+                Normalizer::fit_linear(&truths, truth_mean_count).map_err(named("truth"))
+            };
             Ok(Normalizers {
                 condition: Normalizer::fit_linear(&conditions, condition_mean_count)
                     .map_err(named("condition"))?,
-                truth: Normalizer::fit_linear(&truths, truth_mean_count).map_err(named("truth"))?,
+                truth: (0..training[0].truth.len()).map(truth).collect::<Result<_, _>>()?,
             })
         }
     }
@@ -314,7 +328,7 @@ fn check_hold_out(hold_out: Option<Region>, training: &[Pair], validation: &[Pai
     }
     for pair in training {
         region.check_fits(pair.grid().cells()).map_err(|error| PairError::Split {
-            why: format!("hold_out does not fit {}: {error}", pair.files.truth().display()),
+            why: format!("hold_out does not fit {}: {error}", pair.files.condition().display()),
         })?;
     }
     Ok(())

@@ -40,7 +40,7 @@ fn pairs_are_read_and_made_into_batches() {
         format!("{{\"condition\": {:?}, \"truth\": {:?}}}", b.join("condition.hdf5"), b.join("truth.hdf5"));
     let set =
         PairSet::load(&config(format!("{{\"training\": [{a:?}], \"validation\": [{files}]}}"))).unwrap();
-    assert_eq!((set.condition_meta().quantity.as_str(), set.truth_meta().redshift), ("dm", 0.5));
+    assert_eq!((set.condition_meta().quantity.as_str(), set.truth_meta()[0].redshift), ("dm", 0.5));
     assert_eq!(set.grid().cells(), [8; 3]);
     let batch = set.training_batch(1, 2, 3, 4).unwrap();
     assert!(batch.truth.iter().chain(&batch.condition).all(|v| v.is_finite()));

@@ -192,7 +192,12 @@ impl RunConfig {
                 return Err(value_error("data.scalars", format!("{name} twice"), "once is enough".into()));
             }
         }
-        let (names, found) = (data.channels().names(), self.network.condition_channels);
+        let (fields, named) = (data.fields(), self.network.fields);
+        if named != fields {
+            let expected = format!("write {fields}, so many files has the truth of the first training pair");
+            return Err(value_error("network.fields", named, expected));
+        }
+        let (names, found) = (data.channels().names(fields), self.network.condition_channels);
         if found != names.len() {
             let expected = format!("write {}, the data gives {}", names.len(), names.join(", "));
             return Err(value_error("network.condition_channels", found, expected));
@@ -286,6 +291,22 @@ mod tests {
         let text = load(&with(3)).unwrap_err().to_string();
         let expected = "write 5, the data gives density, surroundings, omega_m, sigma_8, baseline";
         assert_eq!(text, format!("`network.condition_channels` is 3: {expected}"));
+    }
+
+    #[test]
+    fn several_fields_are_named_in_data_and_network() {
+        let with = |fields: usize, channels: usize| {
+            demo(|c| {
+                c["data"]["training"] = serde_json::json!([{"condition": "a", "truth": ["b", "c"]}]);
+                c["network"]["fields"] = fields.into();
+                c["network"]["condition_channels"] = channels.into();
+            })
+        };
+        assert!(load(&with(2, 3)).is_ok());
+        let text = load(&with(1, 3)).unwrap_err().to_string();
+        assert!(text.starts_with("`network.fields` is 1: write 2"), "{text}");
+        let text = load(&with(2, 2)).unwrap_err().to_string();
+        assert!(text.ends_with("write 3, the data gives density, baseline, baseline"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::tensor_file::Metadata;
 use crate::{RunConfig, TrainingError};
 use finescale_field::{Conditioning, Grid, Normalizer, Scalar, ScalarName, Scheme};
-use finescale_pairs::{GridMeta, Normalizers, PairSet};
+use finescale_pairs::{GridMeta, Normalizers, PairSet, one_or_many};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -19,8 +19,9 @@ pub struct ModelDescription {
     pub configuration: RunConfig,
     /// The input field.
     pub condition: FieldDescription,
-    /// The field that the model generates.
-    pub truth: FieldDescription,
+    /// The fields that the model generates.
+    #[serde(with = "one_or_many")]
+    pub truth: Vec<FieldDescription>,
     /// Size of a voxel per axis in Mpc/h.
     pub voxel_mpc_h: [f64; 3],
     /// Size of the training boxes per axis in Mpc/h.
@@ -40,7 +41,7 @@ pub struct ModelDescription {
     pub program_version: String,
 }
 
-/// One of the two fields that a model connects.
+/// One of the fields that a model connects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldDescription {
     /// `dm`, `gas`, ...
@@ -75,14 +76,14 @@ impl ModelDescription {
             mean_per_voxel: meta.mean,
             normalizer,
         };
-        let (condition, truth) = (pairs.condition_meta(), pairs.truth_meta());
+        let (truth, normalizers) = (pairs.truth_meta(), pairs.normalizers());
         Self {
             configuration: config.clone(),
-            condition: field(condition, pairs.normalizers().condition),
-            truth: field(truth, pairs.normalizers().truth),
+            condition: field(pairs.condition_meta(), normalizers.condition),
+            truth: truth.iter().zip(&normalizers.truth).map(|(meta, &y)| field(meta, y)).collect(),
             voxel_mpc_h: pairs.grid().voxel_mpc_h(),
             training_box_mpc_h: pairs.grid().box_size_mpc_h(),
-            cosmology: truth.cosmology().cloned().unwrap_or_default(),
+            cosmology: truth[0].cosmology().cloned().unwrap_or_default(),
             scalar_ranges: pairs.scalar_ranges().to_vec(),
             step: 0,
             seed: config.training.seed,
@@ -91,10 +92,11 @@ impl ModelDescription {
         }
     }
 
-    /// Both normalizers.
+    /// The normalizers of all fields.
     #[must_use]
     pub fn normalizers(&self) -> Normalizers {
-        Normalizers { condition: self.condition.normalizer, truth: self.truth.normalizer }
+        let truth = self.truth.iter().map(|field| field.normalizer).collect();
+        Normalizers { condition: self.condition.normalizer, truth }
     }
 
     /// How low-resolution densities become the channels that the network sees.

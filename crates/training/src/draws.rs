@@ -8,7 +8,8 @@ use finescale_outpaint::{Boundary, MaskDistribution, Order, Tiling};
 use finescale_pairs::{Batch, PairSet};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
-/// Patches with their noise and their known voxels: the condition of shape (b, c, n, n, n), the others (b, 1, n, n, n).
+/// Patches with their noise and their known voxels: the condition of shape (b, c, n, n, n), clean fields and noise
+/// (b, fields, n, n, n), the others (b, 1, n, n, n).
 pub(crate) struct Draws {
     pub(crate) condition: Tensor,
     pub(crate) clean: Tensor,
@@ -123,8 +124,8 @@ impl Draw {
         let mut normals = vec![0f32; batch.truth.len()];
         noise.fill_normal(noise_step, 0, &mut normals);
         let mask: Vec<f32> = (0..b).flat_map(|_| self.masks.draw(masks).iter().copied()).collect();
-        let tensor = |values: Vec<f32>| Tensor::from_vec(values, ((), 1, n, n, n), &Device::Cpu);
-        let condition = tensor(batch.condition)?.reshape((b, (), n, n, n))?; // (b, c, n, n, n)
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, (b, (), n, n, n), &Device::Cpu);
+        let condition = tensor(batch.condition)?; // (b, c, n, n, n)
         let density = self.pairs.normalizers().condition;
         let weight = condition.narrow(1, 0, 1)?.flatten_all()?.to_vec1::<f32>()?;
         let weight = weight.into_iter().map(|y| self.loss_weight.weight(density.denormalize(y))).collect();

@@ -39,7 +39,7 @@ fn pair(seed: u64) -> Pair {
         let values = Array3::from_shape_fn([12; 3], |at| density(at).powf(power) as f32);
         Field3::new(Grid::cube(12, 6.0).unwrap(), values).unwrap()
     };
-    Pair::new(field(0.7), field(1.0))
+    Pair::new(field(0.7), vec![field(1.0)])
 }
 
 pub(crate) fn pairs(normalization: Normalization) -> Result<PairSet, PairError> {

@@ -26,15 +26,15 @@ pub(crate) struct Update {
 }
 
 impl<'a> Learner<'a> {
-    /// A learner that goes on from `state`; clean estimates are clamped to `clean_range`.
+    /// A learner that goes on from `state`; clean estimates of each field are clamped to one of `clean_ranges`.
     pub(crate) fn new(
         config: &'a RunConfig,
         state: State,
-        clean_range: (f32, f32),
+        clean_ranges: &[(f32, f32)],
     ) -> Result<Self, TrainingError> {
-        let network = Denoiser::new(&config.network, &state.weights, clean_range)?
+        let network = Denoiser::new(&config.network, &state.weights, clean_ranges)?
             .with_checkpointing(config.training.gradient_checkpointing);
-        let averaged = Denoiser::new(&config.network, &state.averages, clean_range)?;
+        let averaged = Denoiser::new(&config.network, &state.averages, clean_ranges)?;
         Ok(Self { config, state, network, averaged, parts: config.training.accumulate })
     }
 
@@ -74,7 +74,7 @@ impl<'a> Learner<'a> {
         for (key, draws) in (first_key..).zip(draws.parts(self.parts)?) {
             let step = u32::try_from(key).expect("the configuration's parts of steps fit 32 bits");
             let mode = Mode::Train { dropout, step };
-            let loss = objective::loss(&self.network, &draws, self.config.diffusion.loss, mode)?;
+            let loss = objective::loss(&self.network, &draws, mode)?;
             mean += share * loss.value()?;
             let part = optimizer::gradients(loss.backward(share)?, self.state.weights.vars())?;
             optimizer::add(&mut gradients, part)?;
@@ -87,7 +87,7 @@ impl<'a> Learner<'a> {
         let mut sum = Judged { loss: 0.0, bias: 0.0 };
         let parts = draws.parts(self.parts)?;
         for draws in &parts {
-            let loss = objective::loss(&self.averaged, draws, self.config.diffusion.loss, Mode::Evaluate)?;
+            let loss = objective::loss(&self.averaged, draws, Mode::Evaluate)?;
             sum.loss += loss.value()?;
             sum.bias += objective::bias(&self.averaged, draws, &loss)?;
         }
@@ -111,7 +111,7 @@ mod tests {
     use crate::fixtures;
     use candle_core::{DType, Device, Tensor};
     use finescale_denoiser::Parameters;
-    use finescale_diffusion::{Denoise, LossNormalization, WithKnown, noising};
+    use finescale_diffusion::{Denoise, WithKnown, noising};
 
     /// Sums of a batch in another order, in f32.
     const REL: f64 = 1e-5;
@@ -126,7 +126,7 @@ mod tests {
             var.set(&values.affine(0.1, 0.0).unwrap()).unwrap();
         }
         let state = State::new(&config.network, weights, 0.0).unwrap();
-        Learner::new(config, state, (-99.0, 99.0)).unwrap()
+        Learner::new(config, state, &[(-99.0, 99.0)]).unwrap()
     }
 
     fn config(accumulate: usize) -> RunConfig {
@@ -151,22 +151,19 @@ mod tests {
 
     #[test]
     fn a_batch_in_parts_has_the_loss_and_gradient_of_the_whole() {
-        for normalization in [LossNormalization::MaskedVoxels, LossNormalization::WholeCube] {
-            let of = |accumulate| {
-                let mut config = config(accumulate);
-                config.diffusion.loss = normalization;
-                let (learner, draws) = (learner(&config), draws(&config));
-                let (loss, gradients) = learner.loss_and_gradients(&draws).unwrap();
-                (loss, gradients, learner.validate(&draws).unwrap().loss)
-            };
-            let (loss, gradients, validation) = of(1);
-            for parts in [2, 4] {
-                let (found, found_gradients, found_validation) = of(parts);
-                assert!((found / loss - 1.0).abs() < REL, "{found} instead of {loss}");
-                assert!((found_validation / validation - 1.0).abs() < REL);
-                let distance = distance(&found_gradients, &gradients);
-                assert!(distance < REL, "{parts} parts: {distance}");
-            }
+        let of = |accumulate| {
+            let config = config(accumulate);
+            let (learner, draws) = (learner(&config), draws(&config));
+            let (loss, gradients) = learner.loss_and_gradients(&draws).unwrap();
+            (loss, gradients, learner.validate(&draws).unwrap().loss)
+        };
+        let (loss, gradients, validation) = of(1);
+        for parts in [2, 4] {
+            let (found, found_gradients, found_validation) = of(parts);
+            assert!((found / loss - 1.0).abs() < REL, "{found} instead of {loss}");
+            assert!((found_validation / validation - 1.0).abs() < REL);
+            let distance = distance(&found_gradients, &gradients);
+            assert!(distance < REL, "{parts} parts: {distance}");
         }
     }
 

@@ -56,7 +56,8 @@ impl Model {
     /// [`TrainingError::Network`] if the configuration makes no network.
     pub fn denoiser(&self) -> Result<Denoiser, TrainingError> {
         let network = &self.description.configuration.network;
-        Ok(Denoiser::new(network, &self.parameters, self.description.truth.normalizer.range())?)
+        let ranges: Vec<_> = self.description.truth.iter().map(|field| field.normalizer.range()).collect();
+        Ok(Denoiser::new(network, &self.parameters, &ranges)?)
     }
 
     /// The weights by name.

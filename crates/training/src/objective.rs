@@ -5,21 +5,16 @@ use crate::draws::Draws;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 use finescale_denoiser::{Denoiser, Mode, Residual};
-use finescale_diffusion::{Denoise, LossNormalization, masked_loss, noising};
+use finescale_diffusion::{Denoise, masked_loss, noising};
 
 /// Mean squared error of the network's output over the voxels to generate; known voxels enter clean.
-pub(crate) fn loss(
-    denoiser: &Denoiser,
-    draws: &Draws,
-    normalization: LossNormalization,
-    mode: Mode,
-) -> Result<Loss, TrainingError> {
+pub(crate) fn loss(denoiser: &Denoiser, draws: &Draws, mode: Mode) -> Result<Loss, TrainingError> {
     let Draws { condition, clean, noise, mask, weight, alpha_bars } = draws;
     let known = mask.affine(-1.0, 1.0)?;
-    let known_values = (clean * &known)?;
-    let noisy = ((noising(clean, noise, alpha_bars)? * mask)? + &known_values)?;
+    let known_values = clean.broadcast_mul(&known)?;
+    let noisy = (noising(clean, noise, alpha_bars)?.broadcast_mul(mask)? + &known_values)?;
     let condition = if denoiser.takes_known_channels() {
-        Tensor::cat(&[condition, &known, &known_values], 1)? // (b, 3, n, n, n)
+        Tensor::cat(&[condition, &known, &known_values], 1)? // (b, c + 1 + fields, n, n, n)
     } else {
         condition.clone()
     };
@@ -27,7 +22,7 @@ pub(crate) fn loss(
     let levels = Tensor::new(alpha_bars.as_slice(), clean.device())?;
     let residual = denoiser.residual(clean, &noisy, &condition, noise, &levels, mode)?;
     let zero = residual.values().zeros_like()?;
-    let value = masked_loss(residual.values(), &zero, mask, weight, normalization)?;
+    let value = masked_loss(residual.values(), &zero, mask, weight)?;
     Ok(Loss { value, residual })
 }
 
@@ -36,7 +31,7 @@ pub(crate) fn loss(
 pub(crate) fn bias(denoiser: &Denoiser, draws: &Draws, loss: &Loss) -> Result<f64, TrainingError> {
     let levels = Tensor::new(draws.alpha_bars.as_slice(), draws.clean.device())?;
     let error = denoiser.clean_error(loss.residual.values(), &levels)?;
-    let weight = (&draws.mask * &draws.weight)?;
+    let weight = (&draws.mask * &draws.weight)?.broadcast_as(error.shape())?;
     let sum = |tensor: &Tensor| -> Result<f64, TrainingError> {
         Ok(tensor.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
     };

@@ -30,7 +30,8 @@ impl<'a> Rehearsal<'a> {
         config.check()?;
         let weights = Parameters::init(&config.network, config.training.seed, device)?;
         let state = State::new(&config.network, weights, config.training.weight_decay)?;
-        Ok(Self { config, learner: Learner::new(config, state, CLEAN_RANGE)?, device: device.clone() })
+        let ranges = vec![CLEAN_RANGE; config.network.fields];
+        Ok(Self { config, learner: Learner::new(config, state, &ranges)?, device: device.clone() })
     }
 
     /// Makes an update with `parts` parts of `patches` patches each. Returns the seconds that it took.
@@ -64,9 +65,10 @@ impl<'a> Rehearsal<'a> {
             KeyedStream::new(0, Purpose::TrainingNoise).fill_normal(number, 0, &mut values);
             Tensor::from_vec(values, (patches, channels, n, n, n), &self.device)
         };
-        let condition = normal(0, self.config.network.condition_channels)?;
-        let (clean, noise) = (normal(1, 1)?, normal(2, 1)?);
-        let mask = clean.ones_like()?;
+        let network = &self.config.network;
+        let condition = normal(0, network.condition_channels)?;
+        let (clean, noise) = (normal(1, network.fields)?, normal(2, network.fields)?);
+        let mask = clean.narrow(1, 0, 1)?.ones_like()?;
         Ok(Draws {
             condition,
             clean,

@@ -14,6 +14,7 @@ use crate::{
 };
 use candle_core::Device;
 use finescale_denoiser::Parameters;
+use finescale_field::Normalizer;
 use finescale_pairs::{Normalization, PairError, PairSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,8 @@ impl<'a> Run<'a> {
         let given = stored.map(|description| Normalization::Given(description.normalizers()));
         let pairs = load(given.unwrap_or(config.data.normalization()))?;
         let saved = state.step;
-        let learner = Learner::new(config, state, pairs.normalizers().truth.range())?;
+        let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
+        let learner = Learner::new(config, state, &ranges)?;
         let description = ModelDescription::new(config, &pairs);
         let spectrum = SpectrumCheck::new(config, &pairs)?;
         let draw = Arc::new(Draw::new(config, pairs)?);

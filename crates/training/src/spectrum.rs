@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 /// Most bands between the fundamental and the Nyquist wavenumber; those without a mode are left out.
 const BANDS: usize = 8;
 
-/// A region to generate, and the power that its samples should have.
+/// A region to generate, and the power that its samples should have, field by field.
 ///
 /// A part of a box is no periodic field: the cut at its faces mixes wavenumbers. It does so in the sample and in the
 /// truth alike, so their ratio stays meaningful where the powers themselves are not.
@@ -23,11 +23,11 @@ pub(crate) struct SpectrumCheck {
     window_cells: usize,
     /// Windows at once: as many patches as training has.
     batch: usize,
-    truth_normalizer: Normalizer,
+    truth_normalizers: Vec<Normalizer>,
     condition: Vec<Field3>,
     boundary: Boundary,
     bands: Bands,
-    truth: Spectrum,
+    truth: Vec<Spectrum>,
 }
 
 impl SpectrumCheck {
@@ -43,15 +43,16 @@ impl SpectrumCheck {
             return Err(value_error("training.spectrum", "there with nothing to validate on", expected));
         };
         let boundary = if part.periodic { Boundary::Periodic } else { Boundary::Open };
-        let grid = part.truth.grid();
+        let grid = part.truth[0].grid();
         let bands = Bands::logarithmic(fundamental_h_mpc(grid), nyquist_h_mpc(grid), BANDS)?;
+        let truth = part.truth.iter().map(|field| Ok(Modes::of(field, None)?.power_in(&bands)));
         let check = Self {
             config: wanted,
             generation: config.generation,
             window_cells: config.training.patch_cells,
             batch: config.training.batch_size / config.training.accumulate,
-            truth_normalizer: pairs.normalizers().truth,
-            truth: Modes::of(&part.truth, None)?.power_in(&bands),
+            truth_normalizers: pairs.normalizers().truth.clone(),
+            truth: truth.collect::<Result<_, TrainingError>>()?,
             condition: part.condition,
             boundary,
             bands,
@@ -72,15 +73,17 @@ impl SpectrumCheck {
         step: u64,
         stop: &AtomicBool,
     ) -> Result<Option<SpectrumMetrics>, TrainingError> {
-        let mut power = vec![0.0; self.bands.count()];
+        let mut power = vec![vec![0.0; self.bands.count()]; self.truth.len()];
         for number in 0..self.config.samples {
             let job = self.job(denoiser, device, number as u64);
             let sample = match generate(&job, &Store::Memory, &mut |_| {}, stop) {
                 Err(OutpaintError::Cancelled) => return Ok(None),
                 sample => sample?,
             };
-            for (sum, power) in power.iter_mut().zip(self.power(&sample)?) {
-                *sum += power / self.config.samples as f64;
+            for (sums, field) in power.iter_mut().zip(&sample) {
+                for (sum, power) in sums.iter_mut().zip(self.power(field)?) {
+                    *sum += power / self.config.samples as f64;
+                }
             }
         }
         Ok(Some(compare(step, &power, &self.truth)))
@@ -94,7 +97,7 @@ impl SpectrumCheck {
             window_cells: self.window_cells,
             condition: &self.condition,
             boundary: self.boundary,
-            truth_normalizer: self.truth_normalizer,
+            truth_normalizers: &self.truth_normalizers,
             region: Region::whole(self.condition[0].grid()),
             given: None,
             config: GenerationConfig { seed, ..self.generation },
@@ -112,11 +115,13 @@ impl SpectrumCheck {
     }
 }
 
-/// Ratios in the bands that have modes, and the mean of |ln ratio|.
-fn compare(step: u64, power: &[f64], truth: &Spectrum) -> SpectrumMetrics {
-    let bands = (0..truth.len()).filter(|&band| truth.modes[band] > 0);
-    let ratio = |band: usize| (truth.k_h_mpc[band], power[band] / truth.power[band]);
-    let (k_h_mpc, power_ratio): (Vec<f64>, Vec<f64>) = bands.map(ratio).unzip();
+/// Ratios in the bands that have modes, one field after another, and the mean of |ln ratio|.
+fn compare(step: u64, power: &[Vec<f64>], truth: &[Spectrum]) -> SpectrumMetrics {
+    let ratios = power.iter().zip(truth).flat_map(|(power, truth)| {
+        let bands = (0..truth.len()).filter(|&band| truth.modes[band] > 0);
+        bands.map(|band| (truth.k_h_mpc[band], power[band] / truth.power[band]))
+    });
+    let (k_h_mpc, power_ratio): (Vec<f64>, Vec<f64>) = ratios.unzip();
     let sum: f64 = power_ratio.iter().map(|ratio| ratio.ln().abs()).sum();
     SpectrumMetrics { step, spectrum_error: sum / power_ratio.len() as f64, k_h_mpc, power_ratio }
 }
@@ -139,7 +144,7 @@ mod tests {
 
     impl Denoise for Knowing {
         fn predict_clean(&self, _: &Tensor, condition: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
-            let Normalizers { condition: from, truth: to } = self.normalizers;
+            let (from, to) = (self.normalizers.condition, self.normalizers.truth[0]);
             let values: Vec<f32> = condition.flatten_all()?.to_vec1()?;
             let clean = |y: &f32| to.normalize(from.denormalize(*y).powf(self.exponent as f32));
             Tensor::from_vec(values.iter().map(clean).collect(), condition.shape(), condition.device())
@@ -155,7 +160,7 @@ mod tests {
         config.training.spectrum = Some(SpectrumConfig { every_steps: 4, cells: 10, samples: 2 });
         change(&mut config);
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        (SpectrumCheck::new(&config, &pairs).unwrap().unwrap(), *pairs.normalizers())
+        (SpectrumCheck::new(&config, &pairs).unwrap().unwrap(), pairs.normalizers().clone())
     }
 
     fn measure(check: &SpectrumCheck, normalizers: Normalizers, exponent: f64) -> SpectrumMetrics {
@@ -170,7 +175,7 @@ mod tests {
             let (check, normalizers) =
                 check(|c| c.training.spectrum.as_mut().expect("it was set").cells = cells);
             assert_eq!(check.boundary == Boundary::Periodic, cells == 64);
-            let found = measure(&check, normalizers, 1.0 / 0.7);
+            let found = measure(&check, normalizers.clone(), 1.0 / 0.7);
             assert!(found.step == 4 && (2..=8).contains(&found.power_ratio.len()));
             assert!(found.k_h_mpc.is_sorted() && found.k_h_mpc.len() == found.power_ratio.len());
             assert!(found.power_ratio.iter().all(|ratio| (ratio - 1.0).abs() < RATIO_REL), "{found:?}");
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn the_error_is_the_mean_logarithm_by_hand() {
         let truth: Spectrum = [(0.5, 2.0, 9), (0.7, f64::NAN, 0), (1.0, 4.0, 30)].into_iter().collect();
-        let found = compare(7, &[4.0, f64::NAN, 2.0], &truth);
+        let found = compare(7, &[vec![4.0, f64::NAN, 2.0]], &[truth]);
         assert_eq!((found.k_h_mpc, found.power_ratio), (vec![0.5, 1.0], vec![2.0, 0.5]));
         assert!((found.spectrum_error - std::f64::consts::LN_2).abs() < 1e-12);
     }

@@ -172,8 +172,9 @@ impl Demo {
     ) -> anyhow::Result<GridFile> {
         let job = generator.job(condition, region, config);
         let sample = generator.sample(context, name, condition, &job, &Store::Memory)?;
-        self.save(name, &sample)?;
-        Ok(sample)
+        let gas = sample.into_iter().next().context("the demo's model generates gas")?;
+        self.save(name, &gas)?;
+        Ok(gas)
     }
 
     fn save(&self, name: &str, grid: &GridFile) -> anyhow::Result<()> {

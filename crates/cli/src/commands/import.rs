@@ -61,7 +61,7 @@ impl Import {
         };
         Ok(ModelDescription {
             condition: field("dm", normalizers.condition),
-            truth: field("gas", normalizers.truth),
+            truth: vec![field("gas", normalizers.truth[0])],
             voxel_mpc_h: grid.voxel_mpc_h(),
             training_box_mpc_h: grid.box_size_mpc_h(),
             cosmology: json!({ "omega_m": 0.3089, "omega_b": 0.0486, "hubble": 0.6774 }),

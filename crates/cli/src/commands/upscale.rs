@@ -10,11 +10,11 @@ use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, pea
 use crate::progress::duration;
 use clap::Args;
 use finescale_diffusion::Sampler;
-use finescale_field::{Region, ScalarName};
+use finescale_field::{Field3, Region, ScalarName};
 use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy};
 use finescale_snapshot::GridFile;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 pub(crate) struct Upscale {
@@ -31,7 +31,8 @@ pub(crate) struct Upscale {
     /// omega_m or sigma_8; may be repeated
     #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
     scalars: Vec<(ScalarName, f64)>,
-    /// The grid file to write; a name ending in .npy gives a numpy cube
+    /// The grid file to write; a name ending in .npy gives a numpy cube. Of a model of several fields, one file for
+    /// each, NAME_FIELD
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
     /// What windows tell each other: joint (all take each step together), raster (the paper's order), wavefront (its
@@ -44,9 +45,10 @@ pub(crate) struct Upscale {
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
     #[arg(long, value_parser = region)]
     region: Option<Region>,
-    /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit
+    /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit. Repeated for
+    /// each field of a model of several
     #[arg(long, value_name = "GRID")]
-    extend: Option<PathBuf>,
+    extend: Vec<PathBuf>,
     /// Where its first cell lies in the condition's box
     #[arg(long, value_name = "X,Y,Z", value_parser = three::<i64>, requires = "extend", default_value = "0", allow_hyphen_values = true)]
     extend_at: [i64; 3],
@@ -82,8 +84,8 @@ impl Upscale {
         let condition = generator.condition(context, &self.condition, self.box_size, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
         let config = self.settings(generator.description.configuration.generation)?;
-        let given = self.extend.as_ref().map(|path| self.given(&generator, path)).transpose()?;
-        let given = given.as_ref().map(|grid| Given { field: &grid.field, start: self.extend_at });
+        let given = self.given(&generator)?;
+        let given = (!given.is_empty()).then_some(Given { fields: &given, start: self.extend_at });
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if self.dry_run {
             return self.plan(context, &generator, &job);
@@ -93,9 +95,9 @@ impl Upscale {
         for number in 0..self.samples {
             let config = GenerationConfig { seed: config.seed + number, ..config };
             let job = Job { config, ..job };
-            let output = self.output_of(config.seed);
-            self.sample(context, &generator, &condition, &job, &output)?;
-            samples.push(json!({ "grid": output, "seed": config.seed }));
+            for output in self.sample(context, &generator, &condition, &job)? {
+                samples.push(json!({ "grid": output, "seed": config.seed }));
+            }
         }
         Ok(json!({ "samples": samples, "region": region, "generation": config }))
     }
@@ -113,47 +115,81 @@ impl Upscale {
         Ok(config)
     }
 
-    /// The field to extend, which must be what the model generates.
-    fn given(&self, generator: &Generator, path: &Path) -> anyhow::Result<GridFile> {
-        let grid = fields::load(path, None)?;
-        let (found, expected) = (&grid.meta.quantity, &generator.description.truth.quantity);
-        if found != expected {
-            let path = path.display();
+    /// The fields to extend, in the order of those that the model generates.
+    fn given(&self, generator: &Generator) -> anyhow::Result<Vec<Field3>> {
+        let mut given: Vec<(&PathBuf, GridFile)> = Vec::new();
+        for path in &self.extend {
+            given.push((path, fields::load(path, None)?));
+        }
+        let truth = &generator.description.truth;
+        let makes = truth.iter().map(|field| field.quantity.as_str()).collect::<Vec<_>>().join(" and ");
+        for (path, grid) in &given {
+            let (path, found) = (path.display(), &grid.meta.quantity);
+            if !truth.iter().any(|field| field.quantity == *found) {
+                return Err(bad_input(format!(
+                    "{path}: holds {found}, and the model makes {makes}: give such a field"
+                )));
+            }
+        }
+        if given.len() != self.extend.len().min(1) * truth.len() {
             return Err(bad_input(format!(
-                "{path}: holds {found}, and the model makes {expected}: give such a field"
+                "--extend: {} grids are given, and the model makes {makes}: give one of each",
+                given.len()
             )));
         }
-        Ok(grid)
+        let place = |grid: &GridFile| truth.iter().position(|field| field.quantity == grid.meta.quantity);
+        given.sort_by_key(|(_, grid)| place(grid));
+        if let Some(twice) = given.windows(2).find(|two| place(&two[0].1) == place(&two[1].1)) {
+            let (a, b) = (twice[0].0.display(), twice[1].0.display());
+            return Err(bad_input(format!("{a} and {b} hold the same field, and the model makes {makes}")));
+        }
+        Ok(given.into_iter().map(|(_, grid)| grid.field).collect())
     }
 
-    fn output_of(&self, seed: u64) -> PathBuf {
-        if self.samples == 1 {
+    /// The name of a sample, and of one of its fields if there are several.
+    fn output_of(&self, seed: u64, field: Option<&str>) -> PathBuf {
+        let number = (self.samples > 1).then(|| seed.to_string());
+        let more: Vec<String> = number.into_iter().chain(field.map(str::to_owned)).collect();
+        if more.is_empty() {
             return self.output.clone();
         }
         let stem = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let ending = self.output.extension().map_or("hdf5".into(), |ending| ending.to_string_lossy());
-        self.output.with_file_name(format!("{stem}_{seed}.{ending}"))
+        self.output.with_file_name(format!("{stem}_{}.{ending}", more.join("_")))
     }
 
+    /// Draws a sample, and says where its fields are.
     fn sample(
         &self,
         context: &Context,
         generator: &Generator,
         condition: &Condition,
         job: &Job,
-        output: &std::path::Path,
-    ) -> anyhow::Result<()> {
-        let work = with_ending(output, ".work");
-        if self.resume && output.exists() && !work.exists() {
-            return context.say(format_args!("{}: complete already", output.display()));
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let (seed, truth) = (job.config.seed, &generator.description.truth);
+        let outputs: Vec<PathBuf> = match &truth[..] {
+            [_] => vec![self.output_of(seed, None)],
+            several => several.iter().map(|field| self.output_of(seed, Some(&field.quantity))).collect(),
+        };
+        let work = with_ending(&self.output_of(seed, None), ".work");
+        if self.resume && outputs.iter().all(|output| output.exists()) && !work.exists() {
+            for output in &outputs {
+                context.say(format_args!("{}: complete already", output.display()))?;
+            }
+            return Ok(outputs);
         }
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
         let store = Store::Folder { path: work, existing };
-        let label = format!("upscale, seed {}", job.config.seed);
-        let grid = generator.sample(context, &label, condition, job, &store)?;
-        fields::save(output, &grid)?;
+        let label = format!("upscale, seed {seed}");
+        let grids = generator.sample(context, &label, condition, job, &store)?;
+        for (output, grid) in outputs.iter().zip(&grids) {
+            fields::save(output, grid)?;
+        }
         store.remove()?;
-        context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)))
+        for (output, grid) in outputs.iter().zip(&grids) {
+            context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)))?;
+        }
+        Ok(outputs)
     }
 
     /// What the generation will take, with the network timed on this machine.

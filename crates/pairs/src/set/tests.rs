@@ -4,9 +4,13 @@ use ndarray::Array3;
 
 /// Identity on log1p(1 + delta): what a test wrote it finds again.
 fn plain() -> Normalization {
+    plain_for(1)
+}
+
+fn plain_for(fields: usize) -> Normalization {
     let transform = Transform::Linear { mu: 0.0, s: 1.0, low: 0.0, high: 10.0 };
     let normalizer = Normalizer { mean_count: 1.0, transform };
-    Normalization::Given(Normalizers { condition: normalizer, truth: normalizer })
+    Normalization::Given(Normalizers { condition: normalizer, truth: vec![normalizer; fields] })
 }
 
 /// A density with a different value in each voxel, mean near 1.
@@ -19,7 +23,7 @@ fn density(cells: [usize; 3], offset: f32) -> Field3 {
 }
 
 fn pair(cells: [usize; 3]) -> Pair {
-    Pair::new(density(cells, 0.25), density(cells, 0.5))
+    Pair::new(density(cells, 0.25), vec![density(cells, 0.5)])
 }
 
 fn set(hold_out: Option<Region>) -> PairSet {
@@ -111,7 +115,7 @@ fn patches_wrap_around_and_every_voxel_is_met() {
 #[test]
 fn open_boxes_do_not_wrap() {
     let mut open = pair([6; 3]);
-    open.truth.meta.periodic = false;
+    open.truth[0].meta.periodic = false;
     let set = PairSet::new(vec![open], vec![], None, plain(), Channels::default()).unwrap();
     for patch in set.training_batch(5, 0, 200, 4).unwrap().truth.chunks(64) {
         let planes = patch.iter().map(|&y| ((back(y) - 0.5) * 216.0).round() as usize / 36);
@@ -172,9 +176,10 @@ fn fitted_normalizers_scale_the_training_pairs() {
     let normalization = Normalization::Fit { condition_mean_count: 2.0, truth_mean_count: 8.0 };
     let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization, Channels::default()).unwrap();
     let batch = set.training_batch(0, 0, 64, 10).unwrap();
-    for (values, normalizer, mean_count) in
-        [(&batch.condition, set.normalizers().condition, 2.0), (&batch.truth, set.normalizers().truth, 8.0)]
-    {
+    for (values, normalizer, mean_count) in [
+        (&batch.condition, set.normalizers().condition, 2.0),
+        (&batch.truth, set.normalizers().truth[0], 8.0),
+    ] {
         let n = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
         let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
@@ -191,23 +196,31 @@ fn pairs_that_do_not_belong_together_are_refused() {
     };
     assert!(matches!(make(vec![]), PairError::NoTraining));
 
-    let error = make(vec![Pair::new(density([4; 3], 0.5), density([8; 3], 0.5))]);
+    let error = make(vec![Pair::new(density([4; 3], 0.5), vec![density([8; 3], 0.5)])]);
     assert!(matches!(error, PairError::NoPair { .. }), "{error}");
     let mut late = pair([4; 3]);
-    late.truth.meta.redshift = 1.0;
+    late.truth[0].meta.redshift = 1.0;
     assert!(make(vec![late]).to_string().contains("redshifts are 0 and 1"));
 
     let wide = Field3::new(Grid::cube(8, 16.0).unwrap(), density([8; 3], 0.5).into_values()).unwrap();
-    let error = make(vec![pair([8; 3]), Pair::new(wide.clone(), wide)]);
+    let error = make(vec![pair([8; 3]), Pair::new(wide.clone(), vec![wide])]);
     assert!(matches!(error, PairError::Unlike { .. }), "{error}");
     let mut other = pair([8; 3]);
-    other.truth.meta.quantity = "stars".to_owned();
+    other.truth[0].meta.quantity = "stars".to_owned();
     let error = make(vec![pair([8; 3]), other]);
-    assert!(error.to_string().contains("`stars` and `truth`"), "{error}");
+    assert!(error.to_string().contains("`stars` and `truth 0`"), "{error}");
 
-    let error = make(vec![Pair::new(density([4; 3], -0.5), density([4; 3], 0.5))]);
+    let two = |cells| Pair::new(density(cells, 0.25), vec![density(cells, 0.5), density(cells, 0.4)]);
+    let error = make(vec![pair([8; 3]), two([8; 3])]);
+    assert!(error.to_string().contains("they have 2 and 1 high-resolution fields"), "{error}");
+    let mut twice = two([8; 3]);
+    twice.truth[1].meta.quantity = "truth 0".to_owned();
+    let error = make(vec![twice]);
+    assert!(error.to_string().contains("two of its high-resolution fields are `truth 0`"), "{error}");
+
+    let error = make(vec![Pair::new(density([4; 3], -0.5), vec![density([4; 3], 0.5)])]);
     assert!(matches!(error, PairError::Density { .. }), "{error}");
-    let error = make(vec![Pair::new(density([4; 3], 0.5), density([4; 3], 849.0))]);
+    let error = make(vec![Pair::new(density([4; 3], 0.5), vec![density([4; 3], 849.0)])]);
     assert!(matches!(error, PairError::Mean { .. }), "{error}");
 }
 
@@ -234,12 +247,12 @@ fn impossible_splits_and_sizes_are_refused() {
 fn impossible_normalizations_are_refused() {
     let given = |s| {
         let normalizer = Normalizer { mean_count: 1.0, transform: Transform::Sigmoid { mu: 0.0, s } };
-        Normalizers { condition: normalizer, truth: normalizer }
+        Normalizers { condition: normalizer, truth: vec![normalizer] }
     };
     let ones = Field3::new(Grid::cube(4, 4.0).unwrap(), Array3::ones([4; 3])).unwrap();
     for (pair, normalization) in [
         (pair([4; 3]), Normalization::Given(given(0.0))),
-        (Pair::new(density([4; 3], 0.5), ones), Normalization::default()),
+        (Pair::new(density([4; 3], 0.5), vec![ones]), Normalization::default()),
     ] {
         let error = PairSet::new(vec![pair], vec![], None, normalization, Channels::default()).unwrap_err();
         assert!(matches!(error, PairError::Normalizer { .. }), "{error}");
@@ -258,26 +271,26 @@ fn the_validation_part_is_what_was_given_with_its_surroundings() {
     };
     // Denser than anything that the normalizers of the training box know.
     let mut dense = pair([10, 12, 9]);
-    dense.truth.field.as_slice_mut()[0] = 100.0;
+    dense.truth[0].field.as_slice_mut()[0] = 100.0;
     let new = |validation, hold_out, channels| {
         PairSet::new(vec![pair([10; 3])], validation, hold_out, Normalization::default(), channels).unwrap()
     };
     let set = new(vec![dense.clone()], None, Channels::default());
     let part = set.validation_part(10).unwrap();
-    assert_eq!(part.truth.grid().cells(), [10, 10, 9]);
-    assert_eq!(part.truth.grid().voxel_mpc_h(), [1.0; 3]);
+    assert_eq!(part.truth[0].grid().cells(), [10, 10, 9]);
+    assert_eq!(part.truth[0].grid().voxel_mpc_h(), [1.0; 3]);
     assert!(!part.periodic && set.validation_part(12).unwrap().periodic);
-    close(&part.truth, &dense.truth.field, [0; 3]);
+    close(&part.truth[0], &dense.truth[0].field, [0; 3]);
     let y = set.normalizers().condition.normalize_field(&dense.condition.field);
     assert_eq!(part.condition.len(), 1);
-    assert_eq!(*part.condition[0].values(), y.extract(&Region::whole(part.truth.grid())).unwrap());
+    assert_eq!(*part.condition[0].values(), y.extract(&Region::whole(part.truth[0].grid())).unwrap());
 
     let region = Region { start: [2, 3, 4], shape: [5, 6, 4] };
     let surroundings = Channels { surroundings_smoothing_cells: Some(2.0), ..Channels::default() };
     let set = new(vec![], Some(region), surroundings);
     let part = set.validation_part(5).unwrap();
-    assert_eq!(part.truth.grid().cells(), [5, 5, 4]);
-    close(&part.truth, &pair([10; 3]).truth.field, [2, 3, 4]);
+    assert_eq!(part.truth[0].grid().cells(), [5, 5, 4]);
+    close(&part.truth[0], &pair([10; 3]).truth[0].field, [2, 3, 4]);
     // Those of the whole box, not of the part.
     let wide = pair([10; 3]).condition.field.smoothed(2.0, Boundary::Periodic);
     let wide = set.normalizers().condition.normalize_field(&wide);
@@ -329,4 +342,22 @@ fn a_missing_scalar_is_named_with_its_file_and_remedy() {
     for part in ["condition.hdf5", "its sigma_8", "finescale grid --scalar sigma_8=VALUE", "data.scalars"] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn several_fields_are_channels_of_the_truth() {
+    let pair = Pair::new(density([6; 3], 0.25), vec![density([6; 3], 0.5), density([6; 3], 0.75)]);
+    let channels = Channels { baseline_smoothing_cells: Some(0.8), ..Channels::default() };
+    let set = PairSet::new(vec![pair.clone()], vec![pair], None, plain_for(2), channels).unwrap();
+    assert_eq!(set.truth_meta().len(), 2);
+    let batch = set.training_batch(3, 7, 2, 4).unwrap();
+    // Density and two baselines.
+    assert_eq!((batch.condition.len(), batch.truth.len()), (2 * 3 * 64, 2 * 2 * 64));
+    for fields in batch.truth.chunks(2 * 64) {
+        // The same places under the same symmetry: densities that differ by a quarter.
+        let (first, second) = fields.split_at(64);
+        assert!(first.iter().zip(second).all(|(a, b)| (back(*b) - back(*a) - 0.25).abs() < 1e-5));
+    }
+    let part = set.validation_part(4).unwrap();
+    assert!((part.truth[1].mean() - part.truth[0].mean() - 0.25).abs() < 1e-5);
 }

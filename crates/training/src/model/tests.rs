@@ -158,5 +158,5 @@ fn a_model_from_before_there_were_other_channels_loads() {
     assert_eq!(description.scalar_ranges.len(), 0);
     let channels = description.conditioning().channels;
     assert_eq!((channels.surroundings_smoothing_cells, channels.scalars.len()), (None, 0));
-    assert_eq!(channels.names().len(), description.configuration.network.condition_channels);
+    assert_eq!(channels.names(1).len(), description.configuration.network.condition_channels);
 }

@@ -217,10 +217,10 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     go(&config, &first, Start::Fresh, 2).unwrap();
     let mut model = Model::load(&first.join(MODEL), &Device::Cpu).unwrap();
-    model.description.truth.normalizer.mean_count = 5.0;
+    model.description.truth[0].normalizer.mean_count = 5.0;
     let run = Run::new(&config, &second, Start::From(&model), &Device::Cpu, &fixtures::pairs).unwrap();
     assert_eq!(run.state().step, 0);
-    assert_eq!(run.draw.pairs.normalizers().truth, model.description.truth.normalizer);
+    assert_eq!(run.draw.pairs.normalizers().truth[0], model.description.truth[0].normalizer);
     for (name, tensor) in model.parameters().tensors() {
         let [a, b] = [tensor, run.state().weights.get(name).unwrap()]
             .map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());

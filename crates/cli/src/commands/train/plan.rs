@@ -98,16 +98,16 @@ impl Plan {
 
 /// Bytes of the pairs, of the validation patches, and of the batch in use and the next.
 fn data_bytes(config: &RunConfig) -> anyhow::Result<u64> {
-    let channels = config.network.condition_channels as u64;
+    let (channels, fields) = (config.network.condition_channels as u64, config.network.fields as u64);
     let mut voxels = 0;
     for pair in config.data.training.iter().chain(&config.data.validation) {
-        let reader = GridReader::open(&pair.truth()).context("in the configuration's data")?;
-        voxels += (channels + 1) * reader.grid().voxels() as u64; // condition and truth
+        let reader = GridReader::open(&pair.condition()).context("in the configuration's data")?;
+        voxels += (channels + fields) * reader.grid().voxels() as u64; // condition and truth
     }
     let training = &config.training;
     let patches = validation_patches(config) + 2 * training.batch_size;
-    // Condition, truth, noise and mask.
-    voxels += (channels + 3) * (patches * training.patch_cells.pow(3)) as u64;
+    // Condition, truth, noise, mask and weight.
+    voxels += (channels + 2 * fields + 2) * (patches * training.patch_cells.pow(3)) as u64;
     Ok(BYTES * voxels)
 }
 
