@@ -30,7 +30,6 @@ CHANGES = {
     "log1p of (1 + delta) / 4": {"data.truth_mean_count": 0.25},
     "less noise in training": {"diffusion.training_levels": {"log_normal": {"mean": -1.4, "deviation": 1.4}}},
     "masks: a tenth without known voxels": {"training.unknown_share": 0.1},
-    "loss over the whole cube": {"diffusion.loss": "whole_cube"},
     "no channels of known voxels": {"network.known_channels": False},
     "surroundings of 8 cells": {"data.surroundings_smoothing_cells": 8.0, "network.condition_channels": 3},
 }
@@ -56,6 +55,7 @@ def main():
     parser.add_argument("--steps", type=int, default=600, help="updates of each training")
     parser.add_argument("--repeat", type=int, default=1, help="trainings of each way, with other seeds")
     parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--finescale", default="target/release/finescale")
     a = parser.parse_args()
 
@@ -63,6 +63,8 @@ def main():
           "| worst pair ratio, k <= 2 | mass | densest 0.1 % |")
     print("|---|---|---|---|---|---|---|---|")
     for name, change in CHANGES.items():
+        if a.only not in name:
+            continue
         rows = []
         for seed in range(1, a.repeat + 1):
             out = a.out / f"{name.split(':')[0].replace(' ', '_').replace('/', 'over')}_{seed}"

@@ -75,9 +75,10 @@ def main():
         quoted = ", ".join(plus_minus(ratio["value"][i], ratio["standard_error"][i]) for i in (1, 4, 7))
         off = max((p for p, k in zip(pair["value"], pooled["k_h_mpc"]) if p is not None and k <= 2),
                   key=lambda p: abs(math.log(p)), default=math.nan)
+        off = f"{off:.3f}" if a.samples > 1 else "-"
         evaluations = plan(a.finescale, a.model, folders[0] / "condition.hdf5", row.split())
         print(f"| {name} | {evaluations:.1f} | {mean(seconds) if seconds else math.nan:.0f} "
-              f"| {power_error(ratio['value']):.3f} | {quoted} | {off:.3f} | {pooled['mass_ratio']['value'][0]:.4f} "
+              f"| {power_error(ratio['value']):.3f} | {quoted} | {off} | {pooled['mass_ratio']['value'][0]:.4f} "
               f"| {pooled['seamless']} of {pooled['seams_tested']} |", flush=True)
 
 
