@@ -31,7 +31,7 @@ def power(finescale, path):
     command = [finescale, "spectrum", path, "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True)
     spectrum = json.loads(out.stdout.splitlines()[-1])
-    return numpy.array(spectrum["k_h_mpc"]), numpy.array(spectrum["power_mpc_h3"])
+    return numpy.array(spectrum["k_h_mpc"]), numpy.array(spectrum["power"])
 
 
 def main():
@@ -63,12 +63,16 @@ def main():
     if a.truth:
         axis = axes.flat[len(a.panels)]
         k, truth = power(a.finescale, a.truth)
+        with h5py.File(a.truth) as file:
+            nyquist = numpy.pi * file["field"].shape[0] / planes(a.truth, 0)[1][0]
         axis.axhspan(0.94, 1.06, color="0.93")
         axis.axhline(1, color="0.6", linewidth=0.8)
         for sample in a.sample:
             title, path = sample.split("=", 1)
             axis.semilogx(k, power(a.finescale, path)[1] / truth, label=title, linewidth=1.2)
-        axis.set(xlabel="k [h/Mpc]", title="P / P_truth", ylim=(0.8, 1.3))
+        axis.set(xlim=(k[0], nyquist), ylim=(0.8, 1.3))
+        axis.set_xlabel("k [h/Mpc]", fontsize=8)
+        axis.set_title("P / P_truth", fontsize=10)
         axis.legend(fontsize=8, frameon=False)
         axis.tick_params(labelsize=7)
     figure.savefig(a.out, dpi=110)

@@ -107,6 +107,23 @@ impl<'a> Job<'a> {
         self.truth_normalizers.len()
     }
 
+    /// Whether there are several windows and none sees voxels of another, so that seams are left. So it is without
+    /// overlap, and in colour order where the windows of even number fill the volume alone, as two windows' width does.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn windows_are_independent(&self) -> Result<bool, OutpaintError> {
+        if self.config.strategy == Strategy::Joint {
+            return Ok(false);
+        }
+        let order = self.order()?;
+        let sees = |position: usize| {
+            let unknown = order.unknown(position);
+            unknown.iter().any(|&voxel| voxel == 0.0) && unknown.iter().any(|&voxel| voxel == 1.0)
+        };
+        Ok(order.windows() > 1 && !(0..order.windows()).any(sees))
+    }
+
     /// The planes where windows end that see each other's output only, by axis, sorted: face x lies between the cells
     /// x − 1 and x. In joint sampling, those of the last step.
     ///

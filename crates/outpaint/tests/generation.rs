@@ -366,6 +366,20 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
 }
 
 #[test]
+fn windows_that_do_not_see_each_other_are_known() {
+    let independent = |cells, strategy, overlap_cells| {
+        let condition = condition(cells);
+        let mut job = job(&CHAIN, &condition);
+        (job.config.strategy, job.config.overlap_cells) = (strategy, overlap_cells);
+        job.windows_are_independent().unwrap()
+    };
+    // Windows of 6: two of even number fill 12 cells, and leave a gap in 13.
+    assert!(independent([12; 3], Strategy::Colour, 2) && !independent([13; 3], Strategy::Colour, 2));
+    assert!(independent([12; 3], Strategy::Raster, 0) && !independent([12; 3], Strategy::Raster, 2));
+    assert!(!independent([6; 3], Strategy::Raster, 0) && !independent([12; 3], Strategy::Joint, 0));
+}
+
+#[test]
 fn resuming_with_another_condition_model_or_seed_is_refused() {
     let (mut condition, folder) = (condition([8; 3]), tempfile::tempdir().unwrap());
     let store = Store::Folder { path: folder.path().join("work"), existing: Existing::Resume };

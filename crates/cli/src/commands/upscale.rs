@@ -87,6 +87,17 @@ impl Upscale {
         let given = self.given(&generator)?;
         let given = (!given.is_empty()).then_some(Given { fields: &given, start: self.extend_at });
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
+        if job.windows_are_independent()? {
+            let name = serde_json::to_value(config.strategy)?;
+            context.warn(format_args!(
+                "--strategy {}: no window sees another one's voxels with {:?} cells, windows of {} and an overlap of {}: \
+                 there will be seams; use joint, a larger overlap or, for colour, another --region",
+                name.as_str().unwrap_or_default(),
+                region.shape,
+                job.window_cells,
+                config.overlap_cells
+            ));
+        }
         if self.dry_run {
             return self.plan(context, &generator, &job);
         }
