@@ -24,8 +24,8 @@
 //! # assert_eq!(config.parameter_count().unwrap(), 31_511_425);
 //! ```
 //!
-//! with `"prediction": {"edm": {"sigma_data": 0.5}}` as the other choice; `dropout` (0), `condition_channels` (1)
-//! and `known_channels` (false) may be left out.
+//! with `"prediction": {"edm": {"sigma_data": 0.5}}` as the other choice; `dropout` (0), `fields` (1),
+//! `condition_channels` (1), `known_channels` (false) and `baseline` (false) may be left out.
 
 mod blocks;
 mod config;

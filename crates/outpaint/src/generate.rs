@@ -5,13 +5,14 @@ use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
 use finescale_field::Field3;
 use std::sync::atomic::AtomicBool;
 
-/// Generates the density 1 + delta of each field of a volume. The result has the same bits for any number of threads and any batch,
-/// and however often the work was interrupted and resumed.
+/// Generates the density 1 + delta of each field of a volume. The result has the same bits for any number of threads
+/// and any batch, and however often the work was interrupted and resumed.
 ///
 /// # Errors
 /// [`OutpaintError::Cancelled`] soon after `cancel` is set; [`OutpaintError::NotFinite`] if the network fails;
-/// [`OutpaintError::Region`], [`OutpaintError::GivenVoxel`] and [`OutpaintError::GivenFields`] if the region or what is given is no part of the
-/// condition's box; [`OutpaintError::Channels`] if the condition's channels are on different grids;
+/// [`OutpaintError::Region`], [`OutpaintError::GivenVoxel`] and [`OutpaintError::GivenFields`] if the region or what is
+/// given is no part of the condition's box; [`OutpaintError::Channels`] if the condition's channels, or the fields that
+/// are given, are on different grids;
 /// [`OutpaintError::SmallerThanWindow`] and [`OutpaintError::Overlap`] if windows do not fit;
 /// [`OutpaintError::Unfinished`], [`OutpaintError::ResumeMismatch`], [`OutpaintError::Busy`],
 /// [`OutpaintError::Header`] and [`OutpaintError::Io`] by the store. What is finished stays in the store then.

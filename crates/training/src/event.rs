@@ -73,11 +73,11 @@ pub struct LevelLoss {
 pub struct SpectrumMetrics {
     /// Updates made.
     pub step: u64,
-    /// Mean of |ln(P / P_truth)| over the bands.
+    /// Mean of |ln(P / P_truth)| over the bands of all fields.
     pub spectrum_error: f64,
-    /// Mean wavenumber of the modes in each band in h/Mpc.
+    /// Mean wavenumber of the modes in each band in h/Mpc, rising; of several fields, one after another.
     pub k_h_mpc: Vec<f64>,
-    /// P / P_truth of each band.
+    /// P / P_truth of each of these bands.
     pub power_ratio: Vec<f64>,
 }
 
@@ -128,8 +128,14 @@ impl LogLine for SpectrumMetrics {
     }
 
     fn scalars(&self) -> Vec<(String, f64)> {
-        let ratios = self.k_h_mpc.iter().zip(&self.power_ratio);
-        let ratios = ratios.map(|(k, &ratio)| (format!("power_ratio/k_{k:.3}_h_mpc"), ratio));
+        // Where k falls, the next field begins; the curves of each have a folder of their own.
+        let (mut field, mut last) = (1, 0.0);
+        let ratios = self.k_h_mpc.iter().zip(&self.power_ratio).map(|(&k, &ratio)| {
+            field += usize::from(k <= last);
+            last = k;
+            let folder = if field == 1 { "power_ratio".to_owned() } else { format!("power_ratio_{field}") };
+            (format!("{folder}/k_{k:.3}_h_mpc"), ratio)
+        });
         std::iter::once(("spectrum_error".to_owned(), self.spectrum_error)).chain(ratios).collect()
     }
 }
@@ -145,4 +151,23 @@ pub struct Summary {
     pub last_loss: Option<f64>,
     /// The best validation loss.
     pub best_validation_loss: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_has_curves_of_its_own() {
+        let (k_h_mpc, power_ratio) = (vec![0.5, 1.0, 0.5, 1.0], vec![1.1, 1.2, 1.3, 1.4]);
+        let metrics = SpectrumMetrics { step: 3, spectrum_error: 0.2, k_h_mpc, power_ratio };
+        let expected = [
+            ("spectrum_error", 0.2),
+            ("power_ratio/k_0.500_h_mpc", 1.1),
+            ("power_ratio/k_1.000_h_mpc", 1.2),
+            ("power_ratio_2/k_0.500_h_mpc", 1.3),
+            ("power_ratio_2/k_1.000_h_mpc", 1.4),
+        ];
+        assert_eq!(metrics.scalars(), expected.map(|(name, value)| (name.to_owned(), value)));
+    }
 }
