@@ -107,6 +107,9 @@ def main():
         at = f" at k = {goal['at_k_h_mpc']:.2f}" if goal["at_k_h_mpc"] else ""
         print(f"- {goal['goal']}: {goal['outcome']}, worst {plus_minus(goal['found'], goal['standard_error'], 4)}{at} "
               f"(goal {goal['wanted']:g}){'; ' + goal['note'] if goal['note'] else ''}")
+    gradient = pooled["seam_gradient_ratio"]
+    if gradient["value"]:
+        print(f"- gradient at faces over the truth's: {plus_minus(gradient['value'][0], gradient['standard_error'][0], 4)}")
     if seconds:
         print(f"- seconds per sample: {sorted(seconds)[len(seconds) // 2]:.1f} (median of {len(seconds)})")
 

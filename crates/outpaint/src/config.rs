@@ -11,6 +11,9 @@ pub struct GenerationConfig {
     pub strategy: Strategy,
     /// Cells that neighbouring windows share, at least.
     pub overlap_cells: usize,
+    /// Cells before its faces that a window leaves to the windows that go on from there, which see beyond them; less
+    /// than half of the overlap. The paper has none, and joint sampling has no need of any.
+    pub margin_cells: usize,
     /// Joint sampling lets windows overlap only where the noise is less than this many times the signal: the lattice
     /// moves at each step, so that more noise covers the faces of a step.
     pub overlap_below_sigma: f64,
@@ -25,6 +28,7 @@ impl Default for GenerationConfig {
         Self {
             strategy: Strategy::Joint,
             overlap_cells: 8,
+            margin_cells: 0,
             overlap_below_sigma: 1.0,
             sampling: SamplingConfig::default(),
             seed: 0,

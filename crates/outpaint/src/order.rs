@@ -31,16 +31,17 @@ impl<'a> Order<'a> {
         window_cells: usize,
         boundary: Boundary,
     ) -> Result<Self, OutpaintError> {
-        let overlap = config.overlap_cells;
-        match config.strategy {
-            Strategy::Joint | Strategy::Raster => {
-                Ok(Self::raster(Tiling::new(cells, window_cells, overlap, boundary)?))
-            }
-            Strategy::Wavefront => Ok(Self::wavefront(Tiling::new(cells, window_cells, overlap, boundary)?)),
-            Strategy::Colour => {
-                Ok(Self::colour(Tiling::alternating(cells, window_cells, overlap, boundary)?))
-            }
-        }
+        let (overlap, margin) = (config.overlap_cells, config.margin_cells);
+        let tiling = match config.strategy {
+            Strategy::Colour => Tiling::alternating(cells, window_cells, overlap, boundary),
+            _ => Tiling::new(cells, window_cells, overlap, boundary),
+        };
+        let order = match config.strategy {
+            Strategy::Joint | Strategy::Raster => Self::raster,
+            Strategy::Wavefront => Self::wavefront,
+            Strategy::Colour => Self::colour,
+        };
+        Ok(order(tiling?.with_margins(margin)))
     }
 
     /// One window after another, z fastest.
@@ -141,6 +142,21 @@ impl<'a> Order<'a> {
         unknown
     }
 
+    /// Which voxels the window at `position` fills (1): those to be generated, but for its margins, which are left to
+    /// later windows.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    #[must_use]
+    pub fn filled(&self, position: usize) -> Array3<f32> {
+        let [x, y, z] = self.tiling.core(self.windows[position]);
+        let unknown = self.unknown(position);
+        let mut filled = Array3::zeros(unknown.raw_dim());
+        let core = ndarray::s![x, y, z];
+        filled.slice_mut(core.clone()).assign(&unknown.slice(core));
+        filled
+    }
+
     /// The planes where a window met what was there before it, by axis, sorted: face x lies between the cells x − 1
     /// and x.
     #[must_use]
@@ -152,17 +168,17 @@ impl<'a> Order<'a> {
 /// Where windows end that go on from each other; the last one closes a periodic axis.
 fn faces_in_a_row(tiling: &Tiling) -> [Vec<usize>; 3] {
     [0, 1, 2].map(|axis| {
-        let (n, origins) = (tiling.cells()[axis], tiling.origins(axis));
-        let ends = origins[..origins.len() - 1].iter().map(|origin| origin + tiling.window_cells());
-        tiling.inner_faces(axis, ends.filter(|&end| end < n).chain([0]))
+        let (n, cores) = (tiling.cells()[axis], tiling.cores(axis));
+        let ends = cores[..cores.len() - 1].iter().map(|core| core.end);
+        tiling.inner_faces(axis, ends.filter(|&end| end < n).chain([cores[0].start]))
     })
 }
 
 /// Both ends of the windows of even number, which the others go on from.
 fn faces_of_every_other(tiling: &Tiling) -> [Vec<usize>; 3] {
     [0, 1, 2].map(|axis| {
-        let even = tiling.origins(axis).iter().step_by(2);
-        tiling.inner_faces(axis, even.flat_map(|&origin| [origin, origin + tiling.window_cells()]))
+        let even = tiling.cores(axis).into_iter().step_by(2);
+        tiling.inner_faces(axis, even.flat_map(|core| [core.start, core.end]))
     })
 }
 
@@ -183,7 +199,8 @@ mod tests {
                 let known = before.extract(&region).unwrap().mapv(|count| f32::from(count > 0.0));
                 let unknown = order.unknown(position);
                 prop_assert_eq!(&unknown, &known.mapv(|known| 1.0 - known));
-                times.insert(&region, (times.extract(&region).unwrap() + &unknown).view()).unwrap();
+                let filled = order.filled(position);
+                times.insert(&region, (times.extract(&region).unwrap() + &filled).view()).unwrap();
             }
         }
         prop_assert!(times.as_slice().iter().all(|&count| count == 1.0));
@@ -194,22 +211,26 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(96))]
         #[test]
         fn every_voxel_is_generated_once_whatever_the_order(
-            extra in prop::array::uniform3(0usize..14), window in 2usize..7, overlap in 0usize..6, periodic: bool,
+            extra in prop::array::uniform3(0usize..14), window in 2usize..9, overlap in 0usize..8,
+            margin_cells in 0usize..4, periodic: bool,
         ) {
             let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
             let cells = extra.map(|n| window + n);
+            let overlap_cells = overlap % window;
             for strategy in [crate::Strategy::Raster, crate::Strategy::Colour] {
-                let config = GenerationConfig { strategy, overlap_cells: overlap % window, ..Default::default() };
+                let config = GenerationConfig { strategy, overlap_cells, margin_cells, ..Default::default() };
                 check(&Order::of(&config, cells, window, boundary).unwrap())?;
             }
         }
 
         #[test]
         fn a_wavefront_is_a_raster_in_another_order(
-            extra in prop::array::uniform3(0usize..14), window in 2usize..7, overlap in 0usize..6, periodic: bool,
+            extra in prop::array::uniform3(0usize..14), window in 2usize..7, overlap in 0usize..6,
+            margin in 0usize..3, periodic: bool,
         ) {
             let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
             let tiling = Tiling::new(extra.map(|n| window + n), window, overlap % window, boundary).unwrap();
+            let tiling = tiling.with_margins(margin);
             let (raster, wavefront) = (Order::raster(tiling.clone()), Order::wavefront(tiling));
             let mut seen = vec![false; raster.windows()];
             for group in wavefront.groups() {

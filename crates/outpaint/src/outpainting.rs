@@ -74,11 +74,9 @@ fn sample_windows(
 
     let values: Vec<f32> = at.state.flatten_all()?.to_vec1()?;
     let of_windows = values.chunks_exact(job.fields() * regions[0].voxels());
-    for (((&position, region), unknown), values) in
-        positions.iter().zip(&regions).zip(&unknown).zip(of_windows)
-    {
+    for ((&position, region), values) in positions.iter().zip(&regions).zip(of_windows) {
         check_finite(position, region, values, job.region.shape)?;
-        store.finish(region, unknown, values)?;
+        store.finish(region, &order.filled(position), values)?;
     }
     Ok(())
 }

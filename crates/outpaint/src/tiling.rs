@@ -3,6 +3,7 @@
 use crate::OutpaintError;
 use finescale_field::{Boundary, Region};
 use ndarray::Array3;
+use std::ops::Range;
 
 /// Windows of one size over a volume, numbered in raster order (z fastest).
 ///
@@ -18,6 +19,7 @@ pub struct Tiling {
     window_cells: usize,
     boundary: Boundary,
     origins: [Vec<usize>; 3],
+    margins: [usize; 3],
 }
 
 impl Tiling {
@@ -48,7 +50,7 @@ impl Tiling {
                 open_origins(n, window_cells, windows)
             }
         });
-        Ok(Self { cells, window_cells, boundary, origins })
+        Ok(Self { cells, window_cells, boundary, origins, margins: [0; 3] })
     }
 
     /// A lattice whose windows of even number share no cell along an axis, and those of odd number neither: the
@@ -79,6 +81,15 @@ impl Tiling {
             }
         });
         Ok(tiling)
+    }
+
+    /// The same lattice, whose windows leave the `margin_cells` before their faces to the windows that go on from
+    /// there, but less than half of an axis' overlap: a window does not see what lies beyond its faces, and a window
+    /// that does draws better what is next to them. No face of the volume has a margin.
+    #[must_use]
+    pub fn with_margins(mut self, margin_cells: usize) -> Self {
+        self.margins = self.overlap_cells().map(|overlap| margin_cells.min(overlap.saturating_sub(1) / 2));
+        self
     }
 
     /// Cells of the volume.
@@ -130,7 +141,7 @@ impl Tiling {
     }
 
     /// Which voxels of window `window` are to be generated (1), and which are known from the windows that are
-    /// `finished` (0).
+    /// `finished` (0): all of theirs but the margins.
     ///
     /// # Panics
     /// If there is no such window.
@@ -152,7 +163,31 @@ impl Tiling {
         unknown
     }
 
-    /// The windows that share cells with window `window`, itself among them.
+    /// The cells that window `window` is to fill, by axis, in coordinates of that window: all but the margins.
+    pub(crate) fn core(&self, window: usize) -> [Range<usize>; 3] {
+        let at = self.position(window);
+        [0, 1, 2].map(|axis| self.core_of(axis, at[axis]))
+    }
+
+    fn core_of(&self, axis: usize, index: usize) -> Range<usize> {
+        let (n, w, margin) = (self.cells[axis], self.window_cells, self.margins[axis]);
+        let start = self.origins[axis][index];
+        let goes_on = |inside: bool| n > w && (inside || self.boundary == Boundary::Periodic);
+        let margin_if = |goes_on| if goes_on { margin } else { 0 };
+        margin_if(goes_on(start > 0))..w - margin_if(goes_on(start + w < n))
+    }
+
+    /// Where what the windows of an axis fill begins and ends, by window.
+    pub(crate) fn cores(&self, axis: usize) -> Vec<Range<usize>> {
+        let origins = self.origins[axis].iter().enumerate();
+        let core = |(index, start): (usize, &usize)| {
+            let core = self.core_of(axis, index);
+            start + core.start..start + core.end
+        };
+        origins.map(core).collect()
+    }
+
+    /// The windows whose cores window `window` sees, itself among them.
     pub(crate) fn sharing(&self, window: usize) -> Vec<usize> {
         let at = self.position(window);
         let [_, ny, nz] = self.windows_per_axis();
@@ -161,11 +196,6 @@ impl Tiling {
         others(0)
             .flat_map(|i| others(1).flat_map(move |j| others(2).map(move |k| (i * ny + j) * nz + k)))
             .collect()
-    }
-
-    /// The first cells of the windows of an axis.
-    pub(crate) fn origins(&self, axis: usize) -> &[usize] {
-        &self.origins[axis]
     }
 
     /// Faces wrapped, sorted, each once, and without the faces of the volume if it is open.
@@ -183,15 +213,17 @@ impl Tiling {
         self.position(window).map(|index| index % 2)
     }
 
-    /// The windows of an axis that share cells with its window `index` (itself among them), with runs of shared
-    /// cells in coordinates of that window.
+    /// The windows of an axis whose cores window `index` sees (its own among them), with the runs of cells that it
+    /// sees in coordinates of that window.
     fn shared_cells(&self, axis: usize, index: usize) -> Vec<(usize, Vec<(usize, usize)>)> {
         let (n, w) = (self.cells[axis] as i64, self.window_cells as i64);
+        let cores: Vec<Range<usize>> = self.cores(axis);
         let origin = |index: usize| self.origins[axis][index] as i64;
         let shared = |other: usize| -> Vec<(usize, usize)> {
             // The other window and its periodic images to both sides.
-            let images = [-n, 0, n].map(|image| origin(other) + image - origin(index));
-            let clipped = images.map(|start| (start.max(0), (start + w).min(w)));
+            let images = [-n, 0, n].map(|image| image - origin(index));
+            let (first, end) = (cores[other].start as i64, cores[other].end as i64);
+            let clipped = images.map(|image| ((first + image).max(0), (end + image).min(w)));
             let runs = clipped.into_iter().filter(|(start, end_exclusive)| start < end_exclusive);
             runs.map(|(start, end_exclusive)| (start as usize, end_exclusive as usize)).collect()
         };
@@ -308,6 +340,24 @@ mod tests {
             let inside = [x, y, z].iter().all(|cell| (11..22).contains(cell));
             assert_eq!(value == 1.0, inside, "{x} {y} {z}");
         }
+    }
+
+    #[test]
+    fn margins_are_left_to_windows_that_go_on_from_there() {
+        let tiling = |boundary| Tiling::new([64, 64, 32], 32, 8, boundary).unwrap().with_margins(3);
+        let periodic = tiling(Boundary::Periodic);
+        assert_eq!(periodic.core(0), [3..29, 3..29, 0..32]);
+        // Window 42..74 in x lies between cores that end at 21 + 29 and begin at 64 + 3.
+        let last = periodic.unknown(6, |other| other < 6);
+        let row: Vec<usize> = (0..32).filter(|&x| last[[x, 5, 0]] == 1.0).collect();
+        assert_eq!(row, (8..25).collect::<Vec<_>>());
+        // An open volume has no margins at its own faces: windows 0, 16, 32.
+        let open = tiling(Boundary::Open);
+        assert_eq!([0, 3, 6].map(|window| open.core(window)[0].clone()), [0..29, 3..29, 3..32]);
+        // Less than half of the overlap, 10 or 16 cells here.
+        assert_eq!(periodic.clone().with_margins(9).core(0)[0], 4..28);
+        let apart = Tiling::new([64; 3], 32, 0, Boundary::Periodic).unwrap().with_margins(3);
+        assert_eq!(apart.core(0), [0..32, 0..32, 0..32]);
     }
 
     #[test]

@@ -199,12 +199,49 @@ fn joint_sampling_needs_no_known_voxels_for_the_same() {
     check_chain(&residuals(&sample, &condition), &chain, 0.02);
 }
 
+/// Draws the mean of the condition over a voxel and its neighbours along z, of which it sees those in its window.
+struct Blur;
+
+impl Denoise for Blur {
+    fn predict_clean(&self, _: &Tensor, condition: &Tensor, _: &Tensor) -> Result<Tensor> {
+        let condition = condition.narrow(1, 0, 1)?;
+        let (padded, n) = (condition.pad_with_zeros(4, 1, 1)?, condition.dim(4)?);
+        let sum = ((padded.narrow(4, 0, n)? + padded.narrow(4, 1, n)?)? + padded.narrow(4, 2, n)?)?;
+        sum / 3.0
+    }
+
+    fn takes_known_channels(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn with_margins_every_voxel_is_drawn_by_a_window_that_sees_around_it() {
+    let condition = condition([20; 3]);
+    let blurred = |(x, y, z): (usize, usize, usize)| {
+        [19, 0, 1].map(|offset| condition.values()[[x, y, (z + offset) % 20]]).iter().sum::<f32>() / 3.0
+    };
+    for strategy in [Strategy::Raster, Strategy::Wavefront, Strategy::Colour] {
+        let wrong = |margin_cells: usize| {
+            let mut job = job(&Blur, &condition);
+            (job.config.strategy, job.config.margin_cells) = (strategy, margin_cells);
+            (job.window_cells, job.config.overlap_cells) = (8, 3);
+            let sample = TRUTH.normalize_field(&run(&job, &Store::Memory).unwrap());
+            let wrong = |(at, value): &((usize, usize, usize), &f32)| (*value - blurred(*at)).abs() > 1e-3;
+            sample.values().indexed_iter().filter(wrong).count()
+        };
+        assert!(wrong(0) > 0, "{strategy:?}");
+        assert_eq!(wrong(1), 0, "{strategy:?}");
+    }
+}
+
 #[test]
 fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
-    let condition = condition([9, 7, 12]);
+    let condition = condition([12, 7, 12]);
     for strategy in Strategy::ALL {
         let mut job = job(&CHAIN, &condition);
-        job.config.strategy = strategy;
+        job.window_cells = 7;
+        (job.config.strategy, job.config.overlap_cells, job.config.margin_cells) = (strategy, 3, 1);
         let undisturbed = bits(&run(&job, &Store::Memory).unwrap());
         let evaluations = job.plan().unwrap().evaluations;
         for stop_at in (0..evaluations).step_by(7) {

@@ -221,6 +221,9 @@ impl Comparison {
 
     fn summarise(&self, truth: &Field3, samples: &[&Field3]) -> BoxSummary {
         let against = || self.samples.iter().filter_map(|s| s.against_truth.as_ref());
+        let seams = || against().filter_map(|a| a.seams.done());
+        let seam_gradients: Vec<f64> =
+            seams().map(|test| test.field.gradient.at_faces / test.truth.gradient.at_faces).collect();
         let pair_ratio = self.calibration.done().map_or_else(Estimate::default, |found| {
             let judged = found.pair_ratio.iter().zip(&found.r2);
             let value = judged.map(|(&ratio, &r2)| if r2 > LEAST_R2 { ratio } else { f64::NAN }).collect();
@@ -246,7 +249,9 @@ impl Comparison {
                 octant_ratio_error(truth, samples, |octant| percentile(octant, DENSE_PERCENT)),
             ),
             mass_ratio: single(|f| f.mean_density, octant_ratio_error(truth, samples, mean_density)),
-            seamless: against().filter_map(|a| a.seams.done()).map(|seams| seams.seamless).collect(),
+            seamless: seams().map(|seams| seams.seamless).collect(),
+            truth_seamless: seams().map(|seams| seams.truth.gradient.is_expected()).collect(),
+            seam_gradient_ratio: Estimate::of(seam_gradients.chunks(1)),
             seams_skipped: against().find_map(|a| a.seams.reason()).map(str::to_owned),
             grid: self.grid,
         }

@@ -34,6 +34,10 @@ pub struct BoxSummary {
     pub mass_ratio: Estimate,
     /// Per sample whose tiles are known: whether it is seamless.
     pub seamless: Vec<bool>,
+    /// The same of the truth at the faces of that sample.
+    pub truth_seamless: Vec<bool>,
+    /// Gradient at faces over the truth's at the same faces; empty where no tiles are known.
+    pub seam_gradient_ratio: Estimate,
     /// Why seams were not looked for, if they were not.
     pub seams_skipped: Option<String>,
     #[serde(skip)]
@@ -82,6 +86,10 @@ pub struct Pooled {
     pub seams_tested: usize,
     /// How many of them are seamless.
     pub seamless: usize,
+    /// How many are by the truth at the same faces, which has no tiles.
+    pub truth_seamless: usize,
+    /// Gradient at faces over the truth's at the same faces.
+    pub seam_gradient_ratio: Estimate,
     /// Why seams were not looked for, if they were not.
     pub seams_skipped: Option<String>,
 }
@@ -103,7 +111,8 @@ impl Pooled {
         let ratio = pool(|b| &b.ratio);
         let transfer: Vec<f64> = ratio.value.iter().map(|ratio| ratio.sqrt()).collect();
         let of_transfer = ratio.standard_error.iter().zip(&transfer).map(|(error, t)| error / (2.0 * t));
-        let seamless = || boxes.iter().flat_map(|b| &b.seamless);
+        let count =
+            |of: fn(&BoxSummary) -> &[bool]| boxes.iter().flat_map(of).filter(|&&seamless| seamless).count();
         Self {
             boxes: boxes.len(),
             samples: boxes.iter().map(|b| b.samples).sum(),
@@ -117,8 +126,10 @@ impl Pooled {
             bispectrum_ratio: pool(|b| &b.bispectrum_ratio),
             percentile_99_9_ratio: pool(|b| &b.percentile_99_9_ratio),
             mass_ratio: pool(|b| &b.mass_ratio),
-            seams_tested: seamless().count(),
-            seamless: seamless().filter(|&&seamless| seamless).count(),
+            seams_tested: boxes.iter().map(|b| b.seamless.len()).sum(),
+            seamless: count(|b| &b.seamless),
+            truth_seamless: count(|b| &b.truth_seamless),
+            seam_gradient_ratio: pool(|b| &b.seam_gradient_ratio),
             seams_skipped: boxes.iter().find_map(|b| b.seams_skipped.clone()),
         }
     }

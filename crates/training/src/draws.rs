@@ -4,7 +4,7 @@ use crate::levels::{middle_levels, stratified_levels};
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::{LevelDraw, LossWeight};
-use finescale_outpaint::{Boundary, MaskDistribution, Order, Tiling};
+use finescale_outpaint::{Boundary, GenerationConfig, MaskDistribution, Order, Strategy};
 use finescale_pairs::{Batch, PairSet};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
@@ -69,11 +69,12 @@ impl Draw {
     /// Masks are those that outpainting in rows and in colours would meet in a box like the first training box.
     pub(crate) fn new(config: &RunConfig, pairs: PairSet) -> Result<Self, TrainingError> {
         let training = &config.training;
-        let (cells, overlap) = (pairs.grid().cells(), config.generation.overlap_cells);
-        let n = training.patch_cells;
-        let raster = Order::raster(Tiling::new(cells, n, overlap, Boundary::Periodic)?);
-        let colour = Order::colour(Tiling::alternating(cells, n, overlap, Boundary::Periodic)?);
-        let masks = MaskDistribution::of(&[raster, colour]).with_unknown_share(training.unknown_share);
+        let orders = [Strategy::Raster, Strategy::Colour].map(|strategy| {
+            let generation = GenerationConfig { strategy, ..config.generation };
+            Order::of(&generation, pairs.grid().cells(), training.patch_cells, Boundary::Periodic)
+        });
+        let [raster, colour] = orders;
+        let masks = MaskDistribution::of(&[raster?, colour?]).with_unknown_share(training.unknown_share);
         Ok(Self {
             pairs,
             seed: training.seed,

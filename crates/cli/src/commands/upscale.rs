@@ -64,6 +64,10 @@ pub(crate) struct Upscale {
     /// Least overlap of neighbouring windows in cells [default: the model's]
     #[arg(long, value_name = "CELLS")]
     overlap: Option<usize>,
+    /// Cells before its faces that a window leaves to those that go on from there: raster, wavefront and colour
+    /// [default: the model's]
+    #[arg(long, value_name = "CELLS")]
+    margin: Option<usize>,
     /// Seed of the first sample [default: the model's]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -106,8 +110,9 @@ impl Upscale {
         for number in 0..self.samples {
             let config = GenerationConfig { seed: config.seed + number, ..config };
             let job = Job { config, ..job };
-            for output in self.sample(context, &generator, &condition, &job)? {
-                samples.push(json!({ "grid": output, "seed": config.seed }));
+            let outputs = self.sample(context, &generator, &condition, &job)?;
+            for (output, field) in outputs.iter().zip(&generator.description.truth) {
+                samples.push(json!({ "grid": output, "field": field.quantity, "seed": config.seed }));
             }
         }
         Ok(json!({ "samples": samples, "region": region, "generation": config }))
@@ -117,6 +122,7 @@ impl Upscale {
     fn settings(&self, mut config: GenerationConfig) -> anyhow::Result<GenerationConfig> {
         config.strategy = self.strategy.unwrap_or(config.strategy);
         config.overlap_cells = self.overlap.unwrap_or(config.overlap_cells);
+        config.margin_cells = self.margin.unwrap_or(config.margin_cells);
         config.seed = self.seed.unwrap_or(config.seed);
         config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
         let levels = |error| bad_input(format!("--steps or --sigma-max: {error}"));

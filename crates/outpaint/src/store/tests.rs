@@ -8,12 +8,12 @@ use serde_json::json;
 use std::fs;
 
 fn order() -> Order<'static> {
-    Order::raster(Tiling::new([6, 5, 9], 4, 1, Boundary::Periodic).unwrap())
+    Order::raster(Tiling::new([12, 7, 12], 7, 3, Boundary::Periodic).unwrap().with_margins(1))
 }
 
 /// Stands for the sampler: any function of window and voxel.
 fn values_of(window: usize) -> Array3<f32> {
-    Array3::from_shape_fn([4; 3], |(x, y, z)| (1000 * window + 100 * x + 10 * y + z) as f32 + 0.5)
+    Array3::from_shape_fn([7; 3], |(x, y, z)| (1000 * window + 100 * x + 10 * y + z) as f32 + 0.5)
 }
 
 /// Generates up to window `end_exclusive`.
@@ -21,12 +21,12 @@ fn run(store: &mut WindowStore, end_exclusive: usize) {
     let order = order();
     while store.finished() < end_exclusive {
         let window = store.finished();
-        store.finish(&order.region(window), &order.unknown(window), flat(&values_of(window))).unwrap();
+        store.finish(&order.region(window), &order.filled(window), flat(&values_of(window))).unwrap();
     }
 }
 
 fn whole(store: &WindowStore) -> Vec<f32> {
-    store.read(&Region { start: [0; 3], shape: [6, 5, 9] }).unwrap()
+    store.read(&Region { start: [0; 3], shape: [12, 7, 12] }).unwrap()
 }
 
 fn undisturbed() -> Vec<f32> {
@@ -65,9 +65,9 @@ fn a_run_killed_anywhere_resumes_to_the_same_bits() {
                 if torn_values {
                     let mut values = Values::open(&folder.path().join("work/values.f32")).unwrap();
                     let region = order().region(finished);
-                    let unknown = order().unknown(finished);
-                    region.for_each_run([6, 5, 9], |offset, index, length| {
-                        for i in (0..length).filter(|i| flat(&unknown)[offset + i] == 1.0).step_by(2) {
+                    let filled = order().filled(finished);
+                    region.for_each_run([12, 7, 12], |offset, index, length| {
+                        for i in (0..length).filter(|i| flat(&filled)[offset + i] == 1.0).step_by(2) {
                             values.write(index + i, &[f32::NAN]).unwrap();
                         }
                     });
@@ -101,11 +101,11 @@ fn damaged_values_are_generated_again() {
     let store = folder_store(folder.path(), Existing::Resume);
     run(&mut store.windows(&json!({}), &order(), 1).unwrap(), 5);
     let path = folder.path().join("work/values.f32");
-    // The first voxel that window 3 generated.
+    // The first voxel that window 3 filled.
     let region = order().region(3);
-    let first_new = order().unknown(3).iter().position(|&unknown| unknown == 1.0).unwrap();
+    let first_new = order().filled(3).iter().position(|&filled| filled == 1.0).unwrap();
     let mut index = None;
-    region.for_each_run([6, 5, 9], |offset, to, length| {
+    region.for_each_run([12, 7, 12], |offset, to, length| {
         if (offset..offset + length).contains(&first_new) {
             index = Some(to + first_new - offset);
         }

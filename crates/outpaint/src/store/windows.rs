@@ -44,7 +44,7 @@ impl WindowStore {
 
     fn is_intact(&self, order: &Order, expected: &Checksum) -> Result<bool, OutpaintError> {
         let values = self.read(&order.region(self.finished))?;
-        Ok(checksum(&order.unknown(self.finished), &values) == *expected)
+        Ok(checksum(&order.filled(self.finished), &values) == *expected)
     }
 
     /// Number of finished windows: those at positions 0, 1, ... of the order.
@@ -57,26 +57,26 @@ impl WindowStore {
         self.volume.read(region)
     }
 
-    /// Adds the next window: writes its unknown voxels, then its journal line. The `values` are those of its fields,
-    /// one after another.
+    /// Adds the next window: writes the voxels that it fills, then its journal line. The `values` are those of its
+    /// fields, one after another.
     pub(crate) fn finish(
         &mut self,
         region: &Region,
-        unknown: &Array3<f32>,
+        filled: &Array3<f32>,
         values: &[f32],
     ) -> Result<(), OutpaintError> {
-        self.volume.write_where(region, values, |voxel| flat(unknown)[voxel] == 1.0)?;
+        self.volume.write_where(region, values, |voxel| flat(filled)[voxel] == 1.0)?;
         if let Some(journal) = &mut self.journal {
             self.volume.sync()?;
-            journal.append(self.finished, &checksum(unknown, values))?;
+            journal.append(self.finished, &checksum(filled, values))?;
         }
         self.finished += 1;
         Ok(())
     }
 }
 
-fn checksum(unknown: &Array3<f32>, values: &[f32]) -> Checksum {
-    let new = flat(unknown).iter().cycle().zip(values).filter(|(unknown, _)| **unknown == 1.0);
+fn checksum(filled: &Array3<f32>, values: &[f32]) -> Checksum {
+    let new = flat(filled).iter().cycle().zip(values).filter(|(filled, _)| **filled == 1.0);
     let bytes: Vec<u8> = new.flat_map(|(_, value)| value.to_le_bytes()).collect();
     Sha256::digest(&bytes).into()
 }
