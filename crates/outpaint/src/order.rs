@@ -153,7 +153,7 @@ impl<'a> Order<'a> {
         let unknown = self.unknown(position);
         let mut filled = Array3::zeros(unknown.raw_dim());
         let core = ndarray::s![x, y, z];
-        filled.slice_mut(core.clone()).assign(&unknown.slice(core));
+        filled.slice_mut(core).assign(&unknown.slice(core));
         filled
     }
 
