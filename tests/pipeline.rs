@@ -115,11 +115,11 @@ fn from_nothing_to_a_report() {
         assert_eq!(report["samples"][1][key].as_array().unwrap().len(), bins, "{key}");
     }
     assert!(bytes(&story.path("report/report.html")).starts_with(b"<!"));
-    // The last windows of 8 began every 4 cells: the sample's file says where.
-    for axis in report["samples"][0]["seams"]["faces"].as_array().unwrap() {
-        let faces: Vec<u64> = axis.as_array().unwrap().iter().map(|face| face.as_u64().unwrap()).collect();
-        assert!(faces.len() == 4 && faces.windows(2).all(|pair| pair[1] - pair[0] == 4), "{faces:?}");
-    }
+    // The last windows of 8 began every 4 cells, and met a cell inside of their faces: every 2 cells, as the sample's
+    // file says, which leaves nothing to compare with.
+    let seams = report["samples"][0]["seams"]["skipped"].as_str().unwrap();
+    let every_other = |first: usize| format!("{:?}", (first..16).step_by(2).collect::<Vec<_>>());
+    assert!(seams.contains(&every_other(0)) || seams.contains(&every_other(1)), "{seams}");
     let inputs = report["provenance"]["inputs"].as_array().unwrap();
     assert!(inputs.len() == 4 && inputs.iter().all(|input| input["sha256"].as_str().unwrap().len() == 64));
     for file in ["figures/power.svg", "figures/slices.png", "tables/goals.csv", "tables/power.csv"] {

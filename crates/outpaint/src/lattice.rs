@@ -15,8 +15,16 @@ pub(crate) struct Lattice {
     axes: [Axis; 3],
 }
 
+/// Cells before its faces that a window leaves to its neighbours where they overlap by more than two such: the network
+/// sees nothing beyond a face. Two and more were no better: too few are left to pass from one window to the next.
+const MARGIN_CELLS: usize = 1;
+/// What weighs least, so that an open volume's own faces have a weight: before division by the sum of weights.
+const LEAST_WEIGHT: f32 = 1e-4;
+
 #[derive(Clone, Debug)]
 struct Axis {
+    /// Cells without weight at the ends of windows.
+    margin: usize,
     starts: Vec<i64>,
     /// Of each window, the weight of each of its cells.
     weights: Vec<Vec<f32>>,
@@ -87,14 +95,21 @@ impl Lattice {
         Region::cube([0, 1, 2].map(|axis| self.axes[axis].starts[at[axis]]), self.window_cells)
     }
 
-    /// Where windows begin and end, by axis, wrapped, sorted, each once, without the faces of an open volume.
+    /// Where the weights of windows begin and end, by axis, wrapped, sorted, each once, without the faces of an open
+    /// volume.
     pub(crate) fn faces(&self, cells: [usize; 3], boundary: Boundary) -> [Vec<usize>; 3] {
         [0, 1, 2].map(|axis| {
-            let n = cells[axis] as i64;
+            let (n, w) = (cells[axis] as i64, self.window_cells as i64);
+            let Axis { margin, starts, .. } = &self.axes[axis];
+            let margin = *margin as i64;
+            // An open volume ends where its first and last window do.
+            let is_inner = |&(face, of): &(i64, i64)| {
+                boundary == Boundary::Periodic || (0 < of && of < n && 0 < face && face < n)
+            };
             let ends =
-                self.axes[axis].starts.iter().flat_map(|start| [*start, start + self.window_cells as i64]);
-            let mut faces: Vec<usize> = ends.map(|face| face.rem_euclid(n) as usize).collect();
-            faces.retain(|&face| face > 0 || boundary == Boundary::Periodic);
+                starts.iter().flat_map(|start| [(start + margin, *start), (start + w - margin, start + w)]);
+            let mut faces: Vec<usize> =
+                ends.filter(is_inner).map(|(face, _)| face.rem_euclid(n) as usize).collect();
             faces.sort_unstable();
             faces.dedup();
             faces
@@ -125,11 +140,13 @@ impl Axis {
         Self::weighted(n, w, w - stride, starts)
     }
 
-    /// Weights that rise over the `shared` cells at each end of a window, divided by their sum.
+    /// Weights that rise over the `shared` cells at each end of a window, but for the margin, divided by their sum.
     fn weighted(n: usize, w: usize, shared: usize, starts: Vec<i64>) -> Self {
+        let margin = MARGIN_CELLS.min(shared.saturating_sub(1) / 2);
+        let rise = (shared - 2 * margin).max(1);
         let ramp = |cell: usize| {
-            let to_face = cell.min(w - 1 - cell) as f32 + 0.5;
-            (to_face / shared.max(1) as f32).min(1.0)
+            let to_margin = cell.min(w - 1 - cell) as f32 + 0.5 - margin as f32;
+            (to_margin / rise as f32).clamp(LEAST_WEIGHT, 1.0)
         };
         let ramp: Vec<f32> = if shared == 0 { vec![1.0; w] } else { (0..w).map(ramp).collect() };
         let cell_of = |start: i64, offset: usize| (start + offset as i64).rem_euclid(n as i64) as usize;
@@ -142,7 +159,7 @@ impl Axis {
             ramp.iter().enumerate().map(share).collect()
         });
         let weights = weights.collect();
-        Self { starts, weights }
+        Self { margin, starts, weights }
     }
 }
 
@@ -195,6 +212,19 @@ mod tests {
         assert_eq!(starts(32, Boundary::Open, 5), [0]);
         assert_eq!(starts(64, Boundary::Open, 0), [0, 24, 32]);
         assert_eq!(starts(64, Boundary::Open, 5), [0, 19, 32]);
+    }
+
+    #[test]
+    fn windows_meet_inside_of_what_they_share() {
+        // Windows of 32 cells from 0, 25, 51, 76, 102 on share six cells or more, and leave one at each end.
+        let lattice = Lattice::new([128; 3], 32, 6, Boundary::Periodic, [0; 3]).unwrap();
+        assert_eq!(lattice.faces([128; 3], Boundary::Periodic)[1], [1, 5, 26, 31, 52, 56, 77, 82, 103, 107]);
+        let weights = lattice.weights(0)[0];
+        assert!(weights[0] < 1e-3 && weights[31] < 1e-3 && weights[1] > 0.1, "{weights:?}");
+        // An open volume has no margins at its own faces.
+        let lattice = Lattice::new([54; 3], 32, 10, Boundary::Open, [0; 3]).unwrap();
+        assert_eq!(lattice.faces([54; 3], Boundary::Open)[0], [23, 31]);
+        assert_eq!((lattice.weights(0)[0][0], lattice.weights(7)[0][31]), (1.0, 1.0));
     }
 
     #[test]
