@@ -28,10 +28,11 @@ FEW = {
     "joint, no overlap": "--overlap 0",
     "colour": "--strategy colour",
     "raster": "--strategy raster",
+    "raster, no margin": "--strategy raster --margin 0",
     "independent windows": "--strategy raster --overlap 0",
 }
 REFERENCE = {
-    "DDPM-250, raster, stride 24": "--sampler ddpm --steps 250 --strategy raster --overlap 8",
+    "DDPM-250, raster, stride 24": "--sampler ddpm --steps 250 --strategy raster --overlap 8 --margin 0",
     "DDPM-1000, joint": "--sampler ddpm --steps 1000",
 }
 
@@ -56,8 +57,8 @@ def main():
 
     rows = REFERENCE if a.only == "reference" else {name: row for name, row in FEW.items() if a.only in name}
     print("| sampler | evaluations per voxel | seconds | mean \\|ln P/P_truth\\| | P/P_truth, k ~ 0.3, 0.9, 3.4 "
-          "| pair ratio, k <= 2 | mass | seams inside |")
-    print("|---|---|---|---|---|---|---|---|")
+          "| pair ratio, k <= 2 | mass | seams inside (truth) | gradient at faces |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, row in rows.items():
         folders, seconds = [], []
         for seed in a.seeds:
@@ -76,10 +77,11 @@ def main():
         off = max((p for p, k in zip(pair["value"], pooled["k_h_mpc"]) if p is not None and k <= 2),
                   key=lambda p: abs(math.log(p)), default=math.nan)
         off = f"{off:.3f}" if a.samples > 1 else "-"
+        gradient = plus_minus(*(pooled["seam_gradient_ratio"][key][0] for key in ("value", "standard_error")))
         evaluations = plan(a.finescale, a.model, folders[0] / "condition.hdf5", row.split())
         print(f"| {name} | {evaluations:.1f} | {mean(seconds) if seconds else math.nan:.0f} "
               f"| {power_error(ratio['value']):.3f} | {quoted} | {off} | {pooled['mass_ratio']['value'][0]:.4f} "
-              f"| {pooled['seamless']} of {pooled['seams_tested']} |", flush=True)
+              f"| {pooled['seamless']} ({pooled['truth_seamless']}) of {pooled['seams_tested']} | {gradient} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub(crate) fn identity(job: &Job) -> Result<Value, OutpaintError> {
     Ok(json!({
         "format": "finescale-generation",
-        "version": 4,
+        "version": 5,
         "model": job.model_hash,
         "condition": job.condition.iter().map(hash).collect::<Vec<_>>(),
         "region": job.region,

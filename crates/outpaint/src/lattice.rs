@@ -102,14 +102,11 @@ impl Lattice {
             let (n, w) = (cells[axis] as i64, self.window_cells as i64);
             let Axis { margin, starts, .. } = &self.axes[axis];
             let margin = *margin as i64;
-            // An open volume ends where its first and last window do.
-            let is_inner = |&(face, of): &(i64, i64)| {
-                boundary == Boundary::Periodic || (0 < of && of < n && 0 < face && face < n)
-            };
             let ends =
-                starts.iter().flat_map(|start| [(start + margin, *start), (start + w - margin, start + w)]);
-            let mut faces: Vec<usize> =
-                ends.filter(is_inner).map(|(face, _)| face.rem_euclid(n) as usize).collect();
+                starts.iter().flat_map(|&start| [(start, start + margin), (start + w, start + w - margin)]);
+            // An open volume ends where its first and last window do.
+            let inner = ends.filter(|&(end, _)| boundary == Boundary::Periodic || (0 < end && end < n));
+            let mut faces: Vec<usize> = inner.map(|(_, face)| face.rem_euclid(n) as usize).collect();
             faces.sort_unstable();
             faces.dedup();
             faces

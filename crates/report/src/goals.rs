@@ -189,8 +189,11 @@ impl Pooled {
             excess: Some(outside - allowed),
             outcome: if outside <= allowed { Outcome::Pass } else { Outcome::Miss },
             note: Some(format!(
-                "{} of {} samples are inside; the truth at the same faces is in {}",
-                self.seamless, self.seams_tested, self.truth_seamless
+                "{} of {} samples are inside, the truth at the same faces is in {}; gradient there over the truth's {}",
+                self.seamless,
+                self.seams_tested,
+                self.truth_seamless,
+                first_of(&self.seam_gradient_ratio)
             )),
             ..blank
         }
@@ -209,6 +212,13 @@ fn blank(goal: &Goal) -> Judgement {
         outcome: Outcome::NotMeasured,
         note: None,
     }
+}
+
+/// The only value of an estimate and its error, if it has one, in three decimals.
+fn first_of(estimate: &Estimate) -> String {
+    let value = estimate.value.first().copied().unwrap_or(f64::NAN);
+    let error = estimate.standard_error.first().filter(|error| error.is_finite());
+    format!("{value:.3}") + &error.map_or_else(String::new, |error| format!(" ± {error:.3}"))
 }
 
 fn worst(k_h_mpc: &[f64], estimate: &Estimate, up_to_h_mpc: f64) -> Option<Worst> {
@@ -267,6 +277,11 @@ mod tests {
         }
         // One of four seams may be chance.
         assert_eq!(of("seams").outcome, Outcome::Pass);
+        assert!(
+            of("seams").note.as_ref().unwrap().ends_with("truth's 1.001 ± 0.001"),
+            "{:?}",
+            of("seams").note
+        );
         let more = Pooled { seamless: 2, ..pooled() };
         assert_eq!(more.judge().last().unwrap().outcome, Outcome::Miss);
         // 28 of 32 may be, 26 if the truth shows some where there are none, and no fewer whatever it shows.

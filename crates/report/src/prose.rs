@@ -164,7 +164,7 @@ pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
             Outcome::Miss => "miss: more than chance allows".to_owned(),
             outcome => outcome.name().to_owned(),
         };
-        return ["95 % of the samples".to_owned(), found, by];
+        return ["95 %, or as the truth".to_owned(), found, by];
     }
     let wanted = format!("± {}", percent(judged.wanted));
     let (Some(found), Some(excess)) = (judged.found, judged.excess) else {
