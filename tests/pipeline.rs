@@ -267,6 +267,9 @@ fn conditions_that_do_not_fit_the_model() {
     fails(&mut upscale("coarse/condition.hdf5", &[]), &voxels);
     fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--region", "0,0,0:64"]), &["region", "64"]);
     fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--region", "0,0,0:4"]), &["window"]);
+    fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--margin", "1"]), &["--margin", "joint"]);
+    let raster = ["--strategy", "raster", "--margin", "2"];
+    fails(&mut upscale("boxes/box_0002/condition.hdf5", &raster), &["--margin 2", "4 cells", "--overlap"]);
     assert!(!story.path("out.hdf5").exists() && !story.path("out.hdf5.work").exists());
 
     // Another redshift is a warning that says what it means.

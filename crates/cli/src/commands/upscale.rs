@@ -122,7 +122,19 @@ impl Upscale {
     fn settings(&self, mut config: GenerationConfig) -> anyhow::Result<GenerationConfig> {
         config.strategy = self.strategy.unwrap_or(config.strategy);
         config.overlap_cells = self.overlap.unwrap_or(config.overlap_cells);
-        config.margin_cells = self.margin.unwrap_or(config.margin_cells);
+        if let Some(margin) = self.margin {
+            let overlap = config.overlap_cells;
+            if config.strategy == Strategy::Joint {
+                return Err(bad_input("--margin: joint sampling has none to set; leave it out"));
+            }
+            if margin > 0 && 2 * margin >= overlap {
+                return Err(bad_input(format!(
+                    "--margin {margin}: is to be less than half of what windows share, which is {overlap} cells; choose a \
+                     larger --overlap"
+                )));
+            }
+            config.margin_cells = margin;
+        }
         config.seed = self.seed.unwrap_or(config.seed);
         config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
         let levels = |error| bad_input(format!("--steps or --sigma-max: {error}"));
