@@ -12,7 +12,7 @@ pub struct GenerationConfig {
     /// Cells that neighbouring windows share, at least.
     pub overlap_cells: usize,
     /// Cells before its faces that a window leaves to the windows that go on from there, which see beyond them; less
-    /// than half of the overlap. The paper has none; joint sampling has one cell of its own, whatever is set here.
+    /// than half of the overlap. The paper has none; joint sampling has its own, whatever is set here.
     pub margin_cells: usize,
     /// Joint sampling lets windows overlap only where the noise is less than this many times the signal: the lattice
     /// moves at each step, so that more noise covers the faces of a step.

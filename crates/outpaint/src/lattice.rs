@@ -15,9 +15,9 @@ pub(crate) struct Lattice {
     axes: [Axis; 3],
 }
 
-/// Cells before its faces that a window leaves to its neighbours where they overlap by more than two such: the network
-/// sees nothing beyond a face. Two and more were no better: too few are left to pass from one window to the next.
-const MARGIN_CELLS: usize = 1;
+/// Cells in the middle of what windows share, over which one passes to the next. What is nearer to a window's face is
+/// its neighbour's: the network sees nothing beyond a face.
+const PASSAGE_CELLS: usize = 4;
 /// What weighs least, so that an open volume's own faces have a weight: before division by the sum of weights.
 const LEAST_WEIGHT: f32 = 1e-4;
 
@@ -139,7 +139,7 @@ impl Axis {
 
     /// Weights that rise over the `shared` cells at each end of a window, but for the margin, divided by their sum.
     fn weighted(n: usize, w: usize, shared: usize, starts: Vec<i64>) -> Self {
-        let margin = MARGIN_CELLS.min(shared.saturating_sub(1) / 2);
+        let margin = shared.saturating_sub(PASSAGE_CELLS) / 2;
         let rise = (shared - 2 * margin).max(1);
         let ramp = |cell: usize| {
             let to_margin = cell.min(w - 1 - cell) as f32 + 0.5 - margin as f32;
@@ -220,7 +220,7 @@ mod tests {
         assert!(weights[0] < 1e-3 && weights[31] < 1e-3 && weights[1] > 0.1, "{weights:?}");
         // An open volume has no margins at its own faces.
         let lattice = Lattice::new([54; 3], 32, 10, Boundary::Open, [0; 3]).unwrap();
-        assert_eq!(lattice.faces([54; 3], Boundary::Open)[0], [23, 31]);
+        assert_eq!(lattice.faces([54; 3], Boundary::Open)[0], [25, 29]);
         assert_eq!((lattice.weights(0)[0][0], lattice.weights(7)[0][31]), (1.0, 1.0));
     }
 
