@@ -33,7 +33,7 @@ FEW = {
 }
 REFERENCE = {
     "DDPM-250, raster, stride 24": "--sampler ddpm --steps 250 --strategy raster --overlap 8 --margin 0",
-    "DDPM-1000, joint": "--sampler ddpm --steps 1000",
+    "DDPM-1000, joint, no overlap": "--sampler ddpm --steps 1000 --overlap 0",
 }
 
 

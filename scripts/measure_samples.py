@@ -3,7 +3,7 @@
 
 For each seed: a mock pair and samples of its condition (`finescale mock`, `upscale`); then one comparison of all boxes
 (`finescale compare --box`), whose errors are those of the scatter between boxes. Samples are taken as they are: nothing
-is renormalised. What exists in --out is reused, so an interrupted run continues.
+is renormalised. Boxes and samples that exist in --out are reused, so an interrupted run continues.
 
     ./scripts/measure_samples.py --model data/demo/model.safetensors --out runs/measurement
     ./scripts/measure_samples.py --cells 128 --seeds 301-308 --samples 4 --model M --out runs/proof    # hours
@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 
-def run(command, made):
+def run(command, made=None):
     """Runs `command` unless the file `made` exists already; returns the seconds it took, if it ran."""
-    if made.exists():
+    if made and made.exists():
         return None
     print("+", *command, file=sys.stderr, flush=True)
     started = time.monotonic()
@@ -54,7 +54,7 @@ def draw_samples(finescale, model, folder, count, arguments=()):
 def compare(finescale, folders, report):
     """The report of boxes, each a folder with condition, truth and samples."""
     boxes = [word for folder in folders for word in ("--box", folder)]
-    run([finescale, "compare", *boxes, "-o", report], report / "report.json")
+    run([finescale, "compare", *boxes, "-o", report])  # always: samples may have come since
     return json.loads((report / "report.json").read_text())
 
 
