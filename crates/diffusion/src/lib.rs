@@ -9,6 +9,7 @@
 
 mod config;
 mod denoise;
+mod distillation;
 mod error;
 mod known;
 mod levels;
@@ -20,6 +21,7 @@ mod training;
 
 pub use config::{DiffusionConfig, LevelDraw, LossWeight, TrainingLevels};
 pub use denoise::Denoise;
+pub use distillation::distilled_clean;
 pub use error::DiffusionError;
 pub use known::WithKnown;
 pub use levels::{Levels, SamplingLevels, alpha_bar_of_sigma, sigma_of_alpha_bar};

@@ -1,13 +1,13 @@
 //! The configuration of a run.
 
 use crate::{Decay, TrainingError};
-use finescale_denoiser::NetworkConfig;
-use finescale_diffusion::DiffusionConfig;
+use finescale_denoiser::{NetworkConfig, Prediction};
+use finescale_diffusion::{DiffusionConfig, Sampler};
 use finescale_field::Scalar;
 use finescale_outpaint::{Boundary, GenerationConfig, Tiling};
 use finescale_pairs::DataConfig;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Everything that makes a model and samples from it: one JSON file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,10 @@ pub struct TrainingConfig {
     pub validate_every_steps: u64,
     /// Patches in a validation.
     pub validation_patches: usize,
+    /// A model to learn from instead of from the truth: in each of the few steps of `generation.sampling`, to go where
+    /// the teacher goes in several. The run begins with its weights and normalizers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<PathBuf>,
     /// Samples whose power is compared with the truth's from time to time; not done if absent.
     #[serde(default)]
     pub spectrum: Option<SpectrumConfig>,
@@ -156,6 +160,9 @@ impl RunConfig {
                 return Err(value_error("training.spectrum.cells", spectrum.cells, expected));
             }
         }
+        if t.teacher.is_some() {
+            self.check_student()?;
+        }
         // Parts of steps key the random numbers, with 32 bits.
         let most = u64::from(u32::MAX) / t.accumulate as u64;
         if t.steps > most {
@@ -174,6 +181,20 @@ fn one() -> usize {
 }
 
 impl RunConfig {
+    /// Checks what only distillation needs.
+    fn check_student(&self) -> Result<(), TrainingError> {
+        let sampler = self.generation.sampling.sampler;
+        if sampler != Sampler::Ddim {
+            let expected = "a network with a training.teacher learns steps of ddim; write that".to_owned();
+            return Err(value_error("generation.sampling.sampler", sampler, expected));
+        }
+        if self.network.prediction == Prediction::Epsilon {
+            let expected = "a network with a training.teacher predicts clean fields; write edm".to_owned();
+            return Err(value_error("network.prediction", "epsilon", expected));
+        }
+        Ok(())
+    }
+
     /// Checks that data and network agree on the channels of the condition.
     fn check_condition(&self) -> Result<(), TrainingError> {
         let data = &self.data;

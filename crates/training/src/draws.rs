@@ -1,9 +1,9 @@
 //! What the network is shown in one step: a pure function of (seed, step).
 
-use crate::levels::{middle_levels, stratified_levels};
+use crate::levels::{LevelSource, middle_levels, stratified_levels};
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
-use finescale_diffusion::{LevelDraw, LossWeight};
+use finescale_diffusion::LossWeight;
 use finescale_outpaint::{Boundary, GenerationConfig, MaskDistribution, Order, Strategy};
 use finescale_pairs::{Batch, PairSet};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
@@ -60,7 +60,7 @@ pub(crate) struct Draw {
     batch_size: usize,
     patch_cells: usize,
     validation_patches: usize,
-    levels: LevelDraw,
+    levels: LevelSource,
     masks: MaskDistribution,
     loss_weight: LossWeight,
 }
@@ -74,6 +74,10 @@ impl Draw {
             Order::of(&generation, pairs.grid().cells(), training.patch_cells, Boundary::Periodic)
         });
         let [raster, colour] = orders;
+        let levels = match training.teacher {
+            None => LevelSource::Training(config.diffusion.level_draw()?),
+            Some(_) => LevelSource::Sampling(config.generation.sampling.levels.levels()?),
+        };
         let masks = MaskDistribution::of(&[raster?, colour?]).with_unknown_share(training.unknown_share);
         Ok(Self {
             pairs,
@@ -81,7 +85,7 @@ impl Draw {
             batch_size: training.batch_size,
             patch_cells: training.patch_cells,
             validation_patches: training.validation_patches,
-            levels: config.diffusion.level_draw()?,
+            levels,
             masks,
             loss_weight: config.diffusion.loss_weight,
         })

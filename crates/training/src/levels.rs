@@ -1,10 +1,27 @@
 //! Noise levels spread evenly over a batch.
 
-use finescale_diffusion::LevelDraw;
+use finescale_diffusion::{LevelDraw, Levels};
 use finescale_seed::Sequence;
 
 /// Draws for each level wanted.
 const DRAWS_PER_LEVEL: usize = 64;
+
+/// What noise a network is trained on.
+pub(crate) enum LevelSource {
+    /// Levels of a distribution.
+    Training(LevelDraw),
+    /// Only those that a sampler visits, each as often.
+    Sampling(Levels),
+}
+
+impl LevelSource {
+    fn draw_alpha_bar(&self, sequence: &mut Sequence) -> f64 {
+        match self {
+            Self::Training(draw) => draw.draw_alpha_bar(sequence),
+            Self::Sampling(levels) => levels.alpha_bars()[sequence.below(levels.len())],
+        }
+    }
+}
 
 /// `count` levels (ᾱ), noisiest first, one from each of `count` strata of equal probability: the gradient
 /// varies less than with independent levels, and each stratum's level still follows the distribution.
@@ -13,19 +30,20 @@ const DRAWS_PER_LEVEL: usize = 64;
 ///
 /// # Source
 /// Kingma et al. 2021, arXiv:2107.00630, appendix I.1 (low-discrepancy sampling of times).
-pub(crate) fn stratified_levels(draw: &LevelDraw, count: usize, sequence: &mut Sequence) -> Vec<f64> {
-    let sample = sorted_sample(draw, count, sequence);
+pub(crate) fn stratified_levels(source: &LevelSource, count: usize, sequence: &mut Sequence) -> Vec<f64> {
+    let sample = sorted_sample(source, count, sequence);
     sample.chunks_exact(DRAWS_PER_LEVEL).map(|stratum| stratum[sequence.below(DRAWS_PER_LEVEL)]).collect()
 }
 
 /// `count` levels in the middle of their strata, for a validation that always asks the same questions.
-pub(crate) fn middle_levels(draw: &LevelDraw, count: usize, sequence: &mut Sequence) -> Vec<f64> {
-    let sample = sorted_sample(draw, count, sequence);
+pub(crate) fn middle_levels(source: &LevelSource, count: usize, sequence: &mut Sequence) -> Vec<f64> {
+    let sample = sorted_sample(source, count, sequence);
     sample.chunks_exact(DRAWS_PER_LEVEL).map(|stratum| stratum[DRAWS_PER_LEVEL / 2]).collect()
 }
 
-fn sorted_sample(draw: &LevelDraw, count: usize, sequence: &mut Sequence) -> Vec<f64> {
-    let mut sample: Vec<f64> = (0..count * DRAWS_PER_LEVEL).map(|_| draw.draw_alpha_bar(sequence)).collect();
+fn sorted_sample(source: &LevelSource, count: usize, sequence: &mut Sequence) -> Vec<f64> {
+    let mut sample: Vec<f64> =
+        (0..count * DRAWS_PER_LEVEL).map(|_| source.draw_alpha_bar(sequence)).collect();
     sample.sort_by(f64::total_cmp);
     sample
 }
@@ -40,6 +58,7 @@ mod tests {
     fn strata_share_the_levels_and_keep_their_distribution() {
         let training_levels = TrainingLevels::LogNormal { mean: -0.5, deviation: 1.3 };
         let draw = DiffusionConfig { training_levels, ..Default::default() }.level_draw().unwrap();
+        let draw = LevelSource::Training(draw);
         let stream = KeyedStream::new(4, Purpose::NoiseLevel);
         let batches: Vec<Vec<f64>> =
             (0..2000).map(|step| stratified_levels(&draw, 4, &mut Sequence::new(stream, step))).collect();
@@ -59,12 +78,29 @@ mod tests {
 
     #[test]
     fn levels_are_a_function_of_the_key() {
-        let draw = DiffusionConfig::default().level_draw().unwrap();
+        let draw = LevelSource::Training(DiffusionConfig::default().level_draw().unwrap());
         let levels = |step| {
             let stream = KeyedStream::new(4, Purpose::NoiseLevel);
             stratified_levels(&draw, 3, &mut Sequence::new(stream, step))
         };
         assert_eq!(levels(7), levels(7));
         assert_ne!(levels(7), levels(8));
+    }
+
+    #[test]
+    fn a_batch_has_each_of_a_sampler_s_levels_as_often() {
+        let levels = Levels::log_uniform(4, 0.02, 12.0).unwrap();
+        let source = LevelSource::Sampling(levels.clone());
+        let draws: Vec<f64> = (0..500)
+            .flat_map(|step| {
+                let mut sequence = Sequence::new(KeyedStream::new(4, Purpose::NoiseLevel), step);
+                stratified_levels(&source, 4, &mut sequence)
+            })
+            .collect();
+        for level in levels.alpha_bars() {
+            let count = draws.iter().filter(|draw| *draw == level).count() as f64;
+            // 2,000 draws, each from 64 in its stratum: five deviations of a binomial at most.
+            assert!((count - 500.0).abs() < 5.0 * (500.0f64 * 0.75).sqrt(), "{count}");
+        }
     }
 }

@@ -25,6 +25,7 @@ mod rehearsal;
 mod run;
 mod spectrum;
 mod state;
+mod teacher;
 mod tensor_file;
 mod tensorboard;
 mod validation;

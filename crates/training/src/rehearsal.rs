@@ -3,9 +3,10 @@
 use crate::draws::Draws;
 use crate::learner::Learner;
 use crate::state::State;
+use crate::teacher::Teacher;
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
-use finescale_denoiser::Parameters;
+use finescale_denoiser::{Denoiser, Parameters};
 use finescale_seed::{KeyedStream, Purpose};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ const ALPHA_BAR: f64 = 0.5;
 pub struct Rehearsal<'a> {
     config: &'a RunConfig,
     learner: Learner<'a>,
+    /// Another network of the same size, if there is a teacher.
+    teacher: Option<Teacher>,
     device: Device,
 }
 
@@ -29,9 +32,14 @@ impl<'a> Rehearsal<'a> {
     pub fn new(config: &'a RunConfig, device: &Device) -> Result<Self, TrainingError> {
         config.check()?;
         let weights = Parameters::init(&config.network, config.training.seed, device)?;
-        let state = State::new(&config.network, weights, config.training.weight_decay)?;
         let ranges = vec![CLEAN_RANGE; config.network.fields];
-        Ok(Self { config, learner: Learner::new(config, state, &ranges)?, device: device.clone() })
+        let teacher = match config.training.teacher {
+            None => None,
+            Some(_) => Some(Teacher::new(Denoiser::new(&config.network, &weights, &ranges)?, config)?),
+        };
+        let state = State::new(&config.network, weights, config.training.weight_decay)?;
+        let learner = Learner::new(config, state, &ranges)?;
+        Ok(Self { config, learner, teacher, device: device.clone() })
     }
 
     /// Makes an update with `parts` parts of `patches` patches each. Returns the seconds that it took.
@@ -42,7 +50,10 @@ impl<'a> Rehearsal<'a> {
         let draws = self.draws(parts * patches)?;
         let started = Instant::now();
         self.learner.parts = parts;
-        self.learner.update(&draws)?;
+        match &self.teacher {
+            None => self.learner.update(&draws)?,
+            Some(teacher) => self.learner.update(&teacher.lesson(&draws)?)?,
+        };
         Ok(started.elapsed().as_secs_f64())
     }
 
@@ -69,14 +80,9 @@ impl<'a> Rehearsal<'a> {
         let condition = normal(0, network.condition_channels)?;
         let (clean, noise) = (normal(1, network.fields)?, normal(2, network.fields)?);
         let mask = clean.narrow(1, 0, 1)?.ones_like()?;
-        Ok(Draws {
-            condition,
-            clean,
-            noise,
-            weight: mask.clone(),
-            mask,
-            alpha_bars: vec![ALPHA_BAR; patches],
-        })
+        // A student's patches are at levels of its sampler: the first takes as much of the teacher as most do.
+        let level = self.teacher.as_ref().map_or(ALPHA_BAR, Teacher::first_level);
+        Ok(Draws { condition, clean, noise, weight: mask.clone(), mask, alpha_bars: vec![level; patches] })
     }
 }
 

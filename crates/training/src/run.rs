@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::spectrum::SpectrumCheck;
 use crate::state::{State, named};
+use crate::teacher::Teacher;
 use crate::tensorboard::EventFile;
 use crate::validation::validate;
 use crate::{
@@ -32,7 +33,7 @@ const BEST: &str = "best.safetensors";
 /// Where a run starts.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'a> {
-    /// From weights drawn by the seed.
+    /// From weights drawn by the seed, or those of the teacher, if there is one.
     Fresh,
     /// Where the run in the same folder stopped, with the bits of a run that never stopped.
     Resume,
@@ -75,6 +76,7 @@ struct Run<'a> {
     draw: Arc<Draw>,
     validation: Vec<Draws>,
     spectrum: Option<SpectrumCheck>,
+    teacher: Option<Teacher>,
     learner: Learner<'a>,
     description: ModelDescription,
     metrics: Metrics,
@@ -95,6 +97,14 @@ impl<'a> Run<'a> {
         if state_path.exists() && !matches!(start, Start::Resume) {
             return Err(TrainingError::RunExists { path: out.into() });
         }
+
+        // A student begins with what its teacher knows.
+        let teacher = config.training.teacher.as_deref();
+        let teacher = teacher.map(|path| Teacher::load(path, config, device)).transpose()?;
+        let start = match (start, &teacher) {
+            (Start::Fresh, Some((_, model))) => Start::From(model),
+            (start, _) => start,
+        };
 
         // Weights and optimizer.
         let (state, stored) = match start {
@@ -120,13 +130,21 @@ impl<'a> Run<'a> {
         // Data: a continued model keeps its normalizers.
         let given = stored.map(|description| Normalization::Given(description.normalizers()));
         let pairs = load(given.unwrap_or(config.data.normalization()))?;
+        if let Some((_, model)) = &teacher {
+            let path = model.path().unwrap_or(out);
+            check_same_network(path, config, &model.description.configuration)?;
+            check_section(path, "data", model.description.normalizers() == *pairs.normalizers())?;
+        }
+        let teacher = teacher.map(|(teacher, _)| teacher);
         let saved = state.step;
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
         let learner = Learner::new(config, state, &ranges)?;
         let description = ModelDescription::new(config, &pairs);
         let spectrum = SpectrumCheck::new(config, &pairs)?;
         let draw = Arc::new(Draw::new(config, pairs)?);
-        let validation: Result<_, _> = draw.validation()?.iter().map(|draws| draws.on(device)).collect();
+        let validation = draw.validation()?;
+        let validation = validation.iter().map(|draws| shown(draws, device, teacher.as_ref()));
+        let validation = validation.collect::<Result<_, _>>()?;
 
         std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
@@ -138,8 +156,9 @@ impl<'a> Run<'a> {
             out,
             device,
             draw,
-            validation: validation?,
+            validation,
             spectrum,
+            teacher,
             learner,
             description,
             metrics,
@@ -195,7 +214,8 @@ impl<'a> Run<'a> {
     /// One update of the weights and their averages, with the next of `draws`.
     fn step(&mut self, draws: &Receiver<Result<Draws, TrainingError>>) -> Result<StepMetrics, TrainingError> {
         let (started, step) = (Instant::now(), self.state().step);
-        let draws = draws.recv().expect("draws are made for every step that is left")?.on(&self.device)?;
+        let draws = draws.recv().expect("draws are made for every step that is left")?;
+        let draws = shown(&draws, &self.device, self.teacher.as_ref())?;
         let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: self.out.clone() };
         let update = self.learner.update(&draws)?.ok_or_else(failed)?;
         Ok(StepMetrics {
@@ -269,6 +289,15 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What the network is shown of `draws`: the truth, or what a teacher makes of it.
+fn shown(draws: &Draws, device: &Device, teacher: Option<&Teacher>) -> Result<Draws, TrainingError> {
+    let draws = draws.on(device)?;
+    match teacher {
+        None => Ok(draws),
+        Some(teacher) => teacher.lesson(&draws),
+    }
+}
+
 /// The step as a key of random numbers.
 fn key(step: u64) -> u32 {
     u32::try_from(step).expect("the configuration's steps fit 32 bits")
@@ -279,7 +308,10 @@ fn check_unchanged(out: &Path, now: &RunConfig, before: &RunConfig) -> Result<()
     check_section(out, "data", now.data == before.data)?;
     check_section(out, "network", now.network == before.network)?;
     check_section(out, "diffusion", now.diffusion == before.diffusion)?;
-    check_section(out, "training.seed", now.training.seed == before.training.seed)
+    check_section(out, "training.seed", now.training.seed == before.training.seed)?;
+    check_section(out, "training.teacher", now.training.teacher == before.training.teacher)?;
+    let same_steps = now.training.teacher.is_none() || now.generation.sampling == before.generation.sampling;
+    check_section(out, "generation.sampling", same_steps)
 }
 
 /// A model that is trained further sees the same channels through the same network, on other data perhaps.

@@ -275,3 +275,37 @@ fn validation_asks_the_same_questions_each_time() {
     let mean = (levels[0].loss + levels[1].loss) / 2.0;
     assert!((found[0].validation_loss - mean).abs() < 1e-12);
 }
+
+#[test]
+fn a_student_begins_as_its_teacher_and_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, student) = (folder.path().join("teacher"), folder.path().join("student"));
+    let teacher = fixtures::config();
+    go(&teacher, &first, Start::Fresh, u64::MAX).unwrap();
+    let mut config = fixtures::config();
+    config.training.teacher = Some(first.join(MODEL));
+    let levels = json!({"log_uniform": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
+    let sampling = json!({"sampler": "ddim", "levels": levels});
+    config.generation = serde_json::from_value(json!({"overlap_cells": 3, "sampling": sampling})).unwrap();
+    config.check().unwrap();
+
+    let (_, whole) = go(&config, &folder.path().join("whole"), Start::Fresh, u64::MAX).unwrap();
+    let (_, before) = go(&config, &student, Start::Fresh, 3).unwrap();
+    let (_, after) = go(&config, &student, Start::Resume, u64::MAX).unwrap();
+    let halves = [losses(&before), losses(&after)].concat();
+    assert_eq!(halves, losses(&whole));
+    // What the teacher knows costs it less than the truth does.
+    assert!(halves[0] < losses(&go(&teacher, &folder.path().join("x"), Start::Fresh, 1).unwrap().1)[0]);
+
+    let mut other = config.clone();
+    other.generation.sampling = other.generation.sampling.with_levels(Some(3), None).unwrap();
+    let error = go(&other, &student, Start::Resume, u64::MAX).err().unwrap();
+    assert!(matches!(error, TrainingError::ConfigChanged { section: "generation.sampling", .. }), "{error}");
+    other = config.clone();
+    other.training.teacher = Some(folder.path().join("nobody"));
+    let error = go(&other, &folder.path().join("y"), Start::Fresh, 1).err().unwrap();
+    assert!(error.to_string().contains("nobody"), "{error}");
+    other = config.clone();
+    other.generation.sampling.sampler = finescale_diffusion::Sampler::Ddpm;
+    assert!(other.check().unwrap_err().to_string().contains("write that"));
+}

@@ -1,0 +1,144 @@
+//! Distillation: a network of few steps that learns from one of many.
+
+use crate::draws::Draws;
+use crate::{Model, RunConfig, TrainingError};
+use candle_core::{Device, Tensor};
+use finescale_denoiser::Denoiser;
+use finescale_diffusion::{Levels, WithKnown, distilled_clean, noising};
+use std::path::Path;
+
+/// A model that another one learns from.
+pub(crate) struct Teacher {
+    denoiser: Denoiser,
+    /// Those of the student's sampler.
+    levels: Levels,
+}
+
+impl Teacher {
+    /// The model `path` as the teacher of `config`'s network, and the model itself.
+    pub(crate) fn load(
+        path: &Path,
+        config: &RunConfig,
+        device: &Device,
+    ) -> Result<(Self, Model), TrainingError> {
+        let model = Model::load(path, device)?;
+        Ok((Self::new(model.denoiser()?, config)?, model))
+    }
+
+    pub(crate) fn new(denoiser: Denoiser, config: &RunConfig) -> Result<Self, TrainingError> {
+        Ok(Self { denoiser, levels: config.generation.sampling.levels.levels()? })
+    }
+
+    /// ᾱ where the student's sampler begins.
+    pub(crate) fn first_level(&self) -> f64 {
+        self.levels.alpha_bars()[0]
+    }
+
+    /// The same noisy patches with other clean fields behind them: those from which one step of the student's sampler
+    /// leads where the teacher's goes. Their levels are some of the student's.
+    pub(crate) fn lesson(&self, draws: &Draws) -> Result<Draws, TrainingError> {
+        let (mut clean, mut noise, mut start) = (Vec::new(), Vec::new(), 0);
+        // Levels come in order, so that patches at the same one are together.
+        for group in draws.alpha_bars.chunk_by(|a, b| a == b) {
+            let of_group = |tensor: &Tensor| tensor.narrow(0, start, group.len());
+            let noisy = noising(&of_group(&draws.clean)?, &of_group(&draws.noise)?, group)?;
+            let alpha_bar = group[0];
+            let step = self.levels.alpha_bars().iter().position(|&level| level == alpha_bar);
+            let step = step.expect("a student's patches are at the levels of its sampler");
+            let teacher = WithKnown::new(&self.denoiser, &of_group(&draws.mask)?, &of_group(&draws.clean)?)?;
+            let estimate =
+                distilled_clean(&teacher, &noisy, &of_group(&draws.condition)?, &self.levels, step)?;
+            let estimate = teacher.hold(&estimate)?;
+            // What is left of the noisy patches is their noise.
+            let left = (noisy - estimate.affine(alpha_bar.sqrt(), 0.0)?)?;
+            noise.push(left.affine(1.0 / (1.0 - alpha_bar).sqrt(), 0.0)?);
+            clean.push(estimate);
+            start += group.len();
+        }
+        Ok(Draws {
+            condition: draws.condition.clone(),
+            clean: Tensor::cat(&clean, 0)?,
+            noise: Tensor::cat(&noise, 0)?,
+            mask: draws.mask.clone(),
+            weight: draws.weight.clone(),
+            alpha_bars: draws.alpha_bars.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws::Draw;
+    use crate::fixtures;
+    use crate::objective;
+    use finescale_denoiser::{Mode, Parameters};
+    use finescale_diffusion::{Denoise, Sampler, SamplingLevels};
+    use finescale_seed::{KeyedStream, Purpose};
+
+    fn config(steps: usize, sigma_min: f64) -> RunConfig {
+        let mut config = fixtures::config();
+        config.training.teacher = Some("in memory".into());
+        config.training.batch_size = 4;
+        config.network.dropout = 0.0;
+        config.generation.sampling.sampler = Sampler::Ddim;
+        config.generation.sampling.levels = SamplingLevels::LogUniform { steps, sigma_min, sigma_max: 2.0 };
+        config
+    }
+
+    /// A network of random weights, all of them.
+    fn network(config: &RunConfig) -> Denoiser {
+        let weights = Parameters::init(&config.network, 1, &Device::Cpu).unwrap();
+        for (number, (_, var)) in (0..).zip(weights.vars()) {
+            let mut values = vec![0f32; var.elem_count()];
+            KeyedStream::new(1, Purpose::Weights).fill_normal(number, 0, &mut values);
+            let values = Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap();
+            var.set(&values.affine(0.1, 0.0).unwrap()).unwrap();
+        }
+        Denoiser::new(&config.network, &weights, &[(-99.0, 99.0)]).unwrap()
+    }
+
+    fn draws(config: &RunConfig) -> Draws {
+        let pairs = fixtures::pairs(config.data.normalization()).unwrap();
+        Draw::new(config, pairs).unwrap().training(0).unwrap()
+    }
+
+    fn flat(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// The largest difference, in units of the largest value.
+    fn distance(a: &Tensor, b: &Tensor) -> f32 {
+        let most = |values: Vec<f32>| values.into_iter().fold(0f32, |most, value| most.max(value.abs()));
+        most(flat(&(a - b).unwrap())) / most(flat(b))
+    }
+
+    #[test]
+    fn a_lesson_is_about_the_same_noisy_patches_and_keeps_known_voxels() {
+        let config = config(3, 0.1);
+        let (teacher, draws) = (Teacher::new(network(&config), &config).unwrap(), draws(&config));
+        let lesson = teacher.lesson(&draws).unwrap();
+        assert_eq!(lesson.alpha_bars, draws.alpha_bars);
+        let noisy = |draws: &Draws| noising(&draws.clean, &draws.noise, &draws.alpha_bars).unwrap();
+        // Clean and noise add up to the patch again, in f32.
+        assert!(distance(&noisy(&lesson), &noisy(&draws)) < 1e-5);
+        let (found, truth, mask) = (flat(&lesson.clean), flat(&draws.clean), flat(&draws.mask));
+        assert!(mask.contains(&0.0) && mask.contains(&1.0));
+        for ((found, truth), mask) in found.iter().zip(&truth).zip(&mask) {
+            assert_eq!(found == truth, *mask == 0.0, "{found} {truth}");
+        }
+    }
+
+    #[test]
+    fn who_takes_steps_as_short_as_the_teacher_has_nothing_to_learn() {
+        // A thousand levels between sigma 2 and 1.9: from one to the next the estimate hardly changes.
+        let config = config(1000, 1.9);
+        let (teacher, draws) = (Teacher::new(network(&config), &config).unwrap(), draws(&config));
+        let loss = |draws: &Draws| {
+            objective::loss(&teacher.denoiser, draws, Mode::Evaluate).unwrap().value().unwrap()
+        };
+        let (own, truth) = (loss(&teacher.lesson(&draws).unwrap()), loss(&draws));
+        assert!(own < 1e-4 * truth, "{own} instead of {truth}");
+        assert!(teacher.denoiser.takes_known_channels());
+    }
+}
