@@ -217,8 +217,8 @@ fn a_distilled_estimate_takes_one_step_along_the_whole_path() {
         let plain = reached(&Gaussian::data().predict_clean(&state, &state, &level).unwrap());
         let lesson = reached(&distilled_clean(&Gaussian::data(), &state, &state, &levels, step).unwrap());
         let (lesson, plain) = ((lesson / expected - 1.0).abs(), (plain / expected - 1.0).abs());
-        // Four evaluations of the teacher miss the path by less than 1 %, one by 3 to 27 %.
-        assert!(lesson < 0.01 && plain > 0.02, "step {step}: {lesson} instead of {plain}");
+        // Six evaluations of the teacher miss the path by less than 0.5 %, one by 3 to 27 %.
+        assert!(lesson < 0.005 && plain > 0.02, "step {step}: {lesson} instead of {plain}");
     }
     // The last step is the teacher's own.
     let state = of(0.5, levels.alpha_bars()[3]);
