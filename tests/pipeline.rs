@@ -199,6 +199,50 @@ fn the_smaller_commands() {
 }
 
 #[test]
+fn a_student_samples_in_the_steps_that_it_learned() {
+    let story = Story::begun();
+    let mut config = config();
+    config["training"]["teacher"] = json!("run/model.safetensors");
+    config["generation"]["sampling"] = json!({
+        "sampler": "ddim", "levels": { "log_uniform": { "steps": 2, "sigma_min": 0.1, "sigma_max": 40.0 } },
+    });
+    let write = |config: &Value| std::fs::write(story.path("student.json"), config.to_string()).unwrap();
+    let train = |more: &[&str]| {
+        let mut command = finescale();
+        command
+            .current_dir(story.folder.path())
+            .args(["train", "student.json", "--out", "student"])
+            .args(more);
+        command
+    };
+    write(&config);
+    train(&["--dry-run"]).assert().success();
+    train(&[]).assert().success();
+
+    let student = ["--model", "student/model.safetensors", "--condition", "boxes/box_0002/condition.hdf5"];
+    let plan = story.run("upscale", &[&student[..], &["-o", "x.hdf5", "--dry-run"]].concat());
+    assert_eq!(plan["plan"]["evaluations"], 8 + 64);
+    for other in [["--steps", "3"], ["--sampler", "ddpm"], ["--sigma-max", "9"]] {
+        let mut command = finescale();
+        command
+            .current_dir(story.folder.path())
+            .arg("upscale")
+            .args(student)
+            .args(["-o", "x.hdf5"])
+            .args(other);
+        fails(&mut command, &["has learned the steps of its own sampler", "run/model.safetensors"]);
+    }
+    story.run("upscale", &[&student[..], &["-o", "x.hdf5"]].concat());
+
+    config["training"]["teacher"] = json!("nobody.safetensors");
+    write(&config);
+    fails(&mut train(&["--resume"]), &["training.teacher", "nobody.safetensors"]);
+    config["generation"]["sampling"]["sampler"] = json!("ddpm");
+    write(&config);
+    fails(&mut train(&["--resume"]), &["generation.sampling.sampler", "ddim"]);
+}
+
+#[test]
 fn work_that_was_killed_goes_on_with_the_same_bits() {
     let story = Story::begun();
     story.run("upscale", &[&CONDITION[..], &["-o", "whole.npy"]].concat());

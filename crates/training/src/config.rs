@@ -252,7 +252,9 @@ mod tests {
 
     fn configs() -> impl Iterator<Item = std::path::PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        ["demo.json", "small.json", "tng300.json"].into_iter().map(move |name| folder.join(name))
+        ["demo.json", "small.json", "tng300.json", "four_steps.json"]
+            .into_iter()
+            .map(move |name| folder.join(name))
     }
 
     fn load(text: &str) -> Result<RunConfig, TrainingError> {

@@ -97,6 +97,12 @@ pub enum TrainingError {
         /// The section that differs.
         section: &'static str,
     },
+    /// A teacher that cannot be had.
+    #[error("in `training.teacher`: {problem}")]
+    Teacher {
+        /// Why.
+        problem: Box<TrainingError>,
+    },
     /// A loss or gradient that is no number.
     #[error(
         "step {step}: the loss or its gradient is not finite; the state of step {saved} is kept in {path}, resume \

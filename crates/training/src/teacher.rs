@@ -21,7 +21,8 @@ impl Teacher {
         config: &RunConfig,
         device: &Device,
     ) -> Result<(Self, Model), TrainingError> {
-        let model = Model::load(path, device)?;
+        let model = Model::load(path, device)
+            .map_err(|problem| TrainingError::Teacher { problem: Box::new(problem) })?;
         Ok((Self::new(model.denoiser()?, config)?, model))
     }
 

@@ -13,6 +13,7 @@ use finescale_diffusion::Sampler;
 use finescale_field::{Field3, Region, ScalarName};
 use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy};
 use finescale_snapshot::GridFile;
+use finescale_training::RunConfig;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -87,7 +88,7 @@ impl Upscale {
         let generator = Generator::load(&self.model, context.device()?)?;
         let condition = generator.condition(context, &self.condition, self.box_size, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
-        let config = self.settings(generator.description.configuration.generation)?;
+        let config = self.settings(&generator.description.configuration)?;
         let given = self.given(&generator)?;
         let given = (!given.is_empty()).then_some(Given { fields: &given, start: self.extend_at });
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
@@ -119,7 +120,16 @@ impl Upscale {
     }
 
     /// The model's settings with those of the command line.
-    fn settings(&self, mut config: GenerationConfig) -> anyhow::Result<GenerationConfig> {
+    fn settings(&self, model: &RunConfig) -> anyhow::Result<GenerationConfig> {
+        let mut config = model.generation;
+        let other_steps = self.steps.is_some() || self.sampler.is_some() || self.sigma_max.is_some();
+        if let Some(teacher) = model.training.teacher.as_ref().filter(|_| other_steps) {
+            return Err(bad_input(format!(
+                "--steps, --sampler, --sigma-max: this model has learned the steps of its own sampler and no others; \
+                 leave them out, or take its teacher ({})",
+                teacher.display()
+            )));
+        }
         config.strategy = self.strategy.unwrap_or(config.strategy);
         config.overlap_cells = self.overlap.unwrap_or(config.overlap_cells);
         if let Some(margin) = self.margin {
