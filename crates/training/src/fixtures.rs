@@ -1,6 +1,8 @@
 //! A tiny universe and network for tests.
 
 use crate::{ModelDescription, RunConfig};
+use candle_core::{Device, Tensor};
+use finescale_denoiser::Parameters;
 use finescale_field::{Channels, Field3, Grid, ScalarName};
 use finescale_pairs::{Normalization, Pair, PairError, PairSet};
 use finescale_seed::{KeyedStream, Purpose};
@@ -25,6 +27,18 @@ pub(crate) const CONFIG: &str = r#"{
 
 pub(crate) fn config() -> RunConfig {
     RunConfig::parse(CONFIG).unwrap()
+}
+
+/// Weights that are all drawn anew: some layers begin at zero, and would hide what comes before them.
+pub(crate) fn random_weights(config: &RunConfig) -> Parameters {
+    let weights = Parameters::init(&config.network, 1, &Device::Cpu).unwrap();
+    for (number, (_, var)) in (0..).zip(weights.vars()) {
+        let mut values = vec![0f32; var.elem_count()];
+        KeyedStream::new(1, Purpose::Weights).fill_normal(number, 0, &mut values);
+        let values = Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap();
+        var.set(&values.affine(0.1, 0.0).unwrap()).unwrap();
+    }
+    weights
 }
 
 /// A box of 12^3 cells: waves with some noise as the condition, and a power of it as the truth.

@@ -110,22 +110,13 @@ mod tests {
     use crate::draws::Draw;
     use crate::fixtures;
     use candle_core::{DType, Device, Tensor};
-    use finescale_denoiser::Parameters;
     use finescale_diffusion::{Denoise, WithKnown, noising};
 
     /// Sums of a batch in another order, in f32.
     const REL: f64 = 1e-5;
 
-    /// All weights are drawn anew: some layers begin at zero, and would hide what comes before them.
     fn learner(config: &RunConfig) -> Learner<'_> {
-        let weights = Parameters::init(&config.network, 1, &Device::Cpu).unwrap();
-        for (number, (_, var)) in (0..).zip(weights.vars()) {
-            let mut values = vec![0f32; var.elem_count()];
-            KeyedStream::new(1, Purpose::Weights).fill_normal(number, 0, &mut values);
-            let values = Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap();
-            var.set(&values.affine(0.1, 0.0).unwrap()).unwrap();
-        }
-        let state = State::new(&config.network, weights, 0.0).unwrap();
+        let state = State::new(&config.network, fixtures::random_weights(config), 0.0).unwrap();
         Learner::new(config, state, &[(-99.0, 99.0)]).unwrap()
     }
 
