@@ -68,6 +68,9 @@ frame.onload = () => {
     theme.click();
     seen.theme = paper() !== light;
     seen.fits = page.documentElement.scrollWidth <= width;
+    // Verdicts are seen without scrolling.
+    const goals = page.querySelector(".goals").parentElement;
+    seen.verdicts = goals.scrollWidth <= goals.clientWidth;
     seen.numbers = !/NaN/.test(plots.map(figure => figure.innerHTML).join());
   } catch (error) {
     seen.error = String(error);
