@@ -92,14 +92,15 @@ def main():
     report = compare(a.finescale, folders, a.out / "report")
 
     bands, pooled = report["bands"], report["pooled"]
-    print("| k [h/Mpc] | P/P_truth | condition | r(sample, truth) | r(condition, truth)^2 | P(SR1 x SR2)/P(SR x HR) |")
-    print("|---|---|---|---|---|---|")
+    print("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + delta) | r(sample, truth) | r(condition, truth)^2 "
+          "| P(SR1 x SR2)/P(SR x HR) |")
+    print("|---|---|---|---|---|---|---|")
     for band, k in enumerate(pooled["k_h_mpc"]):
         of = lambda name: (pooled[name]["value"][band], pooled[name]["standard_error"][band])
         pair = plus_minus(*of("pair_ratio")) if a.samples > 1 else "-"
         print(
-            f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} | {of('cross_correlation')[0]:.3f} "
-            f"| {bands['condition_cross_correlation'][band] ** 2:.3f} | {pair} |"
+            f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} "
+            f"| {plus_minus(*of('log_power_ratio'))} | {of('cross_correlation')[0]:.3f} | {bands['condition_cross_correlation'][band] ** 2:.3f} | {pair} |"
         )
     print(f"\n{len(folders)} boxes of {a.cells}^3, {a.samples} samples each; mean |ln ratio| of the mean power "
           f"{power_error(pooled['ratio']['value']):.3f}, of the condition's {power_error(bands['condition_ratio']):.3f}")

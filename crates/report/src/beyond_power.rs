@@ -36,6 +36,8 @@ const OCTAVES: usize = 4;
 pub struct BeyondPower {
     /// P_0, P_2 and P_4 along z, in the bands of the report: P_2 and P_4 of a statistically isotropic field are zero.
     pub multipoles: Multipoles,
+    /// Power of ln(1 + δ) in the bands of the report, in (Mpc/h)³.
+    pub log_power: Measured<Vec<f64>>,
     /// Bispectra of the triangles that the grid allows.
     pub bispectrum: Measured<Bispectra>,
     /// Densities of voxels and of blocks of voxels.
@@ -95,6 +97,7 @@ impl BeyondPower {
         let radius = MINKOWSKI_VOXELS * coarsest(grid);
         Self {
             multipoles: modes.multipoles_in(LineOfSight::Z, bands),
+            log_power: Modes::of_log_density(field).map(|modes| modes.power_in(bands).power).into(),
             bispectrum,
             densities: BLOCKS.map(|block| densities(field, truth, block)).into(),
             voids: voids(field),

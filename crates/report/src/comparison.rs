@@ -243,6 +243,7 @@ impl Comparison {
             },
             cross_correlation: Estimate::of(against().map(|a| a.band_cross_correlation.as_slice())),
             pair_ratio,
+            log_power_ratio: Estimate::of(against().map(|a| a.log_power_ratio.as_slice())),
             bispectrum_ratio: Estimate::of(against().map(|a| a.bispectrum_ratio.as_slice())),
             percentile_99_9_ratio: single(
                 |field| field.percentile_99_9,
@@ -364,6 +365,7 @@ impl Comparison {
         };
         for field in std::iter::once(&self.truth).chain(&self.samples) {
             let Some(beyond) = &field.beyond_power else { continue };
+            add("power of ln(1 + δ)", beyond.log_power.reason());
             add("bispectrum", beyond.bispectrum.reason());
             for densities in &beyond.densities {
                 add("densities of blocks", densities.of_blocks.reason());

@@ -248,6 +248,7 @@ mod tests {
             transfer: Estimate::default(),
             cross_correlation: Estimate::default(),
             pair_ratio: Estimate::default(),
+            log_power_ratio: Estimate::default(),
             bispectrum_k_h_mpc: vec![0.4, 3.0],
             bispectrum_ratio: Estimate { value: vec![f64::NAN, 3.0], standard_error: Vec::new() },
             percentile_99_9_ratio: one(0.94),

@@ -26,6 +26,8 @@ pub struct BoxSummary {
     pub cross_correlation: Estimate,
     /// P(SR_i × SR_j) / P(SR × HR) by band where r² is large enough; empty for one sample.
     pub pair_ratio: Estimate,
+    /// P / P_truth of ln(1 + δ) by band.
+    pub log_power_ratio: Estimate,
     /// B / B_truth by equilateral triangle; empty where the grid holds none.
     pub bispectrum_ratio: Estimate,
     /// 99.9th percentile of the density over that of the truth.
@@ -50,8 +52,8 @@ pub struct BoxSummary {
 pub enum ErrorSource {
     /// The scatter between boxes.
     Boxes,
-    /// One box: its sub-volumes, or the scatter of its samples (`cross_correlation`, `bispectrum_ratio`), or samples in
-    /// the truth's place (`pair_ratio`).
+    /// One box: its sub-volumes, or the scatter of its samples (`cross_correlation`, `log_power_ratio`,
+    /// `bispectrum_ratio`), or samples in the truth's place (`pair_ratio`).
     WithinOneBox,
 }
 
@@ -74,6 +76,8 @@ pub struct Pooled {
     pub cross_correlation: Estimate,
     /// P(SR_i × SR_j) / P(SR × HR).
     pub pair_ratio: Estimate,
+    /// P / P_truth of ln(1 + δ).
+    pub log_power_ratio: Estimate,
     /// k of the equilateral triangles in h/Mpc.
     pub bispectrum_k_h_mpc: Vec<f64>,
     /// B / B_truth of the equilateral triangles.
@@ -122,6 +126,7 @@ impl Pooled {
             ratio,
             cross_correlation: pool(|b| &b.cross_correlation),
             pair_ratio: pool(|b| &b.pair_ratio),
+            log_power_ratio: pool(|b| &b.log_power_ratio),
             bispectrum_k_h_mpc,
             bispectrum_ratio: pool(|b| &b.bispectrum_ratio),
             percentile_99_9_ratio: pool(|b| &b.percentile_99_9_ratio),

@@ -67,6 +67,8 @@ pub struct AgainstTruth {
     pub band_ratio: Vec<f64>,
     /// r in the wider bands.
     pub band_cross_correlation: Vec<f64>,
+    /// P / P_truth of ln(1 + δ) in the wider bands; empty where there is none.
+    pub log_power_ratio: Vec<f64>,
     /// B / B_truth of the equilateral triangles; null or empty where there are none.
     pub bispectrum_ratio: Vec<f64>,
     /// Seams at the faces of the tiles that the field was made of.
@@ -171,6 +173,10 @@ impl FieldStatistics {
             (Some(mine), Some(its)) => mine.ratio(&its),
             _ => Vec::new(),
         };
+        let log_power_ratio = match (beyond_power.log_power.done(), truth.beyond_power.log_power.done()) {
+            (Some(mine), Some(its)) => mine.iter().zip(its).map(|(mine, its)| mine / its).collect(),
+            _ => Vec::new(),
+        };
         let (shells, banded) = (&truth.transformed.shells, &truth.transformed.banded);
         let against_truth = Some(AgainstTruth {
             ratio: transformed.shells.ratio(shells),
@@ -178,6 +184,7 @@ impl FieldStatistics {
             cross_correlation,
             band_ratio: transformed.banded.ratio(banded),
             band_cross_correlation,
+            log_power_ratio,
             bispectrum_ratio,
             seams,
         });

@@ -119,6 +119,8 @@ fn in_bands(comparison: &Comparison) -> Vec<Table> {
             .numbers("transfer_standard_error", &pooled.transfer.standard_error)
             .numbers("cross_correlation", &pooled.cross_correlation.value)
             .numbers("cross_correlation_standard_error", &pooled.cross_correlation.standard_error)
+            .numbers("log_power_ratio", &pooled.log_power_ratio.value)
+            .numbers("log_power_ratio_standard_error", &pooled.log_power_ratio.standard_error)
             .numbers("truth_power_standard_error", &comparison.truth.band_power_standard_error)
             .numbers("sample_scatter_standard_error", &bands.sample_ratio_standard_error)
             .numbers("bootstrap_standard_error", &bands.sample_ratio_bootstrap_error),

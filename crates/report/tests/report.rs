@@ -92,6 +92,16 @@ fn statistics_are_those_of_the_fields() {
     let distance = of("/samples/1/densities/2/of_blocks/wasserstein").as_f64().unwrap();
     assert!((distance - 2f64.ln()).abs() < 1e-4, "{distance}");
     assert_eq!(of("/samples/0/peaks/counts"), of("/truth/peaks/counts"));
+    // Doubling changes a logarithm by a constant: all bands but those of rounding.
+    let power = of("/truth/log_power").as_array().unwrap();
+    let most = power.iter().filter_map(Value::as_f64).fold(0.0, f64::max);
+    for sample in 0..2 {
+        let ratios = of(&format!("/samples/{sample}/log_power_ratio")).as_array().unwrap();
+        for (ratio, power) in ratios.iter().zip(power).filter(|(_, power)| power.as_f64() > Some(1e-9 * most))
+        {
+            assert!((ratio.as_f64().unwrap() - 1.0).abs() < 1e-4, "{ratio} {power}");
+        }
+    }
     // The truth's values by the rank of the halved contrast are the truth.
     let matched = of("/baselines/matched_pdf/band_ratio").as_array().unwrap();
     assert!(matched.iter().all(|r| r.as_f64().is_none_or(|r| (r - 1.0).abs() < 1e-3)), "{matched:?}");

@@ -2,7 +2,7 @@
 
 use crate::binning::{Binning, binned};
 use crate::fft::{Complex32, Fft3, frequency, pack_row, unpack_row};
-use crate::{Bands, SpectraError, Spectrum};
+use crate::{Bands, SpectraError, Spectrum, log_density};
 use finescale_field::{Field3, Grid, Scheme};
 use rayon::prelude::*;
 use std::f64::consts::{PI, TAU};
@@ -56,6 +56,19 @@ impl Modes {
     /// Jing 2005, arXiv:astro-ph/0409240, eq. 18, without the alias sum; Pylians `Pk_library.Pk`.
     pub fn of(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
         Self::with_mean(field, mean(field), window)
+    }
+
+    /// Modes of ln(1 + δ) less its mean, as gridded. Most of the power of a density is in its peaks; of this, in what
+    /// fills the volume.
+    ///
+    /// # Errors
+    /// As [`log_density`].
+    /// # Source
+    /// Neyrinck, Szapudi & Szalay 2009, arXiv:0903.4693.
+    pub fn of_log_density(field: &Field3) -> Result<Self, SpectraError> {
+        let f = log_density(field)?;
+        let mean = mean(&f);
+        Self::with_mean(&f.map(|value| (f64::from(value) - mean + 1.0) as f32), 1.0, None)
     }
 
     /// Modes of δ = f / mean − 1 with a mean that is known, as of the box around a sub-volume.

@@ -34,6 +34,19 @@ fn a_gaussian_field_has_the_power_it_was_made_with() {
 }
 
 #[test]
+fn a_lognormal_field_has_the_logarithm_it_was_made_of() {
+    let gaussian = gaussian(uneven(), 4, |k| 40.0 * length(k).powf(-1.5));
+    let lognormal = gaussian.map(|f| (f64::from(f) - 2.0).exp() as f32); // empty enough, and not at the floor
+    let (made_of, found) = (Modes::of(&gaussian, None).unwrap(), Modes::of_log_density(&lognormal).unwrap());
+    for (expected, found) in made_of.power().power.iter().zip(found.power().power) {
+        assert!((found / expected - 1.0).abs() < FFT_REL, "{found} {expected}");
+    }
+    // The density itself is another field.
+    let density = Modes::of(&lognormal, None).unwrap().power();
+    assert!((density.power[0] / made_of.power().power[0] - 1.0).abs() > 0.1);
+}
+
+#[test]
 fn kaiser_multipoles() {
     // P(k, μ) = (1 + β μ²)² P: Kaiser 1987, MNRAS 227, 1; multipoles: Hamilton 1992, ApJ 385, L5.
     let (beta, power) = (1.0, 25.0);

@@ -120,6 +120,13 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> Vec<Figure> {
         Some(density::density(comparison)),
     );
     add(
+        "log-power",
+        "Power spectra of the logarithmic density, and their ratio to the truth.",
+        "Power of ln(1 + δ), empty voxels at 0.001, and over the truth’s: where P(k) sees the peaks, it sees the \
+         voids and walls between them.",
+        power::logarithmic(comparison),
+    );
+    add(
         "bispectrum",
         "Reduced bispectrum of equilateral and squeezed triangles, and the ratio to the truth.",
         "Reduced bispectrum Q of equilateral triangles, B over the truth’s with the goal shaded, and Q of squeezed \

@@ -1,4 +1,4 @@
-//! Power spectra, their ratio to the truth, correlations and multipoles.
+//! Power spectra of density and logarithm, their ratios to the truth, correlations and multipoles.
 
 use super::{CONDITION, PUBLISHED, SAMPLE, TRUTH, Xy, of_all, sample_name, up_to, values};
 use crate::comparison::Comparison;
@@ -52,6 +52,33 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
             Panel::new("P / P(truth)", ratio, 170.0, lower).shaded(shades),
         ],
     }
+}
+
+/// P(k) of ln(1 + δ) in bands above, over the truth's beneath.
+pub(crate) fn logarithmic(comparison: &Comparison) -> Option<Plot> {
+    let k = &comparison.bands.k_h_mpc;
+    comparison.truth.beyond_power.as_ref()?.log_power.done()?;
+    let upper =
+        of_all(comparison, |field| Some((k.clone(), field.beyond_power.as_ref()?.log_power.done()?.clone())));
+    let mut lower = vec![one(k, Pen { width: 1.4, ..TRUTH })];
+    lower.extend(of_all(comparison, |field| {
+        Some((k.clone(), field.against_truth.as_ref()?.log_power_ratio.clone()))
+    }));
+    let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
+    let pooled = &comparison.pooled.log_power_ratio;
+    lower.push(
+        Curve::line(pooled_name(comparison), Pen { width: 2.2, ..SAMPLE }, k, &pooled.value)
+            .with_error(&pooled.standard_error)
+            .dots(),
+    );
+    Some(Plot {
+        x_label: "k [h/Mpc]".to_owned(),
+        x: x_scale(k, nyquist_h_mpc(&comparison.grid)),
+        panels: vec![
+            Panel::new("P(k) of ln(1 + δ) [(Mpc/h)³]", log_scale(values(&upper)), 140.0, upper),
+            Panel::new("P / P(truth)", ratio, 125.0, lower),
+        ],
+    })
 }
 
 /// What the dots with errors are.
