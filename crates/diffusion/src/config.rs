@@ -43,10 +43,6 @@ pub enum LossWeight {
     /// (1 + (1 + delta)) / 2 with the density of the condition: half by volume, half by mass. Power spectra and masses
     /// are made in few dense voxels.
     VolumeAndMass,
-    /// (1 + (1 + delta) + 1 / (0.2 + 1 + delta)) / 2: voids, too. Two thirds of a mock universe have a condition without
-    /// a particle and errors so small that they make 6 % of the loss by volume and mass; a sample's logarithm, and the
-    /// seams in it, are made there.
-    VolumeMassAndVoids,
 }
 
 impl LossWeight {
@@ -56,7 +52,6 @@ impl LossWeight {
         match self {
             Self::Volume => 1.0,
             Self::VolumeAndMass => 0.5 * (1.0 + density),
-            Self::VolumeMassAndVoids => 0.5 * (1.0 + density + 1.0 / (density.max(0.0) + 0.2)),
         }
     }
 }
@@ -164,8 +159,6 @@ mod tests {
         assert_eq!(config.schedule.steps, 50);
         assert_eq!(config.loss_weight.weight(3.0), 2.0);
         assert_eq!(LossWeight::default().weight(3.0), 1.0);
-        assert_eq!(LossWeight::VolumeMassAndVoids.weight(3.0), 0.5 * (4.0 + 1.0 / 3.2));
-        assert_eq!(LossWeight::VolumeMassAndVoids.weight(0.0), 3.0);
         let written = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<DiffusionConfig>(&written).unwrap(), config);
         assert!(serde_json::from_str::<DiffusionConfig>(r#"{"betas": 3}"#).is_err());
