@@ -15,20 +15,23 @@ pub struct MaskDistribution {
 
 impl MaskDistribution {
     /// Replays `orders`, each as likely as the others. The first mask is that of the first window: everything unknown.
+    /// Windows with nothing to generate, as between windows that fill a small volume, have nothing to learn from.
     #[must_use]
     pub fn of(orders: &[Order]) -> Self {
         let mut numbers: HashMap<Vec<bool>, usize> = HashMap::new();
         let (mut masks, mut weights): (Vec<Array3<f32>>, Vec<f64>) = (Vec::new(), Vec::new());
         for order in orders {
-            for position in 0..order.windows() {
-                let mask = order.unknown(position);
+            let mut met: Vec<_> = (0..order.windows()).map(|position| order.unknown(position)).collect();
+            met.retain(|mask| mask.iter().any(|&unknown| unknown == 1.0));
+            let weight = 1.0 / (orders.len() * met.len()) as f64;
+            for mask in met {
                 let key = mask.iter().map(|&unknown| unknown == 1.0).collect();
                 let number = *numbers.entry(key).or_insert(masks.len());
                 if number == masks.len() {
                     masks.push(mask);
                     weights.push(0.0);
                 }
-                weights[number] += 1.0 / (orders.len() * order.windows()) as f64;
+                weights[number] += weight;
             }
         }
         Self { masks, weights }
@@ -100,6 +103,17 @@ mod tests {
         for (found, expected) in weights.iter().zip([0.4, 0.4, 0.2]) {
             assert!((found - expected).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn nothing_to_generate_is_no_mask() {
+        // Two windows of even number fill each axis, and leave nothing for the fifty-six between them.
+        let tiling = Tiling::alternating([24; 3], 12, 3, Boundary::Periodic).unwrap();
+        let order = Order::colour(tiling);
+        assert_eq!(order.windows(), 64);
+        let masks = MaskDistribution::of(&[order]);
+        let masks: Vec<(f32, f64)> = masks.masks().map(|(mask, weight)| (mask.sum(), weight)).collect();
+        assert_eq!(masks, [(12.0f32.powi(3), 1.0)]);
     }
 
     #[test]
