@@ -80,7 +80,8 @@ def main():
         gradient = plus_minus(*(pooled["seam_gradient_ratio"][key][0] for key in ("value", "standard_error")))
         evaluations = plan(a.finescale, a.model, folders[0] / "condition.hdf5", row.split())
         print(f"| {name} | {evaluations:.1f} | {mean(seconds) if seconds else math.nan:.0f} "
-              f"| {power_error(ratio['value']):.3f} | {power_error(pooled['log_power_ratio']['value']):.3f} | {quoted} | {off} | {pooled['mass_ratio']['value'][0]:.4f} "
+              f"| {power_error(ratio['value']):.3f} | {power_error(pooled['log_power_ratio']['value']):.3f} | {quoted} "
+              f"| {off} | {pooled['mass_ratio']['value'][0]:.4f} "
               f"| {pooled['seamless']} ({pooled['truth_seamless']}) of {pooled['seams_tested']} | {gradient} |", flush=True)
 
 

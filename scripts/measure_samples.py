@@ -100,7 +100,8 @@ def main():
         pair = plus_minus(*of("pair_ratio")) if a.samples > 1 else "-"
         print(
             f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} "
-            f"| {plus_minus(*of('log_power_ratio'))} | {of('cross_correlation')[0]:.3f} | {bands['condition_cross_correlation'][band] ** 2:.3f} | {pair} |"
+            f"| {plus_minus(*of('log_power_ratio'))} | {of('cross_correlation')[0]:.3f} "
+            f"| {bands['condition_cross_correlation'][band] ** 2:.3f} | {pair} |"
         )
     print(f"\n{len(folders)} boxes of {a.cells}^3, {a.samples} samples each; mean |ln ratio| of the mean power "
           f"{power_error(pooled['ratio']['value']):.3f}, of the condition's {power_error(bands['condition_ratio']):.3f}")

@@ -95,11 +95,12 @@ fn statistics_are_those_of_the_fields() {
     // Doubling changes a logarithm by a constant: all bands but those of rounding.
     let power = of("/truth/log_power").as_array().unwrap();
     let most = power.iter().filter_map(Value::as_f64).fold(0.0, f64::max);
+    let judged: Vec<usize> = (0..power.len()).filter(|&b| power[b].as_f64() > Some(1e-9 * most)).collect();
+    assert!(power.len() == 8 && judged.len() >= 7, "{power:?}");
     for sample in 0..2 {
         let ratios = of(&format!("/samples/{sample}/log_power_ratio")).as_array().unwrap();
-        for (ratio, power) in ratios.iter().zip(power).filter(|(_, power)| power.as_f64() > Some(1e-9 * most))
-        {
-            assert!((ratio.as_f64().unwrap() - 1.0).abs() < 1e-4, "{ratio} {power}");
+        for &band in &judged {
+            assert!((ratios[band].as_f64().unwrap() - 1.0).abs() < 1e-4, "{ratios:?}");
         }
     }
     // The truth's values by the rank of the halved contrast are the truth.

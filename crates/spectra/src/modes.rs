@@ -58,8 +58,9 @@ impl Modes {
         Self::with_mean(field, mean(field), window)
     }
 
-    /// Modes of ln(1 + δ) less its mean, as gridded. Most of the power of a density is in its peaks; of this, in what
-    /// fills the volume.
+    /// Modes of ln(1 + δ) less its mean for a density field in units of the cosmic mean, as gridded; densities below
+    /// [`FLOOR_DENSITY`](crate::FLOOR_DENSITY) count as that. Most of the power of a density is in its peaks; of this,
+    /// in what fills the volume.
     ///
     /// # Errors
     /// As [`log_density`].
@@ -68,21 +69,25 @@ impl Modes {
     pub fn of_log_density(field: &Field3) -> Result<Self, SpectraError> {
         let f = log_density(field)?;
         let mean = mean(&f);
-        Self::with_mean(&f.map(|value| (f64::from(value) - mean + 1.0) as f32), 1.0, None)
+        Ok(Self::transform(&f, |value| (f64::from(value) - mean) as f32, None))
     }
 
     /// Modes of δ = f / mean − 1 with a mean that is known, as of the box around a sub-volume.
     pub(crate) fn with_mean(field: &Field3, mean: f64, window: Option<Scheme>) -> Result<Self, SpectraError> {
-        let contrast = contrast(mean)?;
+        Ok(Self::transform(field, contrast(mean)?, window))
+    }
+
+    /// The transform of a function of the field's values.
+    fn transform(field: &Field3, of: impl Fn(f32) -> f32 + Sync, window: Option<Scheme>) -> Self {
         let (grid, values, nz) = (*field.grid(), field.as_slice(), field.grid().cells()[2]);
         let fft = Fft3::new(grid.cells());
         let mut spectrum = fft.zeros();
         fft.forward_rows(&mut spectrum, |row, _, pencil| {
             for (to, &value) in pencil.iter_mut().zip(&values[row * nz..(row + 1) * nz]) {
-                *to = contrast(value);
+                *to = of(value);
             }
         });
-        Ok(Self::from_spectrum(grid, spectrum, window))
+        Self::from_spectrum(grid, spectrum, window)
     }
 
     /// [`Self::of`] a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each x in

@@ -1,7 +1,7 @@
 //! Bispectra.
 
-use super::power::{one, pooled_name};
-use super::{Curve, SAMPLE, TRUTH, Xy, of_all, values};
+use super::power::{in_bands, one};
+use super::{Curve, TRUTH, Xy, of_all, values};
 use crate::comparison::Comparison;
 use crate::drawing::Pen;
 use crate::goals::BISPECTRUM_GOAL;
@@ -24,13 +24,8 @@ pub(crate) fn sweeps(comparison: &Comparison) -> Option<Plot> {
     ratio.extend(of_all(comparison, |field| {
         Some((k.clone(), field.against_truth.as_ref()?.bispectrum_ratio.clone()))
     }));
-    let pooled = &comparison.pooled.bispectrum_ratio;
     let ratio_scale = linear_scale(values(&ratio), [0.7, 1.3], [0.0, 2.0]);
-    ratio.push(
-        Curve::line(pooled_name(comparison), SAMPLE, k, &pooled.value)
-            .with_error(&pooled.standard_error)
-            .dots(),
-    );
+    ratio.push(in_bands(comparison, k, &comparison.pooled.bispectrum_ratio));
     let q_scale = |curves: &[Curve]| linear_scale(values(curves), [0.0, 0.5], [-3.0, 6.0]);
     let mut panels = vec![
         Panel::new("Q equilateral", q_scale(&equilateral), 120.0, equilateral),

@@ -1,6 +1,6 @@
 //! Whether samples vary as much as they should.
 
-use super::power::{one, pooled_name, x_scale};
+use super::power::{in_bands, one, x_scale};
 use super::{BASELINE, Curve, SAMPLE, TRUTH, values};
 use crate::comparison::Comparison;
 use crate::drawing::Pen;
@@ -12,14 +12,8 @@ use finescale_spectra::nyquist_h_mpc;
 pub(crate) fn calibration(comparison: &Comparison) -> Option<Plot> {
     let found = comparison.calibration.done()?;
     let k = &comparison.bands.k_h_mpc;
-    let pooled = &comparison.pooled.pair_ratio;
     let level = Pen { width: 1.4, ..TRUTH };
-    let pairs = vec![
-        one(k, level),
-        Curve::line(pooled_name(comparison), SAMPLE, k, &pooled.value)
-            .with_error(&pooled.standard_error)
-            .dots(),
-    ];
+    let pairs = vec![one(k, level), in_bands(comparison, k, &comparison.pooled.pair_ratio)];
     let scale = |curves: &[Curve]| linear_scale(values(curves), [0.8, 1.2], [0.0, 3.0]);
     let mut panels = vec![Panel::new("pairs / truth", scale(&pairs), 170.0, pairs).shaded(vec![[
         0.0,

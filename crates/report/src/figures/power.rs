@@ -5,6 +5,7 @@ use crate::comparison::Comparison;
 use crate::drawing::Pen;
 use crate::goals::POWER_GOALS;
 use crate::plot::{Curve, Panel, Plot, linear_scale, log_scale};
+use crate::pooled::Estimate;
 use crate::statistics::{AgainstTruth, FieldStatistics, mean_of};
 use crate::ticks::Scale;
 use crate::upscaled::Upscaled;
@@ -32,16 +33,7 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
     }
     let pooled = &comparison.pooled;
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
-    lower.push(
-        Curve::line(
-            pooled_name(comparison),
-            Pen { width: 2.2, ..SAMPLE },
-            &pooled.k_h_mpc,
-            &pooled.ratio.value,
-        )
-        .with_error(&pooled.ratio.standard_error)
-        .dots(),
-    );
+    lower.push(in_bands(comparison, &pooled.k_h_mpc, &pooled.ratio));
     let [(near, split), (far, end)] = POWER_GOALS;
     let shades = vec![[0.0, split, 1.0 - near, 1.0 + near], [split, end, 1.0 - far, 1.0 + far]];
     Plot {
@@ -65,12 +57,7 @@ pub(crate) fn logarithmic(comparison: &Comparison) -> Option<Plot> {
         Some((k.clone(), field.against_truth.as_ref()?.log_power_ratio.clone()))
     }));
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
-    let pooled = &comparison.pooled.log_power_ratio;
-    lower.push(
-        Curve::line(pooled_name(comparison), Pen { width: 2.2, ..SAMPLE }, k, &pooled.value)
-            .with_error(&pooled.standard_error)
-            .dots(),
-    );
+    lower.push(in_bands(comparison, k, &comparison.pooled.log_power_ratio));
     Some(Plot {
         x_label: "k [h/Mpc]".to_owned(),
         x: x_scale(k, nyquist_h_mpc(&comparison.grid)),
@@ -81,12 +68,13 @@ pub(crate) fn logarithmic(comparison: &Comparison) -> Option<Plot> {
     })
 }
 
-/// What the dots with errors are.
-pub(super) fn pooled_name(comparison: &Comparison) -> String {
-    match comparison.pooled.boxes {
+/// Means over the boxes, as dots with their errors.
+pub(super) fn in_bands(comparison: &Comparison, k: &[f64], pooled: &Estimate) -> Curve {
+    let name = match comparison.pooled.boxes {
         1 => "in bands, ± standard error".to_owned(),
         boxes => format!("{boxes} boxes in bands, ± standard error"),
-    }
+    };
+    Curve::line(name, SAMPLE, k, &pooled.value).with_error(&pooled.standard_error).dots()
 }
 
 /// P(k) of a condition and its samples, where no truth is known.
