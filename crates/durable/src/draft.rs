@@ -1,0 +1,276 @@
+//! Files that appear under their name only when they are whole and durable.
+
+use crate::folder::{create_folder, parent, remove_file, sync_folder};
+use crate::target::Target;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IntoInnerError};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempPath;
+
+/// Bytes of the target's name in the temporary one, so that even the longest name has room for the rest.
+const NAME_BYTES: usize = 100;
+/// Random letters and digits in it.
+const RANDOM: usize = 12;
+const ENDING: &str = ".partial";
+
+/// Drafts of this process, for a process that ends without unwinding.
+static DRAFTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A file under construction: `.NAME.RANDOM.partial` in the folder of its target, made by this process alone. It takes
+/// the target's name by [`Draft::commit`], and is removed when dropped before.
+#[derive(Debug)]
+pub struct Draft {
+    target: PathBuf,
+    temporary: TempPath,
+    /// Our own eye on the file: keeps the shared lock that tells it from what killed processes left, and the identity.
+    file: File,
+    permissions: Option<fs::Permissions>,
+}
+
+impl Draft {
+    /// Starts a file for `target`, of which links are followed; makes its folder if needed. `make` gets the path to make
+    /// the file at, and is to fail if there is one.
+    ///
+    /// # Errors
+    /// Those of the system, and of a target that is a folder, a device or write-protected.
+    pub fn create<F>(target: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<(Self, F)> {
+        let Target { path, existing } = Target::new(target)?;
+        let folder = parent(&path);
+        create_folder(folder)?;
+        let prefix = prefix(&path);
+        remove_stale(folder, &prefix)?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let named = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(ENDING)
+            .rand_bytes(RANDOM)
+            .make_in(folder, make)?;
+        let (made, temporary) = named.into_parts();
+        drafts().push(temporary.to_path_buf());
+        let permissions = existing.map(|metadata| metadata.permissions());
+        let file = File::open(&temporary).inspect_err(|_| forget(&temporary))?;
+        // Without locks, what killed processes leave is not known from drafts, and stays.
+        let _ = file.try_lock_shared();
+        Ok((Self { target: path, temporary, file, permissions }, made))
+    }
+
+    /// Where to write.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Makes the bytes durable and gives the file its name. Whoever wrote it must have closed it.
+    ///
+    /// # Errors
+    /// Those of the system; nothing is left behind then, and an earlier file of that name is as it was. Only if the very
+    /// last step fails, which makes the new name durable, the new file is there.
+    pub fn commit(mut self) -> io::Result<()> {
+        if let Some(permissions) = self.permissions.take() {
+            self.file.set_permissions(permissions)?;
+        }
+        self.file.sync_all()?;
+        let (ours, found) = (self.file.metadata()?, fs::symlink_metadata(&self.temporary)?);
+        if (ours.dev(), ours.ino()) != (found.dev(), found.ino()) {
+            return Err(io::Error::other("somebody replaced the file while it was written"));
+        }
+        fs::rename(&self.temporary, &self.target)?;
+        sync_folder(parent(&self.target))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // The file itself is removed by its `TempPath`; after a rename there is none of that name.
+        forget(&self.temporary);
+    }
+}
+
+/// Writes what `content` writes to `path`, whole or not at all.
+///
+/// # Errors
+/// As [`Draft::create`] and [`Draft::commit`], and those of `content`.
+pub fn write(path: &Path, content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    let (draft, file) = Draft::create(path, new_file)?;
+    let mut file = BufWriter::new(file);
+    content(&mut file)?;
+    // Seen here: what is still in memory when a writer is dropped may fail in silence.
+    drop(file.into_inner().map_err(IntoInnerError::into_error)?);
+    draft.commit()
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    File::create_new(path)
+}
+
+/// Tries whether `target` can be written, before hours of work for it. Leaves nothing, no folder either.
+///
+/// # Errors
+/// As [`Draft::create`].
+pub fn check_can_write(target: &Path) -> io::Result<()> {
+    let Target { path, .. } = Target::new(target)?;
+    let folder = parent(&path)
+        .ancestors()
+        .find(|folder| folder.exists())
+        .filter(|folder| !folder.as_os_str().is_empty());
+    tempfile::Builder::new()
+        .prefix(&prefix(&path))
+        .suffix(ENDING)
+        .rand_bytes(RANDOM)
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .map(|_| ())
+}
+
+/// Removes all unfinished drafts of this process. For a process that is about to end without unwinding.
+pub fn remove_drafts() {
+    for path in drafts().drain(..) {
+        // The process ends whether or not this works; the name says that the file is not whole.
+        let _ = remove_file(&path);
+    }
+}
+
+fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
+    DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn forget(temporary: &Path) {
+    drafts().retain(|path| path != temporary);
+}
+
+/// `.NAME.`, where a long name is cut.
+pub(crate) fn prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let end = (0..=name.len().min(NAME_BYTES)).rev().find(|&end| name.is_char_boundary(end));
+    format!(".{}.", &name[..end.unwrap_or(0)])
+}
+
+/// Whether `name` is that of an unfinished draft of one of the files `targets`.
+#[must_use]
+pub fn is_draft_of(name: &str, targets: &[&str]) -> bool {
+    targets.iter().any(|target| is_draft(name, &prefix(Path::new(target))))
+}
+
+fn is_draft(name: &str, prefix: &str) -> bool {
+    let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(ENDING));
+    random.is_some_and(|text| text.len() == RANDOM && text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Removes drafts of the same target whose processes were killed: nobody holds their lock.
+pub(crate) fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let ours = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(ENDING));
+        let is_random =
+            |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !ours.is_some_and(is_random) || !entry.file_type()?.is_file() {
+            continue;
+        }
+        let stale = File::open(entry.path()).and_then(|file| file.try_lock().map_err(io::Error::from));
+        if stale.is_ok() {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("new/file");
+        let (draft, mut file) = Draft::create(&target, new_file).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(draft);
+        assert_eq!(names(target.parent().unwrap()), [""; 0]);
+        write(&target, |file| file.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"whole");
+        let failed = write(&target, |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::other("bad sector"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "bad sector");
+        assert_eq!(fs::read(&target).unwrap(), b"whole");
+        assert_eq!(names(target.parent().unwrap()), ["file"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_its_file_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
+        symlink("file", &link).unwrap();
+        write(&link, |out| out.write_all(b"new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+
+    #[test]
+    fn permissions_of_a_file_stay_and_a_new_one_has_the_usual_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, usual) = (folder.path().join("ours"), folder.path().join("usual"));
+        File::create(&usual).unwrap();
+        write(&ours, |_| Ok(())).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&usual));
+        fs::set_permissions(&ours, fs::Permissions::from_mode(0o600)).unwrap();
+        write(&ours, |_| Ok(())).unwrap();
+        assert_eq!(mode(&ours) & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("file");
+        let stale = folder.path().join(".file.abcdefghij12.partial");
+        let other = folder.path().join(".file.notes.partial");
+        fs::write(&stale, "half").unwrap();
+        fs::write(&other, "of somebody").unwrap();
+        let (living, _file) = Draft::create(&target, new_file).unwrap();
+        assert!(!stale.exists() && other.exists());
+        write(&target, |_| Ok(())).unwrap();
+        assert!(living.path().exists());
+    }
+
+    #[test]
+    fn a_draft_that_somebody_replaced_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, victim) = (folder.path().join("file"), folder.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        let (draft, _file) = Draft::create(&target, new_file).unwrap();
+        fs::remove_file(draft.path()).unwrap();
+        symlink(&victim, draft.path()).unwrap();
+        assert!(draft.commit().unwrap_err().to_string().contains("replaced"));
+        assert!(!target.exists());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_the_longest_name_has_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("ü".repeat(127));
+        write(&target, |file| file.write_all(b"x")).unwrap();
+        assert!(target.exists());
+        // Nothing can be made in there.
+        assert!(check_can_write(Path::new("/proc/file")).is_err());
+        assert!(check_can_write(&target.join("below a file")).is_err());
+        check_can_write(&folder.path().join("a/b/c")).unwrap();
+        assert_eq!(names(folder.path()).len(), 1, "a try leaves nothing");
+    }
+}

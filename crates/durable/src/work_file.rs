@@ -1,0 +1,100 @@
+//! Raw files of a fixed size, written in any order.
+
+use crate::folder::{parent, sync_folder};
+use crate::in_place;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Zeros written at once when a file is made.
+const BLOCK: usize = 1 << 20;
+
+/// A file of a fixed size, for work in progress.
+#[derive(Debug)]
+pub struct WorkFile {
+    file: File,
+}
+
+impl WorkFile {
+    /// A file of `bytes` zeros, written out so that a disk without room for them says so now. (Copy-on-write and
+    /// compressing file systems may still run full later.)
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn create(path: &Path, bytes: u64) -> io::Result<Self> {
+        let mut file = in_place().create(true).truncate(true).open(path)?;
+        let (zeros, mut left) = (vec![0; BLOCK], bytes);
+        while left > 0 {
+            let length = left.min(BLOCK as u64);
+            file.write_all(&zeros[..usize::try_from(length).unwrap_or(BLOCK)])?;
+            left -= length;
+        }
+        file.sync_all()?;
+        sync_folder(parent(path))?;
+        Ok(Self { file })
+    }
+
+    /// The file that is there, if it has the right size.
+    ///
+    /// # Errors
+    /// Those of the system, and [`io::ErrorKind::UnexpectedEof`] for another size.
+    pub fn open(path: &Path, bytes: u64) -> io::Result<Self> {
+        let file = in_place().open(path)?;
+        let found = file.metadata()?.len();
+        if found != bytes {
+            let text = format!("has {found} bytes instead of {bytes}");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
+        Ok(Self { file })
+    }
+
+    /// Fills `out` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset)
+    }
+
+    /// Overwrites the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    /// Waits until all that was written survives a power cut.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stay_where_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("values");
+        let mut file = WorkFile::create(&path, 3_000_000).unwrap();
+        file.write(2_999_997, b"abc").unwrap();
+        file.sync().unwrap();
+        let mut out = [1; 5];
+        WorkFile::open(&path, 3_000_000).unwrap().read(2_999_995, &mut out).unwrap();
+        assert_eq!(&out, b"\0\0abc");
+        let error = WorkFile::open(&path, 2_000_000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_full_disk_is_found_at_the_start() {
+        let error = WorkFile::create(Path::new("/dev/full"), 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
