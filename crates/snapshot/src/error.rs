@@ -46,12 +46,15 @@ pub enum SnapshotError {
         detail: String,
     },
     /// The file could not be written to its end.
-    #[error("{path}: writing failed, nothing was left behind: {detail}; is the disk full?", path = path.display())]
+    #[error(
+        "{path}: cannot write: {source}; {remedy}; nothing half-written was left",
+        path = path.display(), remedy = finescale_durable::remedy(source)
+    )]
     Write {
         /// The file that was to be written.
         path: PathBuf,
-        /// What the system says.
-        detail: String,
+        /// What the system or HDF5 says.
+        source: std::io::Error,
     },
     /// The file system refused.
     #[error("{path}: {doing} failed: {source}", path = path.display())]
@@ -211,13 +214,27 @@ impl SnapshotError {
     }
 
     /// A [`SnapshotError::Write`].
-    pub(crate) fn write(path: &Path, error: impl std::fmt::Display) -> Self {
-        Self::Write { path: path.into(), detail: one_line(error) }
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Write { path: path.into(), source }
     }
 
     /// A [`SnapshotError::Field`].
     pub(crate) fn field(path: &Path) -> impl FnOnce(FieldError) -> Self {
         move |source| Self::Field { path: path.into(), source }
+    }
+}
+
+/// The system's error behind one of HDF5, which has its number in a text; else the text.
+pub(crate) fn io_error(error: &hdf5::Error) -> std::io::Error {
+    let frames = error.stack().map(|stack| stack.iter().map(|frame| frame.desc().to_owned()).collect());
+    let frames: Vec<String> = frames.unwrap_or_default();
+    let number = |frame: &String| -> Option<i32> {
+        let (_, rest) = frame.split_once("errno = ")?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    match frames.iter().find_map(number) {
+        Some(number) if number != 0 => std::io::Error::from_raw_os_error(number),
+        _ => std::io::Error::other(one_line(error)),
     }
 }
 

@@ -71,7 +71,23 @@ impl GridReader {
         })?;
         Ok(window)
     }
+
+    /// Reads all values, a few planes at a time, and forgets them: damage is an error.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Hdf5`] or [`SnapshotError::Truncated`] if the file is damaged.
+    pub fn check_values(&self) -> Result<(), SnapshotError> {
+        let [nx, ny, nz] = self.grid.cells();
+        for start in (0..nx).step_by(PLANES) {
+            let start_cell = i64::try_from(start).expect("a grid has fewer cells than that");
+            self.read(&Region { start: [start_cell, 0, 0], shape: [PLANES.min(nx - start), ny, nz] })?;
+        }
+        Ok(())
+    }
 }
+
+/// Planes that are read at once where all are read: those of one HDF5 chunk of ours.
+const PLANES: usize = 32;
 
 fn check_format(attributes: &Attributes) -> Result<(), String> {
     match attributes.text("format") {

@@ -1,17 +1,20 @@
 //! Writing grid files window by window, for volumes larger than memory.
 
 use crate::attributes::{write_array, write_scalar, write_text};
+use crate::error::io_error;
 use crate::grid_file::for_each_block;
-use crate::partial::PartialFile;
-use crate::{GridMeta, SnapshotError};
+use crate::{GridMeta, SnapshotError, new_file};
+use finescale_durable::Draft;
 use finescale_field::{Grid, Region};
 use ndarray::{ArrayView3, s};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The attribute `format` of our grid files.
 pub(crate) const FORMAT: &str = "finescale-grid";
 /// The attribute `version` of our grid files.
 pub(crate) const VERSION: u32 = 1;
+/// The dataset of the values.
+const DATASET: &str = "field";
 /// Cells per axis of a chunk: 128 KiB, small beside a window and large beside a disk block.
 const CHUNK_CELLS: usize = 32;
 /// Chunks that stay in memory while neighbouring windows are written.
@@ -21,15 +24,17 @@ const CHUNK_CACHE_SLOTS: usize = 12_421;
 
 /// A grid file under construction.
 ///
-/// Every voxel must be written once; [`GridWriter::finish`] gives the file its name, and dropping the writer
-/// before removes what was written.
+/// Every voxel must be written once; [`GridWriter::finish`] reads the file back and gives it its name, and dropping the
+/// writer before removes what was written.
 #[derive(Debug)]
 pub struct GridWriter {
+    target: PathBuf,
     grid: Grid,
-    // Before `partial`: the file is closed before it is removed.
+    digest: Digest,
+    // Before `draft`: the file is closed before it is removed.
     dataset: hdf5::Dataset,
     file: hdf5::File,
-    partial: PartialFile,
+    draft: Draft,
 }
 
 impl GridWriter {
@@ -38,21 +43,10 @@ impl GridWriter {
     /// # Errors
     /// [`SnapshotError::Write`] if it cannot be made.
     pub fn create(path: &Path, grid: &Grid, meta: &GridMeta) -> Result<Self, SnapshotError> {
-        let partial = PartialFile::new(path)?;
-        let create = || -> hdf5::Result<(hdf5::File, hdf5::Dataset)> {
-            let file = hdf5::File::create(partial.path())?;
-            write_attributes(&file, grid, meta)?;
-            let chunk = grid.cells().map(|n| n.min(CHUNK_CELLS));
-            let dataset = file
-                .new_dataset::<f32>()
-                .chunk(chunk)
-                .chunk_cache(CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES, 1.0)
-                .shape(grid.cells())
-                .create("field")?;
-            Ok((file, dataset))
-        };
-        let (file, dataset) = create().map_err(|error| SnapshotError::write(path, error))?;
-        Ok(Self { grid: *grid, dataset, file, partial })
+        let (draft, file) = new_file::create(path).map_err(SnapshotError::write(path))?;
+        let dataset = write_attributes(&file, grid, meta).and_then(|()| new_dataset(&file, grid));
+        let dataset = dataset.map_err(|error| SnapshotError::write(path)(io_error(&error)))?;
+        Ok(Self { target: path.into(), grid: *grid, digest: Digest::default(), dataset, file, draft })
     }
 
     /// Writes the periodic window `region`.
@@ -61,7 +55,7 @@ impl GridWriter {
     /// [`SnapshotError::Field`] if the window is larger than the grid or `values` has another shape,
     /// [`SnapshotError::Write`] if the disk is full.
     pub fn write(&mut self, region: &Region, values: ArrayView3<f32>) -> Result<(), SnapshotError> {
-        let path = self.partial.target();
+        let path = &self.target;
         region.check_fits(self.grid.cells()).map_err(SnapshotError::field(path))?;
         if values.dim() != region.shape.into() {
             let source =
@@ -70,22 +64,76 @@ impl GridWriter {
         }
         for_each_block(region, self.grid.cells(), |[wx, wy, wz], [x, y, z]| {
             let block = values.slice(s![wx, wy, wz]).as_standard_layout().into_owned();
+            self.digest.add(self.grid.cells(), [x.start, y.start, z.start], block.view());
             let written = self.dataset.write_slice(&block, s![x, y, z]);
-            written.map_err(|error| SnapshotError::write(path, error))
+            written.map_err(|error| SnapshotError::write(path)(io_error(&error)))
         })
     }
 
-    /// Closes the file and gives it its name.
+    /// Closes the file, reads it back and gives it its name.
     ///
     /// # Errors
-    /// [`SnapshotError::Write`] if the disk is full; nothing is left behind then.
+    /// [`SnapshotError::Write`] if the disk is full, or if a voxel was not written once; nothing is left behind then.
     pub fn finish(self) -> Result<(), SnapshotError> {
-        let Self { grid: _, dataset, file, partial } = self;
-        drop(dataset);
-        let closed = file.flush().and_then(|()| file.close());
-        closed.map_err(|error| SnapshotError::write(partial.target(), error))?;
-        partial.commit()
+        let Self { target, grid, digest, dataset, file, draft } = self;
+        // Chunks wait in the dataset's cache. They are flushed while it lives: closing it would, too, but errors in
+        // closing are lost.
+        let closed = file.flush().and_then(|()| {
+            drop(dataset);
+            file.close()
+        });
+        let written = closed.and_then(|()| check(&draft, &grid, digest)).map_err(|error| io_error(&error));
+        written.and_then(|()| draft.commit()).map_err(SnapshotError::write(&target))
     }
+}
+
+fn new_dataset(file: &hdf5::File, grid: &Grid) -> hdf5::Result<hdf5::Dataset> {
+    file.new_dataset::<f32>()
+        .chunk(grid.cells().map(|n| n.min(CHUNK_CELLS)))
+        .chunk_cache(CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES, 1.0)
+        .fletcher32()
+        .shape(grid.cells())
+        .create(DATASET)
+}
+
+/// Reads a closed draft slab by slab and compares it with what was written.
+fn check(draft: &Draft, grid: &Grid, expected: Digest) -> hdf5::Result<()> {
+    let dataset = new_file::reopen(draft)?.dataset(DATASET)?;
+    let [nx, ny, nz] = grid.cells();
+    let mut found = Digest::default();
+    for start in (0..nx).step_by(CHUNK_CELLS) {
+        let end = (start + CHUNK_CELLS).min(nx);
+        let slab = dataset.read_slice::<f32, _, ndarray::Ix3>(s![start..end, 0..ny, 0..nz])?;
+        found.add(grid.cells(), [start, 0, 0], slab.view());
+    }
+    if found == expected { Ok(()) } else { Err("what was read back is not what was written".into()) }
+}
+
+/// A sum over voxels that tells two fields apart, whatever the order in which windows come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Digest(u64);
+
+impl Digest {
+    /// Adds a block at `start` of a grid of `cells`.
+    fn add(&mut self, cells: [usize; 3], start: [usize; 3], block: ArrayView3<f32>) {
+        let [_, ny, nz] = cells;
+        for ((x, y, z), value) in block.indexed_iter() {
+            let voxel = ((start[0] + x) * ny + start[1] + y) * nz + start[2] + z;
+            self.0 = self.0.wrapping_add(mixed(voxel as u64, value.to_bits()));
+        }
+    }
+}
+
+/// A number that looks random, of a voxel and its value.
+///
+/// # Source
+/// The finalizer of SplitMix64: Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195.
+fn mixed(voxel: u64, bits: u32) -> u64 {
+    let mut z =
+        voxel.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(bits).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Result<()> {
@@ -133,6 +181,40 @@ mod tests {
         let path = folder.path().join("grid.hdf5");
         drop(GridWriter::create(&path, grid.field.grid(), &grid.meta).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn each_voxel_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = example([5, 4, 3]);
+        let values = grid.field.values();
+        let slab = |start: usize, end: usize| {
+            let region = Region { start: [start as i64, 0, 0], shape: [end - start, 4, 3] };
+            (region, values.slice(s![start..end, .., ..]).to_owned())
+        };
+        for slabs in [vec![slab(0, 3)], vec![slab(0, 3), slab(2, 5)], vec![slab(0, 5), slab(0, 5)]] {
+            let path = folder.path().join("grid.hdf5");
+            let mut writer = GridWriter::create(&path, grid.field.grid(), &grid.meta).unwrap();
+            slabs.iter().for_each(|(region, values)| writer.write(region, values.view()).unwrap());
+            let error = writer.finish().unwrap_err();
+            assert!(error.to_string().contains("read back"), "{error}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_byte_that_changed_is_found_when_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grid.hdf5");
+        let grid = example([5, 4, 3]);
+        crate::write_grid(&path, &grid).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The largest value lies once in the file, in its chunk.
+        let largest = 215.5f32.to_le_bytes();
+        let at = bytes.windows(4).position(|four| four == largest).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(read_grid(&path).is_err());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! - [`read_grid`], [`write_grid`], [`GridReader`] and [`GridWriter`] hold our grid files, whole or window by window.
 //! - [`read_npy`] and [`write_npy`] exchange cubes with numpy.
 //!
-//! Nothing half-written is left under its final name: files grow as `NAME.partial` and are renamed when whole.
+//! Nothing half-written is left under its final name: files are written through [`finescale_durable`], and grids are read
+//! back before they take their names.
 
 #![warn(clippy::integer_division, clippy::cast_possible_truncation)]
 
@@ -15,9 +16,9 @@ mod grid_file;
 mod grid_reader;
 mod grid_writer;
 mod header;
+mod new_file;
 mod npy;
 mod open;
-mod partial;
 mod snapshot;
 mod snapshot_writer;
 mod species;

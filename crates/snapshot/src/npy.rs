@@ -1,12 +1,11 @@
 //! Cubes of numpy.
 
 use crate::SnapshotError;
-use crate::partial::PartialFile;
 use finescale_field::{Field3, Grid};
 use ndarray::Array3;
-use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
+use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyError, WriteNpyExt};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 /// Reads a three-dimensional `.npy` array of f32 or f64, in C or Fortran order, as it is: `box_size_mpc_h` per
@@ -35,12 +34,13 @@ pub fn read_npy(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Field3, Snapsho
 /// # Errors
 /// [`SnapshotError::Write`] if the file cannot be made or the disk is full.
 pub fn write_npy(path: &Path, field: &Field3) -> Result<(), SnapshotError> {
-    let partial = PartialFile::new(path)?;
-    let failed = |error: &dyn std::fmt::Display| SnapshotError::write(path, error);
-    let mut file = BufWriter::new(File::create(partial.path()).map_err(|error| failed(&error))?);
-    field.values().write_npy(&mut file).map_err(|error| failed(&error))?;
-    file.flush().map_err(|error| failed(&error))?;
-    partial.commit()
+    let written = finescale_durable::write(path, |file| {
+        field.values().write_npy(file).map_err(|error| match error {
+            WriteNpyError::Io(error) => error,
+            other => io::Error::other(other),
+        })
+    });
+    written.map_err(SnapshotError::write(path))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "fields are f32; a density needs no more digits")]

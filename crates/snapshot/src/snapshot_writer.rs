@@ -1,8 +1,8 @@
 //! Writing snapshots as AREPO does, so that mock universes go through the same door as real ones.
 
 use crate::attributes::{write_array, write_scalar};
-use crate::partial::PartialFile;
-use crate::{Cosmology, SnapshotError, Species};
+use crate::error::io_error;
+use crate::{Cosmology, SnapshotError, Species, new_file};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -61,11 +61,11 @@ pub enum Mass<'a> {
 
 impl SnapshotWriter {
     /// Writes `folder/snapdir_NNN/snap_NNN.INDEX.hdf5` (for one file: without index) and returns the folder
-    /// `snapdir_NNN`. All files appear together, when all are whole.
+    /// `snapdir_NNN`. No file appears before all are whole.
     ///
     /// # Errors
     /// [`SnapshotError::Write`] if a file cannot be written or velocities or masses are not as many as positions;
-    /// no file is left behind then.
+    /// no file is half written then.
     pub fn write(
         &self,
         folder: &Path,
@@ -80,26 +80,36 @@ impl SnapshotWriter {
                 1 => format!("snap_{number:03}.hdf5"),
                 _ => format!("snap_{number:03}.{index}.hdf5"),
             };
-            let partial = PartialFile::new(&folder.join(name))?;
-            self.write_file(partial.path(), index, species)
-                .map_err(|error| SnapshotError::write(partial.target(), error))?;
-            written.push(partial);
+            let path = folder.join(name);
+            let (draft, file) = new_file::create(&path).map_err(SnapshotError::write(&path))?;
+            self.write_file(file, index, species)
+                .map_err(|error| SnapshotError::write(&path)(io_error(&error)))?;
+            written.push((path, draft));
         }
-        written.into_iter().try_for_each(PartialFile::commit)?;
+        for (path, draft) in written {
+            draft.commit().map_err(SnapshotError::write(&path))?;
+        }
         Ok(folder)
     }
 
-    fn write_file(&self, path: &Path, index: usize, species: &[SpeciesData]) -> hdf5::Result<()> {
-        let file = hdf5::File::create(path)?;
+    fn write_file(&self, file: hdf5::File, index: usize, species: &[SpeciesData]) -> hdf5::Result<()> {
         self.write_header(&file.create_group("Header")?, index, species)?;
+        let mut datasets = Vec::new();
         for data in species {
             let range = self.share(data.positions_mpc_h.len(), index);
             // As AREPO: no group where a file has no such particles.
             if !range.is_empty() {
-                self.write_species(&file.create_group(&data.species.group())?, data, range)?;
+                datasets.extend(self.write_species(
+                    &file.create_group(&data.species.group())?,
+                    data,
+                    range,
+                )?);
             }
         }
+        // Small data wait in the datasets' buffers. They are flushed while those live: closing them would, too, but
+        // errors in closing are lost.
         file.flush()?;
+        drop(datasets);
         file.close()
     }
 
@@ -142,30 +152,32 @@ impl SnapshotWriter {
         FLAGS.iter().try_for_each(|flag| write_scalar(group, flag, 0i32))
     }
 
+    /// Writes the particles of `range`; the datasets are not flushed yet.
     fn write_species(
         &self,
         group: &hdf5::Group,
         data: &SpeciesData,
         range: Range<usize>,
-    ) -> hdf5::Result<()> {
+    ) -> hdf5::Result<Vec<hdf5::Dataset>> {
         let scaled = |values: &[[f32; 3]], factor: f64| -> hdf5::Result<ndarray::Array2<f32>> {
             let values = values.get(range.clone()).ok_or("as many velocities as positions are needed")?;
             let flat = values.iter().flatten().map(|&value| to_f32(f64::from(value) * factor)).collect();
             Ok(ndarray::Array2::from_shape_vec((range.len(), 3), flat)?)
         };
         let coordinates = scaled(data.positions_mpc_h, KPC_H_PER_MPC_H)?;
-        group.new_dataset_builder().with_data(&coordinates).create("Coordinates")?;
+        let mut datasets = vec![group.new_dataset_builder().with_data(&coordinates).create("Coordinates")?];
         if let Some(velocities) = data.velocities_km_s {
             // GADGET's velocity is the peculiar one over sqrt(a).
             let velocities = scaled(velocities, (1.0 + self.redshift).sqrt())?;
-            group.new_dataset_builder().with_data(&velocities).create("Velocities")?;
+            datasets.push(group.new_dataset_builder().with_data(&velocities).create("Velocities")?);
         }
         if let Mass::Each(masses) = data.mass {
             let masses = masses.get(range.clone()).ok_or("as many masses as positions are needed")?;
-            group.new_dataset_builder().with_data(masses).create("Masses")?;
+            datasets.push(group.new_dataset_builder().with_data(masses).create("Masses")?);
         }
         let ids: Vec<u64> = range.map(|index| index as u64 + 1).collect();
-        group.new_dataset_builder().with_data(&ids).create("ParticleIDs").map(|_| ())
+        datasets.push(group.new_dataset_builder().with_data(&ids).create("ParticleIDs")?);
+        Ok(datasets)
     }
 }
 

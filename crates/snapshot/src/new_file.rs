@@ -1,0 +1,24 @@
+//! HDF5 files that are written through drafts.
+
+use crate::error::io_error;
+use finescale_durable::Draft;
+use std::io;
+use std::path::Path;
+
+/// Starts an HDF5 file for `target`: one that HDF5 makes itself, and only where there is none.
+///
+/// HDF5's own lock is left out: nobody knows the draft's name, and some network file systems refuse it.
+pub(crate) fn create(target: &Path) -> io::Result<(Draft, hdf5::File)> {
+    Draft::create(target, |path| {
+        let mut options = hdf5::File::with_options();
+        options.with_fapl(|access| access.file_locking(false));
+        options.create_excl(path).map_err(|error| io_error(&error))
+    })
+}
+
+/// Opens a draft that is closed, to read what it holds.
+pub(crate) fn reopen(draft: &Draft) -> hdf5::Result<hdf5::File> {
+    let mut options = hdf5::File::with_options();
+    options.with_fapl(|access| access.file_locking(false));
+    options.open(draft.path())
+}
