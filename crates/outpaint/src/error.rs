@@ -94,6 +94,30 @@ pub enum OutpaintError {
         /// Its value in the work folder.
         found: String,
     },
+    /// Work that another program, device or instruction set began: to go on would mix bits.
+    #[error(
+        "{folder}: cannot resume: {what} was {found} when this work began, now it is {expected}; the result would have the \
+         bits of neither. Go on where it began, with --resume-anyway, or remove the folder",
+        folder = folder.display()
+    )]
+    OtherProgram {
+        /// The work folder.
+        folder: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value now.
+        expected: String,
+        /// Its value in the work folder.
+        found: String,
+    },
+    /// A folder in the place of a work folder that holds other files.
+    #[error("{folder}: holds {name}, which is no part of a generation; move it, or choose another name for the output", folder = folder.display())]
+    ForeignFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// One of its files.
+        name: String,
+    },
     /// A work folder that another process uses.
     #[error("{path}: another process is generating this volume; wait for it or stop it", path = path.display())]
     Busy {

@@ -3,10 +3,20 @@
 use crate::job::Listener;
 use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
 use finescale_field::Field3;
+use serde_json::Value;
 use std::sync::atomic::AtomicBool;
 
+/// What a generation gives.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// The density 1 + delta of each field.
+    pub fields: Vec<Field3>,
+    /// What they are of, as [`identity`](crate::identity()) says, and all programs that worked on them.
+    pub identity: Value,
+}
+
 /// Generates the density 1 + delta of each field of a volume. The result has the same bits for any number of threads
-/// and any batch, and however often the work was interrupted and resumed.
+/// and any batch, and however often the work was interrupted and resumed, on one kind of instruction set and device.
 ///
 /// # Errors
 /// [`OutpaintError::Cancelled`] soon after `cancel` is set; [`OutpaintError::NotFinite`] if the network fails;
@@ -14,17 +24,18 @@ use std::sync::atomic::AtomicBool;
 /// given is no part of the condition's box; [`OutpaintError::Channels`] if the condition's channels, or the fields that
 /// are given, are on different grids;
 /// [`OutpaintError::SmallerThanWindow`] and [`OutpaintError::Overlap`] if windows do not fit;
-/// [`OutpaintError::Unfinished`], [`OutpaintError::ResumeMismatch`], [`OutpaintError::Busy`],
+/// [`OutpaintError::Unfinished`], [`OutpaintError::ResumeMismatch`], [`OutpaintError::OtherProgram`],
+/// [`OutpaintError::ForeignFolder`], [`OutpaintError::Busy`],
 /// [`OutpaintError::Header`] and [`OutpaintError::Io`] by the store. What is finished stays in the store then.
 pub fn generate(
     job: &Job,
     store: &Store,
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
-) -> Result<Vec<Field3>, OutpaintError> {
+) -> Result<Generated, OutpaintError> {
     job.check()?;
     let mut listener = Listener { progress, cancel };
-    let values = match job.config.strategy {
+    let Generated { fields: values, identity } = match job.config.strategy {
         Strategy::Joint => joint::generate(job, store, &mut listener)?,
         _ => outpainting::generate(job, store, &mut listener)?,
     };
@@ -38,5 +49,5 @@ pub fn generate(
             }
         }
     }
-    Ok(fields)
+    Ok(Generated { fields, identity })
 }

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
 use finescale_field::{Field3, Grid, Normalizer, Region, check_density};
 use ndarray::Array3;
+use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A volume to generate.
@@ -33,6 +34,8 @@ pub struct Job<'a> {
     pub batch: usize,
     /// Where the network lies.
     pub device: &'a Device,
+    /// Who computes: what else the last bits depend on, such as version, device and instruction set.
+    pub program: &'a Value,
 }
 
 /// High-resolution densities 1 + delta that are there already. The result holds them to the bit, and what is generated

@@ -10,7 +10,7 @@ use crate::job::{Listener, check_finite};
 use crate::lattice::Lattice;
 use crate::store::{Generation, StepStore};
 use crate::volume::{Shape, Volume};
-use crate::{Job, OutpaintError, Progress, Store};
+use crate::{Generated, Job, OutpaintError, Progress, Store};
 use candle_core::{DType, Device, Tensor};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, Solver, WithKnown};
 use finescale_field::{Field3, Grid, Region};
@@ -28,13 +28,13 @@ pub(crate) fn generate(
     job: &Job,
     store: &Store,
     listener: &mut Listener,
-) -> Result<Vec<Field3>, OutpaintError> {
+) -> Result<Generated, OutpaintError> {
     let joint = Joint::new(job)?;
     let shape = Shape { cells: job.region.shape, fields: job.fields() };
-    let mut store = store.steps(&identity(job)?, shape)?;
+    let mut store = store.steps(identity(job)?, shape)?;
     let windows = |lattices: &[Lattice]| lattices.iter().map(Lattice::windows).sum();
     (listener.progress)(Progress::Begun {
-        done: windows(&joint.lattices[..store.finished()]),
+        done: windows(&joint.lattices[..store.finished()]) + store.estimated(),
         evaluations: windows(&joint.lattices),
     });
     if store.finished() == 0 {
@@ -46,7 +46,8 @@ pub(crate) fn generate(
         store.finish()?;
     }
     let [state, _] = store.present();
-    job.fields_of(&state.read(&Region { start: [0; 3], shape: job.region.shape })?)
+    let fields = job.fields_of(&state.read(&Region { start: [0; 3], shape: job.region.shape })?)?;
+    Ok(Generated { fields, identity: store.identity().clone() })
 }
 
 /// What does not change from step to step.
@@ -82,15 +83,19 @@ impl<'a> Joint<'a> {
         by_slabs(&self.grid, start, |slab, noise| state.write(slab, &noise))
     }
 
-    /// The clean estimate of the volume: every window's, weighted, added up in the order of the windows.
+    /// The clean estimate of the volume: every window's, weighted, added up in the order of the windows. A stop keeps
+    /// what is there of it.
     fn estimate(&self, store: &mut StepStore, listener: &mut Listener) -> Result<(), OutpaintError> {
         let step = store.finished();
         let lattice = &self.lattices[step];
-        let ([state, _], fused) = store.estimating();
-        fused.clear()?;
-        let windows: Vec<usize> = (0..lattice.windows()).collect();
+        let done = store.go_on()?.min(lattice.windows());
+        if done == 0 {
+            store.estimating().1.clear()?;
+        }
+        let windows: Vec<usize> = (done..lattice.windows()).collect();
         for batch in windows.chunks(self.job.batch.max(1)) {
             let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
+            let ([state, _], fused) = store.estimating();
             let clean = self.clean_windows(state, &regions, step)?;
             for ((&window, region), clean) in batch.iter().zip(&regions).zip(&clean) {
                 check_finite(window, region, clean, self.grid.cells())?;
@@ -98,7 +103,10 @@ impl<'a> Joint<'a> {
                 add_weighted(&mut sum, region, lattice.weights(window), clean);
                 fused.write(region, &sum)?;
             }
-            listener.evaluated(batch.len())?;
+            if let Err(stopped) = listener.evaluated(batch.len()) {
+                store.pause(batch[batch.len() - 1] + 1)?;
+                return Err(stopped);
+            }
         }
         Ok(())
     }

@@ -4,9 +4,8 @@
 //! cut short, and all after it, count as never written.
 
 use crate::OutpaintError;
+use finescale_durable::AppendLog;
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// SHA-256 of the new values of a window.
@@ -16,39 +15,33 @@ pub(crate) type Checksum = [u8; 32];
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    file: File,
+    log: AppendLog,
 }
 
 impl Journal {
     /// Opens the journal, an empty one where there is none: also the checksums of windows 0, 1, ... that it holds.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Checksum>), OutpaintError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = file.map_err(OutpaintError::io(path, "opening"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OutpaintError::Busy { path: path.into() }),
-            // Some network file systems know no locks; the user's care is left then.
-            Err(TryLockError::Error(error)) => tracing::debug!("{}: not locked: {error}", path.display()),
-        }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(OutpaintError::io(path, "reading"))?;
+        let (log, bytes) = AppendLog::open(path).map_err(|error| {
+            if finescale_durable::is_busy(&error) {
+                return OutpaintError::Busy { path: path.into() };
+            }
+            OutpaintError::io(path, "opening")(error)
+        })?;
         let lines = bytes.split_inclusive(|&byte| byte == b'\n').enumerate();
         let checksums = lines.map_while(|(window, line)| parse(window, line)).collect();
-        Ok((Self { path: path.into(), file }, checksums))
+        Ok((Self { path: path.into(), log }, checksums))
     }
 
     /// Keeps the first `windows` lines only, and appends from there.
     pub(crate) fn truncate(&mut self, windows: usize) -> Result<(), OutpaintError> {
         let length: usize = (0..windows).map(|window| line(window, &Checksum::default()).len()).sum();
-        let cut = self.file.set_len(length as u64).and_then(|()| self.file.seek(SeekFrom::End(0)));
-        cut.and_then(|_| self.file.sync_all())
-            .map_err(OutpaintError::io(&self.path, "cutting off torn lines"))
+        self.log.truncate(length as u64).map_err(OutpaintError::io(&self.path, "cutting off torn lines"))
     }
 
     /// Appends a window whose values are durable already, and makes the line durable too.
     pub(crate) fn append(&mut self, window: usize, checksum: &Checksum) -> Result<(), OutpaintError> {
-        let written = self.file.write_all(line(window, checksum).as_bytes());
-        written.and_then(|()| self.file.sync_data()).map_err(OutpaintError::io(&self.path, "writing"))
+        let written = self.log.append(line(window, checksum).as_bytes());
+        written.and_then(|()| self.log.sync()).map_err(OutpaintError::io(&self.path, "writing"))
     }
 }
 
@@ -116,14 +109,5 @@ mod tests {
             std::fs::write(&path, changed).unwrap();
             assert_eq!(Journal::open(&path).unwrap().1, checksums[..at / (bytes.len() / 3)], "byte {at}");
         }
-    }
-
-    #[test]
-    fn a_full_disk_is_an_error() {
-        // Put together by hand, since reading /dev/full never ends.
-        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut journal = Journal { path: "/dev/full".into(), file };
-        let error = journal.append(0, &[0; 32]).unwrap_err();
-        assert!(matches!(error, OutpaintError::Io { doing: "writing", .. }));
     }
 }

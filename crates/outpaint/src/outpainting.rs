@@ -3,7 +3,7 @@
 use crate::identity::identity;
 use crate::job::{Listener, check_finite};
 use crate::store::WindowStore;
-use crate::{Job, Order, OutpaintError, Progress, Store};
+use crate::{Generated, Job, Order, OutpaintError, Progress, Store};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, WithKnown};
 use finescale_field::{Field3, Region};
 use ndarray::Array3;
@@ -16,10 +16,10 @@ pub(crate) fn generate(
     job: &Job,
     store: &Store,
     listener: &mut Listener,
-) -> Result<Vec<Field3>, OutpaintError> {
+) -> Result<Generated, OutpaintError> {
     let given = job.given_values()?;
     let order = job.order()?.around(given.as_ref().map(|fields| &fields[0]));
-    let mut store = store.windows(&identity(job)?, &order, job.fields())?;
+    let mut store = store.windows(identity(job)?, &order, job.fields())?;
     let steps = job.config.sampling.levels.levels()?.len();
     (listener.progress)(Progress::Begun {
         done: store.finished() * steps,
@@ -33,7 +33,8 @@ pub(crate) fn generate(
             start += positions.len();
         }
     }
-    job.fields_of(&store.read(&Region { start: [0; 3], shape: job.region.shape })?)
+    let fields = job.fields_of(&store.read(&Region { start: [0; 3], shape: job.region.shape })?)?;
+    Ok(Generated { fields, identity: store.identity().clone() })
 }
 
 /// Samples the unknown voxels of some windows, given the others, and finishes the windows.

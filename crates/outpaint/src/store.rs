@@ -10,16 +10,28 @@ mod windows;
 pub(crate) use steps::{Generation, StepStore};
 pub(crate) use windows::WindowStore;
 
-use crate::identity::difference;
+use crate::identity::{Difference, continued, program_difference, sample_difference};
 use crate::journal::{Checksum, Journal};
 use crate::volume::Shape;
 use crate::{Order, OutpaintError};
 use serde_json::Value;
-use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const HEADER: &str = "generation.json";
 const JOURNAL: &str = "journal";
+/// All files of a work folder. The header goes first when they are removed: without it the rest counts as never begun.
+const FILES: [&str; 9] = [
+    HEADER,
+    JOURNAL,
+    windows::VALUES,
+    steps::STATES[0],
+    steps::STATES[1],
+    steps::MEMORIES[0],
+    steps::MEMORIES[1],
+    steps::ESTIMATE,
+    steps::PAUSED,
+];
 
 /// Where the work of a generation is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,43 +54,48 @@ pub enum Existing {
     Refuse,
     /// Go on with it, or begin if there is none.
     Resume,
+    /// The same, even if another program, device or instruction set began it.
+    ResumeAnyway,
 }
 
 impl Store {
-    /// Removes the work folder.
+    /// Removes the work folder, but for files that are no part of a generation: a warning names the folder then.
     ///
     /// # Errors
     /// [`OutpaintError::Io`] if the file system refuses.
     pub fn remove(&self) -> Result<(), OutpaintError> {
-        match self {
-            Self::Folder { path, .. } if path.exists() => {
-                std::fs::remove_dir_all(path).map_err(OutpaintError::io(path, "removing"))
-            }
-            _ => Ok(()),
+        let Self::Folder { path, .. } = self else { return Ok(()) };
+        let gone = finescale_durable::remove_folder(path, &FILES);
+        if !gone.map_err(OutpaintError::io(path, "removing"))? {
+            tracing::warn!(
+                "{}: holds files that are no part of a generation; the folder stays",
+                path.display()
+            );
         }
+        Ok(())
     }
 
     /// The work of windows of so many fields that are finished one after another.
     pub(crate) fn windows(
         &self,
-        identity: &Value,
+        identity: Value,
         order: &Order,
         fields: usize,
     ) -> Result<WindowStore, OutpaintError> {
         match self {
-            Self::Memory => Ok(WindowStore::in_memory(order, fields)),
+            Self::Memory => Ok(WindowStore::in_memory(identity, order, fields)),
             Self::Folder { path, existing } => {
-                WindowStore::open(WorkFolder::open(path, *existing, identity)?, identity, order, fields)
+                WindowStore::open(WorkFolder::open(path, *existing, identity)?, order, fields)
             }
         }
     }
 
     /// The work of a volume that takes one step after another.
-    pub(crate) fn steps(&self, identity: &Value, shape: Shape) -> Result<StepStore, OutpaintError> {
+    pub(crate) fn steps(&self, identity: Value, shape: Shape) -> Result<StepStore, OutpaintError> {
         match self {
-            Self::Memory => Ok(StepStore::in_memory(shape)),
+            Self::Memory => Ok(StepStore::in_memory(identity, shape)),
             Self::Folder { path, existing } => {
-                StepStore::open(WorkFolder::open(path, *existing, identity)?, identity, shape)
+                StepStore::open(WorkFolder::open(path, *existing, identity)?, shape)
             }
         }
     }
@@ -90,26 +107,39 @@ struct WorkFolder {
     journal: Journal,
     /// Of each finished piece.
     checksums: Vec<Checksum>,
-    /// Whether the header is there: without it the folder was killed before the first piece.
-    begun: bool,
+    /// What is generated, and by whom.
+    identity: Value,
+    /// What the header says; without one the folder was killed before the first piece.
+    header: Option<Value>,
 }
 
 impl WorkFolder {
-    fn open(path: &Path, existing: Existing, identity: &Value) -> Result<Self, OutpaintError> {
-        std::fs::create_dir_all(path).map_err(OutpaintError::io(path, "making the work folder"))?;
-        let (journal, mut checksums) = Journal::open(&path.join(JOURNAL))?;
+    fn open(path: &Path, existing: Existing, identity: Value) -> Result<Self, OutpaintError> {
+        finescale_durable::create_folder(path).map_err(OutpaintError::io(path, "making the work folder"))?;
         let header = path.join(HEADER);
-        let begun = header.exists();
-        if begun {
-            check_header(path, &header, existing, identity)?;
-        } else {
-            checksums.clear();
+        if !header.exists() {
+            check_only_ours(path)?;
         }
-        Ok(Self { path: path.into(), journal, checksums, begun })
+        let (journal, mut checksums) = Journal::open(&path.join(JOURNAL))?;
+        let header = if header.exists() { Some(read_header(&header)?) } else { None };
+        let identity = match &header {
+            Some(found) => check_header(path, existing, identity, found)?,
+            None => {
+                checksums.clear();
+                identity
+            }
+        };
+        Ok(Self { path: path.into(), journal, checksums, identity, header })
     }
 
-    /// Keeps the first `pieces` pieces, and says what the folder is of once everything else is there.
-    fn begin(mut self, identity: &Value, pieces: usize) -> Result<Journal, OutpaintError> {
+    /// Whether there was work.
+    fn begun(&self) -> bool {
+        self.header.is_some()
+    }
+
+    /// Keeps the first `pieces` pieces, and says what the folder is of once everything else is there. Also says of whom
+    /// the result will be.
+    fn begin(mut self, pieces: usize) -> Result<(Journal, Value), OutpaintError> {
         if pieces < self.checksums.len() {
             let folder = self.path.display();
             tracing::warn!(
@@ -117,47 +147,67 @@ impl WorkFolder {
             );
         }
         self.journal.truncate(pieces)?;
-        if !self.begun {
-            write_header(&self.path, &self.path.join(HEADER), identity)?;
+        if self.header.as_ref() != Some(&self.identity) {
+            let header = self.path.join(HEADER);
+            let text = format!("{:#}\n", self.identity);
+            finescale_durable::write(&header, |file| file.write_all(text.as_bytes()))
+                .map_err(OutpaintError::io(&header, "writing"))?;
         }
-        Ok(self.journal)
+        Ok((self.journal, self.identity))
     }
 }
 
+/// A folder that nothing was begun in may hold what a killed run left, and nothing else: it is removed at the end.
+fn check_only_ours(folder: &Path) -> Result<(), OutpaintError> {
+    let listing = std::fs::read_dir(folder).map_err(OutpaintError::io(folder, "listing"))?;
+    for entry in listing {
+        let name = entry.map_err(OutpaintError::io(folder, "listing"))?.file_name();
+        let name = name.to_string_lossy();
+        if !FILES.contains(&name.as_ref()) && !finescale_durable::is_draft_of(&name, &FILES) {
+            return Err(OutpaintError::ForeignFolder { folder: folder.into(), name: name.into_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn read_header(header: &Path) -> Result<Value, OutpaintError> {
+    let text = std::fs::read_to_string(header).map_err(OutpaintError::io(header, "reading"))?;
+    serde_json::from_str(&text)
+        .map_err(|error| OutpaintError::Header { path: header.into(), detail: error.to_string() })
+}
+
+/// Whether the work that is `found` may be gone on with; also the identity of the result then.
 fn check_header(
     folder: &Path,
-    header: &Path,
     existing: Existing,
-    identity: &Value,
-) -> Result<(), OutpaintError> {
+    identity: Value,
+    found: &Value,
+) -> Result<Value, OutpaintError> {
+    let folder = folder.to_owned();
     if existing == Existing::Refuse {
-        return Err(OutpaintError::Unfinished { folder: folder.into() });
+        return Err(OutpaintError::Unfinished { folder });
     }
-    let unreadable =
-        |detail: serde_json::Error| OutpaintError::Header { path: header.into(), detail: detail.to_string() };
-    let text = std::fs::read_to_string(header).map_err(OutpaintError::io(header, "reading"))?;
-    let found: Value = serde_json::from_str(&text).map_err(unreadable)?;
-    // Through text as well, so that both sides are rounded alike.
-    let expected: Value = serde_json::from_str(&identity.to_string()).map_err(unreadable)?;
-    match difference(&expected, &found) {
-        None => Ok(()),
-        Some((what, expected, found)) => {
-            let what = if what.is_empty() { "generation".to_owned() } else { what };
-            Err(OutpaintError::ResumeMismatch { folder: folder.into(), what, expected, found })
+    if let Some(Difference { what, expected, found }) = sample_difference(&identity, found) {
+        let what = if what.is_empty() { "generation".to_owned() } else { what };
+        return Err(OutpaintError::ResumeMismatch { folder, what, expected, found });
+    }
+    match program_difference(&identity, found) {
+        None => Ok(found.clone()),
+        Some(Difference { what, expected, found }) if existing == Existing::Resume => {
+            let what = if what.is_empty() { "program".to_owned() } else { what };
+            Err(OutpaintError::OtherProgram { folder, what, expected, found })
+        }
+        Some(difference) => {
+            tracing::warn!(
+                "{}: {} was {} when this work began, now it is {}: the result has the bits of neither",
+                folder.display(),
+                difference.what,
+                difference.found,
+                difference.expected
+            );
+            Ok(continued(&identity, found))
         }
     }
-}
-
-/// The header comes last, under a temporary name first: it says that the rest is there.
-fn write_header(folder: &Path, header: &Path, identity: &Value) -> Result<(), OutpaintError> {
-    let temporary = header.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        std::fs::write(&temporary, format!("{identity:#}\n"))?;
-        File::open(&temporary)?.sync_all()?;
-        std::fs::rename(&temporary, header)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(OutpaintError::io(header, "writing"))
 }
 
 #[cfg(test)]

@@ -1,42 +1,38 @@
 //! The values of a volume, in memory or in a raw file.
 
 use crate::OutpaintError;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::FileExt;
+use finescale_durable::WorkFile;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const BYTES: usize = size_of::<f32>();
-/// Zeros written at once when a file is made.
-const BLOCK: usize = 1 << 20;
 
 /// One f32 per voxel, little endian on disk.
 #[derive(Debug)]
 pub(crate) enum Values {
     Memory(Vec<f32>),
-    Disk { path: PathBuf, file: File },
+    Disk { path: PathBuf, file: WorkFile },
 }
 
 impl Values {
     /// A file of `voxels` zeros, written out so that a disk without room for them says so now.
     pub(crate) fn create(path: &Path, voxels: usize) -> Result<Self, OutpaintError> {
-        let mut file = File::create(path).map_err(OutpaintError::io(path, "making the file"))?;
-        let mut left = voxels * BYTES;
-        let zeros = vec![0; BLOCK];
-        while left > 0 {
-            let length = left.min(BLOCK);
-            file.write_all(&zeros[..length]).map_err(OutpaintError::io(path, "reserving room"))?;
-            left -= length;
-        }
-        file.sync_all().map_err(OutpaintError::io(path, "reserving room"))?;
-        Self::open(path)
+        let file = WorkFile::create(path, (voxels * BYTES) as u64);
+        let file = file.map_err(OutpaintError::io(path, "reserving room"))?;
+        Ok(Self::Disk { path: path.into(), file })
     }
 
-    /// The values in a file.
-    pub(crate) fn open(path: &Path) -> Result<Self, OutpaintError> {
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let file = file.map_err(OutpaintError::io(path, "opening"))?;
-        Ok(Self::Disk { path: path.into(), file })
+    /// The values in a file of `voxels`. One that is gone or has another size is made anew: its values are damaged, which
+    /// their checksums tell.
+    pub(crate) fn open(path: &Path, voxels: usize) -> Result<Self, OutpaintError> {
+        match WorkFile::open(path, (voxels * BYTES) as u64) {
+            Ok(file) => Ok(Self::Disk { path: path.into(), file }),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => {
+                tracing::warn!("{}: {error}; its values are generated again", path.display());
+                Self::create(path, voxels)
+            }
+            Err(error) => Err(OutpaintError::io(path, "opening")(error)),
+        }
     }
 
     /// Fills `out` with the values from voxel `index` on.
@@ -46,7 +42,7 @@ impl Values {
             Self::Disk { path, file } => {
                 let mut bytes = vec![0; out.len() * BYTES];
                 let offset = (index * BYTES) as u64;
-                file.read_exact_at(&mut bytes, offset).map_err(OutpaintError::io(path, "reading"))?;
+                file.read(offset, &mut bytes).map_err(OutpaintError::io(path, "reading"))?;
                 for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
                     *value = f32::from_le_bytes(*bytes);
                 }
@@ -62,7 +58,7 @@ impl Values {
             Self::Disk { path, file } => {
                 let bytes: Vec<u8> = new.iter().flat_map(|value| value.to_le_bytes()).collect();
                 let offset = (index * BYTES) as u64;
-                file.write_all_at(&bytes, offset).map_err(OutpaintError::io(path, "writing"))?;
+                file.write(offset, &bytes).map_err(OutpaintError::io(path, "writing"))?;
             }
         }
         Ok(())
@@ -72,7 +68,7 @@ impl Values {
     pub(crate) fn sync(&self) -> Result<(), OutpaintError> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::Disk { path, file } => file.sync_data().map_err(OutpaintError::io(path, "writing")),
+            Self::Disk { path, file } => file.sync().map_err(OutpaintError::io(path, "writing")),
         }
     }
 }
@@ -94,6 +90,19 @@ mod tests {
         }
         assert_eq!(read[0].map(f32::to_bits), read[1].map(f32::to_bits));
         assert_eq!(read[0], [0.0, 1.5, f32::MIN_POSITIVE, -0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_short_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("values");
+        Values::create(&path, 3).unwrap().write(0, &[1.5, 2.5, 3.5]).unwrap();
+        let mut read = [0f32; 3];
+        Values::open(&path, 3).unwrap().read(0, &mut read).unwrap();
+        assert_eq!(read, [1.5, 2.5, 3.5]);
+        std::fs::write(&path, "short").unwrap();
+        Values::open(&path, 3).unwrap().read(0, &mut read).unwrap();
+        assert_eq!(read, [0.0; 3]);
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl Volume {
 
     /// A file of zeros, or the one that is there already.
     pub(crate) fn in_file(path: &Path, shape: Shape, exists: bool) -> Result<Self, OutpaintError> {
-        let values = if exists { Values::open(path)? } else { Values::create(path, shape.values())? };
+        let values =
+            if exists { Values::open(path, shape.values())? } else { Values::create(path, shape.values())? };
         Ok(Self { shape, values })
     }
 

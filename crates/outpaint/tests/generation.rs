@@ -121,11 +121,12 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
         config: GenerationConfig { overlap_cells: 2, sampling, seed: 5, ..Default::default() },
         batch: 1,
         device: &Device::Cpu,
+        program: &serde_json::Value::Null,
     }
 }
 
 fn run_all(job: &Job, store: &Store) -> std::result::Result<Vec<Field3>, OutpaintError> {
-    generate(job, store, &mut |_| {}, &AtomicBool::new(false))
+    generate(job, store, &mut |_| {}, &AtomicBool::new(false)).map(|generated| generated.fields)
 }
 
 /// The first field.
@@ -269,7 +270,7 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
                 },
                 &AtomicBool::new(false),
             );
-            assert_eq!(bits(&resumed.unwrap()[0]), undisturbed, "{strategy:?}");
+            assert_eq!(bits(&resumed.unwrap().fields[0]), undisturbed, "{strategy:?}");
             // What is finished is not sampled again.
             assert_eq!(begun + again, evaluations);
             let longest = if strategy == Strategy::Joint { evaluations / 6 + 20 } else { 6 };

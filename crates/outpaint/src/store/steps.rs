@@ -2,9 +2,17 @@
 
 use super::WorkFolder;
 use crate::OutpaintError;
-use crate::journal::Journal;
+use crate::journal::{Journal, hex};
 use crate::volume::{Shape, Volume};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub(super) const STATES: [&str; 2] = ["state-even.f32", "state-odd.f32"];
+pub(super) const MEMORIES: [&str; 2] = ["memory-even.f32", "memory-odd.f32"];
+pub(super) const ESTIMATE: &str = "estimate.f32";
+pub(super) const PAUSED: &str = "paused.json";
 
 /// A volume between two steps: its state, and what the solver remembers.
 pub(crate) type Generation = [Volume; 2];
@@ -17,23 +25,37 @@ pub(crate) struct StepStore {
     /// The clean estimate of the step in progress.
     estimate: Volume,
     journal: Option<Journal>,
+    identity: Value,
     finished: usize,
+    /// Windows whose estimates are in `estimate`, when work begins.
+    estimated: usize,
+    /// Where a pause is noted.
+    pause: Option<PathBuf>,
+}
+
+/// What a stop in the middle of a step leaves: how many windows are in the estimate, and what it is then.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pause {
+    step: usize,
+    windows: usize,
+    estimate: String,
 }
 
 impl StepStore {
-    pub(super) fn in_memory(shape: Shape) -> Self {
+    pub(super) fn in_memory(identity: Value, shape: Shape) -> Self {
         let volume = || Volume::in_memory(shape);
         let generations = [[volume(), volume()], [volume(), volume()]];
-        Self { generations, estimate: volume(), journal: None, finished: 0 }
+        let estimate = volume();
+        Self { generations, estimate, journal: None, identity, finished: 0, estimated: 0, pause: None }
     }
 
-    pub(super) fn open(folder: WorkFolder, identity: &Value, shape: Shape) -> Result<Self, OutpaintError> {
-        let open = |name: &str| Volume::in_file(&folder.path.join(name), shape, folder.begun);
-        let generations = [
-            [open("state-even.f32")?, open("memory-even.f32")?],
-            [open("state-odd.f32")?, open("memory-odd.f32")?],
-        ];
-        let estimate = open("estimate.f32")?;
+    pub(super) fn open(folder: WorkFolder, shape: Shape) -> Result<Self, OutpaintError> {
+        let open = |name: &str| Volume::in_file(&folder.path.join(name), shape, folder.begun());
+        let generation = |parity: usize| -> Result<Generation, OutpaintError> {
+            Ok([open(STATES[parity])?, open(MEMORIES[parity])?])
+        };
+        let generations = [generation(0)?, generation(1)?];
+        let estimate = open(ESTIMATE)?;
         let mut finished = folder.checksums.len();
         // The last step, or the one before it if the last one's values are damaged.
         let oldest = finished.saturating_sub(2);
@@ -45,8 +67,43 @@ impl StepStore {
         if finished == oldest {
             finished = 0;
         }
-        let journal = Some(folder.begin(identity, finished)?);
-        Ok(Self { generations, estimate, journal, finished })
+        let pause = folder.path.join(PAUSED);
+        let estimated = paused_at(&pause, finished, &estimate)?;
+        let (journal, identity) = folder.begin(finished)?;
+        let (journal, pause) = (Some(journal), Some(pause));
+        Ok(Self { generations, estimate, journal, identity, finished, estimated, pause })
+    }
+
+    /// What the volume is of, and who computed it.
+    pub(crate) fn identity(&self) -> &Value {
+        &self.identity
+    }
+
+    /// Windows of the step in progress that an earlier run has left in the estimate.
+    pub(crate) fn estimated(&self) -> usize {
+        self.estimated
+    }
+
+    /// Says that the estimate is about to change: from here on, nothing of it counts until the step is finished or paused.
+    pub(crate) fn go_on(&mut self) -> Result<usize, OutpaintError> {
+        if let Some(path) = self.pause.as_ref().filter(|path| path.exists()) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            finescale_durable::remove_file(path)
+                .and_then(|()| finescale_durable::sync_folder(folder))
+                .map_err(OutpaintError::io(path, "removing"))?;
+        }
+        Ok(std::mem::take(&mut self.estimated))
+    }
+
+    /// Keeps the estimates of the first `windows` of the step in progress for a later run.
+    pub(crate) fn pause(&mut self, windows: usize) -> Result<(), OutpaintError> {
+        let Some(path) = &self.pause else { return Ok(()) };
+        self.estimate.sync()?;
+        let estimate = hex(&Volume::checksum(std::slice::from_ref(&self.estimate))?);
+        let pause = Pause { step: self.finished, windows, estimate };
+        let text = serde_json::to_string(&pause).expect("numbers and text are JSON");
+        finescale_durable::write(path, |file| file.write_all(text.as_bytes()))
+            .map_err(OutpaintError::io(path, "writing"))
     }
 
     /// Number of finished steps.
@@ -88,6 +145,18 @@ impl StepStore {
     }
 }
 
+/// Windows that a paused step has in its estimate; none if it is another step's or damaged.
+fn paused_at(path: &Path, step: usize, estimate: &Volume) -> Result<usize, OutpaintError> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    let text = std::fs::read_to_string(path).map_err(OutpaintError::io(path, "reading"))?;
+    let pause: Option<Pause> = serde_json::from_str(&text).ok();
+    let Some(pause) = pause.filter(|pause| pause.step == step) else { return Ok(0) };
+    let found = hex(&Volume::checksum(std::slice::from_ref(estimate))?);
+    Ok(if found == pause.estimate { pause.windows } else { 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +186,7 @@ mod tests {
 
     fn store(folder: &std::path::Path) -> StepStore {
         let store = Store::Folder { path: folder.join("work"), existing: Existing::Resume };
-        store.steps(&json!({}), SHAPE).unwrap()
+        store.steps(json!({}), SHAPE).unwrap()
     }
 
     #[test]
@@ -138,6 +207,36 @@ mod tests {
         damage("state-odd.f32");
         damage("state-even.f32");
         assert_eq!(store(folder.path()).finished(), 0);
+    }
+
+    #[test]
+    fn a_pause_keeps_the_estimate_until_it_changes_and_only_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut open = store(folder.path());
+        advance(&mut open, 1);
+        let estimate = |store: &mut StepStore, value: f32| {
+            store.estimating().1.write(&WHOLE, &[value; 20]).unwrap();
+        };
+        estimate(&mut open, 3.0);
+        open.pause(7).unwrap();
+        drop(open);
+        let mut open = store(folder.path());
+        assert_eq!((open.finished(), open.estimated()), (1, 7));
+        assert_eq!(open.go_on().unwrap(), 7);
+        // Killed after that: the estimate may be anything.
+        drop(open);
+        assert_eq!(store(folder.path()).estimated(), 0);
+
+        let mut open = store(folder.path());
+        open.pause(7).unwrap();
+        estimate(&mut open, 4.0);
+        drop(open);
+        assert_eq!(store(folder.path()).estimated(), 0, "its values are not those of the pause");
+        let mut open = store(folder.path());
+        open.pause(7).unwrap();
+        advance(&mut open, 2);
+        drop(open);
+        assert_eq!(store(folder.path()).estimated(), 0, "the pause was of another step");
     }
 
     #[test]

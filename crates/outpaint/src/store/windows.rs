@@ -16,30 +16,31 @@ pub(super) const VALUES: &str = "values.f32";
 pub(crate) struct WindowStore {
     volume: Volume,
     journal: Option<Journal>,
+    identity: Value,
     finished: usize,
 }
 
 impl WindowStore {
-    pub(super) fn in_memory(order: &Order, fields: usize) -> Self {
+    pub(super) fn in_memory(identity: Value, order: &Order, fields: usize) -> Self {
         let shape = Shape { cells: order.tiling().cells(), fields };
-        Self { volume: Volume::in_memory(shape), journal: None, finished: 0 }
+        Self { volume: Volume::in_memory(shape), journal: None, identity, finished: 0 }
     }
 
-    pub(super) fn open(
-        folder: WorkFolder,
-        identity: &Value,
-        order: &Order,
-        fields: usize,
-    ) -> Result<Self, OutpaintError> {
+    pub(super) fn open(folder: WorkFolder, order: &Order, fields: usize) -> Result<Self, OutpaintError> {
         let shape = Shape { cells: order.tiling().cells(), fields };
-        let volume = Volume::in_file(&folder.path.join(VALUES), shape, folder.begun)?;
-        let mut store = Self { volume, journal: None, finished: 0 };
+        let volume = Volume::in_file(&folder.path.join(VALUES), shape, folder.begun())?;
+        let mut store = Self { volume, journal: None, identity: Value::Null, finished: 0 };
         let recorded = folder.checksums.len().min(order.windows());
         while store.finished < recorded && store.is_intact(order, &folder.checksums[store.finished])? {
             store.finished += 1;
         }
-        store.journal = Some(folder.begin(identity, store.finished)?);
-        Ok(store)
+        let (journal, identity) = folder.begin(store.finished)?;
+        Ok(Self { journal: Some(journal), identity, ..store })
+    }
+
+    /// What the values are of, and who computed them.
+    pub(crate) fn identity(&self) -> &Value {
+        &self.identity
     }
 
     fn is_intact(&self, order: &Order, expected: &Checksum) -> Result<bool, OutpaintError> {
