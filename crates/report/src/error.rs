@@ -43,9 +43,7 @@ pub enum ReportError {
         found: [usize; 3],
     },
     /// A file of the report that could not be written.
-    #[error(
-        "{path}: the report could not be written ({source}); is the folder writable and the disk not full?"
-    )]
+    #[error("{path}: the report could not be written: {source}; {}", finescale_durable::remedy(source))]
     Write {
         /// The file or folder.
         path: PathBuf,

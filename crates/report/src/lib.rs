@@ -13,7 +13,6 @@ mod comparison;
 mod drawing;
 mod error;
 mod figures;
-mod files;
 mod goals;
 mod measured;
 mod page;

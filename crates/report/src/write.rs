@@ -1,12 +1,11 @@
 //! The files of a report.
 
 use crate::figures::{Figure, of_comparison, of_upscaled};
-use crate::files::write_whole;
 use crate::raster::png;
 use crate::svg::{Place, svg};
 use crate::theme::Theme;
 use crate::{Comparison, ReportError, page, tables};
-use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where a report was written.
@@ -29,7 +28,7 @@ impl Comparison {
     /// # Errors
     /// [`ReportError::Write`] names the file that could not be written.
     pub fn write(&self, dir: &Path) -> Result<ReportPaths, ReportError> {
-        let made = |folder: PathBuf| match fs::create_dir_all(&folder) {
+        let made = |folder: PathBuf| match finescale_durable::create_folder(&folder) {
             Ok(()) => Ok(folder),
             Err(source) => Err(ReportError::Write { path: folder, source }),
         };
@@ -64,6 +63,11 @@ impl Comparison {
         let upscaled = self.upscaled.iter().enumerate().map(|(index, u)| of_upscaled(u, index + 1));
         std::iter::once(of_comparison(self)).chain(upscaled).map(|figures| Section { figures }).collect()
     }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    finescale_durable::write(path, |file| file.write_all(bytes))
+        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 /// Figures that belong together: those of the comparison, then those of each upscaled field.

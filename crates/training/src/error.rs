@@ -36,7 +36,8 @@ pub enum TrainingError {
     },
     /// A file or folder that could not be written.
     #[error(
-        "{path}: cannot write: {source}; nothing half-written was left, free some space or choose another folder"
+        "{path}: cannot write: {source}; {}; nothing half-written was left",
+        finescale_durable::remedy(source)
     )]
     Write {
         /// The file.
@@ -83,11 +84,38 @@ pub enum TrainingError {
         /// Voxel of the condition.
         found: [f64; 3],
     },
-    /// A new run in a folder that already has one.
-    #[error("{path}: this folder already holds a run; continue it with --resume or name another folder")]
+    /// A new run in a folder that already has one, or a part of one.
+    #[error(
+        "{path}: this folder already holds a run ({name}); continue it with --resume or name another folder"
+    )]
     RunExists {
         /// The run folder.
         path: PathBuf,
+        /// A file of the run.
+        name: &'static str,
+    },
+    /// A run that another process works on.
+    #[error("{path}: cannot be trained here now: {source}; wait for it, stop it, or name another folder")]
+    Busy {
+        /// The run folder.
+        path: PathBuf,
+        /// Who works on it.
+        source: std::io::Error,
+    },
+    /// A run that another program, device or instruction set began.
+    #[error(
+        "{path}: cannot resume: {what} was {found} when its state was saved, now it is {expected}; the bits would be those \
+         of neither. Go on where it began, or with --resume-anyway"
+    )]
+    OtherProgram {
+        /// The run folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value now.
+        expected: String,
+        /// Its value in the state.
+        found: String,
     },
     /// A run or model continued under another configuration.
     #[error("{path}: was made with another `{section}`; continue it with the configuration it was made with")]

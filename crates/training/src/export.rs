@@ -25,7 +25,8 @@ pub fn export_draws(config: &RunConfig, out: &Path, steps: u32) -> Result<(), Tr
 }
 
 fn export(config: &RunConfig, pairs: PairSet, out: &Path, steps: u32) -> Result<(), TrainingError> {
-    std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
+    finescale_durable::create_folder(out)
+        .map_err(|source| TrainingError::Write { path: out.into(), source })?;
     let device = Device::Cpu;
     let weights = Parameters::init(&config.network, config.training.seed, &device)?;
     let path = out.join("weights.safetensors");

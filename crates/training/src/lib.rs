@@ -20,6 +20,7 @@ mod metrics;
 mod model;
 mod objective;
 mod optimizer;
+mod patient_log;
 mod prefetch;
 mod rehearsal;
 mod run;
@@ -38,7 +39,7 @@ pub use export::export_draws;
 pub use learning_rate::Decay;
 pub use model::Model;
 pub use rehearsal::Rehearsal;
-pub use run::{Start, train};
+pub use run::{Start, is_resumable, train};
 pub use tensor_file::{NamedTensors, Precision};
 
 /// The commit that the program was built from, or "unknown" outside a checkout.

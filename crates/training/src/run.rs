@@ -15,8 +15,11 @@ use crate::{
 };
 use candle_core::Device;
 use finescale_denoiser::Parameters;
+use finescale_durable::Lock;
 use finescale_field::Normalizer;
+use finescale_outpaint::{Difference, difference};
 use finescale_pairs::{Normalization, PairError, PairSet};
+use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +32,11 @@ const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "state.safetensors";
 const MODEL: &str = "model.safetensors";
 const BEST: &str = "best.safetensors";
+const LOCK: &str = "lock";
+/// What tells that a folder holds a run.
+const FILES: [&str; 5] = [STATE, MODEL, BEST, METRICS, CONFIG];
+/// Time from a failed save to the next try.
+const SAVE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Where a run starts.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +45,8 @@ pub enum Start<'a> {
     Fresh,
     /// Where the run in the same folder stopped, with the bits of a run that never stopped.
     Resume,
+    /// The same, even if another program, device or instruction set computed it so far: with other bits.
+    ResumeAnyway,
     /// From the weights and normalizers of a model, with a new optimizer.
     From(&'a Model),
 }
@@ -50,23 +60,33 @@ pub enum Start<'a> {
 /// - `best.safetensors`, the same at the best validation.
 ///
 /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state is saved
-/// and the function returns.
+/// and the function returns. `program` says who computes: version, device, instruction set, whatever makes other bits.
+///
+/// A failed write during the run is a warning and tried again; only at its end it is an error.
 ///
 /// # Errors
-/// [`TrainingError::RunExists`] if a fresh run would overwrite another, [`TrainingError::ConfigChanged`] if a
-/// resumed one has other data or another network, [`TrainingError::NotFinite`] if the loss diverges (the last good
-/// state is saved), and whatever reading, writing and the data report.
+/// [`TrainingError::RunExists`] if a fresh run would overwrite another, [`TrainingError::Busy`] if another process works
+/// on it, [`TrainingError::ConfigChanged`] if a resumed one has other data or another network,
+/// [`TrainingError::OtherProgram`] if another program computed it, [`TrainingError::NotFinite`] if the loss diverges (the
+/// last good state is saved), and whatever reading, writing and the data report.
 pub fn train(
     config: &RunConfig,
     out: &Path,
     start: Start,
     device: &Device,
+    program: &Value,
     observer: &mut dyn FnMut(&Event),
     stop: &AtomicBool,
 ) -> Result<Summary, TrainingError> {
     config.check()?;
     let load = |normalization| PairSet::load_with(&config.data, normalization);
-    Run::new(config, out, start, device, &load)?.go(observer, stop)
+    Run::new(config, out, start, device, program, &load)?.go(observer, stop)
+}
+
+/// Whether the folder `out` holds a state to resume from.
+#[must_use]
+pub fn is_resumable(out: &Path) -> bool {
+    out.join(STATE).exists()
 }
 
 struct Run<'a> {
@@ -81,8 +101,14 @@ struct Run<'a> {
     description: ModelDescription,
     metrics: Metrics,
     events: EventFile,
+    /// Who computes.
+    program: Value,
+    /// The best model so far and its loss, until it is written.
+    best: Option<(f64, Model)>,
     /// Step of the state on disk.
     saved: u64,
+    /// Nobody else works in the folder.
+    _lock: Lock,
 }
 
 impl<'a> Run<'a> {
@@ -91,12 +117,16 @@ impl<'a> Run<'a> {
         out: &Path,
         start: Start,
         device: &Device,
+        program: &Value,
         load: &dyn Fn(Normalization) -> Result<PairSet, PairError>,
     ) -> Result<Self, TrainingError> {
         let state_path = out.join(STATE);
-        if state_path.exists() && !matches!(start, Start::Resume) {
-            return Err(TrainingError::RunExists { path: out.into() });
+        let is_new = !matches!(start, Start::Resume | Start::ResumeAnyway);
+        if !is_new && !out.is_dir() {
+            return Err(nothing_to_resume(&state_path));
         }
+        // A new run makes its folder when nothing else can go wrong.
+        let held = if is_new { check_no_run(out).map(|()| None) } else { lock(out).map(Some) }?;
 
         // A student begins with what its teacher knows.
         let teacher = config.training.teacher.as_deref();
@@ -108,9 +138,10 @@ impl<'a> Run<'a> {
 
         // Weights and optimizer.
         let (state, stored) = match start {
-            Start::Resume => {
-                let (mut state, description) = State::load(&state_path, device)?;
+            Start::Resume | Start::ResumeAnyway => {
+                let (mut state, description, found) = State::load(&state_path, device)?;
                 check_unchanged(out, config, &description.configuration)?;
+                check_program(out, program, &found, start)?;
                 state.optimizer.weight_decay = config.training.weight_decay;
                 (state, Some(description))
             }
@@ -146,15 +177,22 @@ impl<'a> Run<'a> {
         let validation = validation.iter().map(|draws| shown(draws, device, teacher.as_ref()));
         let validation = validation.collect::<Result<_, _>>()?;
 
-        std::fs::create_dir_all(out).map_err(|source| TrainingError::Write { path: out.into(), source })?;
+        let lock = match held {
+            Some(lock) => lock,
+            None => lock(out)?,
+        };
+        // The state first: from here on there is a run to resume.
+        if is_new {
+            check_no_run(out)?;
+            learner.state.save(&state_path, &description, program)?;
+        }
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
         let metrics = Metrics::open(&out.join(METRICS), saved)?;
         let events = EventFile::create(out, saved + 1)?;
-        let (out, device) = (out.into(), device.clone());
         Ok(Self {
             config,
-            out,
-            device,
+            out: out.into(),
+            device: device.clone(),
             draw,
             validation,
             spectrum,
@@ -163,7 +201,10 @@ impl<'a> Run<'a> {
             description,
             metrics,
             events,
+            program: program.clone(),
+            best: None,
             saved,
+            _lock: lock,
         })
     }
 
@@ -176,9 +217,10 @@ impl<'a> Run<'a> {
             self.follow(&draws, observer, stop)
         })?;
         // Without an update, too: a finished run may be resumed for another `generation` section in its model.
-        if self.saved != self.state().step || last_loss.is_none() {
+        if self.saved != self.state().step || self.best.is_some() || last_loss.is_none() {
             self.save(observer)?;
         }
+        self.metrics.sync();
         Ok(Summary {
             step: self.state().step,
             complete: self.state().step >= steps,
@@ -196,15 +238,15 @@ impl<'a> Run<'a> {
     ) -> Result<Option<f64>, TrainingError> {
         let training = &self.config.training;
         let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
-        let (mut last_save, mut last_loss) = (Instant::now(), None);
+        let (mut last_save, mut last_loss, mut save_after) = (Instant::now(), None, save_every);
         while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
-            let metrics = self.step(draws).inspect_err(|_| self.keep_last_good_state())?;
+            let metrics = self.step(draws).map_err(|error| self.keep_last_good_state(error))?;
             last_loss = Some(metrics.loss);
-            self.log(&metrics)?;
+            self.log(&metrics);
             observer(&Event::Step(metrics));
-            let judged = self.judge(observer, stop).inspect_err(|_| self.keep_last_good_state())?;
-            if judged || last_save.elapsed() >= save_every {
-                self.save(observer)?;
+            if self.judge(observer, stop)? || last_save.elapsed() >= save_after {
+                save_after =
+                    if self.save_if_possible(observer)? { save_every } else { SAVE_AGAIN.min(save_every) };
                 last_save = Instant::now();
             }
         }
@@ -238,7 +280,7 @@ impl<'a> Run<'a> {
         let due = |check: &&SpectrumCheck| check.is_due(step, training.steps);
         let Some(check) = self.spectrum.as_ref().filter(due) else { return Ok(validate) };
         if let Some(metrics) = check.measure(&self.learner.averaged, &self.device, step, stop)? {
-            self.log(&metrics)?;
+            self.log(&metrics);
             observer(&Event::Spectrum(metrics));
         }
         Ok(true)
@@ -246,35 +288,69 @@ impl<'a> Run<'a> {
 
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let metrics = validate(&self.validation, self.state().step, |draws| self.learner.validate(draws))?;
-        self.log(&metrics)?;
-        let best = self.state().best_validation_loss.unwrap_or(f64::INFINITY);
+        self.log(&metrics);
+        let written = self.state().best_validation_loss;
+        let best = self.best.as_ref().map(|(loss, _)| *loss).or(written).unwrap_or(f64::INFINITY);
         if metrics.validation_loss < best {
-            self.learner.state.best_validation_loss = Some(metrics.validation_loss);
-            self.model()?.save(&self.out.join(BEST), Precision::F32)?;
+            self.best = Some((metrics.validation_loss, self.model()?));
         }
         observer(&Event::Validation(metrics));
         Ok(())
     }
 
+    /// Makes everything durable. The state comes last: whatever is written before it is made again, with the same bits, on
+    /// the way from an older state.
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
-        // The model first: a run that dies in between makes it again on the way from its older state.
-        let model = self.model()?;
-        model.save(&self.out.join(MODEL), Precision::F32)?;
-        self.state().save(&self.out.join(STATE), &model.description)?;
-        self.saved = self.state().step;
+        self.metrics.sync();
+        if let Some((loss, model)) = &self.best {
+            model.save(&self.out.join(BEST), Precision::F32)?;
+            self.learner.state.best_validation_loss = Some(*loss);
+            self.best = None;
+        }
+        self.model()?.save(&self.out.join(MODEL), Precision::F32)?;
+        self.save_state()?;
         observer(&Event::Saved { step: self.saved });
         Ok(())
     }
 
-    /// After a failed step the weights are still those before it.
-    fn keep_last_good_state(&mut self) {
-        // The failure of the step is what the user must hear of.
-        let _ = self.save(&mut |_| {});
+    fn save_state(&mut self) -> Result<(), TrainingError> {
+        let description = ModelDescription { step: self.state().step, ..self.description.clone() };
+        self.state().save(&self.out.join(STATE), &description, &self.program)?;
+        self.saved = self.state().step;
+        Ok(())
     }
 
-    fn log(&mut self, line: &impl LogLine) -> Result<(), TrainingError> {
-        self.metrics.write(line)?;
-        self.events.scalars(line.step(), &line.scalars())
+    /// Saves, unless the disk refuses: training goes on then. Whether it worked.
+    fn save_if_possible(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<bool, TrainingError> {
+        match self.save(observer) {
+            Ok(()) => Ok(true),
+            Err(error @ TrainingError::Write { .. }) => {
+                let saved = self.saved;
+                tracing::warn!(
+                    "{error}; training goes on from memory and tries again, on disk is update {saved}"
+                );
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// After a failed step the weights are still those before it. The error says which step is on disk.
+    fn keep_last_good_state(&mut self, error: TrainingError) -> TrainingError {
+        if let Err(failed) = self.save(&mut |_| {}) {
+            tracing::warn!("{failed}");
+        }
+        match error {
+            TrainingError::NotFinite { step, path, .. } => {
+                TrainingError::NotFinite { step, saved: self.saved, path }
+            }
+            other => other,
+        }
+    }
+
+    fn log(&mut self, line: &impl LogLine) {
+        self.metrics.write(line);
+        self.events.scalars(line.step(), &line.scalars());
     }
 
     fn state(&self) -> &State {
@@ -301,6 +377,35 @@ fn shown(draws: &Draws, device: &Device, teacher: Option<&Teacher>) -> Result<Dr
 /// The step as a key of random numbers.
 fn key(step: u64) -> u32 {
     u32::try_from(step).expect("the configuration's steps fit 32 bits")
+}
+
+fn lock(out: &Path) -> Result<Lock, TrainingError> {
+    let path = out.to_owned();
+    Lock::acquire(&out.join(LOCK)).map_err(|source| match finescale_durable::is_busy(&source) {
+        true => TrainingError::Busy { path, source },
+        false => TrainingError::Write { path, source },
+    })
+}
+
+fn check_no_run(out: &Path) -> Result<(), TrainingError> {
+    match FILES.into_iter().find(|name| out.join(name).exists()) {
+        Some(name) => Err(TrainingError::RunExists { path: out.into(), name }),
+        None => Ok(()),
+    }
+}
+
+fn nothing_to_resume(state: &Path) -> TrainingError {
+    TrainingError::Read { path: state.into(), source: std::io::ErrorKind::NotFound.into() }
+}
+
+fn check_program(out: &Path, program: &Value, found: &Value, start: Start) -> Result<(), TrainingError> {
+    match difference(program, found) {
+        Some(Difference { what, expected, found }) if matches!(start, Start::Resume) => {
+            let what = if what.is_empty() { "the program".to_owned() } else { what };
+            Err(TrainingError::OtherProgram { path: out.into(), what, expected, found })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A resumed run may train longer or at another rate, but not another network or on other data.

@@ -76,10 +76,11 @@ impl SpectrumCheck {
         let mut power = vec![vec![0.0; self.bands.count()]; self.truth.len()];
         for number in 0..self.config.samples {
             let job = self.job(denoiser, device, number as u64);
-            let sample = match generate(&job, &Store::Memory, &mut |_| {}, stop) {
-                Err(OutpaintError::Cancelled) => return Ok(None),
-                sample => sample?,
-            };
+            let sample =
+                match generate(&job, &Store::Memory, &mut |_| {}, stop).map(|generated| generated.fields) {
+                    Err(OutpaintError::Cancelled) => return Ok(None),
+                    sample => sample?,
+                };
             for (sums, field) in power.iter_mut().zip(&sample) {
                 for (sum, power) in sums.iter_mut().zip(self.power(field)?) {
                     *sum += power / self.config.samples as f64;
@@ -103,6 +104,7 @@ impl SpectrumCheck {
             config: GenerationConfig { seed, ..self.generation },
             batch: self.batch,
             device,
+            program: &serde_json::Value::Null,
         }
     }
 

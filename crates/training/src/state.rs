@@ -5,10 +5,12 @@ use crate::tensor_file::{self, Metadata};
 use crate::{ModelDescription, NamedTensors, Precision, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{NetworkConfig, Parameters};
+use serde_json::Value;
 use std::path::Path;
 
 const FORMAT: &str = "finescale-training-state";
 const BEST: &str = "best_validation_loss";
+const PROGRAM: &str = "program";
 /// Prefixes of the four tensors that each variable has in the file.
 const PARTS: [&str; 4] = ["weights", "averages", "first_moments", "second_moments"];
 
@@ -34,9 +36,15 @@ impl State {
         Ok(Self { weights, averages, optimizer, step: 0, best_validation_loss: None })
     }
 
-    /// Writes the state under a temporary name and renames.
-    pub(crate) fn save(&self, path: &Path, description: &ModelDescription) -> Result<(), TrainingError> {
+    /// Writes the state, and which `program` computes, whole or not at all.
+    pub(crate) fn save(
+        &self,
+        path: &Path,
+        description: &ModelDescription,
+        program: &Value,
+    ) -> Result<(), TrainingError> {
         let mut metadata = description.to_metadata(FORMAT);
+        metadata.insert(PROGRAM.into(), program.to_string());
         // The bits, not the digits: a resumed run compares with exactly this loss.
         metadata.insert(BEST.into(), self.best_validation_loss.unwrap_or(f64::NAN).to_bits().to_string());
         let (weights, averages) = (named(&self.weights), named(&self.averages));
@@ -48,8 +56,11 @@ impl State {
         tensor_file::write(path, &metadata, &tensors, Precision::F32)
     }
 
-    /// The state in `path`, and how its run was described.
-    pub(crate) fn load(path: &Path, device: &Device) -> Result<(Self, ModelDescription), TrainingError> {
+    /// The state in `path`, how its run was described, and which program computed it.
+    pub(crate) fn load(
+        path: &Path,
+        device: &Device,
+    ) -> Result<(Self, ModelDescription, Value), TrainingError> {
         let (metadata, tensors, _) = tensor_file::read(path, device)?;
         let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
         let part = |prefix: &str| {
@@ -61,7 +72,9 @@ impl State {
         let optimizer =
             AdamW { weight_decay: description.configuration.training.weight_decay, first, second };
         let (step, best_validation_loss) = (description.step, best(path, &metadata)?);
-        Ok((Self { weights, averages, optimizer, step, best_validation_loss }, description))
+        let program =
+            metadata.get(PROGRAM).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Ok((Self { weights, averages, optimizer, step, best_validation_loss }, description, program))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Tensors by name.
 pub type NamedTensors = BTreeMap<String, Tensor>;
@@ -27,7 +27,7 @@ pub enum Precision {
     F16,
 }
 
-/// Writes `tensors` and `metadata` to `path` under a temporary name and renames.
+/// Writes `tensors` and `metadata` to `path`, whole and durable or not at all.
 pub(crate) fn write(
     path: &Path,
     metadata: &Metadata,
@@ -47,23 +47,13 @@ pub(crate) fn write(
     })
 }
 
-/// Calls `content` on a temporary file beside `path`, and renames it once it is safely on disk.
+/// Writes what `content` writes to `path`, whole and durable or not at all.
 pub(crate) fn write_atomically(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<(), TrainingError> {
-    let temporary = temporary_name(path);
-    let write = || {
-        let mut file = BufWriter::new(File::create(&temporary)?);
-        content(&mut file)?;
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|source| {
-        // The half-written file must not stay; that it may already be gone is no second error.
-        let _ = std::fs::remove_file(&temporary);
-        TrainingError::Write { path: path.into(), source }
-    })
+    finescale_durable::write(path, content)
+        .map_err(|source| TrainingError::Write { path: path.into(), source })
 }
 
 /// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's bytes.
@@ -116,11 +106,6 @@ fn little_endian(values: &Tensor) -> candle_core::Result<Vec<u8>> {
         DType::F16 => values.to_vec1::<half::f16>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
         _ => values.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
     })
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.partial"))
 }
 
 #[cfg(test)]
@@ -178,7 +163,7 @@ mod tests {
         }
         std::fs::write(&path, "this is no model, but a text that is long enough to have a header").unwrap();
         assert!(matches!(read(&path, &Device::Cpu), Err(TrainingError::Malformed { .. })));
-        let nowhere = folder.path().join("no folder/t.safetensors");
+        let nowhere = path.join("below a file/t.safetensors");
         assert!(matches!(
             write(&nowhere, &metadata, &tensors, Precision::F32),
             Err(TrainingError::Write { .. })

@@ -1,10 +1,9 @@
 //! The run's numbers as TensorBoard reads them: one event file for each start of a run.
 
 use crate::TrainingError;
+use crate::patient_log::PatientLog;
 use crc::{CRC_32_ISCSI, Crc};
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What TensorBoard asks of the first record; from this version on it heeds `START`.
@@ -16,8 +15,7 @@ const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// Appends records to an event file.
 #[derive(Debug)]
 pub(crate) struct EventFile {
-    path: PathBuf,
-    file: File,
+    log: PatientLog,
 }
 
 impl EventFile {
@@ -31,25 +29,20 @@ impl EventFile {
         // TensorBoard knows its files by this name, and reads them in the order of their names.
         let name = format!("events.out.tfevents.{:010}.{:09}", now.as_secs(), now.subsec_nanos());
         let path = folder.join(name);
-        let file =
-            File::create(&path).map_err(|source| TrainingError::Write { path: path.clone(), source })?;
-        let mut events = Self { path, file };
-        events.write(&event(now, 0, 3, FILE_VERSION.as_bytes()))?;
-        events.write(&event(now, next_step, 7, &number_field(1, START)))?;
+        let (log, _) = PatientLog::open(&path)?;
+        let mut events = Self { log };
+        events.write(&event(now, 0, 3, FILE_VERSION.as_bytes()));
+        events.write(&event(now, next_step, 7, &number_field(1, START)));
         Ok(events)
     }
 
-    /// Appends values of `step`, each under its name.
-    ///
-    /// # Errors
-    /// [`TrainingError::Write`].
-    pub(crate) fn scalars(&mut self, step: u64, values: &[(String, f64)]) -> Result<(), TrainingError> {
-        self.write(&event(since_1970(), step, 5, &summary(values)))
+    /// Appends values of `step`, each under its name, now or when there is room again.
+    pub(crate) fn scalars(&mut self, step: u64, values: &[(String, f64)]) {
+        self.write(&event(since_1970(), step, 5, &summary(values)));
     }
 
-    fn write(&mut self, event: &[u8]) -> Result<(), TrainingError> {
-        let failed = |source| TrainingError::Write { path: self.path.clone(), source };
-        self.file.write_all(&record(event)).map_err(failed)
+    fn write(&mut self, event: &[u8]) {
+        self.log.append(&record(event));
     }
 }
 
@@ -141,8 +134,8 @@ mod tests {
     fn a_file_is_a_row_of_records() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(folder.path(), 5).unwrap();
-        events.scalars(5, &[("loss".to_owned(), 0.25)]).unwrap();
-        let bytes = std::fs::read(&events.path).unwrap();
+        events.scalars(5, &[("loss".to_owned(), 0.25)]);
+        let bytes = std::fs::read(events.log.path()).unwrap();
         let (mut rest, mut sizes) = (&bytes[..], Vec::new());
         while let Some((length, more)) = rest.split_first_chunk() {
             let length = u64::from_le_bytes(*length) as usize;

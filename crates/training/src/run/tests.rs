@@ -21,7 +21,7 @@ fn go(
     stop_at: u64,
 ) -> Result<(Summary, Vec<Event>), TrainingError> {
     let (stop, mut events) = (AtomicBool::new(false), Vec::new());
-    let mut run = Run::new(config, out, start, &Device::Cpu, &fixtures::pairs)?;
+    let mut run = Run::new(config, out, start, &Device::Cpu, &Value::Null, &fixtures::pairs)?;
     let summary = run.go(
         &mut |event| {
             if matches!(event, Event::Step(m) if m.step == stop_at) {
@@ -187,7 +187,7 @@ fn with_every_channel() -> RunConfig {
 fn a_network_learns_from_every_channel_and_answers_to_a_scalar() {
     let (config, folder) = (with_every_channel(), tempfile::tempdir().unwrap());
     let load = |normalization| fixtures::pairs_with(config.data.channels(), normalization);
-    let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &load).unwrap();
+    let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &Value::Null, &load).unwrap();
     assert!(run.go(&mut |_| {}, &AtomicBool::new(false)).unwrap().complete);
     assert!(log(folder.path()).iter().any(|line| line.get("spectrum_error").is_some()));
 
@@ -218,7 +218,8 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     go(&config, &first, Start::Fresh, 2).unwrap();
     let mut model = Model::load(&first.join(MODEL), &Device::Cpu).unwrap();
     model.description.truth[0].normalizer.mean_count = 5.0;
-    let run = Run::new(&config, &second, Start::From(&model), &Device::Cpu, &fixtures::pairs).unwrap();
+    let run = Run::new(&config, &second, Start::From(&model), &Device::Cpu, &Value::Null, &fixtures::pairs)
+        .unwrap();
     assert_eq!(run.state().step, 0);
     assert_eq!(run.draw.pairs.normalizers().truth[0], model.description.truth[0].normalizer);
     for (name, tensor) in model.parameters().tensors() {
@@ -243,7 +244,8 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_state() {
     let config = fixtures::config();
     let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &fixtures::pairs).unwrap();
+    let mut run =
+        Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &Value::Null, &fixtures::pairs).unwrap();
     let stop = AtomicBool::new(false);
     let mut after_one = |event: &Event| stop.store(matches!(event, Event::Step(_)), Ordering::Relaxed);
     assert_eq!(run.go(&mut after_one, &stop).unwrap().step, 1);
@@ -258,7 +260,8 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_state() {
 fn validation_asks_the_same_questions_each_time() {
     let config = fixtures::config();
     let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &fixtures::pairs).unwrap();
+    let mut run =
+        Run::new(&config, folder.path(), Start::Fresh, &Device::Cpu, &Value::Null, &fixtures::pairs).unwrap();
     let mut found = Vec::new();
     let mut observer = |event: &Event| {
         if let Event::Validation(m) = event {
