@@ -4,22 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate may use.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
+    ("durable", &[]),
     ("seed", &[]),
     ("field", &[]),
-    ("snapshot", &["field"]),
+    ("snapshot", &["durable", "field"]),
     ("mock", &["field", "seed", "snapshot", "spectra"]),
     ("spectra", &["field", "seed"]),
     ("pairs", &["field", "seed", "snapshot"]),
     ("layers3d", &[]),
     ("denoiser", &["layers3d", "seed", "diffusion"]),
     ("diffusion", &["seed"]),
-    ("training", &["field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "spectra"]),
-    ("outpaint", &["field", "seed", "snapshot", "diffusion"]),
-    ("report", &["field", "seed", "spectra"]),
+    ("training", &["durable", "field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "spectra"]),
+    ("outpaint", &["durable", "field", "seed", "snapshot", "diffusion"]),
+    ("report", &["durable", "field", "seed", "spectra"]),
     ("cli", &ALL_BUT_CLI),
 ];
-const ALL_BUT_CLI: [&str; 12] = [
+const ALL_BUT_CLI: [&str; 13] = [
+    "durable",
     "seed",
     "field",
     "snapshot",
@@ -144,5 +146,69 @@ fn the_top_holds_nothing_else() {
     }
     for name in TOP {
         assert!(root().join(name).exists(), "{name} is missing");
+    }
+}
+
+/// What opens, makes, renames or removes files. `durable` alone does; tests may.
+const WRITING: [&str; 15] = [
+    "File::create",
+    "OpenOptions",
+    "fs::write",
+    "fs::rename",
+    "fs::copy",
+    "fs::hard_link",
+    "symlink",
+    "create_dir",
+    "remove_file",
+    "remove_dir",
+    "set_permissions",
+    "set_len",
+    "File::append",
+    "open_rw",
+    "create_excl",
+];
+/// Lines elsewhere that say one of these words, and why they may.
+const MAY_WRITE: [(&str, &str); 3] = [
+    // HDF5 makes its files itself, inside of a draft.
+    ("snapshot/src/new_file.rs", "create_excl"),
+    ("outpaint/src/store.rs", "finescale_durable::remove_file"),
+    ("outpaint/src/store/steps.rs", "finescale_durable::remove_file"),
+];
+
+/// Whether a line has a word that is no part of a longer one, such as `EventFile::create`.
+fn says(line: &str, word: &str) -> bool {
+    let begins = |(at, _): (usize, &str)| !line[..at].ends_with(|c: char| c.is_alphanumeric());
+    line.match_indices(word).any(begins)
+}
+
+/// The Rust files of a folder, but for tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let is_source = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        path.extension().is_some_and(|ending| ending == "rs")
+            && !name.ends_with("tests")
+            && name != "fixtures"
+    };
+    let files = files.into_iter().filter(is_source);
+    files.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+}
+
+#[test]
+fn there_is_one_way_to_write() {
+    for (folder, _) in EDGES.iter().filter(|(folder, _)| *folder != "durable") {
+        for path in sources(&root().join("crates").join(folder).join("src")) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            let code = code.split("#[cfg(test)]\npub(crate) mod ").next().unwrap();
+            for (number, line) in code.lines().enumerate() {
+                let line = line.trim();
+                let word = WRITING.iter().find(|word| says(line, word));
+                let Some(word) = word.filter(|_| !line.starts_with("//")) else { continue };
+                let may = MAY_WRITE.iter().any(|(file, what)| path.ends_with(file) && line.contains(what));
+                assert!(may, "{}:{}: {word}: write through crates/durable", path.display(), number + 1);
+            }
+        }
     }
 }

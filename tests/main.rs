@@ -5,6 +5,7 @@ mod architecture;
 mod binary;
 mod demo;
 mod disk;
+mod durability;
 mod gadget4;
 mod pipeline;
 mod training;

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A folder with two universes, a configuration and a model of a few updates.
-struct Story {
+pub(crate) struct Story {
     folder: TempDir,
 }
 
 impl Story {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn run(&self, command: &str, arguments: &[&str]) -> Value {
+    pub(crate) fn run(&self, command: &str, arguments: &[&str]) -> Value {
         let output = finescale()
             .current_dir(self.folder.path())
             .arg(command)
@@ -29,7 +29,7 @@ impl Story {
         serde_json::from_str(text.lines().last().unwrap()).unwrap()
     }
 
-    fn begun() -> Self {
+    pub(crate) fn begun() -> Self {
         let story = Self { folder: tempfile::tempdir().unwrap() };
         let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];
         let more = ["--steps", "4", "--boxes", "2", "--seed", "1", "-o", "boxes"];
@@ -61,11 +61,11 @@ fn config() -> Value {
     })
 }
 
-fn bytes(path: &Path) -> Vec<u8> {
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-const CONDITION: [&str; 4] =
+pub(crate) const CONDITION: [&str; 4] =
     ["--model", "run/model.safetensors", "--condition", "boxes/box_0002/condition.hdf5"];
 
 #[test]
@@ -416,7 +416,7 @@ fn gas_and_dark_matter_at_once() {
     for strategy in ["joint", "raster", "colour"] {
         let files =
             |name: &str| ["gas", "dm"].map(|field| bytes(&story.path(&format!("{name}_1_{field}.npy"))));
-        let two = ["--strategy", strategy, "--samples", "2", "--seed", "1"];
+        let two = ["--strategy", strategy, "--samples", "2", "--seed", "1", "--overwrite"];
         upscale(&[&two[..], &["--threads", "1", "-o", "a.npy"]].concat()).assert().success();
         upscale(&[&two[..], &["--batch", "1", "-o", "b.npy"]].concat()).assert().success();
         assert!(files("a") == files("b") && files("a")[0] != files("a")[1], "{strategy}");

@@ -1,30 +1,26 @@
-//! What all commands share: threads, device, output, and whether Ctrl-C was pressed.
+//! What all commands share: threads, device, output, and how they end when somebody stops them.
 
 use crate::arguments::Options;
 use crate::failure::bad_input;
 use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::terminal::plain;
 use anyhow::Context as _;
 use candle_core::Device;
-use serde_json::Value;
-use std::io::Write;
+use serde_json::{Value, json};
+use std::io::{IsTerminal as _, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-/// Exit code of a process that a second Ctrl-C ends at once: 128 + SIGINT, as shells say it.
-const KILLED: i32 = 130;
-/// Signals this close together are one wish: job managers signal a process and its group.
-const ONE_WISH: Duration = Duration::from_millis(500);
+use std::sync::atomic::AtomicBool;
 
 /// The surroundings of a command.
 pub(crate) struct Context {
     options: Options,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
 }
 
 impl Context {
     /// Sets up threads, logging and signals.
-    pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
+    pub(crate) fn new(options: Options, stop: Arc<Stop>) -> anyhow::Result<Self> {
         start_logging(&options.log)?;
         finescale_layers3d::check_instruction_set_wish().map_err(bad_input)?;
         if let Some(threads) = options.threads {
@@ -32,27 +28,22 @@ impl Context {
             pool.build_global().context("starting the threads")?;
         }
         survive_full_disks()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        let mut first: Option<Instant> = None;
-        let handler = move || {
-            if first.is_some_and(|first| first.elapsed() > ONE_WISH) {
-                std::process::exit(KILLED);
-            }
-            if first.is_none() {
-                let _ =
-                    writeln!(std::io::stderr(), "\nstopping soon, what is done is kept; Ctrl-C again kills");
-            }
-            first.get_or_insert_with(Instant::now);
-            seen.store(true, Ordering::Relaxed);
-        };
-        ctrlc::set_handler(handler).context("listening for Ctrl-C")?;
         Ok(Self { options, stop })
     }
 
-    /// Set when the user wants to stop.
-    pub(crate) fn stop(&self) -> &AtomicBool {
-        &self.stop
+    /// From here on a signal does not end the process: it sets what is returned, and whoever works keeps what is done.
+    pub(crate) fn keep_work_on_stop(&self) -> &AtomicBool {
+        self.stop.keep_work()
+    }
+
+    /// Who computes: what the last bits of a result depend on beside its inputs.
+    pub(crate) fn program(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "commit": finescale_training::COMMIT,
+            "device": self.device_name(),
+            "instruction_set": finescale_layers3d::instruction_set_name(),
+        })
     }
 
     /// The device that networks run on.
@@ -75,13 +66,13 @@ impl Context {
         if self.options.quiet || self.options.json {
             return Ok(());
         }
-        print_line(line)
+        print_line(plain(line))
     }
 
     /// A warning, on stderr.
     pub(crate) fn warn(&self, line: impl std::fmt::Display) {
         // Nowhere to tell that stderr is closed.
-        let _ = writeln!(std::io::stderr(), "warning: {line}");
+        let _ = writeln!(std::io::stderr(), "warning: {}", plain(line));
     }
 
     /// The result as the last line of stdout, if it was asked for.
@@ -91,7 +82,7 @@ impl Context {
 
     /// Progress of `total` units of work, `done` of which are there already.
     pub(crate) fn progress(&self, label: &str, unit: &'static str, total: u64, done: u64) -> Progress {
-        Progress::new(label, unit, total, done, self.options.quiet)
+        Progress::new(label, unit, total, done, self.options.quiet, Arc::clone(&self.stop))
     }
 }
 
@@ -107,7 +98,12 @@ fn print_line(line: impl std::fmt::Display) -> anyhow::Result<()> {
 fn start_logging(filter: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| crate::failure::bad_input(format!("--log {filter}: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .init();
     Ok(())
 }
 

@@ -1,9 +1,13 @@
 //! Errors on their way out: one line, and the exit code.
 
+use crate::terminal::plain;
+use finescale_denoiser::DenoiserError;
 use finescale_mock::MockError;
 use finescale_outpaint::OutpaintError;
 use finescale_pairs::PairError;
+use finescale_report::ReportError;
 use finescale_snapshot::SnapshotError;
+use finescale_spectra::SpectraError;
 use finescale_training::TrainingError;
 use std::io::Write;
 
@@ -25,7 +29,7 @@ pub(crate) fn bad_input(message: impl Into<String>) -> anyhow::Error {
 /// Tells a person what went wrong.
 pub(crate) fn report(error: &anyhow::Error) {
     // Nowhere to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "error: {}", message(error));
+    let _ = writeln!(std::io::stderr(), "error: {}", plain(message(error)));
 }
 
 /// The chain of causes, each said once: some messages hold their cause already.
@@ -62,7 +66,13 @@ fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<MockError>() {
         return mock(error);
     }
-    error.is::<BadInput>() || error.is::<finescale_field::FieldError>()
+    if let Some(error) = error.downcast_ref::<ReportError>() {
+        return !matches!(error, ReportError::Write { .. });
+    }
+    error.is::<BadInput>()
+        || error.is::<finescale_field::FieldError>()
+        || error.is::<SpectraError>()
+        || error.is::<DenoiserError>()
 }
 
 fn snapshot(error: &SnapshotError) -> bool {
@@ -81,6 +91,7 @@ fn training(error: &TrainingError) -> bool {
         TrainingError::Pairs(error) => pairs(error),
         TrainingError::Tiling(error) => outpaint(error),
         TrainingError::Write { .. }
+        | TrainingError::Busy { .. }
         | TrainingError::NotFinite { .. }
         | TrainingError::NoGradient { .. }
         | TrainingError::Tensor(_) => false,
@@ -123,7 +134,8 @@ mod tests {
     #[test]
     fn bad_input_and_failures_have_their_codes() {
         let missing = SnapshotError::NotFound { path: "a.hdf5".into() };
-        let full = SnapshotError::Write { path: "a.hdf5".into(), detail: "no space".into() };
+        let full =
+            SnapshotError::Write { path: "a.hdf5".into(), source: std::io::ErrorKind::StorageFull.into() };
         let code = |error: SnapshotError| exit_code(&Err::<(), _>(error).context("reading").unwrap_err());
         assert_eq!((code(missing), code(full)), (2, 1));
         assert_eq!(exit_code(&bad_input("no")), 2);

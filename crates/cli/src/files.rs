@@ -1,24 +1,34 @@
-//! Text files that appear under their name only when they are whole, and what files hold.
+//! Files by their names and contents.
 
+use crate::failure::bad_input;
 use anyhow::Context;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Writes `text` to `path`, making its folder if needed.
 pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
-    let partial = with_ending(path, ".partial");
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let made = if folder.as_os_str().is_empty() { Ok(()) } else { std::fs::create_dir_all(folder) };
-    let written =
-        made.and_then(|()| std::fs::write(&partial, text)).and_then(|()| std::fs::rename(&partial, path));
-    written
-        .inspect_err(|_| {
-            // The first error is the one to tell.
-            let _ = std::fs::remove_file(&partial);
-        })
-        .with_context(|| format!("writing {}", path.display()))
+    finescale_durable::write(path, |file| file.write_all(text.as_bytes()))
+        .map_err(|error| cannot_write(path, &error))
+}
+
+/// Checks that an output can be written and replaces none of the inputs, before the work for it begins.
+pub(crate) fn check_output<'a>(
+    path: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> anyhow::Result<()> {
+    finescale_durable::refuse_inputs(path, inputs)
+        .and_then(|()| finescale_durable::check_can_write(path))
+        .map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> anyhow::Error {
+    let text = format!("{}: cannot write: {error}; {}", path.display(), finescale_durable::remedy(error));
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => bad_input(text),
+        _ => anyhow::anyhow!(text),
+    }
 }
 
 /// The path with `ending` after its name.

@@ -4,16 +4,17 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
 use crate::provenance::provenance;
-use crate::tiles;
+use crate::{samples, tiles};
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
 use finescale_field::{Field3, Normalizer, Region, Scalar, ScalarName, Scheme};
-use finescale_outpaint::{Boundary, GenerationConfig, Job, Progress, Store, generate};
+use finescale_outpaint::{Boundary, Generated, GenerationConfig, Job, Progress, Store, generate};
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::{FieldDescription, Model, ModelDescription};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Windows that the network evaluates at once, if nobody says otherwise.
 pub(crate) const BATCH: usize = 4;
@@ -26,18 +27,22 @@ pub(crate) struct Generator {
     truth_normalizers: Vec<Normalizer>,
     path: PathBuf,
     hash: String,
+    program: Value,
 }
 
 /// A low-resolution field, what the network sees of it, and where it comes from.
 pub(crate) struct Condition {
     pub(crate) path: PathBuf,
+    /// All files that it was read from.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) grid: GridFile,
     channels: Vec<Field3>,
 }
 
 impl Generator {
     /// Loads the model `path`.
-    pub(crate) fn load(path: &Path, device: Device) -> anyhow::Result<Self> {
+    pub(crate) fn load(context: &Context, path: &Path) -> anyhow::Result<Self> {
+        let device = context.device()?;
         let model = Model::load(path, &device).context("reading a model")?;
         let denoiser = model.denoiser()?;
         let hash = model.sha256().unwrap_or_default().to_owned();
@@ -49,6 +54,7 @@ impl Generator {
             truth_normalizers,
             path: path.into(),
             hash,
+            program: context.program(),
         })
     }
 
@@ -68,9 +74,9 @@ impl Generator {
     ) -> anyhow::Result<Condition> {
         self.check_said(path, said)?;
         let read = if path.is_dir() { None } else { Some(fields::load(path, box_size_mpc_h)) };
-        let mut grid = match read {
+        let (mut grid, files) = match read {
             Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
-            Some(Ok(grid)) => grid,
+            Some(Ok(grid)) => (grid, vec![path.to_owned()]),
             _ => self.grid_snapshot(context, path)?,
         };
         said.iter().for_each(|&(name, value)| grid.meta.set_scalar(name, value));
@@ -79,7 +85,7 @@ impl Generator {
             .check_condition(grid.field.grid(), &grid.meta)
             .with_context(|| path.display().to_string())?;
         differences.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
-        self.prepare(path, grid)
+        Ok(Condition { files, ..self.prepare(path, grid)? })
     }
 
     /// Checks that the network is told what is `said`, and that nothing about a numpy cube must be guessed.
@@ -105,10 +111,11 @@ impl Generator {
         let channels = conditioning
             .apply(&grid.field, boundary(&grid), &values)
             .with_context(|| path.display().to_string())?;
-        Ok(Condition { path: path.into(), grid, channels })
+        Ok(Condition { path: path.into(), files: Vec::new(), grid, channels })
     }
 
-    fn grid_snapshot(&self, context: &Context, path: &Path) -> anyhow::Result<GridFile> {
+    /// The field of a snapshot, and the snapshot's files.
+    fn grid_snapshot(&self, context: &Context, path: &Path) -> anyhow::Result<(GridFile, Vec<PathBuf>)> {
         let snapshot = Snapshot::open(path).context("reading a snapshot")?;
         let condition = &self.description.condition;
         let species = condition.quantity.parse().map_err(|error| {
@@ -116,7 +123,9 @@ impl Generator {
         })?;
         let cells = (snapshot.header().box_size_mpc_h / self.description.voxel_mpc_h[0]).round() as usize;
         let scheme = condition.assignment.unwrap_or(Scheme::Cic);
-        fields::deposit(context, &snapshot, &Gridding { species, cells, scheme, weight: Weight::Mass })
+        let how = Gridding { species, cells, scheme, weight: Weight::Mass };
+        let grid = fields::deposit(context, &snapshot, &how)?;
+        Ok((grid, snapshot.files().map(Path::to_owned).collect()))
     }
 
     /// The volume `region` of the condition's box.
@@ -138,10 +147,11 @@ impl Generator {
             config,
             batch: BATCH,
             device: &self.device,
+            program: &self.program,
         }
     }
 
-    /// Generates one sample of each field; work goes on from `store`.
+    /// Generates one sample of each field; work goes on from `store`, and stays there when `stop` is set.
     pub(crate) fn sample(
         &self,
         context: &Context,
@@ -149,9 +159,10 @@ impl Generator {
         condition: &Condition,
         job: &Job,
         store: &Store,
+        stop: &AtomicBool,
     ) -> anyhow::Result<Vec<GridFile>> {
         let mut progress = None;
-        let fields = generate(
+        let Generated { fields, identity } = generate(
             job,
             store,
             &mut |event| match event {
@@ -162,17 +173,27 @@ impl Generator {
                     progress.iter_mut().for_each(|bar| bar.add(windows as u64));
                 }
             },
-            context.stop(),
+            stop,
         )
         .with_context(|| format!("generating from {}", condition.path.display()))?;
         if let Some(progress) = progress {
             progress.finish();
         }
         let named = fields.into_iter().zip(&self.description.truth);
-        named.map(|(field, truth)| Ok(GridFile { field, meta: self.meta(truth, condition, job)? })).collect()
+        let grid = |(field, truth)| {
+            let meta = self.meta(truth, condition, job, &identity)?;
+            Ok(GridFile { field, meta })
+        };
+        named.map(grid).collect()
     }
 
-    fn meta(&self, truth: &FieldDescription, condition: &Condition, job: &Job) -> anyhow::Result<GridMeta> {
+    fn meta(
+        &self,
+        truth: &FieldDescription,
+        condition: &Condition,
+        job: &Job,
+        identity: &Value,
+    ) -> anyhow::Result<GridMeta> {
         let model = &self.description;
         Ok(GridMeta {
             quantity: truth.quantity.clone(),
@@ -186,6 +207,7 @@ impl Generator {
                 "region": job.region,
                 "generation": job.config,
                 "window_cells": job.window_cells,
+                samples::IDENTITY: identity,
                 tiles::KEY: job.faces()?,
                 "cosmology": condition.grid.meta.cosmology(),
             })),

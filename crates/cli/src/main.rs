@@ -10,16 +10,27 @@ mod generation;
 mod measurement;
 mod progress;
 mod provenance;
+mod samples;
+mod stop;
+mod terminal;
 mod tiles;
 
 use arguments::Arguments;
 use clap::Parser;
 use context::Context;
 use std::process::ExitCode;
+use stop::Stop;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let finished = Context::new(arguments.options).and_then(|context| {
+    let stop = match Stop::listen() {
+        Ok(stop) => stop,
+        Err(error) => {
+            failure::report(&error);
+            return ExitCode::from(failure::exit_code(&error));
+        }
+    };
+    let finished = Context::new(arguments.options, stop.clone()).and_then(|context| {
         let result = commands::run(&context, arguments.command)?;
         context.result(&result)
     });
@@ -27,7 +38,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             failure::report(&error);
-            ExitCode::from(failure::exit_code(&error))
+            ExitCode::from(stop.exit_code().unwrap_or_else(|| failure::exit_code(&error)))
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Progress with rate and time left: a bar on a terminal, a plain line now and then elsewhere.
 
+use crate::stop::Stop;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between two plain lines.
@@ -16,8 +18,10 @@ pub(crate) struct Progress {
     first: u64,
     done: u64,
     started: Instant,
+    last_set: Instant,
     last_line: Instant,
     display: Display,
+    stop: Arc<Stop>,
 }
 
 enum Display {
@@ -27,7 +31,14 @@ enum Display {
 }
 
 impl Progress {
-    pub(crate) fn new(label: &str, unit: &'static str, total: u64, done: u64, quiet: bool) -> Self {
+    pub(crate) fn new(
+        label: &str,
+        unit: &'static str,
+        total: u64,
+        done: u64,
+        quiet: bool,
+        stop: Arc<Stop>,
+    ) -> Self {
         let display = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Display::Nothing,
             (false, true) => Display::Bar(bar(label, unit, total, done)),
@@ -43,14 +54,18 @@ impl Progress {
             first: done,
             done,
             started: now,
+            last_set: now,
             last_line: now,
             display,
+            stop,
         }
     }
 
     /// So much is done in all.
     pub(crate) fn set(&mut self, done: u64) {
         self.done = done;
+        self.stop.took(self.last_set.elapsed());
+        self.last_set = Instant::now();
         match &self.display {
             Display::Bar(bar) => bar.set_position(done),
             Display::Lines if self.last_line.elapsed() >= PLAIN_EVERY => self.line(),
@@ -151,7 +166,7 @@ mod tests {
 
     #[test]
     fn plain_lines_tell_rate_and_time_left() {
-        let mut progress = Progress::new("upscale", "evaluations", 100, 20, true);
+        let mut progress = Progress::new("upscale", "evaluations", 100, 20, true, Arc::default());
         progress.set(60);
         let text = progress.text(Duration::from_secs(80));
         assert_eq!(text, "upscale: 60 of 100 evaluations, 2.0 s per evaluation, 80 s left");

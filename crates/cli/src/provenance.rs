@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 /// The command line, the program's version and commit, and what `more` (an object) adds.
 pub(crate) fn provenance(more: Value) -> Value {
-    let command: Vec<String> = std::env::args().skip(1).collect();
+    let words = std::env::args_os().skip(1);
+    let command: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let mut provenance = json!({
         "command": format!("finescale {}", command.join(" ")),
         "version": env!("CARGO_PKG_VERSION"),

@@ -3,7 +3,7 @@
 use crate::arguments::three;
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::sha256;
+use crate::files::{check_output, sha256};
 use crate::provenance::provenance;
 use crate::{fields, tiles};
 use anyhow::Context as _;
@@ -58,6 +58,7 @@ struct BoxFiles {
 impl Compare {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let mut boxes = self.boxes()?;
+        self.check_output(&boxes)?;
         let published =
             self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let first = boxes.remove(0);
@@ -85,6 +86,34 @@ impl Compare {
             "verdict": comparison.verdict(),
             "goals": comparison.goals(),
         }))
+    }
+
+    /// Checks that the report can be written and replaces none of its inputs.
+    fn check_output(&self, boxes: &[BoxFiles]) -> anyhow::Result<()> {
+        let of_boxes = boxes.iter().flat_map(|files| {
+            let others = files.condition.iter().chain(&files.samples);
+            others.chain([&files.truth])
+        });
+        let inputs: Vec<&Path> = of_boxes
+            .chain(&self.independent_tiles)
+            .chain(&self.truth_spectrum)
+            .map(PathBuf::as_path)
+            .collect();
+        let folder = |name: &str| self.output.join(name).canonicalize().ok();
+        let folders = ["figures", "tables"].map(folder);
+        for input in &inputs {
+            let inside = |folder: &PathBuf| input.canonicalize().is_ok_and(|input| input.starts_with(folder));
+            if folders.iter().flatten().any(inside) {
+                return Err(bad_input(format!(
+                    "{}: lies in the report that is to be written; choose another --output",
+                    input.display()
+                )));
+            }
+        }
+        for name in ["report.json", "report.html"] {
+            check_output(&self.output.join(name), inputs.iter().copied())?;
+        }
+        Ok(())
     }
 
     /// The boxes, one at least; of those named as folders, their files.

@@ -15,6 +15,7 @@ use finescale_report::{Comparison, Fields, Labelled};
 use finescale_snapshot::{GridFile, Snapshot, Species};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 #[derive(Args, Debug)]
@@ -40,7 +41,7 @@ const QUICK_STEPS: usize = 10;
 impl Demo {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let started = Instant::now();
-        let generator = Generator::load(&self.file("model.safetensors")?, context.device()?)?;
+        let generator = Generator::load(context, &self.file("model.safetensors")?)?;
         let config = self.settings(&generator)?;
 
         context.say(
@@ -49,7 +50,7 @@ impl Demo {
         let (condition, truth) = self.mock(context, &generator)?;
         let samples = (0..if self.quick { 1 } else { SAMPLES })
             .map(|number| {
-                let config = GenerationConfig { seed: config.seed + number, ..config };
+                let config = GenerationConfig { seed: config.seed.wrapping_add(number), ..config };
                 let region = Region::whole(condition.grid.field.grid());
                 self.upscale(
                     context,
@@ -171,7 +172,8 @@ impl Demo {
         name: &str,
     ) -> anyhow::Result<GridFile> {
         let job = generator.job(condition, region, config);
-        let sample = generator.sample(context, name, condition, &job, &Store::Memory)?;
+        let sample =
+            generator.sample(context, name, condition, &job, &Store::Memory, &AtomicBool::new(false))?;
         let gas = sample.into_iter().next().context("the demo's model generates gas")?;
         self.save(name, &gas)?;
         Ok(gas)

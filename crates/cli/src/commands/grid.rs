@@ -3,6 +3,7 @@
 use crate::arguments::scalar;
 use crate::context::Context;
 use crate::fields::{self, Gridding, Weight};
+use crate::files::check_output;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{ScalarName, Scheme};
@@ -38,6 +39,7 @@ pub(crate) struct GridCommand {
 impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let snapshot = Snapshot::open(&self.snapshot).context("reading a snapshot")?;
+        check_output(&self.output, snapshot.files())?;
         let how = Gridding {
             species: self.particles,
             cells: self.cells as usize,

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
+use crate::files::check_output;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_denoiser::import_reference;
@@ -32,6 +33,7 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let config = RunConfig::load(&self.config).context("reading a configuration")?;
+        check_output(&self.output, [self.checkpoint.as_path(), &self.config])?;
         let device = context.device()?;
         let description = self.description(config)?;
         let network = &description.configuration.network;

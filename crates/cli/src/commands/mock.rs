@@ -7,6 +7,7 @@ use clap::Args;
 use finescale_mock::{MockConfig, Progress, Stage, Universe, make_universe};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 #[derive(Args, Debug)]
 pub(crate) struct Mock {
@@ -63,8 +64,11 @@ impl Mock {
             return Ok(json!({ "config": config, "boxes": self.boxes }));
         }
         let mut folders = Vec::new();
-        for number in 0..self.boxes {
-            let config = MockConfig { seed: config.seed + number, ..config.clone() };
+        let last = config.seed.checked_add(self.boxes - 1);
+        let last =
+            last.ok_or_else(|| bad_input("--seed, --boxes: seeds end at 2^64 - 1; choose a lower --seed"))?;
+        for seed in config.seed..=last {
+            let config = MockConfig { seed, ..config.clone() };
             let folder = match self.boxes {
                 1 => self.output.clone(),
                 _ => self.output.join(format!("box_{:04}", config.seed)),
@@ -126,7 +130,7 @@ fn make(context: &Context, config: &MockConfig) -> anyhow::Result<Universe> {
         };
         progress.set((done as u64).min(config.steps as u64));
     };
-    let universe = make_universe(config, &mut tell, context.stop()).context("making a universe")?;
+    let universe = make_universe(config, &mut tell, &AtomicBool::new(false)).context("making a universe")?;
     progress.finish();
     Ok(universe)
 }

@@ -2,7 +2,7 @@
 
 use crate::arguments::three;
 use crate::context::Context;
-use crate::files::write_text;
+use crate::files::{check_output, write_text};
 use crate::{fields, provenance};
 use anyhow::Context as _;
 use clap::Args;
@@ -35,6 +35,10 @@ struct Measured {
 
 impl SpectrumCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        if let Some(output) = &self.output {
+            let inputs = [Some(&self.grid), self.cross.as_ref()].into_iter().flatten();
+            check_output(output, inputs.map(PathBuf::as_path))?;
+        }
         let measured = self.measure()?;
         let json = measured.json();
         match &self.output {

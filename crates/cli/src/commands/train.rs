@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::progress::Progress;
 use anyhow::Context as _;
 use clap::Args;
-use finescale_training::{Event, Model, RunConfig, Start, train};
+use finescale_training::{Event, Model, RunConfig, Start, is_resumable, train};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -17,11 +17,14 @@ pub(crate) struct Train {
     /// Folder of the run [default: runs/ and the configuration's name]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder, with the same bits as if it had never stopped
+    /// Go on with the run in this folder, with the same bits as if it had never stopped, or begin if there is none
     #[arg(long)]
     resume: bool,
+    /// As --resume, even where another version, device or instruction set computed it so far: with other bits
+    #[arg(long)]
+    resume_anyway: bool,
     /// Begin with the weights and normalizers of a model
-    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Print the resolved configuration and the plan, from updates on random patches, and stop
     #[arg(long)]
@@ -37,15 +40,19 @@ impl Train {
             return dry_run(context, &config, &out);
         }
         let device = context.device()?;
-        let from = self.from.as_deref().map(|path| Model::load(path, &device).context("reading a model"));
-        let from = from.transpose()?;
+        let resumes = (self.resume || self.resume_anyway) && is_resumable(&out);
+        let from = self.from.as_deref().filter(|_| !resumes);
+        let from = from.map(|path| Model::load(path, &device).context("reading a model")).transpose()?;
         let start = match &from {
+            _ if resumes && self.resume_anyway => Start::ResumeAnyway,
+            _ if resumes => Start::Resume,
             Some(model) => Start::From(model),
-            None if self.resume => Start::Resume,
             None => Start::Fresh,
         };
         let mut display = Display::new(context, config.training.batch_size);
-        let summary = train(&config, &out, start, &device, &mut |event| display.show(event), context.stop())?;
+        let (program, stop) = (context.program(), context.keep_work_on_stop());
+        let mut observer = |event: &Event| display.show(event);
+        let summary = train(&config, &out, start, &device, &program, &mut observer, stop)?;
         if let Some(progress) = display.progress.take() {
             progress.finish();
         }

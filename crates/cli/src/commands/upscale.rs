@@ -4,18 +4,21 @@ use crate::arguments::{scalar, three};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
-use crate::files::with_ending;
+use crate::files::{check_output, with_ending};
 use crate::generation::{BATCH, Condition, Generator};
 use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, peak_memory_bytes};
 use crate::progress::duration;
+use crate::samples;
 use clap::Args;
 use finescale_diffusion::Sampler;
+use finescale_durable::Lock;
 use finescale_field::{Field3, Region, ScalarName};
-use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy};
+use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy, identity};
 use finescale_snapshot::GridFile;
 use finescale_training::RunConfig;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Upscale {
@@ -75,9 +78,15 @@ pub(crate) struct Upscale {
     /// Samples to draw, with consecutive seeds; more than one are named NAME_SEED
     #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     samples: u64,
-    /// Go on with what an interrupted run left
+    /// Go on with what an interrupted run left; a sample that is there already, and is this one, is kept
     #[arg(long)]
     resume: bool,
+    /// As --resume, even where another version, device or instruction set began: the bits are then those of neither
+    #[arg(long)]
+    resume_anyway: bool,
+    /// Replace outputs that are there
+    #[arg(long, conflicts_with_all = ["resume", "resume_anyway"])]
+    overwrite: bool,
     /// Print the plan and stop
     #[arg(long)]
     dry_run: bool,
@@ -85,7 +94,7 @@ pub(crate) struct Upscale {
 
 impl Upscale {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let generator = Generator::load(&self.model, context.device()?)?;
+        let generator = Generator::load(context, &self.model)?;
         let condition = generator.condition(context, &self.condition, self.box_size, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
         let config = self.settings(&generator.description.configuration)?;
@@ -108,8 +117,11 @@ impl Upscale {
         }
         job.plan()?;
         let mut samples = Vec::new();
-        for number in 0..self.samples {
-            let config = GenerationConfig { seed: config.seed + number, ..config };
+        let last = config.seed.checked_add(self.samples - 1);
+        let last =
+            last.ok_or_else(|| bad_input("--seed, --samples: seeds end at 2^64 - 1; choose a lower --seed"))?;
+        for seed in config.seed..=last {
+            let config = GenerationConfig { seed, ..config };
             let job = Job { config, ..job };
             let outputs = self.sample(context, &generator, &condition, &job)?;
             for (output, field) in outputs.iter().zip(&generator.description.truth) {
@@ -192,9 +204,26 @@ impl Upscale {
         if more.is_empty() {
             return self.output.clone();
         }
-        let stem = self.output.file_stem().unwrap_or_default().to_string_lossy();
-        let ending = self.output.extension().map_or("hdf5".into(), |ending| ending.to_string_lossy());
-        self.output.with_file_name(format!("{stem}_{}.{ending}", more.join("_")))
+        let mut name = self.output.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("_{}.", more.join("_")));
+        name.push(self.output.extension().unwrap_or("hdf5".as_ref()));
+        self.output.with_file_name(name)
+    }
+
+    /// The files of a sample.
+    fn outputs(&self, seed: u64, generator: &Generator) -> anyhow::Result<Vec<PathBuf>> {
+        let [first, others @ ..] = &generator.description.truth[..] else { return Ok(Vec::new()) };
+        if others.is_empty() {
+            return Ok(vec![self.output_of(seed, None)]);
+        }
+        let file = |quantity: &String| match is_plain_name(quantity) {
+            true => Ok(self.output_of(seed, Some(quantity))),
+            false => Err(bad_input(format!(
+                "{}: a field's name, {quantity:?}, makes no file name; letters, digits, - and _ do",
+                self.model.display()
+            ))),
+        };
+        [first].into_iter().chain(others).map(|field| file(&field.quantity)).collect()
     }
 
     /// Draws a sample, and says where its fields are.
@@ -205,24 +234,40 @@ impl Upscale {
         condition: &Condition,
         job: &Job,
     ) -> anyhow::Result<Vec<PathBuf>> {
-        let (seed, truth) = (job.config.seed, &generator.description.truth);
-        let outputs: Vec<PathBuf> = match &truth[..] {
-            [_] => vec![self.output_of(seed, None)],
-            several => several.iter().map(|field| self.output_of(seed, Some(&field.quantity))).collect(),
+        let seed = job.config.seed;
+        let outputs = self.outputs(seed, generator)?;
+        let inputs = || {
+            let named = [&self.model, &self.condition].into_iter().chain(&self.extend);
+            named.chain(&condition.files).map(PathBuf::as_path)
         };
-        let work = with_ending(&self.output_of(seed, None), ".work");
-        if self.resume && outputs.iter().all(|output| output.exists()) && !work.exists() {
-            for output in &outputs {
-                context.say(format_args!("{}: complete already", output.display()))?;
+        outputs.iter().try_for_each(|output| check_output(output, inputs()))?;
+
+        // Nobody else works on this sample until its work folder is gone.
+        let name = self.output_of(seed, None);
+        let _lock = lock(&name)?;
+        let existing = match (self.resume, self.resume_anyway) {
+            (_, true) => Existing::ResumeAnyway,
+            (true, false) => Existing::Resume,
+            (false, false) => Existing::Refuse,
+        };
+        let store = Store::Folder { path: with_ending(&name, ".work"), existing };
+        match existing {
+            Existing::Refuse if !self.overwrite => samples::refuse_existing(&outputs)?,
+            Existing::Refuse => {}
+            Existing::Resume | Existing::ResumeAnyway => {
+                if samples::are_complete(&outputs, &identity(job)?)? {
+                    store.remove()?;
+                    samples::tell_complete(context, &outputs)?;
+                    return Ok(outputs);
+                }
             }
-            return Ok(outputs);
         }
-        let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
-        let store = Store::Folder { path: work, existing };
+
         let label = format!("upscale, seed {seed}");
-        let grids = generator.sample(context, &label, condition, job, &store)?;
+        let stop = context.keep_work_on_stop();
+        let grids = generator.sample(context, &label, condition, job, &store, stop)?;
         for (output, grid) in outputs.iter().zip(&grids) {
-            fields::save(output, grid)?;
+            samples::save(output, grid)?;
         }
         store.remove()?;
         for (output, grid) in outputs.iter().zip(&grids) {
@@ -265,6 +310,23 @@ impl Upscale {
             "memory_bytes": memory,
         }))
     }
+}
+
+/// Keeps other processes from the sample of this name.
+fn lock(output: &Path) -> anyhow::Result<Lock> {
+    let mut name = OsString::from(".");
+    name.push(output.file_name().unwrap_or_default());
+    name.push(".lock");
+    Lock::acquire(&output.with_file_name(name)).map_err(|error| {
+        let output = output.display();
+        anyhow::anyhow!("{output}: cannot be generated here now: {error}; wait for it, stop it, or choose another --output")
+    })
+}
+
+/// Whether a text of a model's file may be a part of a file name.
+fn is_plain_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn strategy(name: &str) -> Result<Strategy, String> {

@@ -1,0 +1,106 @@
+//! Samples on disk: written, read back, and known again.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields::{self, is_npy};
+use crate::files::{sha256, with_ending, write_text};
+use anyhow::Context as _;
+use finescale_outpaint::{Difference, sample_difference};
+use finescale_snapshot::{GridFile, GridReader, read_npy};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The entry of a sample's provenance that says what it is of.
+pub(crate) const IDENTITY: &str = "identity";
+
+/// Writes a sample and makes sure that it can be read again. A numpy cube, which holds values only, gets a file
+/// `NAME.npy.json` beside it that says what it is.
+pub(crate) fn save(path: &Path, sample: &GridFile) -> anyhow::Result<()> {
+    // Grid files are read back before they take their names.
+    fields::save(path, sample)?;
+    if !is_npy(path) {
+        return Ok(());
+    }
+    let found = read_npy(path, sample.field.grid().box_size_mpc_h()).context("reading a sample back")?;
+    let bits = |grid: &[f32]| grid.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    anyhow::ensure!(
+        bits(found.as_slice()) == bits(sample.field.as_slice()),
+        "{}: what was read back is not what was written; is the disk sound?",
+        path.display()
+    );
+    let beside = json!({ "sha256": sha256(path)?, "meta": sample.meta });
+    write_text(&description_of(path), &format!("{beside:#}\n"))
+}
+
+/// Whether the sample of `identity` is in `outputs` already, whole; what is there of another one is an error.
+pub(crate) fn are_complete(outputs: &[PathBuf], identity: &Value) -> anyhow::Result<bool> {
+    let mut complete = true;
+    for output in outputs {
+        if !output.exists() {
+            complete = false;
+            continue;
+        }
+        let found = identity_of(output)?;
+        if let Some(Difference { what, expected, found }) = sample_difference(identity, &found) {
+            let what = if what.is_empty() { "the identity" } else { &what };
+            return Err(bad_input(format!(
+                "{}: holds another sample: {what} is {found} there, and {expected} is asked for; choose another \
+                 --output, or --overwrite",
+                output.display()
+            )));
+        }
+    }
+    Ok(complete)
+}
+
+/// Refuses to replace what is there.
+pub(crate) fn refuse_existing(outputs: &[PathBuf]) -> anyhow::Result<()> {
+    let Some(output) = outputs.iter().find(|output| output.exists()) else { return Ok(()) };
+    let output = output.display();
+    Err(bad_input(format!(
+        "{output}: is there already; --resume checks that it is this sample and keeps it, --overwrite replaces it"
+    )))
+}
+
+/// Tells that nothing is left to do.
+pub(crate) fn tell_complete(context: &Context, outputs: &[PathBuf]) -> anyhow::Result<()> {
+    outputs.iter().try_for_each(|output| context.say(format_args!("{}: complete already", output.display())))
+}
+
+/// What a sample on disk is of; reads all of it, so that damage is found.
+fn identity_of(path: &Path) -> anyhow::Result<Value> {
+    let provenance = if is_npy(path) { provenance_of_npy(path)? } else { provenance_of_grid(path)? };
+    match provenance.get(IDENTITY) {
+        Some(identity) if identity.is_object() => Ok(identity.clone()),
+        _ => Err(unknown(path, "it does not say which sample it is")),
+    }
+}
+
+fn provenance_of_grid(path: &Path) -> anyhow::Result<Value> {
+    let reader = GridReader::open(path).map_err(|error| unknown(path, &error.to_string()))?;
+    let provenance = reader.meta().provenance.clone();
+    reader.check_values().map_err(|error| unknown(path, &error.to_string()))?;
+    Ok(provenance)
+}
+
+fn provenance_of_npy(path: &Path) -> anyhow::Result<Value> {
+    let beside = description_of(path);
+    let text = std::fs::read_to_string(&beside)
+        .map_err(|error| unknown(path, &format!("{}: {error}", beside.display())))?;
+    let described: Value = serde_json::from_str(&text).unwrap_or_default();
+    if described["sha256"].as_str() != Some(&sha256(path)?) {
+        return Err(unknown(path, &format!("{} describes another file", beside.display())));
+    }
+    Ok(described["meta"]["provenance"].clone())
+}
+
+fn unknown(path: &Path, why: &str) -> anyhow::Error {
+    let path = path.display();
+    bad_input(format!(
+        "{path}: is there already, and is not known to be this sample ({why}); choose another --output, or --overwrite"
+    ))
+}
+
+fn description_of(path: &Path) -> PathBuf {
+    with_ending(path, ".json")
+}

@@ -1,0 +1,107 @@
+//! How a command ends when a person or a job manager stops it.
+//!
+//! Most commands end at once: what they write appears whole or not at all, so nothing is lost but time. Those that keep
+//! what is done finish what is in progress first, and say how long that may take. A second signal ends them, too.
+
+use anyhow::Context as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Signals this close together are one wish: job managers signal a process and its group.
+const ONE_WISH: Duration = Duration::from_millis(500);
+/// Exit codes of processes that a signal ends begin here, as shells have it.
+const BY_SIGNAL: i32 = 128;
+
+/// What signals and commands tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    /// Whether the command keeps what is done.
+    keeps: AtomicBool,
+    /// Whether it is to stop.
+    wanted: AtomicBool,
+    /// The first signal.
+    signal: AtomicI32,
+    /// The longest that one unit of work has taken so far, in milliseconds.
+    longest: AtomicU64,
+}
+
+impl Stop {
+    /// Listens to signals from now on.
+    pub(crate) fn listen() -> anyhow::Result<Arc<Self>> {
+        let stop = Arc::new(Self::default());
+        let seen = Arc::clone(&stop);
+        let mut wishes = vec![SIGINT, SIGTERM];
+        if !is_ignored(SIGHUP) {
+            wishes.push(SIGHUP);
+        }
+        let mut signals = Signals::new(wishes).context("listening for signals")?;
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                let mut first: Option<Instant> = None;
+                for signal in signals.forever() {
+                    match first {
+                        Some(first) if first.elapsed() <= ONE_WISH => {}
+                        None if seen.keeps.load(Ordering::SeqCst) => seen.wish(signal),
+                        _ => end(signal),
+                    }
+                    first.get_or_insert_with(Instant::now);
+                }
+            })
+            .context("listening for signals")?;
+        Ok(stop)
+    }
+
+    /// The command keeps what is done when this is set.
+    pub(crate) fn keep_work(&self) -> &AtomicBool {
+        self.keeps.store(true, Ordering::SeqCst);
+        &self.wanted
+    }
+
+    /// Exit code of a command that ended because of a signal.
+    pub(crate) fn exit_code(&self) -> Option<u8> {
+        let signal = self.signal.load(Ordering::SeqCst);
+        if signal == 0 { None } else { u8::try_from(BY_SIGNAL + signal).ok() }
+    }
+
+    /// A unit of work has taken so long.
+    pub(crate) fn took(&self, unit: Duration) {
+        self.longest.fetch_max(u64::try_from(unit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn wish(&self, signal: i32) {
+        let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed));
+        let time =
+            if longest.is_zero() { "soon".to_owned() } else { format!("within about {}", seconds(longest)) };
+        say(&format!("stopping {time}, what is done is kept; another signal ends this at once"));
+        self.signal.store(signal, Ordering::SeqCst);
+        self.wanted.store(true, Ordering::SeqCst);
+    }
+}
+
+fn end(signal: i32) -> ! {
+    finescale_durable::remove_drafts();
+    say("stopped; nothing half-written was left");
+    std::process::exit(BY_SIGNAL + signal);
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64().ceil().max(1.0))
+}
+
+fn say(line: &str) {
+    // Nowhere to tell that stderr is closed.
+    let _ = writeln!(std::io::stderr(), "\n{line}");
+}
+
+/// Whether `nohup` or a shell has turned a signal off for us.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}

@@ -1,0 +1,202 @@
+//! Nothing is lost and nothing half true: outputs that are there, inputs, links, locks, kills and signals.
+#![cfg(unix)]
+
+use crate::binary::{fails, finescale, names};
+use crate::pipeline::{CONDITION, Story, bytes};
+use assert_cmd::Command;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+/// `finescale upscale` of the story's condition with `more` arguments.
+fn upscale(story: &Story, more: &[&str]) -> Command {
+    let mut command = finescale();
+    command.current_dir(story.path("")).arg("upscale").args([&CONDITION[..], more].concat());
+    command.args(["--threads", "2"]);
+    command
+}
+
+/// Starts the program, ends it by `signal` when `begun` says so, and waits.
+fn signalled(
+    folder: &Path,
+    arguments: &[&str],
+    signal: &str,
+    begun: impl Fn(u32) -> bool,
+) -> std::process::Output {
+    let mut child: Child = std::process::Command::new(env!("CARGO_BIN_EXE_finescale"))
+        .current_dir(folder)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !begun(child.id()) && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
+    std::process::Command::new("kill").args(kill).status().unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_sample_that_is_there_is_compared_before_it_is_called_complete() {
+    let story = Story::begun();
+    for name in ["s.hdf5", "s.npy"] {
+        upscale(&story, &["-o", name]).assert().success();
+        let before = bytes(&story.path(name));
+        let again = upscale(&story, &["-o", name, "--resume"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&again.stdout).contains("complete already"), "{again:?}");
+        fails(&mut upscale(&story, &["-o", name]), &[name, "--resume", "--overwrite"]);
+        let seed = ["-o", name, "--resume", "--seed", "99"];
+        fails(&mut upscale(&story, &seed), &[name, "generation.seed is 0 there, and 99"]);
+        let condition = ["--condition", "boxes/box_0001/condition.hdf5", "-o", name, "--resume"];
+        let mut other = finescale();
+        other.current_dir(story.path("")).args(["upscale", "--model", "run/model.safetensors"]);
+        fails(other.args(condition), &[name, "condition is"]);
+        assert!(bytes(&story.path(name)) == before, "{name}");
+        upscale(&story, &["-o", name, "--overwrite", "--seed", "99"]).assert().success();
+        assert!(bytes(&story.path(name)) != before, "{name}");
+    }
+    for name in ["text.hdf5", "text.npy"] {
+        std::fs::write(story.path(name), "garbage").unwrap();
+        fails(&mut upscale(&story, &["-o", name, "--resume"]), &[name, "not known to be this sample"]);
+        assert_eq!(bytes(&story.path(name)), b"garbage");
+    }
+    // A byte of the values, far from the metadata at both ends.
+    let path = story.path("s.hdf5");
+    let mut damaged = bytes(&path);
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let resume = ["-o", "s.hdf5", "--resume", "--seed", "99"];
+    fails(&mut upscale(&story, &resume), &["s.hdf5", "not known to be this sample"]);
+}
+
+#[test]
+fn an_output_never_replaces_an_input() {
+    let story = Story::begun();
+    std::fs::hard_link(story.path("run/model.safetensors"), story.path("hard.hdf5")).unwrap();
+    symlink("boxes/box_0002/condition.hdf5", story.path("soft.hdf5")).unwrap();
+    let before = [CONDITION[1], CONDITION[3]].map(|name| bytes(&story.path(name)));
+    for output in [CONDITION[1], CONDITION[3], "hard.hdf5", "soft.hdf5"] {
+        fails(&mut upscale(&story, &["-o", output, "--overwrite"]), &[output, "would replace the input"]);
+    }
+    let grid = CONDITION[3];
+    for arguments in [["spectrum", grid, "-o", "soft.hdf5"], ["spectrum", grid, "-o", grid]] {
+        fails(finescale().current_dir(story.path("")).args(arguments), &["would replace the input"]);
+    }
+    assert!(before == [CONDITION[1], CONDITION[3]].map(|name| bytes(&story.path(name))));
+    // Folders, devices, and files that are not to be written.
+    for output in ["boxes", "/dev/null"] {
+        fails(&mut upscale(&story, &["-o", output]), &[output, "cannot write"]);
+    }
+}
+
+#[test]
+fn a_linked_output_is_written_where_the_link_leads() {
+    let story = Story::begun();
+    std::fs::create_dir(story.path("scratch")).unwrap();
+    symlink("scratch/sample.hdf5", story.path("link.hdf5")).unwrap();
+    upscale(&story, &["-o", "link.hdf5"]).assert().success();
+    assert!(std::fs::symlink_metadata(story.path("link.hdf5")).unwrap().is_symlink());
+    assert_eq!(names(&story.path("scratch")), ["sample.hdf5"]);
+}
+
+#[test]
+fn files_of_others_in_the_place_of_a_work_folder_stay() {
+    let story = Story::begun();
+    std::fs::create_dir(story.path("s.hdf5.work")).unwrap();
+    std::fs::write(story.path("s.hdf5.work/notes.txt"), "mine").unwrap();
+    fails(&mut upscale(&story, &["-o", "s.hdf5", "--resume"]), &["s.hdf5.work", "notes.txt"]);
+    assert_eq!(bytes(&story.path("s.hdf5.work/notes.txt")), b"mine");
+}
+
+#[test]
+fn work_of_another_kind_of_kernel_is_resumed_only_when_asked() {
+    let story = Story::begun();
+    let work = story.path("s.hdf5.work");
+    let begun = |_| std::fs::metadata(work.join("journal")).is_ok_and(|journal| journal.len() > 0);
+    let arguments = [&["upscale"][..], &CONDITION, &["-o", "s.hdf5", "--steps", "40"]].concat();
+    let stopped = signalled(&story.path(""), &arguments, "INT", begun);
+    assert_eq!(stopped.status.code(), Some(130), "{stopped:?}");
+    let stderr = String::from_utf8(stopped.stderr).unwrap();
+    assert!(stderr.contains("what is done is kept"), "{stderr}");
+    let header = std::fs::read_to_string(work.join("generation.json")).unwrap();
+    assert!(header.contains("instruction_set"), "{header}");
+    // As if it had been begun on a machine of another kind.
+    let other = header.replace("\"instruction_set\": \"", "\"instruction_set\": \"other than ");
+    assert!(other != header);
+    std::fs::write(work.join("generation.json"), &other).unwrap();
+    let more = ["-o", "s.hdf5", "--steps", "40"];
+    let resume = |flag| upscale(&story, &[&more[..], &[flag]].concat());
+    fails(&mut resume("--resume"), &["instruction_set was", "other than", "--resume-anyway"]);
+    resume("--resume-anyway").assert().success();
+    assert!(!work.exists());
+    let info = story.run("info", &["s.hdf5"]);
+    let programs = info["meta"]["provenance"]["identity"]["programs"].as_array().unwrap();
+    assert_eq!(programs.len(), 2, "{programs:?}");
+    // It is this sample, whoever computed it.
+    resume("--resume").assert().success();
+}
+
+#[test]
+fn what_a_kill_leaves_of_a_work_folder_is_cleared_away() {
+    let story = Story::begun();
+    upscale(&story, &["-o", "s.hdf5"]).assert().success();
+    let before = bytes(&story.path("s.hdf5"));
+    // The work folder goes file by file, the header first.
+    std::fs::create_dir(story.path("s.hdf5.work")).unwrap();
+    for name in ["journal", "state-odd.f32"] {
+        std::fs::write(story.path("s.hdf5.work").join(name), "0").unwrap();
+    }
+    upscale(&story, &["-o", "s.hdf5", "--resume"]).assert().success();
+    assert!(!story.path("s.hdf5.work").exists());
+    assert!(bytes(&story.path("s.hdf5")) == before);
+}
+
+#[test]
+fn commands_without_work_to_keep_end_at_once_and_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["mock", "--cells", "64", "--steps", "500", "-o", "universe"];
+    // Signals are listened to: the mask of caught ones has SIGTERM's bit.
+    let begun = |process: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask >> 14 & 1 == 1)
+    };
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let output = signalled(folder.path(), &arguments, signal, begun);
+        assert_eq!((output.status.code(), output.status.signal()), (Some(code), None), "{output:?}");
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn one_process_trains_in_a_folder_and_a_run_is_not_begun_over() {
+    let story = Story::begun();
+    let run = story.path("run");
+    let train = |more: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(story.path("")).args(["train", "config.json", "--out", "run"]).args(more);
+        command
+    };
+    for name in ["state.safetensors", "metrics.jsonl", "config.json"] {
+        let before = bytes(&run.join("model.safetensors"));
+        fails(&mut train(&[]), &["run", "already holds a run"]);
+        assert!(bytes(&run.join("model.safetensors")) == before);
+        std::fs::remove_file(run.join(name)).unwrap();
+    }
+    // A model alone is a run, too, and nothing to resume from.
+    fails(&mut train(&["--resume"]), &["run", "already holds a run"]);
+
+    std::fs::create_dir(story.path("second")).unwrap();
+    let held = std::fs::File::create(story.path("second/lock")).unwrap();
+    held.lock().unwrap();
+    let mut second = finescale();
+    second.current_dir(story.path("")).args(["train", "config.json", "--out", "second", "--resume"]);
+    fails(&mut second, &["second", "works on it"]);
+    drop(held);
+    second.assert().success();
+}
