@@ -2,6 +2,7 @@
 
 use crate::baselines::{Baselines, with_matched_pdf};
 use crate::calibration::{CalibrationReport, LEAST_R2};
+use crate::characters::visible_json;
 use crate::goals::Judgement;
 use crate::measured::Measured;
 use crate::pooled::{BoxSummary, Estimate, Pooled};
@@ -388,7 +389,7 @@ impl Comparison {
     pub fn to_json(&self) -> Value {
         let (low, high, bins) = PDF_RANGE;
         let width = (high - low) / bins as f64;
-        json!({
+        visible_json(json!({
             "format": "finescale-report",
             "version": VERSION,
             "title": self.title,
@@ -412,7 +413,7 @@ impl Comparison {
             "published": self.published,
             "also_upscaled": self.upscaled.iter().map(Upscaled::to_json).collect::<Vec<_>>(),
             "provenance": self.provenance,
-        })
+        }))
     }
 }
 

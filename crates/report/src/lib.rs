@@ -8,6 +8,7 @@ mod axes;
 mod baselines;
 mod beyond_power;
 mod calibration;
+mod characters;
 mod colour_map;
 mod comparison;
 mod drawing;

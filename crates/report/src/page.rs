@@ -1,10 +1,11 @@
 //! report.html: one file that needs no other, and no network.
 
+use crate::characters::{escape, visible_json};
 use crate::colour_map::ColourMap;
 use crate::figures::{Figure, Width};
 use crate::goals::Outcome;
 use crate::statistics::FieldStatistics;
-use crate::svg::{Place, escape, svg};
+use crate::svg::{Place, svg};
 use crate::theme::{Ink, Theme};
 use crate::ticks::plain;
 use crate::upscaled::Upscaled;
@@ -51,15 +52,15 @@ pub(crate) fn page(comparison: &Comparison, sections: &[Section]) -> String {
         }
     }
     html.push_str(&not_measured(comparison));
-    html.push_str(&provenance(&comparison.provenance));
+    html.push_str(&provenance(&visible_json(comparison.provenance.clone())));
     let version = env!("CARGO_PKG_VERSION");
     html += "</main>\n";
     html += &format!(
         "<footer>Made by finescale {version}. All numbers are in report.json and tables/, the figures as PNG and SVG \
          in figures/.</footer>\n"
     );
-    html.push_str(&data("volumes", &volumes(comparison)));
-    html.push_str(&data("plots", &plots(sections)));
+    html.push_str(&data("volumes", volumes(comparison)));
+    html.push_str(&data("plots", plots(sections)));
     html + "<script>\n" + SCRIPT + "</script>\n</body>\n</html>\n"
 }
 
@@ -73,8 +74,8 @@ fn colours() -> String {
 }
 
 /// JSON for the script.
-fn data(id: &str, value: &Value) -> String {
-    let text = value.to_string().replace('<', "\\u003c");
+fn data(id: &str, value: Value) -> String {
+    let text = visible_json(value).to_string().replace('<', "\\u003c");
     format!("<script type=\"application/json\" id=\"{id}\">{text}</script>\n")
 }
 

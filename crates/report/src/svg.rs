@@ -1,5 +1,6 @@
 //! Drawings as SVG: files for papers, and parts of the page whose colours follow its theme.
 
+use crate::characters::escape;
 use crate::drawing::{Align, Direction, Drawing, Frame, Mark, Pen, Text, Weight};
 use crate::raster::pixels_png;
 use crate::theme::{Ink, Theme, hexadecimal};
@@ -142,11 +143,6 @@ fn colour(ink: Ink, place: Place) -> String {
 fn number(value: f32) -> String {
     let text = format!("{:.2}", value.clamp(-1e5, 1e5));
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// Text as HTML and SVG need it.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A report of small fields whose statistics are known.
 
 use finescale_field::{Field3, Grid};
-use finescale_report::{Comparison, Fields, Labelled, Outcome, PublishedSpectrum, ReportError};
+use finescale_report::{Comparison, Fields, Labelled, Outcome, PublishedSpectrum, ReportError, ReportPaths};
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_spectra::TileFaces;
 use ndarray::Array3;
@@ -271,6 +271,41 @@ fn a_report_is_written_whole_and_needs_nothing_else() {
     // The same input gives the same bytes.
     let again = comparison.write(&folder.path().join("again")).unwrap();
     assert_eq!(fs::read(&again.html).unwrap(), fs::read(&paths.html).unwrap());
+}
+
+/// The page of a small comparison, and the folder that it lies in.
+fn written(change: impl FnOnce(Comparison) -> Comparison) -> (tempfile::TempDir, ReportPaths, String) {
+    let truth = waves(8, 0.5, 0.0);
+    let comparison = change(Comparison::new(&fields(&truth, None, &[&truth])).expect("a truth and a sample"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let paths = comparison.write(folder.path()).expect("a report");
+    let html = fs::read_to_string(&paths.html).expect("its page");
+    (folder, paths, html)
+}
+
+#[test]
+fn control_characters_of_names_are_signs_in_every_file() {
+    const NAME: &str = "a\0\u{1}\u{1b}]0;x\u{7}\r\u{7f}\u{9b}\u{fffe}\u{ffff}<b>";
+    let (_folder, paths, html) = written(|comparison| {
+        let rows = "0.01 1\n100 0.1";
+        let table = PublishedSpectrum::parse(NAME, "pk.txt".as_ref(), rows).unwrap();
+        let truth = waves(8, 0.5, 0.0);
+        let named = Labelled::new(NAME, &truth);
+        let comparison = comparison.with_title(NAME).with_published(vec![table]);
+        let comparison = comparison.with_upscaled(NAME, &named, std::slice::from_ref(&named)).unwrap();
+        comparison.with_provenance(json!({NAME: NAME, "nested": {NAME: [NAME]}}))
+    });
+    let json = fs::read_to_string(&paths.json).unwrap();
+    let vectors = paths.figures.iter().filter(|path| path.extension().is_some_and(|e| e == "svg"));
+    let vectors: Vec<String> = vectors.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let seen = "a\u{2400}\u{2401}\u{241b}]0;x\u{2407}\u{240d}\u{2421}\u{fffd}\u{fffd}\u{fffd}";
+    assert!(html.contains(&format!("<h1>{seen}&lt;b&gt;</h1>")) && json.contains(seen));
+    assert!(vectors.iter().any(|text| text.contains(seen)));
+    for text in vectors.iter().chain([&html, &json]) {
+        let raw = |c: char| (c.is_control() && !"\t\n".contains(c)) || "\u{fffe}\u{ffff}".contains(c);
+        assert_eq!(text.chars().find(|&c| raw(c)), None);
+        assert!(!text.contains("\\u000") && !text.contains("\\u001"), "hidden behind an escape of JSON");
+    }
 }
 
 #[test]
