@@ -6,6 +6,8 @@ use std::borrow::Cow;
 /// First of the pictures that Unicode has for the control characters U+0000 to U+001F.
 const PICTURES: u32 = 0x2400;
 const PICTURE_OF_DELETE: char = '\u{2421}';
+/// How these begin, a spreadsheet runs.
+const RUN_BY_SPREADSHEETS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
 
 /// The text with a visible sign for each character that XML forbids or a terminal obeys; tabs and line breaks stay.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
@@ -43,6 +45,11 @@ pub(crate) fn escape(text: &str) -> String {
     visible(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// Text that a spreadsheet shows and does not run: what it would take for a formula begins with `'`.
+pub(crate) fn no_formula(text: &str) -> Cow<'_, str> {
+    if text.starts_with(RUN_BY_SPREADSHEETS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +64,15 @@ mod tests {
         assert!(matches!(visible("P(k) √\n\t"), Cow::Borrowed(_)));
         let json = visible_json(json!({"\u{1}": ["\u{7f}", 1.5, null, {"x": "\r"}]}));
         assert_eq!(json, json!({"\u{2401}": ["\u{2421}", 1.5, null, {"x": "\u{240d}"}]}));
+    }
+
+    #[test]
+    fn formulas_are_text() {
+        for text in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=x"] {
+            assert_eq!(no_formula(text), format!("'{text}"));
+        }
+        for text in ["", "truth", "a=b", "'=x", "1-2"] {
+            assert_eq!(no_formula(text), text);
+        }
     }
 }

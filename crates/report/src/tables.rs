@@ -1,6 +1,7 @@
 //! The statistics as tables: one CSV file per statistic, numbers in full, gaps empty.
 
 use crate::Comparison;
+use crate::characters::no_formula;
 use crate::statistics::FieldStatistics;
 use std::fmt::Write as _;
 
@@ -28,7 +29,8 @@ impl Table {
     }
 
     fn texts(mut self, name: impl Into<String>, values: Vec<String>) -> Self {
-        self.columns.push((name.into(), values));
+        let values = values.iter().map(|text| no_formula(text).into_owned());
+        self.columns.push((name.into(), values.collect()));
         self
     }
 
@@ -41,13 +43,13 @@ impl Table {
     /// The content of the file.
     pub(crate) fn csv(&self) -> String {
         let quoted = |text: &str| {
-            if text.contains([',', '"', '\n']) {
+            if text.contains([',', '"', '\n', '\r']) {
                 format!("\"{}\"", text.replace('"', "\"\""))
             } else {
                 text.to_owned()
             }
         };
-        let names: Vec<String> = self.columns.iter().map(|(name, _)| quoted(name)).collect();
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| quoted(&no_formula(name))).collect();
         let mut csv = names.join(",") + "\n";
         let rows = self.columns.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
         for row in 0..rows {
@@ -293,5 +295,12 @@ mod tests {
     fn gaps_are_empty_and_commas_are_quoted() {
         let table = Table::new("x").numbers("a,b", &[0.1, f64::NAN]).texts("c", vec!["say \"x\"".to_owned()]);
         assert_eq!(table.csv(), "\"a,b\",c\n0.1,\"say \"\"x\"\"\"\n,\n");
+    }
+
+    #[test]
+    fn texts_are_no_formulas_and_numbers_stay_numbers() {
+        let texts = ["=1+2", "-x", "a\rb"].map(str::to_owned).to_vec();
+        let table = Table::new("x").numbers("=cmd|calc P", &[-0.5, 1e-7, -2.0]).texts("@note", texts);
+        assert_eq!(table.csv(), "'=cmd|calc P,'@note\n-0.5,'=1+2\n0.0000001,'-x\n-2,\"a\rb\"\n");
     }
 }
