@@ -20,16 +20,17 @@ pub struct Baselines {
 
 /// `condition` with the values of `truth`, the densest where the condition is densest, and so on by rank. Equal values
 /// keep the order of the voxels.
+#[deny(clippy::cast_possible_truncation)] // 1626³ voxels are more than a u32 counts
 pub(crate) fn with_matched_pdf(condition: &Field3, truth: &Field3) -> Field3 {
     let source = condition.as_slice();
-    let mut order: Vec<u32> = (0..source.len() as u32).collect();
-    order.par_sort_unstable_by(|&a, &b| source[a as usize].total_cmp(&source[b as usize]).then(a.cmp(&b)));
+    let mut order: Vec<usize> = (0..source.len()).collect();
+    order.par_sort_unstable_by(|&a, &b| source[a].total_cmp(&source[b]).then(a.cmp(&b)));
     let mut values = truth.as_slice().to_vec();
     values.par_sort_unstable_by(f32::total_cmp);
     let mut matched = condition.clone();
     let target = matched.as_slice_mut();
     for (&voxel, value) in order.iter().zip(values) {
-        target[voxel as usize] = value;
+        target[voxel] = value;
     }
     matched
 }
