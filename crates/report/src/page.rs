@@ -14,6 +14,7 @@ use crate::{Comparison, prose};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
 /// Longer JSON is folded away.
@@ -26,12 +27,15 @@ const WIDE_FIGURES: usize = 2;
 /// The whole page; `sections` in the order of [`Comparison::write`].
 pub(crate) fn page(comparison: &Comparison, sections: &[Section]) -> String {
     let title = escape(&comparison.title);
+    let script = format!("\n{SCRIPT}");
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{}{STYLE}</style>\n\
          </head>\n<body>\n<main>\n<header>\n<p class=\"kicker\">finescale report</p>\n<h1>{title}</h1>\n\
          <p class=\"subtitle\">{}</p>\n</header>\n",
+        policy(&script),
         colours(),
         escape(&prose::subject(comparison))
     );
@@ -61,7 +65,17 @@ pub(crate) fn page(comparison: &Comparison, sections: &[Section]) -> String {
     );
     html.push_str(&data("volumes", volumes(comparison)));
     html.push_str(&data("plots", plots(sections)));
-    html + "<script>\n" + SCRIPT + "</script>\n</body>\n</html>\n"
+    html + "<script>" + &script + "</script>\n</body>\n</html>\n"
+}
+
+/// What a browser may do with the page: run this very script, style, show pictures that are inside of it, and nothing
+/// else. The drawings and the script set styles of single elements, for which there are no hashes.
+fn policy(script: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(script.as_bytes()));
+    format!(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; \
+         form-action 'none'"
+    )
 }
 
 /// The variables of the style sheet, by theme: as the system wishes, unless the page was told otherwise.

@@ -1,11 +1,14 @@
 //! A report of small fields whose statistics are known.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use finescale_field::{Field3, Grid};
 use finescale_report::{Comparison, Fields, Labelled, Outcome, PublishedSpectrum, ReportError, ReportPaths};
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_spectra::TileFaces;
 use ndarray::Array3;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::f64::consts::TAU;
 use std::fs;
 
@@ -260,7 +263,11 @@ fn a_report_is_written_whole_and_needs_nothing_else() {
     assert_eq!(numbers["also_upscaled"][0]["samples"][0]["label"], "sample");
     let html = fs::read_to_string(&paths.html).unwrap();
     assert!(html.contains("<h1>A &amp; B</h1>") && html.contains("Where no truth is known"));
-    assert!(!html.contains("http") && !html.contains("<link") && !html.contains(" src="));
+    assert!(
+        !html.replace("http-equiv", "").contains("http")
+            && !html.contains("<link")
+            && !html.contains(" src=")
+    );
     assert_eq!(html.matches("url(").count(), html.matches("url(#").count());
     // Without the script, and for it.
     assert!(html.matches("<div class=\"static").count() >= 8 && html.contains("id=\"volumes\""));
@@ -281,6 +288,24 @@ fn written(change: impl FnOnce(Comparison) -> Comparison) -> (tempfile::TempDir,
     let paths = comparison.write(folder.path()).expect("a report");
     let html = fs::read_to_string(&paths.html).expect("its page");
     (folder, paths, html)
+}
+
+#[test]
+fn browsers_are_told_to_run_the_one_script_of_the_page_and_nothing_else() {
+    let (_folder, _, html) = written(|comparison| comparison);
+    let (_, from) = html.split_once("<script>").expect("a script");
+    let (script, after) = from.split_once("</script>").expect("its end");
+    assert!(script.contains("use strict") && !after.contains("<script"));
+    let hash = STANDARD.encode(Sha256::digest(script));
+    let policy = format!(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
+         style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'\">"
+    );
+    let at = html.find(&policy).expect("the policy, with the hash of the script");
+    // It holds for what comes after it.
+    assert!(["<title", "<style", "<script", "<body"].iter().all(|tag| html.find(tag) > Some(at)));
+    // Browsers hash a script with its line ends as LF.
+    assert!(!script.contains('\r'));
 }
 
 #[test]
