@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, all tests and doctests, documentation.
+# Everything that must hold before a change goes in: format, lints, all tests and doctests, documentation, and what
+# comes in from outside.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/hdf5.sh
@@ -17,4 +18,5 @@ for simd in avx2 portable; do
     FINESCALE_SIMD=$simd step cargo test --workspace --locked "${CARGO_FEATURES[@]}" --test kernels
 done
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked "${CARGO_FEATURES[@]}"
+step ./scripts/check_supply.sh
 echo "== all is well"

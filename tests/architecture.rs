@@ -57,7 +57,7 @@ const TOP: [&str; 10] = [
     "scripts",
     "tests",
 ];
-const TOOL_SETTINGS: [&str; 2] = ["clippy.toml", "rustfmt.toml"];
+const TOOL_SETTINGS: [&str; 3] = ["clippy.toml", "deny.toml", "rustfmt.toml"];
 const IGNORED: [&str; 3] = ["target", "runs", "report"];
 
 fn root() -> PathBuf {
