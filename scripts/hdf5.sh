@@ -24,7 +24,7 @@ hdf5_cmake_sha256=(
 
 hdf5_is_there() {
     # Where hdf5-metno-sys looks, in its order.
-    [ -n "${HDF5_DIR:-}" ] || { command -v pkg-config > /dev/null && pkg-config --exists hdf5; } ||
+    [ -n "${HDF5_DIR:-}" ] || { command -v pkg-config > /dev/null && pkg-config --exists "hdf5 >= 1.10.7"; } ||
         [ -e /usr/include/hdf5/serial/hdf5.h ] || [ -e /usr/include/hdf5.h ]
 }
 

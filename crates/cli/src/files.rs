@@ -5,6 +5,7 @@ use anyhow::Context;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Writes `text` to `path`, making its folder if needed.
@@ -38,6 +39,36 @@ pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// A file at one moment: whoever changes it changes this.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    identity: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
+        let found = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Self {
+            identity: (found.dev(), found.ino()),
+            bytes: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+
+    /// The SHA-256 of the file, of which nothing has changed since the stamp was taken.
+    pub(crate) fn sha256(&self, path: &Path) -> anyhow::Result<String> {
+        let hash = sha256(path)?;
+        anyhow::ensure!(
+            Self::of(path)? == *self,
+            "{}: changed while it was read; wait for whoever writes it, and run this again",
+            path.display()
+        );
+        Ok(hash)
+    }
+}
+
 /// The SHA-256 of a file's bytes in hexadecimal digits.
 pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
     let hash = || -> std::io::Result<String> {
@@ -64,6 +95,10 @@ mod tests {
         let path = folder.path().join("abc");
         std::fs::write(&path, "abc").unwrap();
         assert!(sha256(&path).unwrap().starts_with("ba7816bf8f01cfea414140de5dae2223b00361a3"));
+        let stamp = Stamp::of(&path).unwrap();
+        assert_eq!(stamp.sha256(&path).unwrap(), sha256(&path).unwrap());
+        std::fs::write(&path, "abcd").unwrap();
+        assert!(stamp.sha256(&path).unwrap_err().to_string().contains("changed while"));
         assert!(sha256(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
     }
 }

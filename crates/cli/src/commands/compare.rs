@@ -3,7 +3,7 @@
 use crate::arguments::three;
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::{check_output, sha256};
+use crate::files::{Stamp, check_output, sha256};
 use crate::provenance::provenance;
 use crate::{fields, tiles};
 use anyhow::Context as _;
@@ -134,6 +134,9 @@ impl Compare {
         files: &BoxFiles,
         independent_tiles: Option<&Path>,
     ) -> anyhow::Result<(Comparison, Vec<Value>)> {
+        let all = files.condition.iter().chain(&files.samples).chain([&files.truth]).map(PathBuf::as_path);
+        let stamp = |path: &Path| Ok((path.to_owned(), Stamp::of(path)?));
+        let stamps = all.chain(independent_tiles).map(stamp).collect::<anyhow::Result<Vec<_>>>()?;
         let truth = fields::load(&files.truth, self.box_size)?;
         let load = |path: &Path| -> anyhow::Result<GridFile> {
             let grid = fields::load(path, self.box_size)?;
@@ -162,10 +165,9 @@ impl Compare {
 
         let mut inputs = Vec::new();
         let mut add = |role: &str, path: &Path, grid: &GridFile| -> anyhow::Result<()> {
-            let provenance = &grid.meta.provenance;
-            inputs.push(
-                json!({ "role": role, "file": path, "sha256": sha256(path)?, "provenance": provenance }),
-            );
+            let (_, stamp) = stamps.iter().find(|(of, _)| of == path).expect("every file has its stamp");
+            let (hash, provenance) = (stamp.sha256(path)?, &grid.meta.provenance);
+            inputs.push(json!({ "role": role, "file": path, "sha256": hash, "provenance": provenance }));
             Ok(())
         };
         add("truth", &files.truth, &truth)?;

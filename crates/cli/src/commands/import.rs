@@ -37,8 +37,7 @@ impl Import {
         let device = context.device()?;
         let description = self.description(config)?;
         let network = &description.configuration.network;
-        let parameters = import_reference(&self.checkpoint, network, &device)
-            .map_err(|error| bad_input(format!("importing: {error}")))?;
+        let parameters = import_reference(&self.checkpoint, network, &device).context("importing")?;
         let count = parameters.count();
         Model::new(description, parameters).save(&self.output, Precision::F32)?;
         context.say(format_args!("{}: {count} parameters", self.output.display()))?;

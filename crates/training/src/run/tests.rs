@@ -121,6 +121,65 @@ fn resumes(config: &RunConfig) {
 }
 
 #[test]
+fn a_failed_save_is_tried_again_and_no_best_model_is_forgotten() {
+    let config = fixtures::config();
+    let folder = tempfile::tempdir().unwrap();
+    let [straight, patient, ended] = ["straight", "patient", "ended"].map(|name| folder.path().join(name));
+    go(&config, &straight, Start::Fresh, u64::MAX).unwrap();
+    let same_as_straight = |out: &Path| {
+        for name in [STATE, MODEL, BEST] {
+            let [a, b] = [&straight, out].map(|out| std::fs::read(out.join(name)).unwrap());
+            assert!(a == b, "{name} differs");
+        }
+        assert_eq!(log(&straight), log(out));
+    };
+    // A folder in the place of a file refuses every write; the first validation, at step 2, is the best for a while.
+    let run_with_obstacle = |out: &Path, until: u64| {
+        let load = &fixtures::pairs;
+        let mut run = Run::new(&config, out, Start::Fresh, &Device::Cpu, &Value::Null, load).unwrap();
+        std::fs::create_dir(out.join(BEST)).unwrap();
+        let stop = AtomicBool::new(false);
+        let mut observer = |event: &Event| match event {
+            Event::Step(metrics) if metrics.step == until => {
+                std::fs::remove_dir(out.join(BEST)).unwrap();
+            }
+            Event::Step(metrics) if metrics.step == 5 && until > 6 => stop.store(true, Ordering::Relaxed),
+            _ => {}
+        };
+        run.go(&mut observer, &stop)
+    };
+    assert!(run_with_obstacle(&patient, 3).unwrap().complete);
+    same_as_straight(&patient);
+
+    let error = run_with_obstacle(&ended, u64::MAX).unwrap_err();
+    assert!(error.to_string().contains(BEST), "{error}");
+    std::fs::remove_dir(ended.join(BEST)).unwrap();
+    assert_eq!(State::load(&ended.join(STATE), &Device::Cpu).unwrap().0.step, 0);
+    go(&config, &ended, Start::Resume, u64::MAX).unwrap();
+    same_as_straight(&ended);
+}
+
+#[test]
+fn a_run_of_another_program_is_resumed_only_when_asked() {
+    let (config, folder) = (fixtures::config(), tempfile::tempdir().unwrap());
+    let start = |start, program: &Value| {
+        let stop = AtomicBool::new(true);
+        let load = &fixtures::pairs;
+        Run::new(&config, folder.path(), start, &Device::Cpu, program, load)?.go(&mut |_| {}, &stop)
+    };
+    let (here, there) = (json!({"instruction_set": "avx2"}), json!({"instruction_set": "portable"}));
+    start(Start::Fresh, &here).unwrap();
+    start(Start::Resume, &here).unwrap();
+    let error = start(Start::Resume, &there).unwrap_err();
+    assert!(
+        matches!(&error, TrainingError::OtherProgram { what, .. } if what == "instruction_set"),
+        "{error}"
+    );
+    start(Start::ResumeAnyway, &there).unwrap();
+    start(Start::Resume, &there).unwrap();
+}
+
+#[test]
 fn ten_steps_follow_the_stored_curve() {
     for (step, (found, expected)) in ten_steps().into_iter().zip(CURVE).enumerate() {
         assert!((found / expected - 1.0).abs() < CURVE_REL, "step {step}: {found} instead of {expected}");
