@@ -41,8 +41,8 @@ SEEDS = "../../seeds"  # as a run sees them from its folder
 CREATING = re.compile(r"O_CREAT|O_TRUNC|O_TMPFILE")
 DESCRIPTOR_CALLS = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "fsync",
                     "fdatasync", "copy_file_range", "sendfile")
-NAME_CALLS = ("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir",
-              "mkdir", "mkdirat", "openat")
+NAME_CALLS = ("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
+              "rmdir", "mkdir", "mkdirat", "openat")
 WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "copy_file_range", "sendfile")
 REMOVALS = ("unlink", "unlinkat", "rmdir")
 ERRORS = ("EIO", "ENOSPC")
@@ -74,8 +74,8 @@ def network_config(**changes):
     config = {
         "data": {"training": [f"{SEEDS}/boxes/box_0001"], "validation": [f"{SEEDS}/boxes/box_0002"]},
         "network": {
-            "base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8, "norm_groups": 4,
-            "dropout": 0.1, "known_channels": True, "prediction": {"edm": {"sigma_data": 0.5}},
+            "base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8,
+            "norm_groups": 4, "dropout": 0.1, "known_channels": True, "prediction": {"edm": {"sigma_data": 0.5}},
         },
         "diffusion": {"training_levels": {"log_normal": {"mean": -1.2, "deviation": 1.2}}},
         "training": {
@@ -97,7 +97,8 @@ def network_config(**changes):
 def two_field_config():
     pair = {"condition": f"{SEEDS}/boxes/box_0001/condition.hdf5",
             "truth": [f"{SEEDS}/boxes/box_0001/truth.hdf5", f"{SEEDS}/dm.hdf5"]}
-    config = network_config(network={"fields": 2, "condition_channels": 3, "baseline": True}, training={"spectrum": None})
+    network = {"fields": 2, "condition_channels": 3, "baseline": True}
+    config = network_config(network=network, training={"spectrum": None})
     config["data"] = {"training": [pair], "baseline_smoothing_cells": 0.8}
     return config
 
@@ -121,7 +122,8 @@ def make_seeds(binary, folder):
     seeds.mkdir()
 
     def finescale(*arguments):
-        done = subprocess.run([binary, *arguments, "--threads", "1", "--quiet"], cwd=here, capture_output=True, text=True)
+        words = [binary, *arguments, "--threads", "1", "--quiet"]
+        done = subprocess.run(words, cwd=here, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"making inputs: finescale {shlex.join(arguments)} failed\n{done.stderr}")
 
@@ -658,8 +660,8 @@ def everything(calls):
 
 
 def sample(calls):
-    """A fixed part: EIO at every write of small HDF5 files, a kill at every removal; else of each kind of call its first,
-    its last and two in between, failing in turns."""
+    """A fixed part: EIO at every write of small HDF5 files, a kill at every removal; else of each kind of call its
+    first, its last and two in between, failing in turns."""
     kinds = collections.defaultdict(list)
     for call in calls:
         path = Path(steady(call.paths[-1]))
@@ -710,8 +712,8 @@ def inside_namespace(a):
     disk = Path(a.work) / "runs" / "disk"
     disk.mkdir()
     rows = []
-    wanted = ("grid to hdf5", "grid to npy", "mock --snapshots", "upscale, joint", "upscale, raster", "train", "compare",
-              "spectrum to json")
+    wanted = ("grid to hdf5", "grid to npy", "mock --snapshots", "upscale, joint", "upscale, raster", "train",
+              "compare", "spectrum to json")
     for case in cases(a.binary):
         if case.name not in wanted or a.only not in case.name or (a.short and case.name not in wanted[:5]):
             continue
@@ -799,7 +801,8 @@ def long_commands():
     config["data"].update(training=[str(demo)], validation=[])
     yield "grid", ["grid", str(demo / "gadget4_dm_64/snapdir_003"), "--particles", "dm", "--cells", "512", "--scheme",
                    "pcs", "-o", "grid.hdf5"], None
-    yield "mock", "mock --box-size 100 --cells 96 --particles-low 32 --particles-high 96 --steps 40 -o box".split(), None
+    universe = "mock --box-size 100 --cells 96 --particles-low 32 --particles-high 96 --steps 40 -o box"
+    yield "mock", universe.split(), None
     for strategy in ["joint", "raster", "wavefront", "colour"]:
         yield f"upscale, {strategy}", ["upscale", "--model", str(demo / "model.safetensors"), "--condition",
                                       str(demo / "condition.hdf5"), "--strategy", strategy, "-o", "out.hdf5"], None
@@ -946,8 +949,9 @@ def main():
     parser.add_argument("--no-injections", action="store_true")
     parser.add_argument("--no-disks", action="store_true", help="no disks that fill up")
     parser.add_argument("--no-signals", action="store_true")
-    parser.add_argument("--log", type=Path, default=PROJECT / "target/prove_durability", help="where bad cases are kept")
-    parser.add_argument("--work", type=Path, help="where the runs go [default: a folder in memory, removed at the end]")
+    log = PROJECT / "target/prove_durability"
+    parser.add_argument("--log", type=Path, default=log, help="where bad cases are kept")
+    parser.add_argument("--work", type=Path, help="where the runs go [default: a folder in memory]")
     parser.add_argument("--inside-namespace", action="store_true", help=argparse.SUPPRESS)
     a = parser.parse_args()
     a.binary, a.log = a.binary.resolve(), a.log.resolve()
