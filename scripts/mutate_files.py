@@ -489,8 +489,8 @@ def frames_of(arguments, folder, before=(), stack="bt 40"):
     return [(name, library) for name, library in frames]
 
 
-BORING = re.compile(r"^<?(__|raise|abort|\?\?|(std|core|alloc|rayon_core)(::|\[)|rust_|_start|main$|clone|start_thread|malloc|"
-                    r"calloc|realloc|memcpy|_int_|free|pthread|gsignal|syscall|poll|epoll|read$|recv|nanosleep|clock_|"
+BORING = re.compile(r"^<?(__|raise|abort|\?\?|(std|core|alloc|rayon_core)(::|\[)|rust_|_start|main$|clone|start_thread|"
+                    r"malloc|calloc|realloc|memcpy|_int_|free|pthread|gsignal|syscall|poll|epoll|read$|recv|nanosleep|clock_|"
                     r"do_futex|ctrlc|signal_hook)")
 
 
@@ -498,7 +498,7 @@ def where(frames):
     """The innermost functions that say something."""
     names = [re.sub(r"::h[0-9a-f]{16}$", "", name) for name, _ in frames]
     telling = [name for name in names if not BORING.match(name)][:3]
-    inside = "inside libhdf5: " if any(is_hdf5(*frame) for frame in frames[:12]) else ""
+    inside = "inside libhdf5: " if any(is_hdf5(*frame) for frame in frames) else ""
     return inside + " < ".join(telling) if telling else ""
 
 

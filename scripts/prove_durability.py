@@ -152,9 +152,9 @@ def cases(binary):
     snapshot = f"{SEEDS}/boxes/box_0001/high_res/snapdir_000"
 
     def once_more(arguments):
-        """The same command again; where the program refuses to replace what is there, then with --force."""
+        """The same command again; where the program refuses to replace what is there, then with --overwrite."""
         text = subprocess.run([binary, arguments[0], "--help"], capture_output=True, text=True).stdout
-        return [arguments, [*arguments, "--force"]] if "--force" in text else [arguments]
+        return [arguments, [*arguments, "--overwrite"]] if "--overwrite" in text else [arguments]
 
     def plain(name, *arguments):
         return Case(name, list(arguments), once_more(list(arguments)))
@@ -270,33 +270,39 @@ def hits_in(text, folder, name, kill):
 
 def not_durable(calls):
     """What a power cut may take although the command said that it is done: names that came before their data were
-    synced, and names (or removals that rest on them) whose folder was not synced."""
+    synced, names whose folder was not synced (before the work that they rest on went, or at all), and data written in
+    place that were not synced."""
     dirty, new_names, problems = set(), {}, []
-
-    def folder_of(path):
-        return os.path.dirname(path) or "."
-
     for call in calls:
+        path = call.paths[0]
         if call.name in WRITES:
-            dirty.add(call.paths[0])
+            dirty.add(path)
         elif call.name in ("fsync", "fdatasync"):
-            dirty.discard(call.paths[0])
-            new_names.pop(call.paths[0], None)
+            dirty.discard(path)
+            new_names.pop(path, None)
+        elif call.name in ("mkdir", "mkdirat"):
+            new_names.setdefault(folder_of(path), []).append(path)
         elif call.name.startswith(("rename", "link")) and len(call.paths) == 2:
-            source, target = call.paths
-            if source in dirty:
+            target = call.paths[1]
+            if path in dirty:
                 problems.append(f"{steady(target)}: renamed before its data were synced")
+                dirty.discard(path)
             new_names.setdefault(folder_of(target), []).append(target)
         elif call.name in REMOVALS:
-            # Work may go only after the result is safe.
-            for folder, names in new_names.items():
-                lost = [name for name in names if not call.paths[0].startswith(name)]
-                if lost and ".work" in call.paths[0]:
-                    problems.append(f"{steady(lost[0])}: its folder was not synced before {steady(call.paths[0])} went")
-            dirty.discard(call.paths[0])
+            if ".work" in path:
+                rest = [name for names in new_names.values() for name in names if ".work" not in name]
+                problems += [f"{steady(name)}: its folder was not synced before the work folder went" for name in rest]
+            dirty.discard(path)
+            new_names = {folder: [name for name in names if name != path] for folder, names in new_names.items()}
     for names in new_names.values():
-        problems += [f"{steady(name)}: its folder was not synced after the rename" for name in names]
+        problems += [f"{steady(name)}: its folder was not synced after it got its name" for name in names]
+    in_place = sorted(path for path in dirty if not is_events(path) and not path.endswith("lock"))
+    problems += [f"{steady(path)}: its last bytes were not synced" for path in in_place]
     return list(dict.fromkeys(problems))
+
+
+def folder_of(path):
+    return os.path.dirname(path) or "."
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -402,7 +408,7 @@ class Reference:
         if name.endswith(".hdf5"):
             return self.same_meaning(name, content)
         # The command line is written down, and that of a resumption is another one.
-        words, again = (shlex.join(words).encode() for words in (self.case.arguments, command))
+        words, again = (" ".join(words).encode() for words in (self.case.arguments, command))
         return content.replace(again, words) == ours
 
     def same_but_for_times(self, name, content):
@@ -512,7 +518,7 @@ def judge(runner, case, reference, folder, ended, killed, touched=()):
         return Verdict(LOST, problem)
 
     complete = not reference.wrong_in(files, case.arguments)
-    said = ""
+    before, said = identities(folder, reference), ""
     for again in case.again:
         ended = runner.run(folder, again)
         files = files_below(folder)
@@ -520,13 +526,20 @@ def judge(runner, case, reference, folder, ended, killed, touched=()):
             wrong = reference.wrong_in(files, again)
             if wrong:
                 return Verdict(LOST, f"asked again, exit code 0, but wrong or missing: {', '.join(wrong)}")
-            return Verdict(RESUMES, stays=tuple(reference.left_over(files)))
+            if complete and "--resume" in again and not case.evolving and identities(folder, reference) != before:
+                notes.append("the result was complete, and --resume made it again")
+            return Verdict(RESUMES, stays=tuple(reference.left_over(files)), notes=tuple(notes))
         if ended.code not in (1, 2):
             return Verdict(LOST, f"asked again: exit code {ended.code}: {last_line(ended.stderr)}")
         said = last_line(ended.stderr)
-    if complete and not reference.wrong_in(files, case.arguments):
+    if complete and "--resume" not in case.again[-1] and not reference.wrong_in(files, case.arguments):
         return Verdict(RESUMES, stays=tuple(reference.left_over(files)), notes=(f"complete already; again: {said}",))
     return Verdict(LOST, f"asked again: {said}")
+
+
+def identities(folder, reference):
+    """What changes when an output is written anew."""
+    return [(folder / name).stat().st_ino for name in reference.files if (folder / name).exists()]
 
 
 def problem_of(case, reference, files, ended, killed, touched):
@@ -565,25 +578,31 @@ class Row:
 class Prover:
     """Disturbs one case after another."""
 
-    def __init__(self, runner, log, jobs, short):
-        self.runner, self.log, self.jobs, self.short = runner, log, jobs, short
+    def __init__(self, runner, on_disk, log, jobs, short):
+        self.runner, self.on_disk, self.log, self.jobs, self.short = runner, on_disk, log, jobs, short
         self.lock = threading.Lock()
 
     def prove(self, case):
-        runner, row = self.runner, Row(case.name)
-        reference, calls = undisturbed(runner, case)
+        row = Row(case.name)
+        reference, calls = undisturbed(self.runner, case)
         row.calls, row.not_durable = len(calls), not_durable(calls)
-        disturbances = list(sample(calls) if self.short else everything(calls))
-        with ThreadPoolExecutor(self.jobs) as pool:
-            futures = [pool.submit(self.disturb, case, reference, row, *item) for item in disturbances]
-            for done, future in enumerate(futures):
-                future.result()
-                if done % 50 == 49:
-                    progress(f"{case.name}: {done + 1} of {len(futures)}")
+        self.disturb_all(self.runner, case, reference, row, sample(calls) if self.short else everything(calls))
+        if [call for call in calls if call.name in REMOVALS and ".work" in call.paths[0]]:
+            # In which order the files of a folder are found, and go, is the file system's choice.
+            reference, calls = undisturbed(self.on_disk, case)
+            removals = [call for call in calls if call.name in REMOVALS]
+            self.disturb_all(self.on_disk, case, reference, row, everything(removals))
         return row
 
-    def disturb(self, case, reference, row, call, how):
-        runner = self.runner
+    def disturb_all(self, runner, case, reference, row, disturbances):
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(self.disturb, runner, case, reference, row, *item) for item in disturbances]
+            for done, future in enumerate(futures):
+                future.result()
+                if done % 200 == 199:
+                    progress(f"{case.name}: {done + 1} of {len(futures)}")
+
+    def disturb(self, runner, case, reference, row, call, how):
         what = "signal" if how == KILL else "error"
         inject = f"{call.name}:{what}={how}:when={call.number}"
         for attempt in range(TRIES):
@@ -662,10 +681,15 @@ def everything(calls):
 def sample(calls):
     """A fixed part: EIO at every write of small HDF5 files, a kill at every removal; else of each kind of call its
     first, its last and two in between, failing in turns."""
-    kinds = collections.defaultdict(list)
+    kinds, siblings = collections.defaultdict(list), collections.defaultdict(set)
     for call in calls:
         path = Path(steady(call.paths[-1]))
-        kinds[call.name, path.parent, path.suffixes[-2:] == [".hdf5", ".partial"] and path, path.suffix].append(call)
+        siblings[path.parent, path.suffix].add(path)
+    for call in calls:
+        path = Path(steady(call.paths[-1]))
+        # Of the many figures and tables of a report one stands for all.
+        alike = len(siblings[path.parent, path.suffix]) > 8
+        kinds[call.name, path.parent if alike else path, path.suffix].append(call)
     turn = itertools.count()
     for same in kinds.values():
         removals = same[0].name in REMOVALS
@@ -915,7 +939,10 @@ def prove(a, work):
     version = subprocess.run([a.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     print(f"{version}, {a.binary}", flush=True)
     make_seeds(runner.binary, runner.work)
-    rows, prover = [], Prover(runner, a.log, a.jobs, a.short)
+    disk = a.log / "disk"
+    (disk / "runs").mkdir(parents=True)
+    (disk / "seeds").symlink_to(runner.work / "seeds")
+    rows, prover = [], Prover(runner, Runner(a.binary, disk), a.log, a.jobs, a.short)
     for case in cases(a.binary):
         if a.only in case.name and not a.no_injections:
             started = time.monotonic()
@@ -932,6 +959,7 @@ def prove(a, work):
                     [[*row[:2], f"{row[2]:.1f}", *row[3:]] for row in interrupts]))
     bad = [row.name for row in rows if row.is_bad()] + [row[0] for row in interrupts if row[5] != "well"]
     if bad:
+        shutil.rmtree(disk)
         shutil.copytree(runner.work / "seeds", a.log / "seeds", dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns("medium.hdf5", "large.hdf5"))
         print(f"NOT PROVEN: {', '.join(dict.fromkeys(bad))}; details in {a.log}")
