@@ -781,8 +781,7 @@ def on_small_disk(runner, disk, case, reference, need, fraction, transient):
     mounted(disk, size)
     try:
         free = max(PAGE, int(need * fraction) // PAGE * PAGE)
-        # Somebody else's file; in a folder that is not the command's.
-        other = disk.parent / "disk" / ".somebody"
+        other = disk / ".of_somebody_else"
         other.write_bytes(bytes(size - free))
         ended = with_room_made(runner, disk, case, other) if transient else runner.run(disk, case.arguments)
         other.unlink(missing_ok=True)
@@ -807,8 +806,8 @@ def with_room_made(runner, disk, case, other):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        held_up = ",".join(name for name in WRITES)
-        return runner.run(disk, case.arguments, calls=WRITES, inject=f"{held_up}:delay_exit={DELAY_US}")
+        inject = f"{','.join(WRITES)}:delay_exit={DELAY_US}"
+        return runner.run(disk, case.arguments, calls=WRITES, inject=inject)
     finally:
         done.set()
         watcher.join()
