@@ -45,7 +45,7 @@ const RESERVED: [(&str, &[&str]); 4] = [
 /// Crates of pure numbers, which know no tensors.
 const WITHOUT_CANDLE: [&str; 4] = ["seed", "field", "snapshot", "spectra"];
 /// What lies visibly at the top, beside folders that git ignores.
-const TOP: [&str; 10] = [
+const TOP: [&str; 11] = [
     "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
@@ -54,6 +54,7 @@ const TOP: [&str; 10] = [
     "configs",
     "crates",
     "data",
+    "docs",
     "scripts",
     "tests",
 ];

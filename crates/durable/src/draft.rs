@@ -35,13 +35,22 @@ impl Draft {
     ///
     /// # Errors
     /// Those of the system, and of a target that is a folder, a device or write-protected.
-    pub fn create<F>(target: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<(Self, F)> {
+    pub fn create<F>(target: &Path, mut make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<(Self, F)> {
         let Target { path, existing } = Target::new(target)?;
         let folder = parent(&path);
         create_folder(folder)?;
         let prefix = prefix(&path);
-        remove_stale(folder, &prefix)?;
+        // Clearing away is no reason not to write.
+        let _ = remove_stale(folder, &prefix);
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let make = |path: &Path| {
+            make(path).inspect_err(|error| {
+                // HDF5 makes a file before it fails to write its first bytes. One that was there before is not ours.
+                if error.kind() != io::ErrorKind::AlreadyExists {
+                    let _ = remove_file(path);
+                }
+            })
+        };
         let named = tempfile::Builder::new()
             .prefix(&prefix)
             .suffix(ENDING)
@@ -209,6 +218,17 @@ mod tests {
         assert_eq!(failed.unwrap_err().to_string(), "bad sector");
         assert_eq!(fs::read(&target).unwrap(), b"whole");
         assert_eq!(names(target.parent().unwrap()), ["file"]);
+    }
+
+    #[test]
+    fn what_fails_half_way_in_making_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Draft::create(&folder.path().join("file"), |path| -> io::Result<File> {
+            File::create_new(path)?.write_all(b"half")?;
+            Err(io::Error::other("bad sector"))
+        });
+        assert_eq!(made.unwrap_err().to_string(), "bad sector");
+        assert_eq!(names(folder.path()), [""; 0]);
     }
 
     #[test]

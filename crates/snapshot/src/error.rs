@@ -35,6 +35,12 @@ pub enum SnapshotError {
         /// What HDF5 says.
         detail: String,
     },
+    /// Values that are not those that were written.
+    #[error("{path}: its values are not those that were written into it; copy it again, or make it anew", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// HDF5 failed in another way.
     #[error("{path}: {doing} failed: {detail}", path = path.display())]
     Hdf5 {

@@ -71,10 +71,11 @@ pub struct GridFile {
 ///
 /// # Errors
 /// [`SnapshotError::NotFound`], [`SnapshotError::NotHdf5`], [`SnapshotError::Truncated`],
-/// [`SnapshotError::NotAGrid`] and [`SnapshotError::Attribute`] name the file and what is wrong with it.
+/// [`SnapshotError::NotAGrid`], [`SnapshotError::Attribute`] and [`SnapshotError::Damaged`] name the file and what is
+/// wrong with it.
 pub fn read_grid(path: &Path) -> Result<GridFile, SnapshotError> {
     let reader = GridReader::open(path)?;
-    let values = reader.read(&Region::whole(reader.grid()))?;
+    let values = reader.read_all()?;
     let field = Field3::new(*reader.grid(), values).map_err(SnapshotError::field(path))?;
     Ok(GridFile { field, meta: reader.meta().clone() })
 }

@@ -1,6 +1,7 @@
 //! Reading grid files window by window.
 
 use crate::attributes::Attributes;
+use crate::digest::Digest;
 use crate::grid_file::for_each_block;
 use crate::grid_writer::{FORMAT, VERSION};
 use crate::open::open;
@@ -15,6 +16,7 @@ pub struct GridReader {
     path: PathBuf,
     grid: Grid,
     meta: GridMeta,
+    digest: Option<Digest>,
     dataset: hdf5::Dataset,
 }
 
@@ -37,7 +39,8 @@ impl GridReader {
             .map_err(|_| not_a_grid(format!("/field has shape {shape:?}, not three axes")))?;
         let grid = Grid::new(cells, read_box_size(&attributes)?).map_err(SnapshotError::field(path))?;
         let meta = read_meta(&attributes)?;
-        Ok(Self { path: path.into(), grid, meta, dataset })
+        let digest = Digest::read(&attributes)?;
+        Ok(Self { path: path.into(), grid, meta, digest, dataset })
     }
 
     /// Cells and box size.
@@ -72,17 +75,37 @@ impl GridReader {
         Ok(window)
     }
 
+    /// Reads all values; shape `grid().cells()`.
+    ///
+    /// # Errors
+    /// As [`GridReader::read`], and [`SnapshotError::Damaged`] if they are not those that were written.
+    pub fn read_all(&self) -> Result<Array3<f32>, SnapshotError> {
+        let values = self.read(&Region::whole(&self.grid))?;
+        let mut found = Digest::default();
+        found.add(self.grid.cells(), [0; 3], values.view());
+        self.check_digest(found).map(|()| values)
+    }
+
     /// Reads all values, a few planes at a time, and forgets them: damage is an error.
     ///
     /// # Errors
-    /// [`SnapshotError::Hdf5`] or [`SnapshotError::Truncated`] if the file is damaged.
+    /// As [`GridReader::read_all`].
     pub fn check_values(&self) -> Result<(), SnapshotError> {
         let [nx, ny, nz] = self.grid.cells();
+        let mut found = Digest::default();
         for start in (0..nx).step_by(PLANES) {
             let start_cell = i64::try_from(start).expect("a grid has fewer cells than that");
-            self.read(&Region { start: [start_cell, 0, 0], shape: [PLANES.min(nx - start), ny, nz] })?;
+            let slab = Region { start: [start_cell, 0, 0], shape: [PLANES.min(nx - start), ny, nz] };
+            found.add(self.grid.cells(), [start, 0, 0], self.read(&slab)?.view());
         }
-        Ok(())
+        self.check_digest(found)
+    }
+
+    fn check_digest(&self, found: Digest) -> Result<(), SnapshotError> {
+        match self.digest {
+            Some(expected) if expected != found => Err(SnapshotError::Damaged { path: self.path.clone() }),
+            _ => Ok(()),
+        }
     }
 }
 

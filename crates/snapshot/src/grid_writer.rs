@@ -1,6 +1,7 @@
 //! Writing grid files window by window, for volumes larger than memory.
 
 use crate::attributes::{write_array, write_scalar, write_text};
+use crate::digest::Digest;
 use crate::error::io_error;
 use crate::grid_file::for_each_block;
 use crate::{GridMeta, SnapshotError, new_file};
@@ -76,9 +77,10 @@ impl GridWriter {
     /// [`SnapshotError::Write`] if the disk is full, or if a voxel was not written once; nothing is left behind then.
     pub fn finish(self) -> Result<(), SnapshotError> {
         let Self { target, grid, digest, dataset, file, draft } = self;
+        let described = digest.write(&file);
         // Chunks wait in the dataset's cache. They are flushed while it lives: closing it would, too, but errors in
         // closing are lost.
-        let closed = file.flush().and_then(|()| {
+        let closed = described.and_then(|()| file.flush()).and_then(|()| {
             drop(dataset);
             file.close()
         });
@@ -107,33 +109,6 @@ fn check(draft: &Draft, grid: &Grid, expected: Digest) -> hdf5::Result<()> {
         found.add(grid.cells(), [start, 0, 0], slab.view());
     }
     if found == expected { Ok(()) } else { Err("what was read back is not what was written".into()) }
-}
-
-/// A sum over voxels that tells two fields apart, whatever the order in which windows come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest(u64);
-
-impl Digest {
-    /// Adds a block at `start` of a grid of `cells`.
-    fn add(&mut self, cells: [usize; 3], start: [usize; 3], block: ArrayView3<f32>) {
-        let [_, ny, nz] = cells;
-        for ((x, y, z), value) in block.indexed_iter() {
-            let voxel = ((start[0] + x) * ny + start[1] + y) * nz + start[2] + z;
-            self.0 = self.0.wrapping_add(mixed(voxel as u64, value.to_bits()));
-        }
-    }
-}
-
-/// A number that looks random, of a voxel and its value.
-///
-/// # Source
-/// The finalizer of SplitMix64: Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195.
-fn mixed(voxel: u64, bits: u32) -> u64 {
-    let mut z =
-        voxel.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(bits).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Result<()> {
@@ -203,18 +178,27 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_changed_is_found_when_it_is_read() {
+    fn damage_is_found_when_a_grid_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("grid.hdf5");
         let grid = example([5, 4, 3]);
         crate::write_grid(&path, &grid).unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        // The largest value lies once in the file, in its chunk.
+        let whole = std::fs::read(&path).unwrap();
+        // The largest value lies once in the file, last in its only chunk.
         let largest = 215.5f32.to_le_bytes();
-        let at = bytes.windows(4).position(|four| four == largest).unwrap();
-        bytes[at] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        let at = whole.windows(4).position(|four| four == largest).unwrap();
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&path, changed).unwrap();
         assert!(read_grid(&path).is_err());
+        // A write that was lost leaves zeros, and HDF5's checksum of zeros is zero.
+        let mut lost = whole;
+        lost[at + 4 - 4 * 60..at + 8].fill(0);
+        std::fs::write(&path, lost).unwrap();
+        let reader = crate::GridReader::open(&path).unwrap();
+        for error in [read_grid(&path).unwrap_err(), reader.check_values().unwrap_err()] {
+            assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
+        }
     }
 
     #[test]

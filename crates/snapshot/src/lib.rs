@@ -11,6 +11,7 @@
 
 mod attributes;
 mod chunk_files;
+mod digest;
 mod error;
 mod grid_file;
 mod grid_reader;
