@@ -185,7 +185,7 @@ mod tests {
         crate::write_grid(&path, &grid).unwrap();
         let whole = std::fs::read(&path).unwrap();
         // The largest value lies once in the file, last in its only chunk.
-        let largest = 215.5f32.to_le_bytes();
+        let largest = 216.0f32.to_le_bytes();
         let at = whole.windows(4).position(|four| four == largest).unwrap();
         let mut changed = whole.clone();
         changed[at] ^= 1;
