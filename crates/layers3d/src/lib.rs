@@ -3,6 +3,8 @@
 //! [`Layers`] lists them. [`Engine`] computes them on CPUs in f32 with our own kernels; [`Composed`] by candle
 //! operations, on every device and in every float type; the tests use it as oracle.
 
+#![warn(clippy::undocumented_unsafe_blocks)]
+
 mod buffer;
 pub mod composed;
 mod engine;

@@ -4,7 +4,6 @@
 //! # Source
 //! Vaswani et al. 2017, arXiv:1706.03762, eq. 1; recomputing the scores in the backward pass as in Dao et al. 2022,
 //! arXiv:2205.14135, algorithm 4.
-#![allow(unsafe_code, reason = "matrix products over scratch memory, heads written side by side")]
 
 use super::pointwise::Packed;
 use super::product::{Left, Right, Target, product};
@@ -78,43 +77,46 @@ pub(crate) fn attention(shape: AttentionShape, qkv: &[f32], output: &mut [f32]) 
     let AttentionShape { points, heads, dim } = shape;
     let batch = qkv.len() / (points * shape.width());
     assert_eq!(output.len(), batch * points * heads * dim);
+    let width = padded(dim);
     let mut denominators = vec![0f32; batch * heads * points];
-    let output = Shared(output.as_mut_ptr());
-    denominators.par_chunks_mut(points).enumerate().for_each(|(index, denominators)| {
+    // (b heads, points, width): the rows of a head lie together, so that each task has its own.
+    let mut mixed = Buffer::new(batch * heads * points * width);
+    let tasks = denominators.par_chunks_mut(points).zip(mixed.par_chunks_mut(points * width));
+    tasks.enumerate().for_each(|(index, (denominators, mixed))| {
         let head = Head::new(shape, qkv, index);
-        denominators.par_chunks_mut(QUERIES).enumerate().for_each(|(block, denominators)| {
-            let (first, count) = (block * QUERIES, denominators.len());
-            let mut scores = Buffer::new(count * padded(points));
-            let mut mixed = Buffer::new(count * padded(dim));
-            attend(&head, first, &mut scores, denominators, &mut mixed);
-            for (row, values) in mixed.chunks_exact(padded(dim)).enumerate() {
-                let place = ((index / heads * points + first + row) * heads + index % heads) * dim;
-                // SAFETY: the row of this head and query, which no other task writes.
-                unsafe { output.write(place, &values[..dim]) };
-            }
+        let blocks = denominators.par_chunks_mut(QUERIES).zip(mixed.par_chunks_mut(QUERIES * width));
+        blocks.enumerate().for_each(|(block, (denominators, mixed))| {
+            let mut scores = Buffer::new(denominators.len() * padded(points));
+            attend(&head, block * QUERIES, &mut scores, denominators, mixed);
         });
     });
+    side_by_side(&mixed, shape, 1, output);
     denominators
 }
 
-struct Shared(*mut f32);
-
-// SAFETY: tasks write different places.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// # Safety
-    /// The place lies within the memory, and no other thread writes it.
-    unsafe fn write(&self, place: usize, values: &[f32]) {
-        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(place), values.len()) };
-    }
+/// to (b, points, heads parts dim) from the rows of each head and part, (b heads, parts, points, padded dim).
+fn side_by_side(from: &[f32], shape: AttentionShape, parts: usize, to: &mut [f32]) {
+    let AttentionShape { points, heads, dim } = shape;
+    let (width, row) = (padded(dim), heads * parts * dim);
+    to.par_chunks_mut(points * row).enumerate().for_each(|(sample, to)| {
+        let from = &from[sample * heads * parts * points * width..];
+        to.par_chunks_mut(QUERIES * row).enumerate().for_each(|(block, to)| {
+            for (point, to) in to.chunks_exact_mut(row).enumerate() {
+                for (part, to) in to.chunks_exact_mut(dim).enumerate() {
+                    let place = (part * points + block * QUERIES + point) * width;
+                    to.copy_from_slice(&from[place..][..dim]);
+                }
+            }
+        });
+    });
 }
 
 dispatch!(fn attend(head: &Head<'_>, first: usize, scores: &mut [f32], denominators: &mut [f32], mixed: &mut [f32]) => attend_generic);
 
 /// A block of queries from `first` on.
 #[inline(always)]
-unsafe fn attend_generic<S: Simd>(
+fn attend_generic<S: Simd>(
+    simd: S,
     head: &Head<'_>,
     first: usize,
     scores: &mut [f32],
@@ -123,51 +125,43 @@ unsafe fn attend_generic<S: Simd>(
 ) {
     let (count, shape) = (denominators.len(), head.shape);
     let (stride, scale) = (scores.len() / count, shape.scale());
-    // SAFETY: the caller has `S`; rows of scores hold whole vectors.
-    unsafe {
-        head.keys.left_product::<S>(head.queries(first), shape.width(), count, scores);
-        for (scores, denominator) in scores.chunks_exact_mut(stride).zip(denominators.iter_mut()) {
-            let largest = scale * scores[..shape.points].iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-            exponentials::<S>(scores, shape.points, scale, largest);
-            let sum: f32 = sum_of::<S>(scores);
-            *denominator = largest + sum.ln();
-            let factor = S::splat(1.0 / sum);
-            for at in (0..stride).step_by(S::LANES) {
-                let to = scores.as_mut_ptr().add(at);
-                S::store(to, S::multiply(S::load(to), factor));
-            }
+    head.keys.left_product(simd, head.queries(first), shape.width(), count, scores);
+    for (scores, denominator) in scores.chunks_exact_mut(stride).zip(denominators.iter_mut()) {
+        let largest = scale * scores[..shape.points].iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        exponentials(simd, scores, shape.points, scale, largest);
+        let sum: f32 = sum_of(simd, scores);
+        *denominator = largest + sum.ln();
+        let factor = simd.splat(1.0 / sum);
+        for scores in scores.chunks_exact_mut(S::LANES) {
+            simd.store(scores, simd.multiply(simd.load(scores), factor));
         }
-        head.values.left_product::<S>(scores, stride, count, mixed);
     }
+    head.values.left_product(simd, scores, stride, count, mixed);
 }
 
-/// scores = e^(scale scores - shift) for the first `points`, zero behind them.
+/// scores = e^(scale scores - shift) for the first `points`, zero behind them. Scores are whole vectors.
 #[inline(always)]
-unsafe fn exponentials<S: Simd>(scores: &mut [f32], points: usize, scale: f32, shift: f32) {
-    for at in (0..scores.len()).step_by(S::LANES) {
-        let count = S::LANES.min(points.saturating_sub(at));
-        // SAFETY: rows are whole vectors.
-        unsafe {
-            let to = scores.as_mut_ptr().add(at);
-            let x = S::multiply_add(S::load(to), S::splat(scale), S::splat(-shift));
-            S::store(to, S::zero());
-            S::store_first(to, exp::<S>(x), count);
+fn exponentials<S: Simd>(simd: S, scores: &mut [f32], points: usize, scale: f32, shift: f32) {
+    for (vector, scores) in scores.chunks_exact_mut(S::LANES).enumerate() {
+        let x = simd.multiply_add(simd.load(scores), simd.splat(scale), simd.splat(-shift));
+        simd.store(scores, exp(simd, x));
+        let count = points.saturating_sub(vector * S::LANES);
+        if count < S::LANES {
+            scores[count..].fill(0.0);
         }
     }
 }
 
+/// The sum of whole vectors.
 #[inline(always)]
-unsafe fn sum_of<S: Simd>(values: &[f32]) -> f32 {
-    // SAFETY: rows are whole vectors, of at most 16 lanes.
-    unsafe {
-        let mut sum = S::zero();
-        for at in (0..values.len()).step_by(S::LANES) {
-            sum = S::add(sum, S::load(values.as_ptr().add(at)));
-        }
-        let mut lanes = [0f32; 16];
-        S::store(lanes.as_mut_ptr(), sum);
-        lanes.iter().sum()
+fn sum_of<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let mut sum = simd.zero();
+    for values in values.chunks_exact(S::LANES) {
+        sum = simd.add(sum, simd.load(values));
     }
+    let mut lanes = [0f32; 16];
+    simd.store(&mut lanes, sum);
+    lanes.iter().sum()
 }
 
 /// Gradient by `qkv` from the gradient by the output, the output and the denominators that [`attention`] returned.
@@ -181,8 +175,11 @@ pub(crate) fn attention_backward(
 ) {
     let AttentionShape { points, heads, dim } = shape;
     assert!(by_qkv.len() == qkv.len() && gradient.len() == output.len());
-    let by_qkv = Shared(by_qkv.as_mut_ptr());
-    denominators.par_chunks(points).enumerate().for_each(|(index, denominators)| {
+    let width = padded(dim);
+    // (b heads, q k v, points, width): the rows of a head lie together, so that each task has its own.
+    let mut by_heads = Buffer::new(denominators.len() * 3 * width);
+    let tasks = denominators.par_chunks(points).zip(by_heads.par_chunks_mut(3 * points * width));
+    tasks.enumerate().for_each(|(index, (denominators, by_head))| {
         let head = Head::new(shape, qkv, index);
         let start = index / heads * points * heads * dim + index % heads * dim;
         let backward = Backward {
@@ -197,28 +194,14 @@ pub(crate) fn attention_backward(
             gradient: &gradient[start..],
             denominators,
         };
-        let width = padded(dim);
-        let mut by_keys = Buffer::new(points * width);
-        let mut by_values = Buffer::new(points * width);
-        let mut by_queries = Buffer::new(QUERIES * width);
+        let (by_queries, rest) = by_head.split_at_mut(points * width);
+        let (by_keys, by_values) = rest.split_at_mut(points * width);
         let mut scratch = Buffer::new(2 * QUERIES * padded(points) + 2 * QUERIES * width);
-        for first in (0..points).step_by(QUERIES) {
-            let count = QUERIES.min(points - first);
-            backward_block(&backward, first, &mut scratch, &mut by_queries, &mut by_keys, &mut by_values);
-            write_rows(&by_qkv, shape, index, 0, first, &by_queries[..count * width]);
+        for (block, by_queries) in by_queries.chunks_mut(QUERIES * width).enumerate() {
+            backward_block(&backward, block * QUERIES, &mut scratch, by_queries, by_keys, by_values);
         }
-        write_rows(&by_qkv, shape, index, 1, 0, &by_keys);
-        write_rows(&by_qkv, shape, index, 2, 0, &by_values);
     });
-}
-
-fn write_rows(by_qkv: &Shared, shape: AttentionShape, index: usize, part: usize, first: usize, rows: &[f32]) {
-    let (sample, head) = (index / shape.heads, index % shape.heads);
-    for (row, values) in rows.chunks_exact(padded(shape.dim)).enumerate() {
-        let place = (sample * shape.points + first + row) * shape.width() + (3 * head + part) * shape.dim;
-        // SAFETY: the place is this head's alone, within a row of qkv.
-        unsafe { by_qkv.write(place, &values[..shape.dim]) };
-    }
+    side_by_side(&by_heads, shape, 3, by_qkv);
 }
 
 /// What the backward pass of one head needs.
@@ -237,7 +220,8 @@ struct Backward<'a> {
 dispatch!(fn backward_block(b: &Backward<'_>, first: usize, scratch: &mut [f32], by_queries: &mut [f32], by_keys: &mut [f32], by_values: &mut [f32]) => backward_block_generic);
 
 #[inline(always)]
-unsafe fn backward_block_generic<S: Simd>(
+fn backward_block_generic<S: Simd>(
+    simd: S,
     b: &Backward<'_>,
     first: usize,
     scratch: &mut [f32],
@@ -253,45 +237,32 @@ unsafe fn backward_block_generic<S: Simd>(
     let (gradients, queries) = rest.split_at_mut(QUERIES * width);
     let (scores, by_scores) = (&mut scores[..count * stride], &mut by_scores[..count * stride]);
     let scale = b.head.shape.scale();
-    // SAFETY: the caller has `S`; rows of scores hold whole vectors; products have the extents of their matrices.
-    unsafe {
-        b.head.keys.left_product::<S>(b.head.queries(first), b.head.shape.width(), count, scores);
-        b.values.left_product::<S>(&b.gradient[first * row..], row, count, by_scores);
-        for q in 0..count {
-            let at = (first + q) * row;
-            let (output, gradient) = (&b.output[at..][..dim], &b.gradient[at..][..dim]);
-            let mean: f32 = output.iter().zip(gradient).map(|(o, g)| o * g).sum();
-            let weights = &mut scores[q * stride..][..stride];
-            exponentials::<S>(weights, points, scale, b.denominators[first + q]);
-            let by = &mut by_scores[q * stride..][..stride];
-            for at in (0..stride).step_by(S::LANES) {
-                let to = by.as_mut_ptr().add(at);
-                let weight = S::multiply(S::load(weights.as_ptr().add(at)), S::splat(scale));
-                S::store(to, S::multiply(weight, S::subtract(S::load(to), S::splat(mean))));
-            }
-            let fill = |to: &mut [f32], from: &[f32]| {
-                to[..dim].copy_from_slice(from);
-                to[dim..].fill(0.0);
-            };
-            fill(&mut gradients[q * width..][..width], gradient);
-            fill(&mut queries[q * width..][..width], &b.head.queries(first + q)[..dim]);
+    b.head.keys.left_product(simd, b.head.queries(first), b.head.shape.width(), count, scores);
+    b.values.left_product(simd, &b.gradient[first * row..], row, count, by_scores);
+    for q in 0..count {
+        let at = (first + q) * row;
+        let (output, gradient) = (&b.output[at..][..dim], &b.gradient[at..][..dim]);
+        let mean: f32 = output.iter().zip(gradient).map(|(o, g)| o * g).sum();
+        let weights = &mut scores[q * stride..][..stride];
+        exponentials(simd, weights, points, scale, b.denominators[first + q]);
+        let by = &mut by_scores[q * stride..][..stride];
+        for (by, weights) in by.chunks_exact_mut(S::LANES).zip(weights.chunks_exact(S::LANES)) {
+            let weight = simd.multiply(simd.load(weights), simd.splat(scale));
+            let value = simd.multiply(weight, simd.subtract(simd.load(by), simd.splat(mean)));
+            simd.store(by, value);
         }
-        b.keys.left_product::<S>(by_scores, stride, count, by_queries);
-        let transposed = |scores: &[f32]| Left { at: scores.as_ptr(), row: 1, depth: stride };
-        let (add, extents) = (first > 0, [points, count, width]);
-        let right = Right { at: queries.as_ptr(), depth: width };
-        product::<S>(
-            extents,
-            transposed(by_scores),
-            right,
-            Target { at: by_keys.as_mut_ptr(), row: width, add },
-        );
-        let right = Right { at: gradients.as_ptr(), depth: width };
-        product::<S>(
-            extents,
-            transposed(scores),
-            right,
-            Target { at: by_values.as_mut_ptr(), row: width, add },
-        );
+        let fill = |to: &mut [f32], from: &[f32]| {
+            to[..dim].copy_from_slice(from);
+            to[dim..].fill(0.0);
+        };
+        fill(&mut gradients[q * width..][..width], gradient);
+        fill(&mut queries[q * width..][..width], &b.head.queries(first + q)[..dim]);
+    }
+    b.keys.left_product(simd, by_scores, stride, count, by_queries);
+    let (add, extents) = (first > 0, [points, count, width]);
+    for (scores, right, to) in [(by_scores, queries, by_keys), (scores, gradients, by_values)] {
+        let transposed = Left { values: scores, row: 1, depth: stride };
+        let right = Right { values: right, depth: width };
+        product(simd, extents, transposed, right, Target { values: to, row: width, add });
     }
 }

@@ -1,5 +1,4 @@
 //! Plain loops over values, compiled for the instruction set of the CPU.
-#![allow(unsafe_code, reason = "`dispatch` compiles the loops for instruction sets that not every CPU has")]
 
 use super::simd::{Simd, dispatch};
 use rayon::prelude::*;
@@ -17,7 +16,7 @@ pub(crate) fn keep(x: &[f32], bits: &[u32], factor: f32, output: &mut [f32]) {
 dispatch!(fn keep_chunk(x: &[f32], bits: &[u32], factor: f32, output: &mut [f32]) => keep_generic);
 
 #[inline(always)]
-unsafe fn keep_generic<S: Simd>(x: &[f32], bits: &[u32], factor: f32, output: &mut [f32]) {
+fn keep_generic<S: Simd>(_: S, x: &[f32], bits: &[u32], factor: f32, output: &mut [f32]) {
     for ((output, x), &word) in output.chunks_mut(32).zip(x.chunks(32)).zip(bits) {
         for (bit, (output, &x)) in output.iter_mut().zip(x).enumerate() {
             let kept = 0u32.wrapping_sub(word >> bit & 1);
@@ -38,6 +37,6 @@ pub(crate) fn add(sum: &mut [f32], x: &[f32]) {
 dispatch!(fn add_chunk(sum: &mut [f32], x: &[f32]) => add_generic);
 
 #[inline(always)]
-unsafe fn add_generic<S: Simd>(sum: &mut [f32], x: &[f32]) {
+fn add_generic<S: Simd>(_: S, sum: &mut [f32], x: &[f32]) {
     sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum += x);
 }

@@ -103,24 +103,25 @@ dispatch!(fn sums_about(x: &[f32], channels: usize, centre: &[f32], sums: &mut [
 
 /// sums = (sum of x - centre, sum of its square) by channel.
 #[inline(always)]
-unsafe fn sums_about_generic<S: Simd>(x: &[f32], channels: usize, centre: &[f32], sums: &mut [f32]) {
+fn sums_about_generic<S: Simd>(simd: S, x: &[f32], channels: usize, centre: &[f32], sums: &mut [f32]) {
     let rows = x.len() / channels;
     assert!(sums.len() == 2 * channels && centre.len() == channels);
     for c in (0..channels).step_by(S::LANES) {
         let count = S::LANES.min(channels - c);
-        // SAFETY: `count` values from `c` on lie within each row, within centre, and within each half of sums.
+        // SAFETY: `count` values from `c` on lie within each row, within centre, and within each half of sums, as
+        // asserted; `count` is at most the lanes.
         unsafe {
-            let centre = S::load_first(centre.as_ptr().add(c), count);
+            let centre = simd.load_first(centre.as_ptr().add(c), count);
             // Two chains each, so that additions overlap.
-            let mut first = [S::zero(); 2];
-            let mut second = [S::zero(); 2];
+            let mut first = [simd.zero(); 2];
+            let mut second = [simd.zero(); 2];
             for row in 0..rows {
-                let d = S::subtract(S::load_first(x.as_ptr().add(row * channels + c), count), centre);
-                first[row % 2] = S::add(first[row % 2], d);
-                second[row % 2] = S::multiply_add(d, d, second[row % 2]);
+                let d = simd.subtract(simd.load_first(x.as_ptr().add(row * channels + c), count), centre);
+                first[row % 2] = simd.add(first[row % 2], d);
+                second[row % 2] = simd.multiply_add(d, d, second[row % 2]);
             }
-            S::store_first(sums.as_mut_ptr().add(c), S::add(first[0], first[1]), count);
-            S::store_first(sums.as_mut_ptr().add(channels + c), S::add(second[0], second[1]), count);
+            simd.store_first(sums.as_mut_ptr().add(c), simd.add(first[0], first[1]), count);
+            simd.store_first(sums.as_mut_ptr().add(channels + c), simd.add(second[0], second[1]), count);
         }
     }
 }
@@ -144,8 +145,8 @@ pub(crate) fn normalize(
             let mut first = 0;
             for part in parts {
                 let start = (sample * shape.voxels + block * BLOCK) * part.channels;
-                let x = &part.values[start..][..rows * part.channels];
-                map_rows(x, part.channels, &lines, first, shape.silu, output, channels);
+                let x = Part { values: &part.values[start..][..rows * part.channels], ..*part };
+                map_rows(x, &lines, first, shape.silu, output, channels);
                 first += part.channels;
             }
         });
@@ -164,34 +165,42 @@ impl Lines {
         let offset = channels.zip(&slope).map(|(c, slope)| shift[c] - moments.mean[c] * slope).collect();
         Self { slope, offset }
     }
+
+    /// The number of channels, of which both have a value.
+    fn count(&self) -> usize {
+        assert_eq!(self.slope.len(), self.offset.len());
+        self.slope.len()
+    }
 }
 
-dispatch!(fn map_rows(x: &[f32], channels: usize, lines: &Lines, first: usize, silu: bool, output: &mut [f32], stride: usize) => map_rows_generic);
+dispatch!(fn map_rows(x: Part<'_>, lines: &Lines, first: usize, silu: bool, output: &mut [f32], stride: usize) => map_rows_generic);
 
 /// output (row, first + c) = activation(x (row, c) slope + offset).
 #[inline(always)]
-unsafe fn map_rows_generic<S: Simd>(
-    x: &[f32],
-    channels: usize,
+fn map_rows_generic<S: Simd>(
+    simd: S,
+    x: Part<'_>,
     lines: &Lines,
     first: usize,
     silu: bool,
     output: &mut [f32],
     stride: usize,
 ) {
+    let Part { values: x, channels } = x;
     let rows = x.len() / channels;
-    assert!(output.len() == rows * stride && first + channels <= stride && lines.slope.len() == stride);
+    assert!(output.len() == rows * stride && first + channels <= stride && lines.count() == stride);
     for c in (0..channels).step_by(S::LANES) {
         let count = S::LANES.min(channels - c);
-        // SAFETY: `count` values from `c` on lie within each row of x; from first + c on within those of the output.
+        // SAFETY: `count` values, at most the lanes, lie within each row of x from `c` on, within those of the output and
+        // within the lines from first + c on, as asserted.
         unsafe {
-            let slope = S::load_first(lines.slope.as_ptr().add(first + c), count);
-            let offset = S::load_first(lines.offset.as_ptr().add(first + c), count);
+            let slope = simd.load_first(lines.slope.as_ptr().add(first + c), count);
+            let offset = simd.load_first(lines.offset.as_ptr().add(first + c), count);
             for row in 0..rows {
-                let x = S::load_first(x.as_ptr().add(row * channels + c), count);
-                let z = S::multiply_add(x, slope, offset);
-                let value = if silu { S::multiply(z, sigmoid::<S>(z)) } else { z };
-                S::store_first(output.as_mut_ptr().add(row * stride + first + c), value, count);
+                let x = simd.load_first(x.as_ptr().add(row * channels + c), count);
+                let z = simd.multiply_add(x, slope, offset);
+                let value = if silu { simd.multiply(z, sigmoid(simd, z)) } else { z };
+                simd.store_first(output.as_mut_ptr().add(row * stride + first + c), value, count);
             }
         }
     }
@@ -325,45 +334,53 @@ struct Chain {
     constant: Vec<f32>,
 }
 
+impl Chain {
+    /// The number of channels, of which all have a value.
+    fn count(&self) -> usize {
+        let count = self.lines.count();
+        assert!([&self.by_inner, &self.by_x, &self.constant].iter().all(|by| by.len() == count));
+        count
+    }
+}
+
 /// The gradient through the activation at z.
 #[inline(always)]
-unsafe fn inner<S: Simd>(gradient: S::Vector, z: S::Vector, silu: bool) -> S::Vector {
-    unsafe {
-        if !silu {
-            return gradient;
-        }
-        let s = sigmoid::<S>(z);
-        // s (1 + z (1 - s))
-        let slope = S::multiply_add(S::multiply(s, z), S::subtract(S::splat(1.0), s), s);
-        S::multiply(gradient, slope)
+fn inner<S: Simd>(simd: S, gradient: S::Vector, z: S::Vector, silu: bool) -> S::Vector {
+    if !silu {
+        return gradient;
     }
+    let s = sigmoid(simd, z);
+    // s (1 + z (1 - s))
+    let slope = simd.multiply_add(simd.multiply(s, z), simd.subtract(simd.splat(1.0), s), s);
+    simd.multiply(gradient, slope)
 }
 
 dispatch!(fn gradient_sums(rows: &Rows<'_>, lines: &Lines, centre: &[f32], sums: &mut [f32]) => gradient_sums_generic);
 
 /// sums = (sum of dz, sum of dz (x - centre)) by channel.
 #[inline(always)]
-unsafe fn gradient_sums_generic<S: Simd>(rows: &Rows<'_>, lines: &Lines, centre: &[f32], sums: &mut [f32]) {
+fn gradient_sums_generic<S: Simd>(simd: S, rows: &Rows<'_>, lines: &Lines, centre: &[f32], sums: &mut [f32]) {
     let &Rows { x, channels, gradient, stride, first, silu } = rows;
     let rows = rows.count();
-    assert!(lines.slope.len() == stride && sums.len() == 2 * channels && centre.len() == channels);
+    assert!(lines.count() == stride && sums.len() == 2 * channels && centre.len() == channels);
     for c in (0..channels).step_by(S::LANES) {
         let count = S::LANES.min(channels - c);
-        // SAFETY: `count` values from `c` (or first + c) on lie within each row, and within each half of sums.
+        // SAFETY: `count` values, at most the lanes, lie within each row of x, centre and each half of sums from `c` on,
+        // within those of the gradient and within the lines from first + c on, as asserted.
         unsafe {
-            let slope = S::load_first(lines.slope.as_ptr().add(first + c), count);
-            let offset = S::load_first(lines.offset.as_ptr().add(first + c), count);
-            let centre = S::load_first(centre.as_ptr().add(c), count);
-            let (mut by_shift, mut by_scale) = (S::zero(), S::zero());
+            let slope = simd.load_first(lines.slope.as_ptr().add(first + c), count);
+            let offset = simd.load_first(lines.offset.as_ptr().add(first + c), count);
+            let centre = simd.load_first(centre.as_ptr().add(c), count);
+            let (mut by_shift, mut by_scale) = (simd.zero(), simd.zero());
             for row in 0..rows {
-                let x = S::load_first(x.as_ptr().add(row * channels + c), count);
-                let gradient = S::load_first(gradient.as_ptr().add(row * stride + first + c), count);
-                let dz = inner::<S>(gradient, S::multiply_add(x, slope, offset), silu);
-                by_shift = S::add(by_shift, dz);
-                by_scale = S::multiply_add(dz, S::subtract(x, centre), by_scale);
+                let x = simd.load_first(x.as_ptr().add(row * channels + c), count);
+                let gradient = simd.load_first(gradient.as_ptr().add(row * stride + first + c), count);
+                let dz = inner(simd, gradient, simd.multiply_add(x, slope, offset), silu);
+                by_shift = simd.add(by_shift, dz);
+                by_scale = simd.multiply_add(dz, simd.subtract(x, centre), by_scale);
             }
-            S::store_first(sums.as_mut_ptr().add(c), by_shift, count);
-            S::store_first(sums.as_mut_ptr().add(channels + c), by_scale, count);
+            simd.store_first(sums.as_mut_ptr().add(c), by_shift, count);
+            simd.store_first(sums.as_mut_ptr().add(channels + c), by_scale, count);
         }
     }
 }
@@ -372,29 +389,30 @@ dispatch!(fn gradient_rows(rows: &Rows<'_>, chain: &Chain, add: bool, by: &mut [
 
 /// by (row, c) = by_inner dz + by_x x + constant, plus what is there if `add`.
 #[inline(always)]
-unsafe fn gradient_rows_generic<S: Simd>(rows: &Rows<'_>, chain: &Chain, add: bool, by: &mut [f32]) {
+fn gradient_rows_generic<S: Simd>(simd: S, rows: &Rows<'_>, chain: &Chain, add: bool, by: &mut [f32]) {
     let &Rows { x, channels, gradient, stride, first, silu } = rows;
     let rows = rows.count();
-    assert!(by.len() == x.len() && chain.constant.len() == stride);
+    assert!(by.len() == x.len() && chain.count() == stride);
     for c in (0..channels).step_by(S::LANES) {
         let (count, at) = (S::LANES.min(channels - c), first + c);
-        // SAFETY: `count` values from `c` (or first + c) on lie within each row.
+        // SAFETY: `count` values, at most the lanes, lie within each row of x and `by` from `c` on, within those of the
+        // gradient and within the chain from first + c on, as asserted.
         unsafe {
-            let slope = S::load_first(chain.lines.slope.as_ptr().add(at), count);
-            let offset = S::load_first(chain.lines.offset.as_ptr().add(at), count);
-            let by_inner = S::load_first(chain.by_inner.as_ptr().add(at), count);
-            let by_x = S::load_first(chain.by_x.as_ptr().add(at), count);
-            let constant = S::load_first(chain.constant.as_ptr().add(at), count);
+            let slope = simd.load_first(chain.lines.slope.as_ptr().add(at), count);
+            let offset = simd.load_first(chain.lines.offset.as_ptr().add(at), count);
+            let by_inner = simd.load_first(chain.by_inner.as_ptr().add(at), count);
+            let by_x = simd.load_first(chain.by_x.as_ptr().add(at), count);
+            let constant = simd.load_first(chain.constant.as_ptr().add(at), count);
             for row in 0..rows {
                 let to = by.as_mut_ptr().add(row * channels + c);
-                let x = S::load_first(x.as_ptr().add(row * channels + c), count);
-                let gradient = S::load_first(gradient.as_ptr().add(row * stride + at), count);
-                let dz = inner::<S>(gradient, S::multiply_add(x, slope, offset), silu);
-                let mut value = S::multiply_add(by_inner, dz, S::multiply_add(by_x, x, constant));
+                let x = simd.load_first(x.as_ptr().add(row * channels + c), count);
+                let gradient = simd.load_first(gradient.as_ptr().add(row * stride + at), count);
+                let dz = inner(simd, gradient, simd.multiply_add(x, slope, offset), silu);
+                let mut value = simd.multiply_add(by_inner, dz, simd.multiply_add(by_x, x, constant));
                 if add {
-                    value = S::add(value, S::load_first(to, count));
+                    value = simd.add(value, simd.load_first(to, count));
                 }
-                S::store_first(to, value, count);
+                simd.store_first(to, value, count);
             }
         }
     }

@@ -1,5 +1,4 @@
 //! One linear map of the channels at every point: 1^3 convolutions and linear layers, channels last.
-#![allow(unsafe_code, reason = "matrix products over scratch memory; extents are asserted")]
 
 use super::product::{Left, Right, Target, product};
 use super::simd::{Simd, dispatch, lanes};
@@ -37,28 +36,22 @@ impl Packed {
     }
 
     /// `output` (rows of `a` x columns) = a self; `a` has its rows `stride` apart.
-    ///
-    /// # Safety
-    /// The CPU has `S`.
     #[inline(always)]
-    pub(super) unsafe fn left_product<S: Simd>(
+    pub(super) fn left_product<S: Simd>(
         &self,
+        simd: S,
         a: &[f32],
         stride: usize,
         rows: usize,
         output: &mut [f32],
     ) {
-        assert!(rows == 0 || a.len() >= (rows - 1) * stride + self.rows);
-        assert!(output.len() >= rows * self.columns);
         for column in (0..self.columns).step_by(PANEL) {
             let width = PANEL.min(self.columns - column);
-            let left = Left { at: a.as_ptr(), row: stride, depth: 1 };
-            // SAFETY: the panel starts after `column` whole columns, and the assertions above hold.
-            unsafe {
-                let right = Right { at: self.values.as_ptr().add(column * self.rows), depth: width };
-                let target = Target { at: output.as_mut_ptr().add(column), row: self.columns, add: false };
-                product::<S>([rows, self.rows, width], left, right, target);
-            }
+            let left = Left { values: a, row: stride, depth: 1 };
+            // The panel starts after `column` whole columns.
+            let right = Right { values: &self.values[column * self.rows..], depth: width };
+            let target = Target { values: &mut output[column..], row: self.columns, add: false };
+            product(simd, [rows, self.rows, width], left, right, target);
         }
     }
 }
@@ -130,7 +123,8 @@ fn multiply_rows(
 dispatch!(fn multiply_block(x: &[f32], depth: usize, matrix: &Packed, extra: Extra<'_>, scratch: &mut [f32], output: &mut [f32]) => multiply_block_generic);
 
 #[inline(always)]
-unsafe fn multiply_block_generic<S: Simd>(
+fn multiply_block_generic<S: Simd>(
+    simd: S,
     x: &[f32],
     depth: usize,
     matrix: &Packed,
@@ -140,8 +134,7 @@ unsafe fn multiply_block_generic<S: Simd>(
 ) {
     let rows = x.len() / depth;
     let columns = output.len() / rows;
-    // SAFETY: the caller has `S`.
-    unsafe { matrix.left_product::<S>(x, depth, rows, scratch) };
+    matrix.left_product(simd, x, depth, rows, scratch);
     for (row, output) in output.chunks_exact_mut(columns).enumerate() {
         let values = &mut scratch[row * matrix.columns..][..columns];
         if let Some(bias) = extra.bias {
@@ -198,7 +191,8 @@ dispatch!(fn outer_product(gradient: &[f32], outputs: usize, x: &[f32], columns:
 
 /// sums (outputs x columns) = gradient^T x.
 #[inline(always)]
-unsafe fn outer_product_generic<S: Simd>(
+fn outer_product_generic<S: Simd>(
+    simd: S,
     gradient: &[f32],
     outputs: usize,
     x: &[f32],
@@ -207,11 +201,10 @@ unsafe fn outer_product_generic<S: Simd>(
 ) {
     let depth = x.len() / columns;
     assert!(gradient.len() == depth * outputs && sums.len() == outputs * columns);
-    let left = Left { at: gradient.as_ptr(), row: 1, depth: outputs };
-    let right = Right { at: x.as_ptr(), depth: columns };
-    let target = Target { at: sums.as_mut_ptr(), row: columns, add: false };
-    // SAFETY: the assertion above gives the extents.
-    unsafe { product::<S>([outputs, depth, columns], left, right, target) }
+    let left = Left { values: gradient, row: 1, depth: outputs };
+    let right = Right { values: x, depth: columns };
+    let target = Target { values: sums, row: columns, add: false };
+    product(simd, [outputs, depth, columns], left, right, target);
 }
 
 /// Sums over all points of the gradient (n, channels), in blocks of f32 and f64 across them.
@@ -232,7 +225,7 @@ pub(crate) fn bias_gradient(gradient: &[f32], channels: usize, by_bias: &mut [f3
 dispatch!(fn sum_rows(rows: &[f32], sums: &mut [f32]) => sum_rows_generic);
 
 #[inline(always)]
-unsafe fn sum_rows_generic<S: Simd>(rows: &[f32], sums: &mut [f32]) {
+fn sum_rows_generic<S: Simd>(_: S, rows: &[f32], sums: &mut [f32]) {
     for row in rows.chunks_exact(sums.len()) {
         sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
     }

@@ -1,7 +1,5 @@
 //! Changes of resolution by two, channels last; each is the adjoint of the other up to a factor.
 
-#![allow(unsafe_code, reason = "`dispatch` compiles the loops for instruction sets that not every CPU has")]
-
 use super::simd::{Simd, dispatch};
 use rayon::prelude::*;
 
@@ -29,7 +27,8 @@ dispatch!(fn sum_rows(rows: [&[f32]; 4], channels: usize, factor: f32, add: bool
 
 /// One row of the output from four of the input.
 #[inline(always)]
-unsafe fn sum_rows_generic<S: Simd>(
+fn sum_rows_generic<S: Simd>(
+    _: S,
     rows: [&[f32]; 4],
     channels: usize,
     factor: f32,
@@ -68,7 +67,8 @@ pub(crate) fn repeat_blocks(
 dispatch!(fn repeat_row(input: &[f32], channels: usize, factor: f32, add: bool, output: &mut [f32]) => repeat_row_generic);
 
 #[inline(always)]
-unsafe fn repeat_row_generic<S: Simd>(
+fn repeat_row_generic<S: Simd>(
+    _: S,
     input: &[f32],
     channels: usize,
     factor: f32,

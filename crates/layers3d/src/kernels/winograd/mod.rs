@@ -10,21 +10,21 @@
 //! # Source
 //! Lavin & Gray 2016, arXiv:1509.09308; Jia, Zlateski, Durand & Li 2018 (PPoPP), "Optimizing N-dimensional,
 //! Winograd-based convolution for manycore CPUs".
-#![allow(unsafe_code, reason = "buffers that several threads write at different places")]
-
+mod matrices;
 mod tile;
+mod tiles;
 mod transforms;
 
 use super::elementwise::add;
 use super::product::{Left, Right, Target, product};
 use super::simd::{Simd, dispatch, lanes};
-use crate::buffer::Buffer;
+use matrices::{Matrices, Matrix, MatrixMut, Row, RowMut};
 use rayon::prelude::*;
-use std::marker::PhantomData;
 use tile::{Four, Tile, Two};
+use tiles::{OutputTile, OutputTiles, Tiles};
 use transforms::{
-    OutputVolume, Sample, Weights, transform_input, transform_output, transform_output_gradient,
-    transform_weights, weights_from_points,
+    Added, Sample, Weights, transform_input, transform_output, transform_output_gradient, transform_weights,
+    weights_from_points,
 };
 
 /// Shape of a 3^3 convolution on one batch of volumes (b, x, y, z, c).
@@ -64,75 +64,6 @@ const SUMMED_CHUNK_FLOATS: usize = 1 << 22;
 const SUMMED_BLOCKS: usize = 16;
 /// Columns of a panel: what a register tile takes at most.
 const PANEL: usize = 64;
-/// Floats between two points' matrices, so that the same place in each does not fall into the same cache set.
-const SKEW: usize = 16;
-
-/// The lowest voxel of a tile's outputs.
-type TilePlace = [usize; 3];
-
-/// Places of tiles, sample after sample.
-struct Tiles {
-    size: usize,
-    counts: [usize; 3],
-    total: usize,
-}
-
-impl Tiles {
-    fn new<T: Tile>(shape: &ConvolutionShape) -> Self {
-        let counts = shape.extents.map(|n| n.div_ceil(T::OUTPUTS));
-        Self { size: T::OUTPUTS, counts, total: shape.batch * counts.iter().product::<usize>() }
-    }
-
-    /// Sample and place of tile `index`.
-    fn place(&self, index: usize) -> (usize, TilePlace) {
-        let [nx, ny, nz] = self.counts;
-        let (z, rest) = (index % nz, index / nz);
-        let (y, rest) = (rest % ny, rest / ny);
-        (rest / nx, [rest % nx, y, z].map(|i| i * self.size))
-    }
-}
-
-/// One matrix per point: rows x columns, cut into panels of columns, row after row within a panel.
-struct Matrices<'a> {
-    at: *mut f32,
-    rows: usize,
-    columns: usize,
-    panel: usize,
-    points: usize,
-    memory: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: threads write different rows, or different points, and read only what all have written.
-unsafe impl Sync for Matrices<'_> {}
-
-impl<'a> Matrices<'a> {
-    fn len(points: usize, rows: usize, columns: usize) -> usize {
-        points * (rows * columns + SKEW)
-    }
-
-    fn new(buffer: &'a mut Buffer, points: usize, rows: usize, columns: usize, panel: usize) -> Self {
-        assert!(buffer.len() >= Self::len(points, rows, columns));
-        Self {
-            at: buffer.as_mut_ptr(),
-            rows,
-            columns,
-            panel: panel.min(columns),
-            points,
-            memory: PhantomData,
-        }
-    }
-
-    /// The place of a row's vector at `column` in the matrix of `point`.
-    #[inline(always)]
-    fn at(&self, point: usize, row: usize, column: usize) -> *mut f32 {
-        debug_assert!(point < self.points && row < self.rows && column < self.columns);
-        let width = self.panel.min(self.columns - column / self.panel * self.panel);
-        let place = column / self.panel * self.panel * self.rows + row * width + column % self.panel;
-        // SAFETY: the place is below rows * columns.
-        unsafe { self.at.add(point * (self.rows * self.columns + SKEW) + place) }
-    }
-}
-
 /// Channels, filled up to whole vectors.
 fn padded(channels: usize) -> usize {
     channels.next_multiple_of(lanes())
@@ -175,56 +106,51 @@ fn convolve_by<T: Tile>(
     );
     let (inputs, outputs) = (padded(shape.inputs), padded(shape.outputs));
 
-    let mut buffer = Buffer::new(Matrices::len(points, shape.inputs, outputs));
-    let by_point = Matrices::new(&mut buffer, points, shape.inputs, outputs, PANEL);
-    (0..shape.inputs).into_par_iter().for_each(|i| transform_weights::<T>(weights, i, &by_point));
+    let mut by_point = Matrices::new(points, shape.inputs, outputs, PANEL);
+    let rows = by_point.par_rows_mut(shape.inputs);
+    rows.enumerate().for_each(|(input, row)| transform_weights::<T>(weights, input, row));
+    let by_point = by_point;
 
     let tiles = Tiles::new::<T>(shape);
-    let output = SharedOutput(output.as_mut_ptr());
-    let read = |tile: usize, to: &Matrices<'_>, row: usize| {
+    let mut output = OutputTiles::new::<T>(output, shape);
+    let read = |tile: usize, to: RowMut<'_>| {
         let (sample, place) = tiles.place(tile);
-        let sample = Sample::of_batch(input, shape.extents, shape.inputs, sample);
-        transform_input::<T>(sample, place, to, row);
+        transform_input::<T>(Sample::of_batch(input, shape.extents, shape.inputs, sample), place, to);
     };
-    let write = |tile: usize, from: &Matrices<'_>, row: usize| {
-        let (sample, place) = tiles.place(tile);
-        let start = sample * voxels * shape.outputs;
-        let volume = OutputVolume {
-            // SAFETY: the sample lies within the output.
-            values: unsafe { output.at(start) },
-            extents: shape.extents,
-            channels: shape.outputs,
-            bias,
-            plus: plus.map(|plus| &plus[start..][..voxels * shape.outputs]),
-        };
-        transform_output::<T>(from, row, place, volume);
+    let write = |tile: usize, from: Row<'_>, to: OutputTile<'_>| {
+        let (sample, _) = tiles.place(tile);
+        let len = voxels * shape.outputs;
+        let plus = plus.map(|plus| &plus[sample * len..][..len]);
+        transform_output::<T>(from, Added { bias, plus }, to);
     };
     if points * shape.inputs * outputs <= OWN_WEIGHT_FLOATS {
         let chunk = chunk_tiles(OWN_CHUNK_FLOATS, points, inputs + outputs);
-        (0..tiles.total.div_ceil(chunk)).into_par_iter().for_each(|index| {
+        output.par_chunks(chunk).enumerate().for_each(|(index, mut output)| {
             let first = index * chunk;
             let count = chunk.min(tiles.total - first);
-            let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
-            let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, inputs);
-            let mut output_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
-            let products = Matrices::new(&mut output_buffer, points, chunk, outputs, outputs);
-            (0..count).for_each(|row| read(first + row, &transformed, row));
-            (0..points).for_each(|point| multiply(point, count, &transformed, &by_point, &products));
-            (0..count).for_each(|row| write(first + row, &products, row));
+            let mut transformed = Matrices::new(points, chunk, inputs, inputs);
+            let mut products = Matrices::new(points, chunk, outputs, outputs);
+            (0..count).for_each(|row| read(first + row, transformed.row_mut(row)));
+            products.points_mut().enumerate().for_each(|(point, products)| {
+                multiply(count, transformed.point(point), by_point.point(point), products);
+            });
+            (0..count).for_each(|row| write(first + row, products.row(row), output.tile(first + row)));
         });
     } else {
         let chunk = chunk_tiles(CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
-        let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
-        let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, inputs);
-        let mut output_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
-        let products = Matrices::new(&mut output_buffer, points, chunk, outputs, outputs);
+        let mut transformed = Matrices::new(points, chunk, inputs, inputs);
+        let mut products = Matrices::new(points, chunk, outputs, outputs);
         for first in (0..tiles.total).step_by(chunk) {
             let count = chunk.min(tiles.total - first);
-            (0..count).into_par_iter().for_each(|row| read(first + row, &transformed, row));
-            (0..points)
-                .into_par_iter()
-                .for_each(|point| multiply(point, count, &transformed, &by_point, &products));
-            (0..count).into_par_iter().for_each(|row| write(first + row, &products, row));
+            let rows = transformed.par_rows_mut(count);
+            rows.enumerate().for_each(|(row, to)| read(first + row, to));
+            products.par_points_mut().enumerate().for_each(|(point, products)| {
+                multiply(count, transformed.point(point), by_point.point(point), products);
+            });
+            let output = output.among(first..first + count).par_chunks(1);
+            output.enumerate().for_each(|(row, mut output)| {
+                write(first + row, products.row(row), output.tile(first + row));
+            });
         }
     }
 }
@@ -234,59 +160,54 @@ fn chunk_tiles(floats: usize, points: usize, columns: usize) -> usize {
     (floats / (points * columns) / 12).max(1) * 12
 }
 
-struct SharedOutput(*mut f32);
+dispatch!(fn multiply(rows: usize, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) => multiply_generic);
 
-// SAFETY: threads write the voxels of different tiles.
-unsafe impl Sync for SharedOutput {}
-
-impl SharedOutput {
-    unsafe fn at(&self, place: usize) -> *mut f32 {
-        unsafe { self.0.add(place) }
-    }
+/// c = a b for the first `rows` rows of a and c; b in panels, a and c in one.
+#[inline(always)]
+fn multiply_generic<S: Simd>(simd: S, rows: usize, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) {
+    let depth = b.layout.rows;
+    assert!(rows <= a.layout.rows && depth <= a.layout.columns && a.layout.panel == a.layout.columns);
+    assert!(rows <= c.layout.rows && b.layout.columns == c.layout.columns);
+    let left = Left { values: a.values, row: a.layout.columns, depth: 1 };
+    by_panels(simd, [rows, depth], left, b, c, false);
 }
 
-dispatch!(fn multiply(point: usize, rows: usize, a: &Matrices<'_>, b: &Matrices<'_>, c: &Matrices<'_>) => multiply_generic);
+dispatch!(fn multiply_transposed(depth: usize, add: bool, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) => multiply_transposed_generic);
 
-/// c = a b for the matrices of one point; b in panels, a and c in one.
+/// c = a^T b, or c += a^T b, over the first `depth` rows of both; b in panels, a and c in one.
 #[inline(always)]
-unsafe fn multiply_generic<S: Simd>(
-    point: usize,
-    rows: usize,
-    a: &Matrices<'_>,
-    b: &Matrices<'_>,
-    c: &Matrices<'_>,
-) {
-    debug_assert!(rows <= a.rows && b.rows <= a.columns && rows <= c.rows && b.columns == c.columns);
-    for column in (0..b.columns).step_by(b.panel) {
-        let width = b.panel.min(b.columns - column);
-        let left = Left { at: a.at(point, 0, 0), row: a.columns, depth: 1 };
-        let right = Right { at: b.at(point, 0, column), depth: width };
-        let target = Target { at: c.at(point, 0, column), row: c.columns, add: false };
-        // SAFETY: the extents are those of the matrices; this thread alone has the point.
-        unsafe { product::<S>([rows, b.rows, width], left, right, target) };
-    }
-}
-
-dispatch!(fn multiply_transposed(point: usize, depth: usize, add: bool, a: &Matrices<'_>, b: &Matrices<'_>, c: &Matrices<'_>) => multiply_transposed_generic);
-
-/// c = a^T b, or c += a^T b, over the first `depth` rows of both; b in panels.
-#[inline(always)]
-unsafe fn multiply_transposed_generic<S: Simd>(
-    point: usize,
+fn multiply_transposed_generic<S: Simd>(
+    simd: S,
     depth: usize,
     add: bool,
-    a: &Matrices<'_>,
-    b: &Matrices<'_>,
-    c: &Matrices<'_>,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    c: MatrixMut<'_>,
 ) {
-    debug_assert!(depth <= a.rows && depth <= b.rows && c.rows <= a.columns && b.columns == c.columns);
-    for column in (0..b.columns).step_by(b.panel) {
-        let width = b.panel.min(b.columns - column);
-        let left = Left { at: a.at(point, 0, 0), row: 1, depth: a.columns };
-        let right = Right { at: b.at(point, 0, column), depth: width };
-        let target = Target { at: c.at(point, 0, column), row: c.columns, add };
-        // SAFETY: the extents are those of the matrices; this thread alone has the point.
-        unsafe { product::<S>([c.rows, depth, width], left, right, target) };
+    let rows = c.layout.rows;
+    assert!(depth <= a.layout.rows && rows <= a.layout.columns && a.layout.panel == a.layout.columns);
+    assert!(depth <= b.layout.rows && b.layout.columns == c.layout.columns);
+    let left = Left { values: a.values, row: 1, depth: a.layout.columns };
+    by_panels(simd, [rows, depth], left, b, c, add);
+}
+
+/// c = a b, or c += a b, over the first `depth` rows of b, panel after panel of them; c in one.
+#[inline(always)]
+fn by_panels<S: Simd>(
+    simd: S,
+    [rows, depth]: [usize; 2],
+    a: Left<'_>,
+    b: Matrix<'_>,
+    c: MatrixMut<'_>,
+    add: bool,
+) {
+    let matrices::Layout { rows: stride, columns, panel, .. } = b.layout;
+    assert!(c.layout.panel == columns);
+    for column in (0..columns).step_by(panel) {
+        let width = panel.min(columns - column);
+        let right = Right { values: &b.values[column * stride..], depth: width };
+        let target = Target { values: &mut c.values[column..], row: columns, add };
+        product(simd, [rows, depth, width], a, right, target);
     }
 }
 
@@ -317,69 +238,68 @@ fn weight_gradient_by<T: Tile>(
     assert_eq!(by_weight.len(), shape.inputs * shape.outputs * 27);
     let (inputs, outputs) = (padded(shape.inputs), padded(shape.outputs));
     let tiles = Tiles::new::<T>(shape);
-    let read_input = |tile: usize, to: &Matrices<'_>, row: usize| {
+    let read_input = |tile: usize, to: RowMut<'_>| {
         let (sample, place) = tiles.place(tile);
-        let sample = Sample::of_batch(input, shape.extents, shape.inputs, sample);
-        transform_input::<T>(sample, place, to, row);
+        transform_input::<T>(Sample::of_batch(input, shape.extents, shape.inputs, sample), place, to);
     };
-    let read_gradient = |tile: usize, to: &Matrices<'_>, row: usize| {
+    let read_gradient = |tile: usize, to: RowMut<'_>| {
         let (sample, place) = tiles.place(tile);
         let sample = Sample::of_batch(gradient, shape.extents, shape.outputs, sample);
-        transform_output_gradient::<T>(sample, place, to, row);
+        transform_output_gradient::<T>(sample, place, to);
     };
-    let len = Matrices::len(points, shape.outputs, inputs);
-    let mut sums = Buffer::new(len);
-    if len <= OWN_WEIGHT_FLOATS {
+    let mut sums;
+    if Matrices::len(points, shape.outputs, inputs) <= OWN_WEIGHT_FLOATS {
         // Blocks of tiles, a number that does not depend on the threads, each with its own sums, added up in order.
         let chunk = chunk_tiles(OWN_CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
         let block = tiles.total.div_ceil(SUMMED_BLOCKS).next_multiple_of(chunk);
-        let blocks: Vec<Buffer> = (0..tiles.total.div_ceil(block))
+        let blocks: Vec<Matrices> = (0..tiles.total.div_ceil(block))
             .into_par_iter()
             .map(|index| {
-                let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
-                let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, PANEL);
-                let mut gradient_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
-                let gradients = Matrices::new(&mut gradient_buffer, points, chunk, outputs, outputs);
-                let mut sums = Buffer::new(len);
-                sums.fill(0.0);
-                let by_point = Matrices::new(&mut sums, points, shape.outputs, inputs, inputs);
+                let mut transformed = Matrices::new(points, chunk, inputs, PANEL);
+                let mut gradients = Matrices::new(points, chunk, outputs, outputs);
+                let mut sums = Matrices::zeros(points, shape.outputs, inputs, inputs);
                 let end = tiles.total.min((index + 1) * block);
                 for first in (index * block..end).step_by(chunk) {
                     let count = chunk.min(end - first);
                     for row in 0..count {
-                        read_input(first + row, &transformed, row);
-                        read_gradient(first + row, &gradients, row);
+                        read_input(first + row, transformed.row_mut(row));
+                        read_gradient(first + row, gradients.row_mut(row));
                     }
-                    for point in 0..points {
-                        multiply_transposed(point, count, true, &gradients, &transformed, &by_point);
+                    for (point, sums) in sums.points_mut().enumerate() {
+                        multiply_transposed(
+                            count,
+                            true,
+                            gradients.point(point),
+                            transformed.point(point),
+                            sums,
+                        );
                     }
                 }
                 sums
             })
             .collect();
-        sums.fill(0.0);
-        blocks.iter().for_each(|block| add(&mut sums, block));
+        sums = Matrices::zeros(points, shape.outputs, inputs, inputs);
+        blocks.iter().for_each(|block| add(sums.values_mut(), block.values()));
     } else {
         let chunk = chunk_tiles(SUMMED_CHUNK_FLOATS, points, inputs + outputs).min(tiles.total);
-        let mut input_buffer = Buffer::new(Matrices::len(points, chunk, inputs));
-        let transformed = Matrices::new(&mut input_buffer, points, chunk, inputs, PANEL);
-        let mut gradient_buffer = Buffer::new(Matrices::len(points, chunk, outputs));
-        let gradients = Matrices::new(&mut gradient_buffer, points, chunk, outputs, outputs);
-        let by_point = Matrices::new(&mut sums, points, shape.outputs, inputs, inputs);
+        let mut transformed = Matrices::new(points, chunk, inputs, PANEL);
+        let mut gradients = Matrices::new(points, chunk, outputs, outputs);
+        sums = Matrices::new(points, shape.outputs, inputs, inputs);
         for first in (0..tiles.total).step_by(chunk) {
             let count = chunk.min(tiles.total - first);
-            (0..2 * count).into_par_iter().for_each(|task| match task % 2 {
-                0 => read_input(first + task / 2, &transformed, task / 2),
-                _ => read_gradient(first + task / 2, &gradients, task / 2),
+            let rows = transformed.par_rows_mut(count).zip(gradients.par_rows_mut(count));
+            rows.enumerate().for_each(|(row, (transformed, gradients))| {
+                read_input(first + row, transformed);
+                read_gradient(first + row, gradients);
             });
-            (0..points).into_par_iter().for_each(|point| {
-                multiply_transposed(point, count, first > 0, &gradients, &transformed, &by_point);
+            sums.par_points_mut().enumerate().for_each(|(point, sums)| {
+                let (gradients, transformed) = (gradients.point(point), transformed.point(point));
+                multiply_transposed(count, first > 0, gradients, transformed, sums);
             });
         }
     }
-    let by_point = Matrices::new(&mut sums, points, shape.outputs, inputs, inputs);
     by_weight.par_chunks_exact_mut(shape.inputs * 27).enumerate().for_each(|(output, weights)| {
-        weights_from_points::<T>(&by_point, output, weights);
+        weights_from_points::<T>(sums.row(output), weights);
     });
 }
 

@@ -5,6 +5,10 @@ use super::*;
 /// Relative L2 error of f32 Winograd convolutions.
 const WINOGRAD_REL: f64 = 1e-5;
 
+/// What an interpreter gets through in minutes.
+#[cfg(miri)]
+const SHAPES: [(usize, usize, usize, [usize; 3]); 2] = [(1, 1, 1, [1, 1, 1]), (2, 3, 5, [3, 5, 7])];
+#[cfg(not(miri))]
 const SHAPES: [(usize, usize, usize, [usize; 3]); 9] = [
     (1, 1, 1, [1, 1, 1]),
     (2, 3, 5, [3, 5, 7]),
@@ -96,6 +100,7 @@ fn tiles_of_four_match_the_direct_sum() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too large for an interpreter")]
 fn a_sample_has_the_same_bits_in_any_batch() {
     let shape = ConvolutionShape { batch: 5, inputs: 7, outputs: 20, extents: [13, 12, 14] };
     let (x, w) = (numbers(5 * shape.voxels() * 7, 0.1), numbers(20 * 7 * 27, 0.2));
@@ -120,6 +125,7 @@ fn a_sample_has_the_same_bits_in_any_batch() {
 /// More tiles than a chunk of all threads holds, so that weight gradients add up over chunks; tiles of two have few
 /// enough points for the other way through the stages.
 #[test]
+#[cfg_attr(miri, ignore = "too large for an interpreter")]
 fn chunks_of_all_threads_match_those_of_one() {
     let shape = ConvolutionShape { batch: 2, inputs: 64, outputs: 64, extents: [20, 20, 12] };
     let tiles = Tiles::new::<Four>(&shape).total;

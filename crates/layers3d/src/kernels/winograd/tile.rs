@@ -6,7 +6,7 @@
 //! # Source
 //! Lavin & Gray 2016, arXiv:1509.09308, section 4; Vincent et al. 2017 (ICLR workshop, "On improving the numerical
 //! stability of Winograd convolutions") on the choice of points.
-#![allow(unsafe_code, reason = "vector intrinsics")]
+#![allow(unsafe_code, reason = "cubes of vectors that are not zeroed before they are written")]
 
 use crate::kernels::simd::Simd;
 
@@ -27,15 +27,15 @@ pub(super) trait Tile: Copy + Send + Sync {
     const ALL_POINTS: usize = Self::POINTS * Self::POINTS * Self::POINTS;
 
     /// B^T d.
-    unsafe fn input<S: Simd>(d: Line<S>) -> Line<S>;
+    fn input<S: Simd>(simd: S, d: Line<S>) -> Line<S>;
     /// G g.
-    unsafe fn weight<S: Simd>(g: Line<S>) -> Line<S>;
+    fn weight<S: Simd>(simd: S, g: Line<S>) -> Line<S>;
     /// A^T m.
-    unsafe fn output<S: Simd>(m: Line<S>) -> Line<S>;
+    fn output<S: Simd>(simd: S, m: Line<S>) -> Line<S>;
     /// A dy.
-    unsafe fn output_adjoint<S: Simd>(dy: Line<S>) -> Line<S>;
+    fn output_adjoint<S: Simd>(simd: S, dy: Line<S>) -> Line<S>;
     /// G^T p.
-    unsafe fn weight_adjoint<S: Simd>(p: Line<S>) -> Line<S>;
+    fn weight_adjoint<S: Simd>(simd: S, p: Line<S>) -> Line<S>;
 }
 
 /// Points 0, 1, -1 and infinity.
@@ -50,44 +50,36 @@ impl Tile for Two {
     const OUTPUTS: usize = 2;
 
     #[inline(always)]
-    unsafe fn input<S: Simd>(d: Line<S>) -> Line<S> {
-        unsafe {
-            let [d0, d1, d2, d3, ..] = d;
-            [S::subtract(d0, d2), S::add(d2, d1), S::subtract(d2, d1), S::subtract(d3, d1), d[4], d[5]]
-        }
+    fn input<S: Simd>(simd: S, d: Line<S>) -> Line<S> {
+        let [d0, d1, d2, d3, ..] = d;
+        [simd.subtract(d0, d2), simd.add(d2, d1), simd.subtract(d2, d1), simd.subtract(d3, d1), d[4], d[5]]
     }
 
     #[inline(always)]
-    unsafe fn weight<S: Simd>(g: Line<S>) -> Line<S> {
-        unsafe {
-            let half = S::splat(0.5);
-            let even = S::multiply(S::add(g[0], g[2]), half);
-            let odd = S::multiply(g[1], half);
-            [g[0], S::add(even, odd), S::subtract(even, odd), g[2], g[4], g[5]]
-        }
+    fn weight<S: Simd>(simd: S, g: Line<S>) -> Line<S> {
+        let half = simd.splat(0.5);
+        let even = simd.multiply(simd.add(g[0], g[2]), half);
+        let odd = simd.multiply(g[1], half);
+        [g[0], simd.add(even, odd), simd.subtract(even, odd), g[2], g[4], g[5]]
     }
 
     #[inline(always)]
-    unsafe fn output<S: Simd>(m: Line<S>) -> Line<S> {
-        unsafe {
-            let first = S::add(m[0], S::add(m[1], m[2]));
-            [first, S::add(S::subtract(m[1], m[2]), m[3]), m[2], m[3], m[4], m[5]]
-        }
+    fn output<S: Simd>(simd: S, m: Line<S>) -> Line<S> {
+        let first = simd.add(m[0], simd.add(m[1], m[2]));
+        [first, simd.add(simd.subtract(m[1], m[2]), m[3]), m[2], m[3], m[4], m[5]]
     }
 
     #[inline(always)]
-    unsafe fn output_adjoint<S: Simd>(dy: Line<S>) -> Line<S> {
-        unsafe { [dy[0], S::add(dy[0], dy[1]), S::subtract(dy[0], dy[1]), dy[1], dy[4], dy[5]] }
+    fn output_adjoint<S: Simd>(simd: S, dy: Line<S>) -> Line<S> {
+        [dy[0], simd.add(dy[0], dy[1]), simd.subtract(dy[0], dy[1]), dy[1], dy[4], dy[5]]
     }
 
     #[inline(always)]
-    unsafe fn weight_adjoint<S: Simd>(p: Line<S>) -> Line<S> {
-        unsafe {
-            let half = S::splat(0.5);
-            let even = S::multiply(S::add(p[1], p[2]), half);
-            let odd = S::multiply(S::subtract(p[1], p[2]), half);
-            [S::add(p[0], even), odd, S::add(even, p[3]), p[3], p[4], p[5]]
-        }
+    fn weight_adjoint<S: Simd>(simd: S, p: Line<S>) -> Line<S> {
+        let half = simd.splat(0.5);
+        let even = simd.multiply(simd.add(p[1], p[2]), half);
+        let odd = simd.multiply(simd.subtract(p[1], p[2]), half);
+        [simd.add(p[0], even), odd, simd.add(even, p[3]), p[3], p[4], p[5]]
     }
 }
 
@@ -104,88 +96,79 @@ impl Tile for Four {
     const OUTPUTS: usize = 4;
 
     #[inline(always)]
-    unsafe fn input<S: Simd>(d: Line<S>) -> Line<S> {
-        unsafe {
-            let (a, b, a2, b2) = (S::splat(A), S::splat(B), S::splat(A2), S::splat(B2));
-            let (product, sum) = (S::splat(A2 * B2), S::splat(A2 + B2));
-            // x (x +- a) (x^2 - b^2) and x (x +- b) (x^2 - a^2) by their even and odd coefficients.
-            let (even_a, odd_a) =
-                (S::multiply_subtract(b2, d[2], d[4]), S::multiply_subtract(b2, d[1], d[3]));
-            let (even_b, odd_b) =
-                (S::multiply_subtract(a2, d[2], d[4]), S::multiply_subtract(a2, d[1], d[3]));
-            [
-                S::multiply_add(product, d[0], S::multiply_subtract(sum, d[2], d[4])),
-                S::multiply_add(a, odd_a, even_a),
-                S::multiply_subtract(a, odd_a, even_a),
-                S::multiply_add(b, odd_b, even_b),
-                S::multiply_subtract(b, odd_b, even_b),
-                S::multiply_add(product, d[1], S::multiply_subtract(sum, d[3], d[5])),
-            ]
-        }
+    fn input<S: Simd>(simd: S, d: Line<S>) -> Line<S> {
+        let (a, b, a2, b2) = (simd.splat(A), simd.splat(B), simd.splat(A2), simd.splat(B2));
+        let (product, sum) = (simd.splat(A2 * B2), simd.splat(A2 + B2));
+        // x (x +- a) (x^2 - b^2) and x (x +- b) (x^2 - a^2) by their even and odd coefficients.
+        let (even_a, odd_a) =
+            (simd.multiply_subtract(b2, d[2], d[4]), simd.multiply_subtract(b2, d[1], d[3]));
+        let (even_b, odd_b) =
+            (simd.multiply_subtract(a2, d[2], d[4]), simd.multiply_subtract(a2, d[1], d[3]));
+        [
+            simd.multiply_add(product, d[0], simd.multiply_subtract(sum, d[2], d[4])),
+            simd.multiply_add(a, odd_a, even_a),
+            simd.multiply_subtract(a, odd_a, even_a),
+            simd.multiply_add(b, odd_b, even_b),
+            simd.multiply_subtract(b, odd_b, even_b),
+            simd.multiply_add(product, d[1], simd.multiply_subtract(sum, d[3], d[5])),
+        ]
     }
 
     #[inline(always)]
-    unsafe fn weight<S: Simd>(g: Line<S>) -> Line<S> {
-        unsafe {
-            let even_a = S::multiply(S::multiply_add(S::splat(A2), g[2], g[0]), S::splat(A_SCALE));
-            let even_b = S::multiply(S::multiply_add(S::splat(B2), g[2], g[0]), S::splat(B_SCALE));
-            let odd_a = S::multiply(g[1], S::splat(A * A_SCALE));
-            let odd_b = S::multiply(g[1], S::splat(B * B_SCALE));
-            [
-                S::multiply(g[0], S::splat(ZERO_SCALE)),
-                S::add(even_a, odd_a),
-                S::subtract(even_a, odd_a),
-                S::add(even_b, odd_b),
-                S::subtract(even_b, odd_b),
-                g[2],
-            ]
-        }
+    fn weight<S: Simd>(simd: S, g: Line<S>) -> Line<S> {
+        let even_a = simd.multiply(simd.multiply_add(simd.splat(A2), g[2], g[0]), simd.splat(A_SCALE));
+        let even_b = simd.multiply(simd.multiply_add(simd.splat(B2), g[2], g[0]), simd.splat(B_SCALE));
+        let odd_a = simd.multiply(g[1], simd.splat(A * A_SCALE));
+        let odd_b = simd.multiply(g[1], simd.splat(B * B_SCALE));
+        [
+            simd.multiply(g[0], simd.splat(ZERO_SCALE)),
+            simd.add(even_a, odd_a),
+            simd.subtract(even_a, odd_a),
+            simd.add(even_b, odd_b),
+            simd.subtract(even_b, odd_b),
+            g[2],
+        ]
     }
 
     #[inline(always)]
-    unsafe fn output<S: Simd>(m: Line<S>) -> Line<S> {
-        unsafe {
-            let (even_a, odd_a) = (S::add(m[1], m[2]), S::subtract(m[1], m[2]));
-            let (even_b, odd_b) = (S::add(m[3], m[4]), S::subtract(m[3], m[4]));
-            [
-                S::add(m[0], S::add(even_a, even_b)),
-                S::multiply_add(S::splat(A), odd_a, S::multiply(S::splat(B), odd_b)),
-                S::multiply_add(S::splat(A2), even_a, S::multiply(S::splat(B2), even_b)),
-                S::multiply_add(S::splat(A * A2), odd_a, S::multiply_add(S::splat(B * B2), odd_b, m[5])),
-                m[4],
-                m[5],
-            ]
-        }
+    fn output<S: Simd>(simd: S, m: Line<S>) -> Line<S> {
+        let (even_a, odd_a) = (simd.add(m[1], m[2]), simd.subtract(m[1], m[2]));
+        let (even_b, odd_b) = (simd.add(m[3], m[4]), simd.subtract(m[3], m[4]));
+        [
+            simd.add(m[0], simd.add(even_a, even_b)),
+            simd.multiply_add(simd.splat(A), odd_a, simd.multiply(simd.splat(B), odd_b)),
+            simd.multiply_add(simd.splat(A2), even_a, simd.multiply(simd.splat(B2), even_b)),
+            simd.multiply_add(simd.splat(A * A2), odd_a, simd.multiply_add(simd.splat(B * B2), odd_b, m[5])),
+            m[4],
+            m[5],
+        ]
     }
 
     #[inline(always)]
-    unsafe fn output_adjoint<S: Simd>(dy: Line<S>) -> Line<S> {
-        unsafe {
-            let (a, b, a2, b2) = (S::splat(A), S::splat(B), S::splat(A2), S::splat(B2));
-            let (even_a, odd_a) = (S::multiply_add(a2, dy[2], dy[0]), S::multiply_add(a2, dy[3], dy[1]));
-            let (even_b, odd_b) = (S::multiply_add(b2, dy[2], dy[0]), S::multiply_add(b2, dy[3], dy[1]));
-            [
-                dy[0],
-                S::multiply_add(a, odd_a, even_a),
-                S::multiply_subtract(a, odd_a, even_a),
-                S::multiply_add(b, odd_b, even_b),
-                S::multiply_subtract(b, odd_b, even_b),
-                dy[3],
-            ]
-        }
+    fn output_adjoint<S: Simd>(simd: S, dy: Line<S>) -> Line<S> {
+        let (a, b, a2, b2) = (simd.splat(A), simd.splat(B), simd.splat(A2), simd.splat(B2));
+        let (even_a, odd_a) = (simd.multiply_add(a2, dy[2], dy[0]), simd.multiply_add(a2, dy[3], dy[1]));
+        let (even_b, odd_b) = (simd.multiply_add(b2, dy[2], dy[0]), simd.multiply_add(b2, dy[3], dy[1]));
+        [
+            dy[0],
+            simd.multiply_add(a, odd_a, even_a),
+            simd.multiply_subtract(a, odd_a, even_a),
+            simd.multiply_add(b, odd_b, even_b),
+            simd.multiply_subtract(b, odd_b, even_b),
+            dy[3],
+        ]
     }
 
     #[inline(always)]
-    unsafe fn weight_adjoint<S: Simd>(p: Line<S>) -> Line<S> {
-        unsafe {
-            let even_a = S::multiply(S::add(p[1], p[2]), S::splat(A_SCALE));
-            let even_b = S::multiply(S::add(p[3], p[4]), S::splat(B_SCALE));
-            let odd_a = S::multiply(S::subtract(p[1], p[2]), S::splat(A * A_SCALE));
-            let odd_b = S::multiply(S::subtract(p[3], p[4]), S::splat(B * B_SCALE));
-            let zeroth = S::multiply_add(S::splat(ZERO_SCALE), p[0], S::add(even_a, even_b));
-            let second = S::multiply_add(S::splat(A2), even_a, S::multiply_add(S::splat(B2), even_b, p[5]));
-            [zeroth, S::add(odd_a, odd_b), second, p[3], p[4], p[5]]
-        }
+    fn weight_adjoint<S: Simd>(simd: S, p: Line<S>) -> Line<S> {
+        let even_a = simd.multiply(simd.add(p[1], p[2]), simd.splat(A_SCALE));
+        let even_b = simd.multiply(simd.add(p[3], p[4]), simd.splat(B_SCALE));
+        let odd_a = simd.multiply(simd.subtract(p[1], p[2]), simd.splat(A * A_SCALE));
+        let odd_b = simd.multiply(simd.subtract(p[3], p[4]), simd.splat(B * B_SCALE));
+        let zeroth = simd.multiply_add(simd.splat(ZERO_SCALE), p[0], simd.add(even_a, even_b));
+        let second =
+            simd.multiply_add(simd.splat(A2), even_a, simd.multiply_add(simd.splat(B2), even_b, p[5]));
+        [zeroth, simd.add(odd_a, odd_b), second, p[3], p[4], p[5]]
     }
 }
 
@@ -197,7 +180,7 @@ pub(super) trait LineMap {
     const FROM: usize;
     /// Values afterwards.
     const TO: usize;
-    unsafe fn apply<S: Simd>(line: Line<S>) -> Line<S>;
+    fn apply<S: Simd>(simd: S, line: Line<S>) -> Line<S>;
 }
 
 macro_rules! line_map {
@@ -209,8 +192,8 @@ macro_rules! line_map {
             const FROM: usize = $from;
             const TO: usize = $to;
             #[inline(always)]
-            unsafe fn apply<S: Simd>(line: Line<S>) -> Line<S> {
-                unsafe { T::$function::<S>(line) }
+            fn apply<S: Simd>(simd: S, line: Line<S>) -> Line<S> {
+                T::$function(simd, line)
             }
         }
     };
@@ -237,14 +220,23 @@ line_map!(
     WeightAdjoint, T::POINTS, 3, weight_adjoint
 );
 
-/// Reads a line of `count` vectors.
+/// Distances in a cube of vectors with MOST places along each axis.
+pub(super) const STRIDES: [usize; 3] = [MOST * MOST, MOST, 1];
+
+/// Reads a line of `count` vectors, at most MOST, zeros behind them.
 ///
 /// # Safety
-/// The CPU has `S`; the `count` vectors `step` apart are set.
+/// The `count` vectors from `from` on, `step` apart, are this thread's and set.
 #[inline(always)]
-pub(super) unsafe fn read_line<S: Simd>(from: *const S::Vector, step: usize, count: usize) -> Line<S> {
-    let mut line = [unsafe { S::zero() }; MOST];
+pub(super) unsafe fn read_line<S: Simd>(
+    simd: S,
+    from: *const S::Vector,
+    step: usize,
+    count: usize,
+) -> Line<S> {
+    let mut line = [simd.zero(); MOST];
     for (k, value) in line.iter_mut().enumerate().take(count) {
+        // SAFETY: one of the first `count` vectors.
         *value = unsafe { *from.add(k * step) };
     }
     line
@@ -253,30 +245,34 @@ pub(super) unsafe fn read_line<S: Simd>(from: *const S::Vector, step: usize, cou
 /// Writes the first `count` vectors of a line, `step` apart.
 ///
 /// # Safety
-/// The memory is this thread's.
+/// The memory of the `count` vectors, at most MOST, is this thread's.
 #[inline(always)]
 pub(super) unsafe fn write_line<S: Simd>(to: *mut S::Vector, step: usize, count: usize, line: Line<S>) {
     for (k, &value) in line.iter().enumerate().take(count) {
+        // SAFETY: one of the first `count` vectors.
         unsafe { *to.add(k * step) = value };
     }
 }
 
-/// Distances in a cube of vectors with MOST places along each axis.
-pub(super) const STRIDES: [usize; 3] = [MOST * MOST, MOST, 1];
-
 /// Maps the lines of a cube along one axis, at the first `others[i]` places of the other two axes.
 ///
 /// # Safety
-/// The CPU has `S`, and `cube` points to MOST_POINTS vectors, of which those read are set.
+/// `cube` points to MOST_POINTS vectors of this thread; the lines' first `M::FROM` vectors are set, and `others` are
+/// at most MOST.
 #[inline(always)]
-pub(super) unsafe fn along<S: Simd, M: LineMap>(cube: *mut S::Vector, axis: usize, others: [usize; 2]) {
+pub(super) unsafe fn along<S: Simd, M: LineMap>(
+    simd: S,
+    cube: *mut S::Vector,
+    axis: usize,
+    others: [usize; 2],
+) {
     let [outer, inner] = [STRIDES[if axis == 0 { 1 } else { 0 }], STRIDES[if axis == 2 { 1 } else { 2 }]];
     for i in 0..others[0] {
         for j in 0..others[1] {
-            // SAFETY: all places are below MOST along each axis.
+            // SAFETY: i, j and the places along the line are below MOST, so all lie within the cube.
             unsafe {
                 let line = cube.add(i * outer + j * inner);
-                let values = M::apply::<S>(read_line::<S>(line, STRIDES[axis], M::FROM));
+                let values = M::apply(simd, read_line(simd, line, STRIDES[axis], M::FROM));
                 write_line::<S>(line, STRIDES[axis], M::TO, values);
             }
         }
