@@ -21,3 +21,6 @@ pub(crate) use pointwise::{
 pub(crate) use resample::{repeat_blocks, sum_blocks};
 pub use simd::{check_instruction_set_wish, instruction_set_name};
 pub(crate) use winograd::{ConvolutionShape, convolve, weight_gradient};
+
+#[cfg(test)]
+mod tests;
