@@ -85,7 +85,7 @@ pub(crate) fn is_npy(path: &Path) -> bool {
 pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<GridFile> {
     let header = snapshot.header();
     let grid = Grid::cube(how.cells, header.box_size_mpc_h)?;
-    let mut depositor = Depositor::new(grid, how.scheme);
+    let mut depositor = Depositor::new(grid, how.scheme).with_context(|| format!("--cells {}", how.cells))?;
     let masses = match how.weight {
         Weight::Mass => Masses::Read,
         Weight::Count => Masses::Skip,

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters};
 use finescale_diffusion::Denoise;
+pub(crate) use finescale_field::available_memory_bytes;
 use finescale_seed::{KeyedStream, Purpose};
 use std::time::Instant;
 
@@ -119,11 +120,6 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
 /// Most memory that this process has had so far, in bytes, where the system tells.
 pub(crate) fn peak_memory_bytes() -> Option<u64> {
     kibibytes("/proc/self/status", "VmHWM:")
-}
-
-/// Memory that programs could still have, in bytes, where the system tells.
-pub(crate) fn available_memory_bytes() -> Option<u64> {
-    kibibytes("/proc/meminfo", "MemAvailable:")
 }
 
 fn kibibytes(file: &str, key: &str) -> Option<u64> {

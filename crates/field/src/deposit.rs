@@ -2,7 +2,7 @@
 
 use crate::scheme::shares;
 use crate::slabs::{Cloud, Slabs, SortedChunk};
-use crate::{Field3, FieldError, Grid, Scheme};
+use crate::{Field3, FieldError, Grid, Scheme, check_memory};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -10,6 +10,11 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 16;
 /// Chunks sorted before they are written to the grid: 64 x 65,536 particles x 28 bytes = 117 MB.
 const CHUNKS_AT_ONCE: usize = 64;
+
+/// What sorting takes.
+const SORTING_BYTES: u128 = 117_000_000;
+/// A sum in f64 and, at the end, its value in f32.
+const BYTES_PER_VOXEL: u128 = 12;
 
 /// Gathers particles on a periodic grid; particles may come in any number of pieces.
 ///
@@ -27,10 +32,15 @@ pub struct Depositor {
 
 impl Depositor {
     /// An empty grid that will take particles by `scheme`.
-    #[must_use]
-    pub fn new(grid: Grid, scheme: Scheme) -> Self {
+    ///
+    /// # Errors
+    /// [`FieldError::Memory`] if there is no room for it.
+    pub fn new(grid: Grid, scheme: Scheme) -> Result<Self, FieldError> {
+        let cells = grid.cells();
+        let needed = BYTES_PER_VOXEL * grid.voxels() as u128 + SORTING_BYTES;
+        check_memory(format_args!("gridding on {cells:?} cells"), needed)?;
         let slabs = Slabs::new(&grid, scheme.order());
-        Self { grid, scheme, slabs, sums: vec![0.0; grid.voxels()], total: 0.0, chunks: Vec::new() }
+        Ok(Self { grid, scheme, slabs, sums: vec![0.0; grid.voxels()], total: 0.0, chunks: Vec::new() })
     }
 
     /// Adds particles at `positions_mpc_h`, each with its weight (a mass, say) or, without weights, with 1.

@@ -1,18 +1,42 @@
 //! Errors of this crate.
 
+use crate::readable_bytes;
+
 /// What can go wrong with grids and fields.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum FieldError {
-    /// A grid without cells, or with a box that has no volume.
+    /// A grid without cells or with more than can be, or with a box that is none.
     #[error(
-        "a grid needs cells and a positive finite box size in each axis, found {cells:?} cells over {box_size_mpc_h:?} Mpc/h"
+        "a grid needs cells, fewer than there are addresses, and a box of 1e-6 to 1e9 Mpc/h in each axis; found {cells:?} cells over {box_size_mpc_h:?} Mpc/h"
     )]
     Grid {
         /// Cells per axis.
         cells: [usize; 3],
         /// Box size per axis in Mpc/h.
         box_size_mpc_h: [f64; 3],
+    },
+    /// A box that is longer in one axis than in another by more than any use has.
+    #[error(
+        "a box of {box_size_mpc_h:?} Mpc/h: no side may be more than 1000 times another; check its sizes and units"
+    )]
+    Stretched {
+        /// Box size per axis in Mpc/h.
+        box_size_mpc_h: [f64; 3],
+    },
+    /// More memory than there is.
+    #[error(
+        "{what} needs {} of memory, {} available; take fewer cells or a part of the box, or a machine with more memory",
+        readable_bytes(*needed),
+        available.map_or("not so much is".to_owned(), |bytes| format!("{} are", readable_bytes(bytes.into())))
+    )]
+    Memory {
+        /// What needs it.
+        what: String,
+        /// Bytes that it needs.
+        needed: u128,
+        /// Bytes that there are, if the system tells.
+        available: Option<u64>,
     },
     /// An array whose shape is not the one that its grid or region states.
     #[error("expected an array of {expected:?} cells, found {found:?}")]

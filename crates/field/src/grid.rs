@@ -3,6 +3,15 @@
 use crate::FieldError;
 use serde::{Deserialize, Serialize};
 
+/// Most voxels of a grid: f64 values of more have no address.
+const MOST_VOXELS: usize = 1 << 59;
+/// Box sizes in Mpc/h beyond which a number is a mistake: from a few parsecs to thousands of universes. Volumes, their
+/// inverses and squares of wavenumbers are then far from the ends of f64.
+const BOX_SIZES_MPC_H: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
+/// Most that one side of a box may be longer than another. The shells of a power spectrum, whose width is that of the
+/// longest side, grow in number with it.
+const MOST_STRETCH: f64 = 1e3;
+
 /// Cells and box size, the geometry of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
@@ -14,14 +23,20 @@ impl Grid {
     /// A grid of `cells` over a box of `box_size_mpc_h` (comoving Mpc/h).
     ///
     /// # Errors
-    /// [`FieldError::Grid`] if an axis has no cells or no positive finite size.
+    /// [`FieldError::Grid`] if an axis has no cells, there are more voxels than addresses, or a size is not between
+    /// 1e-6 and 1e9 Mpc/h; [`FieldError::Stretched`] if one side is more than 1000 times another.
     pub fn new(cells: [usize; 3], box_size_mpc_h: [f64; 3]) -> Result<Self, FieldError> {
-        let sound = cells.iter().all(|&n| n > 0) && box_size_mpc_h.iter().all(|l| l.is_finite() && *l > 0.0);
-        if sound {
-            Ok(Self { cells, box_size_mpc_h })
-        } else {
-            Err(FieldError::Grid { cells, box_size_mpc_h })
+        let voxels = cells.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+        let addressed = voxels.is_some_and(|voxels| (1..=MOST_VOXELS).contains(&voxels));
+        if !addressed || !box_size_mpc_h.iter().all(|size| BOX_SIZES_MPC_H.contains(size)) {
+            return Err(FieldError::Grid { cells, box_size_mpc_h });
         }
+        let longest = box_size_mpc_h.into_iter().fold(0.0, f64::max);
+        let shortest = box_size_mpc_h.into_iter().fold(f64::INFINITY, f64::min);
+        if longest > MOST_STRETCH * shortest {
+            return Err(FieldError::Stretched { box_size_mpc_h });
+        }
+        Ok(Self { cells, box_size_mpc_h })
     }
 
     /// A cube of `cells`^3 over `box_size_mpc_h`^3.
@@ -60,5 +75,24 @@ impl Grid {
     #[must_use]
     pub fn volume_mpc_h3(&self) -> f64 {
         self.box_size_mpc_h.iter().product()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_that_no_machine_and_no_universe_holds_are_refused() {
+        let sound = |cells, size| Grid::new(cells, size).is_ok();
+        assert!(sound([100_000; 3], [1e4; 3]) && sound([1, 1, 4096], [1.0, 1.0, 1e3]));
+        for cells in [[0, 1, 1], [usize::MAX; 3], [1 << 32, 1 << 32, 1], [1 << 20, 1 << 20, 1 << 20]] {
+            assert!(matches!(Grid::new(cells, [1.0; 3]), Err(FieldError::Grid { .. })), "{cells:?}");
+        }
+        for size in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e308, 1e-300] {
+            assert!(matches!(Grid::cube(4, size), Err(FieldError::Grid { .. })), "{size}");
+        }
+        let error = Grid::new([4; 3], [1.0, 9e-4, 1.0]).unwrap_err();
+        assert!(matches!(error, FieldError::Stretched { .. }), "{error}");
     }
 }

@@ -44,7 +44,9 @@ impl Region {
     /// The grid's cell under cell `offset` of the window along `axis`.
     #[must_use]
     pub fn wrapped(&self, axis: usize, offset: usize, cells: [usize; 3]) -> usize {
-        (self.start[axis] + offset as i64).rem_euclid(cells[axis] as i64) as usize
+        // Wrapped before it is added: any start is possible, also one at the end of i64.
+        let start = self.start[axis].rem_euclid(cells[axis] as i64) as usize;
+        (start + offset) % cells[axis]
     }
 
     /// Runs along z that stay contiguous in the grid: (offset in the window, cell of the grid, length), in
@@ -62,6 +64,13 @@ impl Region {
         runs
     }
 
+    /// The first cell beyond the window per axis, before wrapping, if there is such a number.
+    #[must_use]
+    pub fn end_exclusive(&self) -> Option<[i64; 3]> {
+        let end = |axis: usize| self.start[axis].checked_add_unsigned(self.shape[axis] as u64);
+        Some([end(0)?, end(1)?, end(2)?])
+    }
+
     /// Rows along z: for each (x, y) of the window and each run, calls
     /// `visit(offset in the window's flat array, index in the grid's flat array, length)`.
     pub fn for_each_run(&self, cells: [usize; 3], mut visit: impl FnMut(usize, usize, usize)) {
@@ -77,5 +86,27 @@ impl Region {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_start_wraps() {
+        let region = Region { start: [i64::MAX, i64::MIN, -1], shape: [2, 2, 1] };
+        assert_eq!(region.wrapped(0, 1, [10; 3]), 8); // 2^63 - 1 is 7 modulo 10.
+        assert_eq!(region.wrapped(1, 1, [10; 3]), 3); // -2^63 is 2 modulo 10.
+        assert_eq!(region.wrapped(2, 0, [10; 3]), 9);
+    }
+
+    #[test]
+    fn an_end_that_is_no_number_is_none() {
+        let end = |start, shape| Region { start: [start; 3], shape: [shape; 3] }.end_exclusive();
+        assert_eq!(end(-3, 5), Some([2; 3]));
+        assert_eq!(end(i64::MAX, 1), None);
+        assert_eq!(end(0, usize::MAX), None);
+        assert_eq!(end(-1, 1 << 63), Some([i64::MAX; 3]));
     }
 }

@@ -24,7 +24,7 @@ fn displacement(particles: &Particles, per_side: usize, box_size: f64, axis: usi
 }
 
 fn gridded(particles: &Particles, cells: usize, box_size: f64) -> Field3 {
-    let mut depositor = Depositor::new(Grid::cube(cells, box_size).unwrap(), Scheme::Cic);
+    let mut depositor = Depositor::new(Grid::cube(cells, box_size).unwrap(), Scheme::Cic).unwrap();
     depositor.add(&particles.positions, None).unwrap();
     depositor.finish_overdensity().unwrap()
 }

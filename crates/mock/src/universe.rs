@@ -152,7 +152,7 @@ impl Universe {
     /// 1 + δ of the coarse dark matter, cloud-in-cell on the configured cells.
     ///
     /// # Errors
-    /// [`MockError::Field`] if the grid is impossible.
+    /// [`MockError::Field`] if the grid is impossible or there is no room for it.
     pub fn condition(&self) -> Result<Field3, MockError> {
         self.overdensity(&self.low)
     }
@@ -160,7 +160,7 @@ impl Universe {
     /// 1 + δ of the gas, cloud-in-cell on the configured cells.
     ///
     /// # Errors
-    /// [`MockError::Field`] if the grid is impossible.
+    /// [`MockError::Field`] if the grid is impossible or there is no room for it.
     pub fn truth(&self) -> Result<Field3, MockError> {
         self.overdensity(&self.gas)
     }
@@ -168,7 +168,7 @@ impl Universe {
     /// 1 + δ of `positions` on the configured cells.
     pub(crate) fn overdensity(&self, positions: &[[f32; 3]]) -> Result<Field3, MockError> {
         let mut depositor =
-            Depositor::new(Grid::cube(self.config.cells, self.config.box_size_mpc_h)?, Scheme::Cic);
+            Depositor::new(Grid::cube(self.config.cells, self.config.box_size_mpc_h)?, Scheme::Cic)?;
         depositor.add(positions, None)?;
         Ok(depositor.finish_overdensity()?)
     }

@@ -26,10 +26,12 @@ pub struct InterlacedDepositor {
 
 impl InterlacedDepositor {
     /// Empty meshes that will take particles by `scheme`.
-    #[must_use]
-    pub fn new(grid: Grid, scheme: Scheme) -> Self {
-        let [mesh, half_a_voxel_on] = [(); 2].map(|()| Depositor::new(grid, scheme));
-        Self { grid, scheme, mesh, half_a_voxel_on, squared_weights: 0.0 }
+    ///
+    /// # Errors
+    /// [`FieldError::Memory`] if there is no room for them.
+    pub fn new(grid: Grid, scheme: Scheme) -> Result<Self, FieldError> {
+        let (mesh, half_a_voxel_on) = (Depositor::new(grid, scheme)?, Depositor::new(grid, scheme)?);
+        Ok(Self { grid, scheme, mesh, half_a_voxel_on, squared_weights: 0.0 })
     }
 
     /// Adds particles, as [`Depositor::add`]; they may come in any number of pieces.

@@ -25,13 +25,13 @@ fn wave(grid: &Grid, waves: f64, amplitude: f64) -> (Vec<[f64; 3]>, Vec<f32>) {
 }
 
 fn interlaced(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
-    let mut depositor = InterlacedDepositor::new(grid, scheme);
+    let mut depositor = InterlacedDepositor::new(grid, scheme).unwrap();
     depositor.add(positions, weights).expect("finite particles");
     depositor.finish().expect("particles with mass")
 }
 
 fn single(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
-    let mut depositor = Depositor::new(grid, scheme);
+    let mut depositor = Depositor::new(grid, scheme).unwrap();
     depositor.add(positions, weights).expect("finite particles");
     Modes::of(&depositor.finish(), Some(scheme)).expect("particles with mass")
 }
@@ -111,7 +111,7 @@ fn pieces_give_the_same_bits_and_the_same_noise() {
     let grid = Grid::cube(8, 10.0).unwrap();
     let positions = points(&grid, 500, 3);
     let weights: Vec<f32> = (0..500).map(|i| 1.0 + (i % 3) as f32).collect();
-    let mut pieces = InterlacedDepositor::new(grid, Scheme::Tsc);
+    let mut pieces = InterlacedDepositor::new(grid, Scheme::Tsc).unwrap();
     pieces.add(&positions[..123], Some(&weights[..123])).unwrap();
     pieces.add(&positions[123..], Some(&weights[123..])).unwrap();
     let expected = shot_noise_mpc_h3(&grid, 500, Some(&weights));
@@ -123,9 +123,9 @@ fn pieces_give_the_same_bits_and_the_same_noise() {
 #[test]
 fn particles_that_are_none_are_refused() {
     let grid = Grid::cube(8, 10.0).unwrap();
-    let mut depositor = InterlacedDepositor::new(grid, Scheme::Cic);
+    let mut depositor = InterlacedDepositor::new(grid, Scheme::Cic).unwrap();
     let bad = depositor.add(&[[1.0, 2.0, 3.0], [f64::NAN, 0.0, 0.0]], None);
     assert_eq!(bad, Err(FieldError::NotFinite { index: 1 }));
-    let empty = InterlacedDepositor::new(grid, Scheme::Cic).finish();
+    let empty = InterlacedDepositor::new(grid, Scheme::Cic).unwrap().finish();
     assert!(matches!(empty, Err(SpectraError::NotADensity { .. })));
 }

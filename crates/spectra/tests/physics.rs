@@ -100,7 +100,7 @@ fn poisson_points_are_flat_shot_noise() {
         (Scheme::Tsc, Some(Scheme::Tsc), 0.5 * PI * cells as f64 / length),
         (Scheme::Pcs, Some(Scheme::Pcs), 0.6 * PI * cells as f64 / length),
     ] {
-        let mut depositor = Depositor::new(grid, scheme);
+        let mut depositor = Depositor::new(grid, scheme).unwrap();
         depositor.add(&positions, None).unwrap();
         let spectrum = power_spectrum(&depositor.finish(), window).unwrap();
         let (mut chi2, mut bins) = (0.0, 0.0);

@@ -22,7 +22,7 @@ fn points(count: usize, scale: [f64; 3]) -> Vec<[f64; 3]> {
 }
 
 fn deposit(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Field3 {
-    let mut depositor = Depositor::new(grid, scheme);
+    let mut depositor = Depositor::new(grid, scheme).unwrap();
     depositor.add(positions, weights).unwrap();
     depositor.finish()
 }
@@ -104,7 +104,7 @@ fn the_number_of_threads_changes_no_bit() {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut depositor = Depositor::new(grid, scheme);
+                let mut depositor = Depositor::new(grid, scheme).unwrap();
                 depositor.add(&positions, Some(&weights)).unwrap();
                 depositor.add(&positions[..777], None).unwrap();
                 (depositor.total().to_bits(), depositor.sums)
@@ -119,7 +119,7 @@ fn the_number_of_threads_changes_no_bit() {
 fn equal_masses_do_not_drift_in_a_full_voxel() {
     // In an f32 sum, each addition of this mass to a sum of thousands is rounded the same way: 0.1 % is lost.
     let positions = vec![[0.5f32; 3]; 300_000];
-    let mut depositor = Depositor::new(Grid::cube(4, 4.0).unwrap(), Scheme::Ngp);
+    let mut depositor = Depositor::new(Grid::cube(4, 4.0).unwrap(), Scheme::Ngp).unwrap();
     depositor.add(&positions, Some(&vec![0.0573; 300_000])).unwrap();
     let expected = 300_000.0 * f64::from(0.0573f32);
     assert!((depositor.total() / expected - 1.0).abs() < 1e-12);
@@ -152,7 +152,7 @@ fn poisson_points_scatter_by_their_count() {
 #[test]
 fn a_density_has_mean_one() {
     let grid = grid([6, 5, 4]);
-    let mut depositor = Depositor::new(grid, Scheme::Tsc);
+    let mut depositor = Depositor::new(grid, Scheme::Tsc).unwrap();
     depositor.add(&points(1000, grid.box_size_mpc_h()), None).unwrap();
     assert_eq!(depositor.total(), 1000.0);
     assert!((depositor.finish_overdensity().unwrap().mean() - 1.0).abs() < f64::from(F32_REL));
@@ -172,7 +172,7 @@ fn positions_at_the_faces_wrap() {
 
 #[test]
 fn errors_name_the_particle() {
-    let mut depositor = Depositor::new(grid([4; 3]), Scheme::Cic);
+    let mut depositor = Depositor::new(grid([4; 3]), Scheme::Cic).unwrap();
     let count = CHUNK + 20;
     let mut positions = points(count, [1.0; 3]);
     positions[CHUNK + 11][2] = f64::NAN;
@@ -184,7 +184,7 @@ fn errors_name_the_particle() {
     assert_eq!(depositor.add(&positions, Some(&weights)), Err(FieldError::NotFinite { index: 3 }));
     let error = depositor.add(&positions, Some(&weights[1..])).unwrap_err();
     assert_eq!(error, FieldError::Weights { particles: count, weights: count - 1 });
-    let error = Depositor::new(grid([4; 3]), Scheme::Cic).finish_overdensity().unwrap_err();
+    let error = Depositor::new(grid([4; 3]), Scheme::Cic).unwrap().finish_overdensity().unwrap_err();
     assert_eq!(error, FieldError::NoMass { total: 0.0 });
 }
 
@@ -197,7 +197,7 @@ proptest! {
         particles in prop::collection::vec((prop::array::uniform3(-20f32..20.0), 0f32..5.0), 1..200),
     ) {
         let (positions, weights): (Vec<_>, Vec<_>) = particles.into_iter().unzip();
-        let mut depositor = Depositor::new(grid(cells), scheme);
+        let mut depositor = Depositor::new(grid(cells), scheme).unwrap();
         depositor.add(&positions, Some(&weights)).unwrap();
         let total = depositor.total();
         let field = depositor.finish();
