@@ -6,7 +6,7 @@
 pub enum DiffusionError {
     /// Betas that do not make a noise schedule.
     #[error(
-        "a linear schedule needs 0 < beta_start <= beta_end < 1 and at least two steps, found {beta_start} to {beta_end} in {steps} steps"
+        "a linear schedule needs 0 < beta_start <= beta_end < 1 and 2 to 100,000 steps, found {beta_start} to {beta_end} in {steps} steps"
     )]
     Schedule {
         /// First beta.
@@ -18,7 +18,7 @@ pub enum DiffusionError {
     },
     /// Sampling settings that do not make a list of noise levels.
     #[error(
-        "sampling needs at least one step and 0 < sigma_min < sigma_max, both finite; found {steps} steps from {sigma_max} to {sigma_min}"
+        "sampling needs 1 to 100,000 steps and 0 < sigma_min < sigma_max, both finite; found {steps} steps from {sigma_max} to {sigma_min}"
     )]
     Sigmas {
         /// Number of steps.

@@ -1,5 +1,6 @@
 //! The noise levels that a sampler visits.
 
+use crate::schedule::MOST_STEPS;
 use crate::{DiffusionError, LinearBetas, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -77,11 +78,14 @@ impl Levels {
     /// variance: in twenty steps from sigma 80, +8.8 % instead of +2.6 % for Gaussian data of deviations 0.1 to 1.
     ///
     /// # Errors
-    /// [`DiffusionError::Sigmas`] if there are no steps, or the sigmas are not positive, finite and ordered.
+    /// [`DiffusionError::Sigmas`] if there are no steps or more than 100,000, or the sigmas are not positive, finite and ordered.
     /// # Source
     /// Lu et al. 2022, arXiv:2211.01095: steps uniform in lambda = -ln sigma.
     pub fn log_uniform(steps: usize, sigma_min: f64, sigma_max: f64) -> Result<Self, DiffusionError> {
-        let sound = steps > 0 && sigma_min > 0.0 && sigma_min < sigma_max && sigma_max.is_finite();
+        let sound = (1..=MOST_STEPS).contains(&steps)
+            && sigma_min > 0.0
+            && sigma_min < sigma_max
+            && sigma_max.is_finite();
         if !sound {
             return Err(DiffusionError::Sigmas { steps, sigma_min, sigma_max });
         }
@@ -136,6 +140,12 @@ mod tests {
     #[test]
     fn unsound_levels_are_refused() {
         assert!(matches!(Levels::log_uniform(0, 0.1, 1.0), Err(DiffusionError::Sigmas { .. })));
+        assert!(matches!(
+            Levels::log_uniform(1_000_000_000_000, 0.1, 1.0),
+            Err(DiffusionError::Sigmas { .. })
+        ));
+        let many = LinearBetas { steps: usize::MAX, ..LinearBetas::default() };
+        assert!(matches!(SamplingLevels::Schedule(many).levels(), Err(DiffusionError::Schedule { .. })));
         assert!(matches!(Levels::log_uniform(5, 1.0, 0.1), Err(DiffusionError::Sigmas { .. })));
         assert!(matches!(Levels::log_uniform(5, 0.1, f64::INFINITY), Err(DiffusionError::Sigmas { .. })));
         assert!(matches!(Levels::new(vec![]), Err(DiffusionError::Levels { .. })));

@@ -21,6 +21,10 @@ impl Default for LinearBetas {
     }
 }
 
+/// Most steps of a schedule or of a sampler, fifty times those of the reference: a number that comes from a file must
+/// not take all memory.
+pub(crate) const MOST_STEPS: usize = 100_000;
+
 /// ᾱ at each step of a diffusion, from clean (step 0) to noisy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
@@ -31,12 +35,13 @@ impl Schedule {
     /// ᾱ_t = Π_{s ≤ t} (1 − β_s) of linearly rising β.
     ///
     /// # Errors
-    /// [`DiffusionError::Schedule`] if the betas leave (0, 1), fall, or number fewer than two.
+    /// [`DiffusionError::Schedule`] if the betas leave (0, 1), fall, or number fewer than two or more than 100,000.
     /// # Source
     /// Ho, Jain & Abbeel 2020, arXiv:2006.11239, eq. 4.
     pub fn linear(betas: &LinearBetas) -> Result<Self, DiffusionError> {
         let &LinearBetas { beta_start, beta_end, steps } = betas;
-        let sound = beta_start > 0.0 && beta_start <= beta_end && beta_end < 1.0 && steps >= 2;
+        let sound =
+            beta_start > 0.0 && beta_start <= beta_end && beta_end < 1.0 && (2..=MOST_STEPS).contains(&steps);
         if !sound {
             return Err(DiffusionError::Schedule { beta_start, beta_end, steps });
         }
