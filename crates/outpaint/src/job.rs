@@ -151,9 +151,10 @@ impl<'a> Job<'a> {
         let Region { start, shape } = self.region;
         let cells = grid.cells();
         let inside = |start: [i64; 3], shape: [usize; 3]| {
+            let Some(end) = (Region { start, shape }).end_exclusive() else { return false };
             (0..3).all(|axis| match self.boundary {
                 Boundary::Periodic => shape[axis] <= cells[axis],
-                Boundary::Open => start[axis] >= 0 && start[axis] + shape[axis] as i64 <= cells[axis] as i64,
+                Boundary::Open => start[axis] >= 0 && end[axis] <= cells[axis] as i64,
             })
         };
         if !inside(start, shape) {
@@ -204,7 +205,10 @@ impl<'a> Job<'a> {
 
     /// Region `of` the volume in the condition's box.
     pub(crate) fn in_box(&self, of: &Region) -> Region {
-        Region { start: [0, 1, 2].map(|axis| self.region.start[axis] + of.start[axis]), shape: of.shape }
+        let cells = self.grid().cells();
+        // Wrapped first: the region of a periodic box may start at the end of i64.
+        let start = |axis: usize| self.region.start[axis].rem_euclid(cells[axis] as i64) + of.start[axis];
+        Region { start: [0, 1, 2].map(start), shape: of.shape }
     }
 
     /// What is given, over the volume, in network units; NaN where it is to be generated.

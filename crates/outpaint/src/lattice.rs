@@ -38,6 +38,7 @@ impl Lattice {
         window_cells: usize,
         boundary: Boundary,
     ) -> Result<Vec<Self>, OutpaintError> {
+        check_windows(cells, window_cells, 0)?;
         let levels = config.sampling.levels.levels()?;
         let shifts = KeyedStream::new(config.seed, Purpose::WindowShift);
         let lattice = |(step, &alpha_bar): (usize, &f64)| {
@@ -62,12 +63,7 @@ impl Lattice {
         boundary: Boundary,
         shift: [usize; 3],
     ) -> Result<Self, OutpaintError> {
-        if overlap_cells >= window_cells {
-            return Err(OutpaintError::Overlap { window_cells, overlap_cells });
-        }
-        if cells.iter().any(|&n| n < window_cells) {
-            return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
-        }
+        check_windows(cells, window_cells, overlap_cells)?;
         let stride = window_cells - overlap_cells;
         let axes = [0, 1, 2].map(|axis| match boundary {
             Boundary::Periodic => Axis::periodic(cells[axis], window_cells, stride, shift[axis]),
@@ -118,6 +114,17 @@ impl Lattice {
         let at = self.position(window);
         [0, 1, 2].map(|axis| self.axes[axis].weights[at[axis]].as_slice())
     }
+}
+
+/// Checks that windows advance and fit, before anything is drawn or counted by them.
+fn check_windows(cells: [usize; 3], window_cells: usize, overlap_cells: usize) -> Result<(), OutpaintError> {
+    if overlap_cells >= window_cells {
+        return Err(OutpaintError::Overlap { window_cells, overlap_cells });
+    }
+    if cells.iter().any(|&n| n < window_cells) {
+        return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
+    }
+    Ok(())
 }
 
 impl Axis {
@@ -196,6 +203,13 @@ mod tests {
                 prop_assert!(next - start <= 32 - overlap as i64, "{starts:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_volume_without_cells_is_refused_before_a_shift_is_drawn() {
+        let config = GenerationConfig::default();
+        let error = Lattice::of_each_step(&config, [0, 8, 8], 32, Boundary::Periodic).unwrap_err();
+        assert!(matches!(error, OutpaintError::SmallerThanWindow { cells: [0, 8, 8], .. }), "{error}");
     }
 
     #[test]

@@ -440,6 +440,34 @@ fn resuming_with_another_condition_model_or_seed_is_refused() {
 }
 
 #[test]
+fn regions_without_cells_or_beyond_all_numbers_are_refused() {
+    let condition = condition([24, 12, 18]);
+    for strategy in Strategy::ALL {
+        for boundary in [Boundary::Periodic, Boundary::Open] {
+            for (start, shape) in [
+                ([0; 3], [0; 3]),
+                ([0; 3], [usize::MAX; 3]),
+                ([i64::MAX, 0, 0], [8; 3]),
+                ([i64::MAX; 3], [0; 3]),
+            ] {
+                let mut job = job(&CHAIN, &condition);
+                (job.boundary, job.region) = (boundary, Region { start, shape });
+                job.config.strategy = strategy;
+                for refused in [job.plan().map(|_| ()), job.windows_are_independent().map(|_| ())] {
+                    let Err(error) = refused else { continue };
+                    let sound = matches!(
+                        error,
+                        OutpaintError::Region { .. } | OutpaintError::SmallerThanWindow { .. }
+                    );
+                    assert!(sound, "{start:?} {shape:?}: {error}");
+                }
+                assert!(job.plan().is_err(), "{start:?} {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_region_has_the_noise_of_its_voxels_and_stays_inside_an_open_box() {
     let condition = condition([12; 3]);
     let mut job = job(&CHAIN, &condition);
