@@ -36,8 +36,10 @@ const ALL_BUT_CLI: [&str; 13] = [
     "report",
 ];
 /// Libraries that only some crates may name.
-const RESERVED: [(&str, &[&str]); 4] = [
+const RESERVED: [(&str, &[&str]); 6] = [
     ("hdf5", &["snapshot"]),
+    ("hdf5-metno-sys", &["snapshot"]),
+    ("zip", &["denoiser"]),
     ("ndarray-npy", &["snapshot", "denoiser"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),

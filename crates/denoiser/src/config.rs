@@ -1,6 +1,7 @@
 //! The configuration of a network.
 
 use crate::DenoiserError;
+use crate::parameters::check_shapes;
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 
@@ -60,30 +61,54 @@ fn one() -> usize {
     1
 }
 
+/// Most channels of a level, 64 times those of the paper.
+const MOST_CHANNELS: usize = 1 << 14;
+/// Most residual blocks of a level, most fields, and most channels of a condition.
+const MOST_BLOCKS: usize = 64;
+/// Most trained numbers, a thousand times those of the paper: 128 GB.
+const MOST_PARAMETERS: usize = 32_000_000_000;
+
 impl NetworkConfig {
-    /// Checks every setting.
+    /// Checks every setting. A network that passes can be planned and counted, whatever file it comes from.
     ///
     /// # Errors
     /// [`DenoiserError::Setting`] or [`DenoiserError::Channels`], naming the JSON key.
     pub fn validate(&self) -> Result<(), DenoiserError> {
         let setting =
             |setting, expected, found: String| Err(DenoiserError::Setting { setting, expected, found });
-        if self.base_channels == 0 || !self.base_channels.is_multiple_of(2) {
-            return setting("base_channels", "an even number above zero", self.base_channels.to_string());
+        if !(2..=MOST_CHANNELS).contains(&self.base_channels) || !self.base_channels.is_multiple_of(2) {
+            return setting(
+                "base_channels",
+                "an even number from 2 to 16384",
+                self.base_channels.to_string(),
+            );
         }
-        if !(1..=8).contains(&self.channel_multipliers.len()) || self.channel_multipliers.contains(&0) {
+        let levels = self.channel_multipliers.len();
+        if !(1..=8).contains(&levels) {
+            return setting(
+                "channel_multipliers",
+                "one to eight numbers above zero",
+                format!("{levels} of them"),
+            );
+        }
+        let fits = |multiplier: &usize| (1..=MOST_CHANNELS / self.base_channels).contains(multiplier);
+        if !self.channel_multipliers.iter().all(fits) {
             let found = format!("{:?}", self.channel_multipliers);
-            return setting("channel_multipliers", "one to eight numbers above zero", found);
+            let expected = "one to eight numbers above zero that give levels of at most 16384 channels";
+            return setting("channel_multipliers", expected, found);
         }
-        let counts = [
+        let few = [
             ("residual_blocks", self.residual_blocks),
-            ("head_channels", self.head_channels),
-            ("norm_groups", self.norm_groups),
             ("fields", self.fields),
             ("condition_channels", self.condition_channels),
         ];
-        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return setting(name, "a number above zero", "0".to_owned());
+        if let Some((name, count)) = few.into_iter().find(|(_, count)| !(1..=MOST_BLOCKS).contains(count)) {
+            return setting(name, "a number from 1 to 64", count.to_string());
+        }
+        for (name, count) in [("head_channels", self.head_channels), ("norm_groups", self.norm_groups)] {
+            if !(1..=MOST_CHANNELS).contains(&count) {
+                return setting(name, "a number from 1 to 16384", count.to_string());
+            }
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return setting("dropout", "a number in [0, 1)", self.dropout.to_string());
@@ -97,7 +122,13 @@ impl NetworkConfig {
                 sigma_data.to_string(),
             );
         }
-        self.validate_divisors()
+        self.validate_divisors()?;
+        match Plan::new(self).parameter_count() {
+            count if count <= MOST_PARAMETERS => Ok(()),
+            count => {
+                setting("channel_multipliers", "a network of at most 3.2e10 parameters", count.to_string())
+            }
+        }
     }
 
     fn validate_divisors(&self) -> Result<(), DenoiserError> {
@@ -139,24 +170,37 @@ impl NetworkConfig {
         self.condition_channels + if self.known_channels { 1 + self.fields } else { 0 }
     }
 
+    /// Checks that names and shapes are exactly those of the parameters, before any value is read.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate) and [`Parameters::from_tensors`](crate::Parameters::from_tensors).
+    pub fn check_shapes<'a>(
+        &self,
+        shapes: impl Iterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<(), DenoiserError> {
+        self.validate()?;
+        check_shapes(self, shapes)
+    }
+
     /// Number of trained numbers.
     ///
     /// # Errors
     /// As [`validate`](Self::validate).
     pub fn parameter_count(&self) -> Result<usize, DenoiserError> {
         self.validate()?;
-        Ok(Plan::new(self).parameters().values().map(|p| p.shape.iter().product::<usize>()).sum())
+        Ok(Plan::new(self).parameter_count())
     }
 
     /// Floating-point operations of one evaluation on one cubic patch: two for each product of the direct
-    /// sums of convolutions, linear layers and attention; norms and activations are not counted.
+    /// sums of convolutions, linear layers and attention; norms and activations are not counted. What does not fit
+    /// into 64 bits is the most that does.
     ///
     /// # Errors
     /// As [`validate`](Self::validate) and [`validate_patch`](Self::validate_patch).
     pub fn flop_per_evaluation(&self, patch_cells: usize) -> Result<u64, DenoiserError> {
         self.validate()?;
         self.validate_patch(patch_cells)?;
-        Ok(2 * Plan::new(self).products(patch_cells))
+        Ok(Plan::new(self).products(patch_cells).saturating_mul(2))
     }
 
     /// Channels of a level.
@@ -209,7 +253,16 @@ pub(crate) mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         type Change = fn(&mut NetworkConfig);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 17] = [
+            ("base_channels", |c| c.base_channels = usize::MAX - 1),
+            ("channel_multipliers", |c| c.channel_multipliers = vec![1, usize::MAX]),
+            ("channel_multipliers", |c| c.channel_multipliers = vec![1; 100_000]),
+            ("channel_multipliers", |c| c.channel_multipliers = vec![256; 8]),
+            ("residual_blocks", |c| c.residual_blocks = 1_000_000_000),
+            ("head_channels", |c| c.head_channels = usize::MAX),
+            ("norm_groups", |c| c.norm_groups = usize::MAX),
+            ("fields", |c| c.fields = usize::MAX),
+            ("condition_channels", |c| c.condition_channels = usize::MAX),
             ("base_channels", |c| c.base_channels = 63),
             ("channel_multipliers", |c| c.channel_multipliers.clear()),
             ("residual_blocks", |c| c.residual_blocks = 0),
@@ -225,6 +278,15 @@ pub(crate) mod tests {
             let error = config.validate().unwrap_err();
             assert!(matches!(error, DenoiserError::Setting { setting, .. } if setting == name), "{error}");
         }
+    }
+
+    #[test]
+    fn the_largest_networks_are_counted_without_overflow() {
+        let largest = NetworkConfig { channel_multipliers: vec![64], residual_blocks: 2, ..paper() };
+        assert!(largest.parameter_count().unwrap() > 5_000_000_000);
+        let flop = largest.flop_per_evaluation(512).unwrap();
+        assert!(flop > 1 << 59, "{flop}");
+        assert_eq!(largest.flop_per_evaluation(1 << 20).unwrap(), u64::MAX);
     }
 
     #[test]

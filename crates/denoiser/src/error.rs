@@ -76,6 +76,14 @@ pub enum DenoiserError {
         /// Shape found.
         found: Vec<usize>,
     },
+    /// A file that is no checkpoint, or a damaged one.
+    #[error(
+        "not a whole checkpoint in PyTorch's zip format: {problem}; `torch.save` of PyTorch 1.6 or newer writes one"
+    )]
+    Checkpoint {
+        /// What is wrong.
+        problem: String,
+    },
     /// A file that holds no reference network.
     #[error(
         "no parameter is named denoise_fn.*: expected a network saved by the reference (a *_Network.pth)"
@@ -89,6 +97,9 @@ pub enum DenoiserError {
         /// What is wrong with it.
         source: Box<DenoiserError>,
     },
+    /// A file that cannot be read.
+    #[error("cannot read: {0}")]
+    Io(#[from] std::io::Error),
     /// An error of the tensor library.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

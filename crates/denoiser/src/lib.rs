@@ -35,6 +35,7 @@ mod embedding;
 mod error;
 mod import;
 mod parameters;
+mod pickle;
 mod plan;
 mod unet;
 

@@ -137,20 +137,32 @@ impl Plan {
         list.parameters
     }
 
-    /// Products of one evaluation on a cubic patch.
+    /// Number of trained numbers.
+    pub(crate) fn parameter_count(&self) -> usize {
+        self.parameters().values().map(|parameter| parameter.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Products of one evaluation on a cubic patch, or the most that 64 bits hold.
     pub(crate) fn products(&self, patch_cells: usize) -> u64 {
-        let cells = |coarseness: usize| ((patch_cells / coarseness) as u64).pow(3);
-        let product = |numbers: &[usize]| numbers.iter().map(|&n| n as u64).product::<u64>();
-        let wide = self.embedding_channels;
-        let mut total = product(&[self.base_channels, wide]) + product(&[wide, wide]);
-        total += product(&[27, self.first_channels, self.input_channels + self.fields]) * cells(1);
+        let product = |numbers: &[u128]| numbers.iter().fold(1u128, |product, &n| product.saturating_mul(n));
+        let cells = |coarseness: usize| product(&[(patch_cells / coarseness) as u128; 3]);
+        let [base, wide, first, channels] =
+            [self.base_channels, self.embedding_channels, self.first_channels, self.bottleneck_channels]
+                .map(|count| count as u128);
+        let at_faces = (self.input_channels + self.fields) as u128;
+        let tokens = cells(self.bottleneck_coarseness);
+        let mut parts = vec![product(&[base, wide]), product(&[wide, wide])];
+        parts.push(product(&[27, first, at_faces, cells(1)]));
         for block in self.residuals() {
-            let skip = if block.inputs == block.outputs { 0 } else { block.inputs * block.outputs };
-            let per_cell = 27 * block.outputs * (block.inputs + block.outputs) + skip;
-            total += per_cell as u64 * cells(block.coarseness) + product(&[wide, 2, block.outputs]);
+            let [inputs, outputs] = [block.inputs, block.outputs].map(|count| count as u128);
+            let skip = if inputs == outputs { 0 } else { inputs * outputs };
+            parts.push(product(&[27 * outputs * (inputs + outputs) + skip, cells(block.coarseness)]));
+            parts.push(product(&[wide, 2, outputs]));
         }
-        let (tokens, channels) = (cells(self.bottleneck_coarseness), self.bottleneck_channels);
-        total + tokens * product(&[4, channels, channels]) + 2 * tokens * tokens * channels as u64
+        parts.push(product(&[4, channels, channels, tokens]));
+        parts.push(product(&[2, tokens, tokens, channels]));
+        let total = parts.into_iter().fold(0u128, u128::saturating_add);
+        u64::try_from(total).unwrap_or(u64::MAX)
     }
 }
 
