@@ -42,6 +42,14 @@ pub enum PairError {
         /// Mean over the voxels.
         mean: f64,
     },
+    /// A field whose name could not be part of a file's name, as those of a model are.
+    #[error("{}: its quantity is `{found}`; a name of at most 64 letters, digits, _ and - is needed", path.display())]
+    Quantity {
+        /// The file.
+        path: PathBuf,
+        /// Its quantity.
+        found: String,
+    },
     /// Condition and truth that are not of the same place.
     #[error("{} and {} are no pair: {why}", condition.display(), truth.display())]
     NoPair {

@@ -1,7 +1,7 @@
 //! A low-resolution and a high-resolution density of the same place.
 
 use crate::{GridFile, GridMeta, PairError, PairFiles};
-use finescale_field::{Field3, Grid, Scalar, check_density};
+use finescale_field::{Field3, Grid, Scalar, check_density, is_plain_name, shown};
 use std::path::{Path, PathBuf};
 
 /// Relative difference of lengths that is taken for rounding: headers may hold f32.
@@ -39,7 +39,7 @@ impl Pair {
         };
         let files = PairFiles::Folder(PathBuf::from("in memory"));
         let truth =
-            truth.into_iter().enumerate().map(|(number, field)| file(field, &format!("truth {number}")));
+            truth.into_iter().enumerate().map(|(number, field)| file(field, &format!("truth_{number}")));
         Self { files, condition: file(condition, "condition"), truth: truth.collect() }
     }
 
@@ -66,7 +66,8 @@ impl Pair {
     /// Checks that all are densities of the same place and time.
     ///
     /// # Errors
-    /// [`PairError::NoPair`], [`PairError::Density`] or [`PairError::Mean`]; they name the files.
+    /// [`PairError::NoPair`], [`PairError::Density`], [`PairError::Mean`] or [`PairError::Quantity`]; they name the
+    /// files.
     pub(crate) fn check(&self) -> Result<(), PairError> {
         check_values(&self.files.condition(), &self.condition.field)?;
         for (path, truth) in self.truths() {
@@ -74,6 +75,11 @@ impl Pair {
                 return Err(PairError::NoPair { condition: self.files.condition(), truth: path, why });
             }
             check_values(&path, &truth.field)?;
+        }
+        for (path, file) in std::iter::once((self.files.condition(), &self.condition)).chain(self.truths()) {
+            if !is_plain_name(&file.meta.quantity) {
+                return Err(PairError::Quantity { path, found: shown(&file.meta.quantity) });
+            }
         }
         let quantity = |number: usize| &self.truth[number].meta.quantity;
         for (number, (path, truth)) in self.truths().enumerate() {

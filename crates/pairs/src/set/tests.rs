@@ -208,15 +208,21 @@ fn pairs_that_do_not_belong_together_are_refused() {
     let mut other = pair([8; 3]);
     other.truth[0].meta.quantity = "stars".to_owned();
     let error = make(vec![pair([8; 3]), other]);
-    assert!(error.to_string().contains("`stars` and `truth 0`"), "{error}");
+    assert!(error.to_string().contains("`stars` and `truth_0`"), "{error}");
 
     let two = |cells| Pair::new(density(cells, 0.25), vec![density(cells, 0.5), density(cells, 0.4)]);
     let error = make(vec![pair([8; 3]), two([8; 3])]);
     assert!(error.to_string().contains("they have 2 and 1 high-resolution fields"), "{error}");
     let mut twice = two([8; 3]);
-    twice.truth[1].meta.quantity = "truth 0".to_owned();
+    twice.truth[1].meta.quantity = "truth_0".to_owned();
     let error = make(vec![twice]);
-    assert!(error.to_string().contains("two of its high-resolution fields are `truth 0`"), "{error}");
+    assert!(error.to_string().contains("two of its high-resolution fields are `truth_0`"), "{error}");
+
+    for name in ["../../precious", "a b", "", "ga\u{1b}s"] {
+        let mut named = pair([4; 3]);
+        named.truth[0].meta.quantity = name.to_owned();
+        assert!(matches!(make(vec![named]), PairError::Quantity { .. }), "{name}");
+    }
 
     let error = make(vec![Pair::new(density([4; 3], -0.5), vec![density([4; 3], 0.5)])]);
     assert!(matches!(error, PairError::Density { .. }), "{error}");
