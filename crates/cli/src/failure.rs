@@ -2,6 +2,7 @@
 
 use crate::terminal::plain;
 use finescale_denoiser::DenoiserError;
+use finescale_field::FieldError;
 use finescale_mock::MockError;
 use finescale_outpaint::OutpaintError;
 use finescale_pairs::PairError;
@@ -70,12 +71,20 @@ fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
         return !matches!(error, ReportError::Write { .. });
     }
     error.is::<BadInput>()
-        || error.is::<finescale_field::FieldError>()
+        || error.downcast_ref::<FieldError>().is_some_and(|error| !is_memory(error))
         || error.is::<SpectraError>()
         || error.is::<DenoiserError>()
 }
 
+/// A machine that is too small is no bad input.
+fn is_memory(error: &FieldError) -> bool {
+    matches!(error, FieldError::Memory { .. })
+}
+
 fn snapshot(error: &SnapshotError) -> bool {
+    if let SnapshotError::Field { source, .. } = error {
+        return !is_memory(source);
+    }
     !matches!(error, SnapshotError::Write { .. } | SnapshotError::Io { .. } | SnapshotError::Hdf5 { .. })
 }
 
@@ -92,6 +101,7 @@ fn training(error: &TrainingError) -> bool {
         TrainingError::Tiling(error) => outpaint(error),
         TrainingError::Write { .. }
         | TrainingError::Busy { .. }
+        | TrainingError::Memory(_)
         | TrainingError::NotFinite { .. }
         | TrainingError::NoGradient { .. }
         | TrainingError::Tensor(_) => false,

@@ -129,6 +129,7 @@ impl RunConfig {
     pub fn check(&self) -> Result<(), TrainingError> {
         let t = &self.training;
         self.network.validate()?;
+        count("training.patch_cells", t.patch_cells, MOST_PATCH_CELLS)?;
         self.network.validate_patch(t.patch_cells)?;
         self.check_condition()?;
         self.diffusion.level_draw()?;
@@ -136,8 +137,9 @@ impl RunConfig {
         let (cells, overlap) = (t.patch_cells, self.generation.overlap_cells);
         Tiling::new([cells; 3], cells, overlap, Boundary::Periodic)?;
         at_least_one("training.steps", t.steps)?;
-        at_least_one("training.batch_size", t.batch_size as u64)?;
-        at_least_one("training.accumulate", t.accumulate as u64)?;
+        count("training.batch_size", t.batch_size, MOST_PATCHES)?;
+        count("training.accumulate", t.accumulate, MOST_PATCHES)?;
+        self.check_sizes()?;
         if !t.batch_size.is_multiple_of(t.accumulate) {
             let expected = format!("it must divide the batch_size of {}", t.batch_size);
             return Err(value_error("training.accumulate", t.accumulate, expected));
@@ -154,7 +156,8 @@ impl RunConfig {
         }
         if let Some(spectrum) = t.spectrum {
             at_least_one("training.spectrum.every_steps", spectrum.every_steps)?;
-            at_least_one("training.spectrum.samples", spectrum.samples as u64)?;
+            count("training.spectrum.samples", spectrum.samples, MOST_SAMPLES)?;
+            count("training.spectrum.cells", spectrum.cells, MOST_SPECTRUM_CELLS)?;
             if spectrum.cells < cells {
                 let expected = format!("it must be at least patch_cells, {cells}");
                 return Err(value_error("training.spectrum.cells", spectrum.cells, expected));
@@ -172,6 +175,17 @@ impl RunConfig {
     }
 }
 
+/// Most patches of an update, and of a validation.
+const MOST_PATCHES: usize = 1 << 16;
+/// Most cells of a patch per axis: ten times the paper's.
+const MOST_PATCH_CELLS: usize = 480;
+/// Most values that the patches of one update have, all channels: 16 GB of f32.
+const MOST_VALUES: usize = 1 << 32;
+/// Most samples whose power is averaged.
+const MOST_SAMPLES: usize = 1000;
+/// Most cells per axis of such a sample.
+const MOST_SPECTRUM_CELLS: usize = 4096;
+
 fn spectrum_cells() -> usize {
     64
 }
@@ -181,6 +195,23 @@ fn one() -> usize {
 }
 
 impl RunConfig {
+    /// Checks that the patches of an update and of a validation are some that a machine could hold.
+    fn check_sizes(&self) -> Result<(), TrainingError> {
+        let t = &self.training;
+        if t.validation_patches > MOST_PATCHES {
+            let expected = format!("at most {MOST_PATCHES} are possible");
+            return Err(value_error("training.validation_patches", t.validation_patches, expected));
+        }
+        // Both factors are checked: neither product overflows.
+        let values = t.patch_cells.pow(3) * self.network.input_channels();
+        if t.batch_size > MOST_VALUES / values {
+            let expected =
+                format!("at most {} patches of {} cells are possible", MOST_VALUES / values, t.patch_cells);
+            return Err(value_error("training.batch_size", t.batch_size, expected));
+        }
+        Ok(())
+    }
+
     /// Checks what only distillation needs.
     fn check_student(&self) -> Result<(), TrainingError> {
         let sampler = self.generation.sampling.sampler;
@@ -203,6 +234,12 @@ impl RunConfig {
         }
         if let Some(cells) = data.baseline_smoothing_cells {
             within("data.baseline_smoothing_cells", cells, 0.0, 16.0)?;
+        }
+        for (key, mean_count) in [
+            ("data.condition_mean_count", data.condition_mean_count),
+            ("data.truth_mean_count", data.truth_mean_count),
+        ] {
+            mean_count.map_or(Ok(()), |found| within(key, found, 1e-12, 1e12))?;
         }
         for (index, Scalar { name, centre, width }) in data.scalars.iter().enumerate() {
             if !(centre.is_finite() && *width > 0.0 && width.is_finite()) {
@@ -233,6 +270,11 @@ impl RunConfig {
 
 fn at_least_one(key: &'static str, found: u64) -> Result<(), TrainingError> {
     if found > 0 { Ok(()) } else { Err(value_error(key, found, "it must be at least 1".into())) }
+}
+
+fn count(key: &'static str, found: usize, most: usize) -> Result<(), TrainingError> {
+    let expected = || format!("it must lie between 1 and {most}");
+    if (1..=most).contains(&found) { Ok(()) } else { Err(value_error(key, found, expected())) }
 }
 
 fn within(key: &'static str, found: f64, least: f64, most: f64) -> Result<(), TrainingError> {
@@ -338,6 +380,12 @@ mod tests {
             ("steps", serde_json::json!(0)),
             ("steps", serde_json::json!(1u64 << 32)),
             ("batch_size", serde_json::json!(0)),
+            ("batch_size", serde_json::json!(1u64 << 40)),
+            ("validation_patches", serde_json::json!(u64::MAX)),
+            ("patch_cells", serde_json::json!(0)),
+            ("patch_cells", serde_json::json!(1u64 << 40)),
+            ("spectrum", serde_json::json!({"every_steps": 9, "samples": u64::MAX})),
+            ("spectrum", serde_json::json!({"every_steps": 9, "cells": u64::MAX})),
             ("accumulate", serde_json::json!(0)),
             ("accumulate", serde_json::json!(3)),
             ("validate_every_steps", serde_json::json!(0)),
@@ -380,6 +428,10 @@ mod tests {
         let redshift = |width: f64| serde_json::json!({"name": "redshift", "centre": 1.0, "width": width});
         for (key, value) in [
             ("surroundings_smoothing_cells", serde_json::json!(0.5)),
+            ("surroundings_smoothing_cells", serde_json::json!(1e18)),
+            ("baseline_smoothing_cells", serde_json::json!(1e18)),
+            ("condition_mean_count", serde_json::json!(0.0)),
+            ("truth_mean_count", serde_json::json!(1e300)),
             ("scalars", serde_json::json!([redshift(0.0)])),
             ("scalars", serde_json::json!([redshift(1.0), redshift(1.0)])),
         ] {
@@ -393,7 +445,21 @@ mod tests {
             c["network"]["baseline"] = true.into();
         }));
         assert!(matches!(baseline, Err(TrainingError::ConfigValue { key: "network.baseline", .. })));
-        let levels = demo(|c| c["diffusion"]["schedule"] = serde_json::json!({"steps": 1}));
-        assert!(matches!(load(&levels), Err(TrainingError::Diffusion(_))));
+        for steps in [1, u64::MAX] {
+            let levels = demo(|c| c["diffusion"]["schedule"] = serde_json::json!({"steps": steps}));
+            assert!(matches!(load(&levels), Err(TrainingError::Diffusion(_))), "{steps}");
+            let mut sampling = serde_json::json!({"log_uniform": {"sigma_min": 0.01, "sigma_max": 80.0}});
+            sampling["log_uniform"]["steps"] = (if steps == 1 { 0 } else { steps }).into();
+            let levels = demo(|c| c["generation"]["sampling"] = serde_json::json!({"levels": sampling}));
+            assert!(matches!(load(&levels), Err(TrainingError::Diffusion(_))), "{steps}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        for deep in ["[", "{\"data\":"] {
+            let error = load(&deep.repeat(200_000)).unwrap_err();
+            assert!(matches!(error, TrainingError::ConfigSyntax { .. }), "{error}");
+        }
     }
 }

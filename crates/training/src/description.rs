@@ -2,7 +2,7 @@
 
 use crate::tensor_file::Metadata;
 use crate::{RunConfig, TrainingError};
-use finescale_field::{Conditioning, Grid, Normalizer, Scalar, ScalarName, Scheme};
+use finescale_field::{Conditioning, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown};
 use finescale_pairs::{GridMeta, Normalizers, PairSet, one_or_many};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -232,12 +232,64 @@ impl ModelDescription {
             let value = if TEXT.contains(&key.as_str()) { None } else { serde_json::from_str(text).ok() };
             entries.insert(key.clone(), value.unwrap_or_else(|| Value::String(text.clone())));
         }
-        serde_path_to_error::deserialize(Value::Object(entries)).map_err(|error| TrainingError::Foreign {
-            path: path.into(),
-            key: error.path().to_string(),
-            found: error.into_inner().to_string(),
-            expected: format!("what this version ({}) writes", env!("CARGO_PKG_VERSION")),
-        })
+        let read: Self = serde_path_to_error::deserialize(Value::Object(entries)).map_err(|error| {
+            TrainingError::Foreign {
+                path: path.into(),
+                key: shown(&error.path().to_string()),
+                found: shown(&error.into_inner().to_string()),
+                expected: format!("what this version ({}) writes", env!("CARGO_PKG_VERSION")),
+            }
+        })?;
+        read.check(path)?;
+        Ok(read)
+    }
+
+    /// Checks every number and name that came from the file `path`: what follows allocates by them, and names files.
+    ///
+    /// # Errors
+    /// [`TrainingError::Configuration`] for settings out of range, [`TrainingError::Foreign`] for all else.
+    fn check(&self, path: &Path) -> Result<(), TrainingError> {
+        self.configuration
+            .check()
+            .map_err(|source| TrainingError::Configuration { path: path.into(), source: Box::new(source) })?;
+        let foreign = |key: &str, found: String, expected: &str| {
+            let (key, expected) = (key.to_owned(), expected.to_owned());
+            Err(TrainingError::Foreign { path: path.into(), key, found, expected })
+        };
+        let (fields, scalars) = (self.configuration.network.fields, &self.configuration.data.scalars);
+        if self.truth.len() != fields {
+            return foreign(
+                "truth",
+                format!("{} fields", self.truth.len()),
+                "as many fields as the network has",
+            );
+        }
+        if ![0, scalars.len()].contains(&self.scalar_ranges.len()) {
+            return foreign(
+                "scalar_ranges",
+                self.scalar_ranges.len().to_string(),
+                "one for each of data.scalars",
+            );
+        }
+        for lengths in [&self.voxel_mpc_h, &self.training_box_mpc_h] {
+            if !lengths.iter().all(|length| length.is_finite() && *length > 0.0) {
+                return foreign("voxel_mpc_h", format!("{lengths:?}"), "lengths above zero");
+            }
+        }
+        for field in std::iter::once(&self.condition).chain(&self.truth) {
+            if !is_plain_name(&field.quantity) {
+                let expected = "a name of at most 64 letters, digits, _ and -";
+                return foreign("quantity", shown(&field.quantity), expected);
+            }
+            if let Err(error) = field.normalizer.check() {
+                return foreign("normalizer", error.to_string(), "one that works");
+            }
+        }
+        let parts = self.step.checked_mul(self.configuration.training.accumulate as u64);
+        if parts.is_none_or(|parts| parts > u64::from(u32::MAX)) {
+            return foreign("step", self.step.to_string(), "a number that keys random numbers, with 32 bits");
+        }
+        Ok(())
     }
 }
 
@@ -246,6 +298,6 @@ fn expect(path: &Path, metadata: &Metadata, key: &str, expected: &str) -> Result
     if found == expected {
         return Ok(());
     }
-    let (key, found, expected) = (key.into(), found.into(), expected.into());
+    let (key, found, expected) = (key.into(), shown(found), expected.into());
     Err(TrainingError::Foreign { path: path.into(), key, found, expected })
 }

@@ -65,6 +65,14 @@ pub enum TrainingError {
         /// What a file of this kind says.
         expected: String,
     },
+    /// Settings in a model or state that no run can have had.
+    #[error("{path}: its configuration is impossible: {source}; copy the file again, or ask whoever made it")]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// The first setting out of range.
+        source: Box<TrainingError>,
+    },
     /// Tensors that do not make the network that the file's configuration describes.
     #[error("{path}: {source}")]
     Weights {
@@ -73,6 +81,9 @@ pub enum TrainingError {
         /// The first tensor that does not fit.
         source: finescale_denoiser::DenoiserError,
     },
+    /// A file that memory cannot hold.
+    #[error(transparent)]
+    Memory(finescale_field::FieldError),
     /// A condition with other voxels than those the model was trained on.
     #[error(
         "the model was trained on voxels of {expected:?} Mpc/h, the condition has {found:?}; grid the snapshot \

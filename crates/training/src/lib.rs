@@ -28,6 +28,7 @@ mod spectrum;
 mod state;
 mod teacher;
 mod tensor_file;
+mod tensor_header;
 mod tensorboard;
 mod validation;
 
@@ -37,7 +38,7 @@ pub use error::TrainingError;
 pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
 pub use export::export_draws;
 pub use learning_rate::Decay;
-pub use model::Model;
+pub use model::{Model, ModelSummary};
 pub use rehearsal::Rehearsal;
 pub use run::{Start, is_resumable, train};
 pub use tensor_file::{NamedTensors, Precision};

@@ -2,14 +2,19 @@
 
 use crate::state::named;
 use crate::tensor_file;
+use crate::tensor_header::Header;
 use crate::{ModelDescription, Precision, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{Denoiser, Parameters};
 use sha2::{Digest, Sha256};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What a model's file says it is.
 const FORMAT: &str = "finescale-model";
+
+/// Bytes of a file that are hashed at once.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// The averaged weights of a run with everything needed to sample from them.
 #[derive(Debug)]
@@ -31,14 +36,17 @@ impl Model {
     ///
     /// # Errors
     /// [`TrainingError::Read`]; [`TrainingError::Malformed`] for a file that is cut short or no safetensors;
-    /// [`TrainingError::Foreign`] for one that is no finescale model; [`TrainingError::Weights`] for weights that
-    /// do not fit its configuration.
+    /// [`TrainingError::Foreign`] for one that is no finescale model; [`TrainingError::Configuration`] for one whose
+    /// settings are impossible; [`TrainingError::Weights`] for weights that do not fit its configuration;
+    /// [`TrainingError::Memory`] for one that is larger than memory.
     pub fn load(path: &Path, device: &Device) -> Result<Self, TrainingError> {
+        // All that can be wrong with the header is found before the weights take memory.
+        ModelSummary::of_header(path)?;
         let (metadata, weights, bytes) = tensor_file::read(path, device)?;
         let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
         let parameters = Parameters::from_tensors(&description.configuration.network, weights, device)
             .map_err(|source| TrainingError::Weights { path: path.into(), source })?;
-        let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hexadecimal(&Sha256::digest(&bytes));
         Ok(Self { description, parameters, file: Some((path.into(), hash)) })
     }
 
@@ -77,6 +85,55 @@ impl Model {
     pub fn sha256(&self) -> Option<&str> {
         self.file.as_ref().map(|(_, hash)| hash.as_str())
     }
+}
+
+/// What a model is, without its weights.
+#[derive(Debug)]
+pub struct ModelSummary {
+    /// What the model is and what it was trained on.
+    pub description: ModelDescription,
+    /// Number of trained numbers.
+    pub parameters: usize,
+    /// SHA-256 of the file in hexadecimal.
+    pub sha256: String,
+}
+
+impl ModelSummary {
+    /// Reads what the model `path` is, in little memory.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn read(path: &Path) -> Result<Self, TrainingError> {
+        let (description, parameters) = Self::of_header(path)?;
+        let failed = |source| TrainingError::Read { path: path.into(), source };
+        let mut hash = Sha256::new();
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            match file.read(&mut buffer).map_err(failed)? {
+                0 => break,
+                length => hash.update(&buffer[..length]),
+            }
+        }
+        Ok(Self { description, parameters, sha256: hexadecimal(&hash.finalize()) })
+    }
+
+    /// The description, and the number of parameters, which are those of its network.
+    fn of_header(path: &Path) -> Result<(ModelDescription, usize), TrainingError> {
+        let header = Header::read(path)?;
+        let description = ModelDescription::from_metadata(path, FORMAT, &header.metadata)?;
+        let shapes = header.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
+        let network = &description.configuration.network;
+        network
+            .check_shapes(shapes)
+            .and_then(|()| network.parameter_count())
+            .map_err(|source| TrainingError::Weights { path: path.into(), source })
+            .map(|count| (description, count))
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! hash names a model. (The safetensors crate keeps the metadata in a hash map and would shuffle it.)
 
 use crate::TrainingError;
+use crate::tensor_header::Header;
 use candle_core::{DType, Device, Tensor};
+use finescale_field::{check_memory, shown};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -58,9 +60,14 @@ pub(crate) fn write_atomically(
 
 /// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's bytes.
 pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTensors, Vec<u8>), TrainingError> {
-    let bytes = std::fs::read(path).map_err(|source| TrainingError::Read { path: path.into(), source })?;
-    let malformed = |problem: String| TrainingError::Malformed { path: path.into(), problem };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
+    let Header { metadata, .. } = Header::read(path)?;
+    let failed = |source| TrainingError::Read { path: path.into(), source };
+    // The bytes, the tensors as they are, and in f32.
+    let needed = 4 * u128::from(std::fs::metadata(path).map_err(failed)?.len());
+    check_memory(format_args!("{}: reading it", path.display()), needed).map_err(TrainingError::Memory)?;
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let malformed =
+        |problem: String| TrainingError::Malformed { path: path.into(), problem: shown(&problem) };
     let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
     let mut tensors = NamedTensors::new();
     for (name, view) in file.iter() {
@@ -70,7 +77,6 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTenso
             .map_err(|e| malformed(e.to_string()))?;
         tensors.insert(name.to_owned(), tensor);
     }
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((metadata, tensors, bytes))
 }
 

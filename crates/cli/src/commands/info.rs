@@ -3,10 +3,9 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use anyhow::Context as _;
-use candle_core::Device;
 use clap::Args;
 use finescale_snapshot::{GridReader, Snapshot, SnapshotError};
-use finescale_training::Model;
+use finescale_training::ModelSummary;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -70,13 +69,12 @@ fn snapshot(path: &Path) -> anyhow::Result<Value> {
 }
 
 fn model(path: &Path) -> anyhow::Result<Value> {
-    let model = Model::load(path, &Device::Cpu).context("reading a model")?;
-    let parameters = model.parameters().count();
+    let model = ModelSummary::read(path).context("reading a model")?;
     Ok(json!({
         "kind": "model",
         "file": path,
-        "sha256": model.sha256(),
-        "parameters": parameters,
+        "sha256": model.sha256,
+        "parameters": model.parameters,
         "description": model.description,
     }))
 }

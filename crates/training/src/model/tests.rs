@@ -87,6 +87,102 @@ fn files_that_are_no_such_model_are_refused() {
     assert!(error.to_string().contains("model.safetensors"), "{error}");
 }
 
+/// A model file whose description is changed after it was made.
+fn load_changed(change: impl FnOnce(&mut serde_json::Value)) -> Result<Model, TrainingError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = model();
+    let mut description = serde_json::to_value(&model.description).unwrap();
+    change(&mut description);
+    let text = |(key, value): (&String, &serde_json::Value)| {
+        let text = value.as_str().filter(|_| key == "commit" || key == "program_version");
+        (key.clone(), text.map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let mut metadata: tensor_file::Metadata = description.as_object().unwrap().iter().map(text).collect();
+    metadata.insert("format".into(), FORMAT.into());
+    metadata.insert("version".into(), "1".into());
+    tensor_file::write(&path, &metadata, &named(&model.parameters), Precision::F32).unwrap();
+    let summary = ModelSummary::read(&path).map(|summary| summary.parameters);
+    let loaded = Model::load(&path, &Device::Cpu);
+    assert_eq!(
+        summary.map_err(|e| e.to_string()),
+        match &loaded {
+            Ok(model) => Ok(model.parameters().count()),
+            Err(error) => Err(error.to_string()),
+        }
+    );
+    loaded
+}
+
+#[test]
+fn settings_that_no_run_can_have_had_are_refused_in_a_file() {
+    use serde_json::json;
+    assert!(load_changed(|_| ()).is_ok());
+    for (pointer, value) in [
+        ("/configuration/network/residual_blocks", json!(1_000_000_000)),
+        ("/configuration/network/base_channels", json!(1u64 << 62)),
+        ("/configuration/network/channel_multipliers", json!([1, 1u64 << 62])),
+        ("/configuration/diffusion/schedule/steps", json!(u64::MAX)),
+        ("/configuration/training/patch_cells", json!(1u64 << 62)),
+        ("/configuration/training/batch_size", json!(1u64 << 62)),
+        (
+            "/configuration/generation/sampling/levels",
+            json!({"log_uniform": {"steps": 1_000_000_000_000u64, "sigma_min": 0.01, "sigma_max": 80.0}}),
+        ),
+        ("/configuration/data/baseline_smoothing_cells", json!(1e18)),
+    ] {
+        let error = load_changed(|all| *all.pointer_mut(pointer).unwrap() = value).unwrap_err();
+        assert!(matches!(error, TrainingError::Configuration { .. }), "{pointer}: {error}");
+        assert!(error.to_string().contains("model.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn names_and_numbers_that_no_model_has_are_refused() {
+    use serde_json::json;
+    for (pointer, value, key) in [
+        ("/truth/quantity", json!("x/../../victim/precious"), "quantity"),
+        ("/truth/quantity", json!("gas\u{1b}]0;pwned\u{7}"), "quantity"),
+        ("/condition/quantity", json!(""), "quantity"),
+        ("/voxel_mpc_h", json!([0.5, 0.0, 0.5]), "voxel_mpc_h"),
+        ("/training_box_mpc_h", json!([-1.0, 1.0, 1.0]), "voxel_mpc_h"),
+        ("/scalar_ranges", json!([[0.0, 1.0]]), "scalar_ranges"),
+        ("/step", json!(1u64 << 32), "step"),
+        ("/truth/normalizer/mean_count", json!(-1.0), "normalizer"),
+    ] {
+        let error = load_changed(|all| *all.pointer_mut(pointer).unwrap() = value).unwrap_err();
+        assert!(
+            matches!(&error, TrainingError::Foreign { key: named, .. } if named == key),
+            "{pointer}: {error}"
+        );
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
+    }
+    let twice = |all: &mut serde_json::Value| all["truth"] = json!([all["truth"], all["truth"]]);
+    let error = load_changed(twice).unwrap_err();
+    assert!(matches!(&error, TrainingError::Foreign { key, .. } if key == "truth"), "{error}");
+}
+
+#[test]
+fn a_file_that_promises_other_bytes_than_it_has_is_malformed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let header = |tensor: &str| format!("{{\"w\":{tensor}}}");
+    for (header, length) in [
+        (header(r#"{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}"#), None),
+        (header(r#"{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}"#), None),
+        (header(r#"{"dtype":"F32","shape":[4],"data_offsets":[0,16]}"#), Some(u64::MAX)),
+        (header(r#"{"dtype":"F32","shape":[4],"data_offsets":[0,16]}"#), Some(1 << 40)),
+        ("[".repeat(200_000), None),
+    ] {
+        let length = length.unwrap_or(header.len() as u64).to_le_bytes();
+        std::fs::write(&path, [&length, header.as_bytes(), &[0; 16]].concat()).unwrap();
+        for error in [ModelSummary::read(&path).unwrap_err(), Model::load(&path, &Device::Cpu).unwrap_err()] {
+            assert!(matches!(error, TrainingError::Malformed { .. }), "{error}");
+            assert!(error.to_string().len() < 500, "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_condition_with_other_voxels_is_an_error() {
     let description = description();

@@ -1,0 +1,53 @@
+//! What a `.safetensors` file says of itself, before any tensor is read.
+
+use crate::TrainingError;
+use crate::tensor_file::Metadata;
+use finescale_field::shown;
+use safetensors::tensor::Metadata as Index;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Longest header that is read; that of the shipped model has 20 kB.
+const LONGEST_HEADER: u64 = 16 << 20;
+/// Bytes that say how long the header is.
+const LENGTH_BYTES: u64 = 8;
+
+/// The header of a file whose length agrees with it.
+pub(crate) struct Header {
+    /// The text beside the tensors.
+    pub(crate) metadata: Metadata,
+    /// Shapes by name.
+    pub(crate) shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl Header {
+    /// Reads the header of `path`.
+    ///
+    /// # Errors
+    /// [`TrainingError::Read`]; [`TrainingError::Malformed`] for a file that is cut short or no safetensors.
+    pub(crate) fn read(path: &Path) -> Result<Self, TrainingError> {
+        let failed = |source| TrainingError::Read { path: path.into(), source };
+        let malformed =
+            |problem: String| TrainingError::Malformed { path: path.into(), problem: shown(&problem) };
+        let mut file = File::open(path).map_err(failed)?;
+        let file_bytes = file.metadata().map_err(failed)?.len();
+        let mut length = [0; LENGTH_BYTES as usize];
+        file.read_exact(&mut length).map_err(|_| malformed(format!("it has {file_bytes} bytes")))?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER.min(file_bytes - LENGTH_BYTES.min(file_bytes)) {
+            return Err(malformed(format!("its header would have {length} bytes")));
+        }
+        let mut header = Vec::new();
+        file.take(length).read_to_end(&mut header).map_err(failed)?;
+        let index: Index = serde_json::from_slice(&header).map_err(|error| malformed(error.to_string()))?;
+        let data = index.tensors().values().map(|tensor| tensor.data_offsets.1).max().unwrap_or(0);
+        let expected = LENGTH_BYTES + length + data as u64;
+        if header.len() as u64 != length || file_bytes != expected {
+            return Err(malformed(format!("it has {file_bytes} bytes, its header promises {expected}")));
+        }
+        let shapes = index.tensors().into_iter().map(|(name, tensor)| (name, tensor.shape.clone())).collect();
+        Ok(Self { metadata: index.metadata().clone().unwrap_or_default().into_iter().collect(), shapes })
+    }
+}
