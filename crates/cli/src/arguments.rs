@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Print the result as one JSON object, on the last line of stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Read what HDF5 files point to in other files and folders, too: only for files that you trust
+    #[arg(long, global = true)]
+    pub(crate) follow_links: bool,
 }
 
 #[derive(Debug, Subcommand)]

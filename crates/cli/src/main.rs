@@ -23,6 +23,7 @@ use stop::Stop;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    finescale_snapshot::follow_links(arguments.options.follow_links);
     let stop = match Stop::listen() {
         Ok(stop) => stop,
         Err(error) => {

@@ -1,11 +1,17 @@
 //! Attributes of an HDF5 group, of whatever type their writer chose.
 
 use crate::SnapshotError;
-use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use crate::error::one_line;
+use crate::native::{self, Kind};
+use finescale_field::shown;
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
 use std::path::Path;
 
 /// Longest fixed-length text that is read, in bytes.
 const LONGEST_FIXED_TEXT: usize = 4096;
+
+/// Most values of an attribute of numbers: some per particle type, or per axis.
+const MOST_NUMBERS: usize = 4096;
 
 /// The attributes of one group of a file.
 pub(crate) struct Attributes<'a> {
@@ -39,57 +45,94 @@ impl<'a> Attributes<'a> {
 
     /// All numbers of an attribute, in f64.
     pub(crate) fn numbers(&self, name: &str) -> Result<Vec<f64>, SnapshotError> {
-        let attribute = self.attribute(name, "a number")?;
-        attribute.read_raw::<f64>().map_err(|error| self.wrong(name, "a number", error.to_string()))
+        let attribute = self.few(name, "a number")?;
+        attribute.read_raw::<f64>().map_err(|error| self.unreadable(name, "a number", &error))
     }
 
     /// All numbers of an attribute of any integer type; a negative one is an error.
     pub(crate) fn counts(&self, name: &str) -> Result<Vec<u64>, SnapshotError> {
         const EXPECTED: &str = "counts (integers, none negative)";
-        let attribute = self.attribute(name, EXPECTED)?;
-        let signed = attribute.dtype().is_ok_and(|kind| kind.is::<i64>() || kind.is::<i32>());
-        let counts = if signed {
-            let values =
-                attribute.read_raw::<i64>().map_err(|e| self.wrong(name, EXPECTED, e.to_string()))?;
+        let attribute = self.few(name, EXPECTED)?;
+        let counts = if self.kind(&attribute, name, EXPECTED)? == (Kind::Integer { signed: true }) {
+            let values = attribute.read_raw::<i64>().map_err(|e| self.unreadable(name, EXPECTED, &e))?;
             let counts: Option<Vec<u64>> = values.iter().map(|&v| u64::try_from(v).ok()).collect();
-            counts.ok_or_else(|| self.wrong(name, EXPECTED, format!("{values:?}")))?
+            counts.ok_or_else(|| self.wrong(name, EXPECTED, shown(&format!("{values:?}"))))?
         } else {
-            attribute.read_raw::<u64>().map_err(|e| self.wrong(name, EXPECTED, e.to_string()))?
+            attribute.read_raw::<u64>().map_err(|e| self.unreadable(name, EXPECTED, &e))?
         };
         Ok(counts)
     }
 
     /// A text of fixed or variable length.
     pub(crate) fn text(&self, name: &str) -> Result<String, SnapshotError> {
-        let attribute = self.attribute(name, "a text")?;
-        let wrong = |error: hdf5::Error| self.wrong(name, "a text", error.to_string());
-        let kind = attribute.dtype().and_then(|kind| kind.to_descriptor()).map_err(wrong)?;
-        let text = match kind {
-            TypeDescriptor::VarLenUnicode => {
-                attribute.read_scalar::<VarLenUnicode>().map_err(wrong)?.as_str().to_owned()
-            }
-            TypeDescriptor::VarLenAscii => {
-                attribute.read_scalar::<VarLenAscii>().map_err(wrong)?.as_str().to_owned()
-            }
-            TypeDescriptor::FixedUnicode(length) if length <= LONGEST_FIXED_TEXT => attribute
-                .read_scalar::<FixedUnicode<LONGEST_FIXED_TEXT>>()
-                .map_err(wrong)?
-                .as_str()
-                .to_owned(),
-            TypeDescriptor::FixedAscii(length) if length <= LONGEST_FIXED_TEXT => {
-                attribute.read_scalar::<FixedAscii<LONGEST_FIXED_TEXT>>().map_err(wrong)?.as_str().to_owned()
-            }
-            other => return Err(self.wrong(name, "a text", other.to_string())),
-        };
-        Ok(text)
+        String::from_utf8(self.bytes(name)?).map_err(|error| {
+            let found = format!("{:?}", shown(&String::from_utf8_lossy(error.as_bytes())));
+            self.wrong(name, "a text in UTF-8", found)
+        })
     }
 
-    /// A truth value: HDF5's boolean or a number.
+    /// A text in which bytes that are no UTF-8 become question marks in black diamonds.
+    pub(crate) fn text_or_what_resembles_it(&self, name: &str) -> Result<String, SnapshotError> {
+        self.bytes(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The bytes of a text of fixed or variable length, whatever they are. HDF5 and its bindings believe what the file
+    /// says of their encoding.
+    fn bytes(&self, name: &str) -> Result<Vec<u8>, SnapshotError> {
+        const EXPECTED: &str = "a text";
+        let attribute = self.attribute(name, EXPECTED)?;
+        let bytes = match self.kind(&attribute, name, EXPECTED)? {
+            Kind::VariableText { unicode: true } => {
+                attribute.read_scalar::<VarLenUnicode>().map(|text| text.as_bytes().to_vec())
+            }
+            Kind::VariableText { unicode: false } => {
+                attribute.read_scalar::<VarLenAscii>().map(|text| text.as_bytes().to_vec())
+            }
+            Kind::FixedText { bytes, unicode: true } if bytes <= LONGEST_FIXED_TEXT => attribute
+                .read_scalar::<FixedUnicode<LONGEST_FIXED_TEXT>>()
+                .map(|text| text.as_bytes().to_vec()),
+            Kind::FixedText { bytes, unicode: false } if bytes <= LONGEST_FIXED_TEXT => {
+                attribute.read_scalar::<FixedAscii<LONGEST_FIXED_TEXT>>().map(|text| text.as_bytes().to_vec())
+            }
+            other => return Err(self.wrong(name, EXPECTED, format!("{other:?}"))),
+        };
+        bytes.map_err(|error| self.unreadable(name, EXPECTED, &error))
+    }
+
+    /// A truth value: HDF5's boolean, which is an enumeration of 0 and 1, or a number.
     pub(crate) fn truth(&self, name: &str) -> Result<bool, SnapshotError> {
-        let attribute = self.attribute(name, "true or false")?;
-        match attribute.read_scalar::<bool>() {
-            Ok(value) => Ok(value),
-            Err(_) => self.number(name).map(|value| value != 0.0),
+        const EXPECTED: &str = "true or false";
+        let attribute = self.few(name, EXPECTED)?;
+        let is_truth_value = self.kind(&attribute, name, EXPECTED)? == Kind::Enumeration;
+        let value = if is_truth_value {
+            let values = attribute.read_raw::<i64>().map_err(|e| self.unreadable(name, EXPECTED, &e))?;
+            values.first().filter(|_| values.len() == 1).map_or(f64::NAN, |&value| value as f64)
+        } else {
+            self.number(name)?
+        };
+        match value {
+            0.0 => Ok(false),
+            1.0 => Ok(true),
+            other if other.is_finite() && !is_truth_value => Ok(true),
+            other => Err(self.wrong(name, EXPECTED, other.to_string())),
+        }
+    }
+
+    fn kind(
+        &self,
+        attribute: &hdf5::Attribute,
+        name: &str,
+        expected: &'static str,
+    ) -> Result<Kind, SnapshotError> {
+        attribute.dtype().map(|kind| native::kind(&kind)).map_err(|e| self.unreadable(name, expected, &e))
+    }
+
+    /// An attribute of a number of values that headers have.
+    fn few(&self, name: &str, expected: &'static str) -> Result<hdf5::Attribute, SnapshotError> {
+        let attribute = self.attribute(name, expected)?;
+        match attribute.size() {
+            size if size <= MOST_NUMBERS => Ok(attribute),
+            size => Err(self.wrong(name, expected, format!("{size} values"))),
         }
     }
 
@@ -97,9 +140,14 @@ impl<'a> Attributes<'a> {
         self.group.attr(name).map_err(|_| self.wrong(name, expected, "no such attribute".into()))
     }
 
+    fn unreadable(&self, name: &str, expected: &'static str, error: &hdf5::Error) -> SnapshotError {
+        self.wrong(name, expected, one_line(error))
+    }
+
     /// The error of an attribute that is not as it should be.
     pub(crate) fn wrong(&self, name: &str, expected: &'static str, found: String) -> SnapshotError {
-        let (path, group, name) = (self.path.into(), self.group.name(), name.to_owned());
+        let group = shown(&String::from_utf8_lossy(self.group.name().as_bytes()));
+        let (path, name) = (self.path.into(), name.to_owned());
         SnapshotError::Attribute { path, group, name, expected, found }
     }
 }
@@ -159,8 +207,86 @@ mod tests {
             attributes.number("text").unwrap_err(),
             attributes.text("one").unwrap_err(),
             attributes.truth("none").unwrap_err(),
+            attributes.truth("text").unwrap_err(),
+            attributes.counts("text").unwrap_err(),
         ] {
             assert!(matches!(error, SnapshotError::Attribute { .. }), "{error}");
         }
+    }
+
+    /// A file with `wrong` bytes in place of the `right` ones that it was written with.
+    fn patched(path: &Path, write: impl FnOnce(&hdf5::File), right: &[u8], wrong: &[u8]) -> hdf5::File {
+        let file = hdf5::File::create(path).unwrap();
+        write(&file);
+        file.close().unwrap();
+        let mut bytes = std::fs::read(path).unwrap();
+        let places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(right)).collect();
+        assert!(!places.is_empty(), "the file does not hold {right:?}");
+        places.iter().for_each(|&at| bytes[at..at + wrong.len()].copy_from_slice(wrong));
+        std::fs::write(path, bytes).unwrap();
+        hdf5::File::open(path).unwrap()
+    }
+
+    #[test]
+    fn texts_that_are_no_utf_8_are_errors_that_show_what_can_be_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("texts.hdf5");
+        let ascii = VarLenAscii::from_ascii("MARKED").unwrap();
+        let fixed: FixedUnicode<6> = "MARKED".parse().unwrap();
+        for kind in 0..4 {
+            let write = |file: &hdf5::File| match kind {
+                0 => write_text(file, "text", "MARKED").unwrap(),
+                1 => write_scalar(file, "text", ascii.clone()).unwrap(),
+                2 => write_scalar(file, "text", fixed).unwrap(),
+                _ => write_scalar(file, "text", FixedAscii::<6>::from_ascii("MARKED").unwrap()).unwrap(),
+            };
+            let file = patched(&path, write, b"MARKED", b"a\xff\xf0\x9f\x1bb");
+            let attributes = Attributes::of(&path, &file);
+            let error = attributes.text("text").unwrap_err();
+            let found = "expected a text in UTF-8, found \"a\u{fffd}\u{fffd}\\\\u{1b}b\"";
+            assert!(error.to_string().ends_with(found), "{kind}: {error}");
+            let resembling = attributes.text_or_what_resembles_it("text").unwrap();
+            assert_eq!(resembling, "a\u{fffd}\u{fffd}\u{1b}b", "{kind}");
+            file.close().unwrap();
+            // The last byte begins a character that never comes.
+            let file = patched(&path, write, b"MARKED", b"truth\xf0");
+            assert!(Attributes::of(&path, &file).text("text").is_err(), "{kind}");
+            file.close().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_truth_value_that_is_neither_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("truth.hdf5");
+        let bytes_of = |value: bool| {
+            let file = hdf5::File::create(&path).unwrap();
+            write_scalar(&file, "periodic", value).unwrap();
+            file.close().unwrap();
+            std::fs::read(&path).unwrap()
+        };
+        let (mut bytes, other) = (bytes_of(true), bytes_of(false));
+        let places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != other[at]).collect();
+        let &[place] = &places[..] else { panic!("the value is one byte, not those at {places:?}") };
+        for (byte, expected) in [(0, Some(false)), (1, Some(true)), (2, None), (6, None), (255, None)] {
+            bytes[place] = byte;
+            std::fs::write(&path, &bytes).unwrap();
+            let file = hdf5::File::open(&path).unwrap();
+            let truth = Attributes::of(&path, &file).truth("periodic");
+            file.close().unwrap();
+            assert_eq!(truth.as_ref().ok().copied(), expected, "{byte}: {truth:?}");
+            assert!(expected.is_some() || matches!(truth, Err(SnapshotError::Attribute { .. })));
+        }
+    }
+
+    #[test]
+    fn attributes_of_absurd_sizes_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sizes.hdf5");
+        let file = hdf5::File::create(&path).unwrap();
+        write_array(&file, "many", &vec![1u8; MOST_NUMBERS + 1]).unwrap();
+        let attributes = Attributes::of(&path, &file);
+        assert!(attributes.counts("many").unwrap_err().to_string().ends_with("found 4097 values"));
+        assert!(attributes.numbers("many").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of this crate: each names the file, what was expected, what was found and what to do.
 
-use finescale_field::FieldError;
+use finescale_field::{FieldError, shown};
 use std::path::{Path, PathBuf};
 
 /// What can go wrong between a file and a field.
@@ -40,6 +40,63 @@ pub enum SnapshotError {
     Damaged {
         /// The file.
         path: PathBuf,
+    },
+    /// Another program has locked the file.
+    #[error(
+        "{path}: another program is writing it; wait until it is done, or set HDF5_USE_FILE_LOCKING=FALSE if you know \
+         that it is",
+        path = path.display()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that points out of itself.
+    #[error(
+        "{path}: {object} is not in this file: {detail}; a stranger's file could have any of yours read in this way: \
+         give --follow-links if you trust it",
+        path = path.display()
+    )]
+    Elsewhere {
+        /// The file.
+        path: PathBuf,
+        /// The object.
+        object: String,
+        /// How it points out.
+        detail: String,
+    },
+    /// A virtual dataset whose values are not all there: HDF5 would read zeros.
+    #[error(
+        "{path}: {dataset} is put together from other files, and {source_file} {problem}; copy or download that file, too",
+        path = path.display(), source_file = source_file.display()
+    )]
+    Source {
+        /// The virtual file.
+        path: PathBuf,
+        /// The virtual dataset.
+        dataset: String,
+        /// The file that should hold a part of it.
+        source_file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A dataset that was never written to its end: HDF5 would read zeros.
+    #[error(
+        "{path}: {dataset} has shape {shape:?}, which is {promised}, but holds {stored}; it was never written to its end: \
+         make, copy or download it again",
+        path = path.display()
+    )]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// How much that is.
+        promised: String,
+        /// How much there is.
+        stored: String,
     },
     /// HDF5 failed in another way.
     #[error("{path}: {doing} failed: {detail}", path = path.display())]
@@ -180,6 +237,24 @@ pub enum SnapshotError {
         /// The particle's index in this file.
         index: usize,
     },
+    /// A particle that is nowhere near the box.
+    #[error(
+        "{path}: {dataset}[{index}] is {position:?} Mpc/h, far outside of the box of {box_size_mpc_h} Mpc/h; are the units of \
+         BoxSize and of the positions the same?",
+        path = path.display()
+    )]
+    Outside {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// The particle's index in this file.
+        index: usize,
+        /// Its position in Mpc/h.
+        position: [f64; 3],
+        /// Side of the box in Mpc/h.
+        box_size_mpc_h: f64,
+    },
     /// An HDF5 file that is no grid of ours.
     #[error("{path}: not a finescale grid: {detail}; `finescale grid` makes one from a snapshot", path = path.display())]
     NotAGrid {
@@ -211,10 +286,9 @@ impl SnapshotError {
     pub(crate) fn hdf5(path: &Path, doing: impl Into<String>, error: &hdf5::Error) -> Self {
         let detail = one_line(error);
         let past_end = ["truncated file", "addr overflow", "read past", "Read past"];
-        let frames = error.stack().map(|stack| stack.iter().map(|frame| frame.desc().to_owned()).collect());
-        let frames: Vec<String> = frames.unwrap_or_default();
+        let frames = frames(error);
         if let Some(frame) = frames.iter().find(|frame| past_end.iter().any(|text| frame.contains(text))) {
-            return Self::Truncated { path: path.into(), detail: frame.clone() };
+            return Self::Truncated { path: path.into(), detail: shown(frame) };
         }
         Self::Hdf5 { path: path.into(), doing: doing.into(), detail }
     }
@@ -232,19 +306,26 @@ impl SnapshotError {
 
 /// The system's error behind one of HDF5, which has its number in a text; else the text.
 pub(crate) fn io_error(error: &hdf5::Error) -> std::io::Error {
-    let frames = error.stack().map(|stack| stack.iter().map(|frame| frame.desc().to_owned()).collect());
-    let frames: Vec<String> = frames.unwrap_or_default();
     let number = |frame: &String| -> Option<i32> {
         let (_, rest) = frame.split_once("errno = ")?;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
-    match frames.iter().find_map(number) {
+    match frames(error).iter().find_map(number) {
         Some(number) if number != 0 => std::io::Error::from_raw_os_error(number),
         _ => std::io::Error::other(one_line(error)),
     }
 }
 
+/// What HDF5 says, from the call to the cause. It repeats names of the file, which may be any bytes; the bindings make
+/// a text of them unchecked, so that they are checked here before anything reads them.
+pub(crate) fn frames(error: &hdf5::Error) -> Vec<String> {
+    let checked = |frame: &hdf5::ErrorFrame| String::from_utf8_lossy(frame.desc().as_bytes()).into_owned();
+    error.stack().map(|stack| stack.iter().map(checked).collect()).unwrap_or_default()
+}
+
 /// HDF5's messages have line breaks in them.
-fn one_line(error: impl std::fmt::Display) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+pub(crate) fn one_line(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let checked = String::from_utf8_lossy(text.as_bytes());
+    shown(&checked.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -4,11 +4,15 @@ use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::grid_file::for_each_block;
 use crate::grid_writer::{FORMAT, VERSION};
+use crate::objects;
 use crate::open::open;
 use crate::{GridMeta, SnapshotError};
-use finescale_field::{Grid, Region};
+use finescale_field::{Grid, Region, check_memory, shown};
 use ndarray::{Array3, s};
 use std::path::{Path, PathBuf};
+
+/// Characters of the name of a quantity.
+const LONGEST_QUANTITY: usize = 200;
 
 /// An open grid file.
 #[derive(Debug)]
@@ -24,19 +28,21 @@ impl GridReader {
     /// Opens `path` and reads what it is, not yet its values.
     ///
     /// # Errors
-    /// [`SnapshotError::NotFound`], [`SnapshotError::NotHdf5`], [`SnapshotError::Truncated`],
-    /// [`SnapshotError::NotAGrid`] or [`SnapshotError::Attribute`].
+    /// [`SnapshotError::NotFound`], [`SnapshotError::NotHdf5`], [`SnapshotError::Locked`],
+    /// [`SnapshotError::Truncated`], [`SnapshotError::NotAGrid`], [`SnapshotError::Attribute`];
+    /// [`SnapshotError::Elsewhere`], [`SnapshotError::Source`] or [`SnapshotError::Unwritten`] if its values are not
+    /// all in this file.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
         let file = open(path)?;
         let attributes = Attributes::of(path, &file);
         let not_a_grid = |detail: String| SnapshotError::NotAGrid { path: path.into(), detail };
         check_format(&attributes).map_err(not_a_grid)?;
-        let dataset =
-            file.dataset("field").map_err(|error| not_a_grid(format!("no dataset /field: {error}")))?;
+        let dataset = objects::dataset(path, &file, "field")?
+            .ok_or_else(|| not_a_grid("no dataset /field".to_owned()))?;
         let shape = dataset.shape();
         let cells: [usize; 3] = shape[..]
             .try_into()
-            .map_err(|_| not_a_grid(format!("/field has shape {shape:?}, not three axes")))?;
+            .map_err(|_| not_a_grid(format!("/field has {} axes, not three", shape.len())))?;
         let grid = Grid::new(cells, read_box_size(&attributes)?).map_err(SnapshotError::field(path))?;
         let meta = read_meta(&attributes)?;
         let digest = Digest::read(&attributes)?;
@@ -58,7 +64,7 @@ impl GridReader {
     /// Reads the periodic window `region`; shape `region.shape`.
     ///
     /// # Errors
-    /// [`SnapshotError::Field`] if the window is larger than the grid, [`SnapshotError::Hdf5`] or
+    /// [`SnapshotError::Field`] if the window is larger than the grid or than memory, [`SnapshotError::Hdf5`] or
     /// [`SnapshotError::Truncated`] if the file is damaged.
     pub fn read(&self, region: &Region) -> Result<Array3<f32>, SnapshotError> {
         let cells = self.grid.cells();
@@ -67,6 +73,11 @@ impl GridReader {
             let block = self.dataset.read_slice::<f32, _, ndarray::Ix3>(s![x, y, z]);
             block.map_err(|error| SnapshotError::hdf5(&self.path, "reading /field", &error))
         };
+        let whole = *region == Region::whole(&self.grid);
+        self.check_memory(region, if whole { 1 } else { 2 })?;
+        if whole {
+            return read(cells.map(|n| 0..n));
+        }
         let mut window = Array3::zeros(region.shape);
         for_each_block(region, cells, |[x, y, z], block| {
             window.slice_mut(s![x, y, z]).assign(&read(block)?);
@@ -109,13 +120,27 @@ impl GridReader {
     }
 }
 
+impl GridReader {
+    /// Checks that so many copies of a window can be had, and one chunk of the file beside.
+    fn check_memory(&self, region: &Region, copies: u128) -> Result<(), SnapshotError> {
+        let product =
+            |sizes: &[usize]| sizes.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
+        let width = self.dataset.dtype().map_or(8, |kind| kind.size()) as u128;
+        let chunk = self.dataset.chunk().map_or(0, |chunk| product(&chunk).saturating_mul(width));
+        let window = product(&region.shape).saturating_mul(copies * size_of::<f32>() as u128);
+        check_memory(format_args!("reading {:?} cells", region.shape), window.saturating_add(chunk))
+            .map_err(SnapshotError::field(&self.path))
+    }
+}
+
 /// Planes that are read at once where all are read: those of one HDF5 chunk of ours.
 const PLANES: usize = 32;
 
 fn check_format(attributes: &Attributes) -> Result<(), String> {
     match attributes.text("format") {
         Ok(format) if format == FORMAT => {}
-        Ok(format) => return Err(format!("its format is {format:?}, not {FORMAT:?}")),
+        Ok(format) => return Err(format!("its format is {:?}, not {FORMAT:?}", shown(&format))),
+        Err(_) if attributes.has("format") => return Err(format!("its format is no text, not {FORMAT:?}")),
         Err(_) => return Err(format!("it has no attribute format = {FORMAT:?}")),
     }
     match attributes.counts("version").as_deref() {
@@ -137,15 +162,23 @@ fn read_box_size(attributes: &Attributes) -> Result<[f64; 3], SnapshotError> {
 
 fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
     let assignment = attributes.text("assignment")?;
-    let provenance = attributes.text("provenance")?;
+    let provenance = attributes.text_or_what_resembles_it("provenance")?;
+    let quantity = attributes.text("quantity")?;
+    if quantity.chars().count() > LONGEST_QUANTITY || quantity.chars().any(char::is_control) {
+        return Err(attributes.wrong(
+            "quantity",
+            "a short name without control characters",
+            shown(&quantity),
+        ));
+    }
     Ok(GridMeta {
-        quantity: attributes.text("quantity")?,
+        quantity,
         redshift: attributes.number("redshift")?,
         mean: attributes.number("mean")?,
         assignment: match assignment.as_str() {
             "none" => None,
             scheme => Some(scheme.parse().map_err(|_| {
-                attributes.wrong("assignment", "none, ngp, cic, tsc or pcs", assignment.clone())
+                attributes.wrong("assignment", "none, ngp, cic, tsc or pcs", shown(&assignment))
             })?),
         },
         periodic: attributes.truth("periodic")?,

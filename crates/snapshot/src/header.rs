@@ -1,10 +1,15 @@
 //! What a snapshot says of itself.
 
 use crate::attributes::Attributes;
+use crate::objects;
 use crate::units::Units;
 use crate::{SnapshotError, Species};
+use finescale_field::Grid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// Redshifts that a snapshot can have: from the far future to before any structure.
+const REDSHIFTS: std::ops::RangeInclusive<f64> = -0.999..=1e6;
 
 /// Density parameters and the Hubble constant.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,30 +68,25 @@ pub(crate) struct FileHeader {
 impl FileHeader {
     /// Reads `/Header`, `/Parameters` and `/Cosmology` of an open snapshot file.
     pub(crate) fn read(path: &Path, file: &hdf5::File) -> Result<Self, SnapshotError> {
-        let group = file.group("Header").map_err(|_| SnapshotError::NotASnapshot {
+        let group = objects::group(path, file, "Header")?.ok_or_else(|| SnapshotError::NotASnapshot {
             path: path.into(),
             detail: "it has no group /Header".to_owned(),
         })?;
         let header = Attributes::of(path, &group);
-        let parameters = file.group("Parameters").ok();
+        let parameters = objects::group(path, file, "Parameters")?;
         let parameters = parameters.as_ref().map(|group| Attributes::of(path, group));
 
         let units = Units::read(&header, parameters.as_ref())?;
         let counts = header.counts("NumPart_ThisFile")?;
         let files = read_files(&header)?;
         let (redshift, scale_factor) = read_time(&header)?;
-        let box_size = read_box_size(&header, parameters.as_ref())?;
-        let mass_table = match header.has("MassTable") {
-            true => header.numbers("MassTable")?.iter().map(|mass| mass * units.mass_1e10_msun_h).collect(),
-            false => Vec::new(),
-        };
         let snapshot = Header {
-            box_size_mpc_h: box_size * units.length_mpc_h,
+            box_size_mpc_h: read_box_size_mpc_h(&header, parameters.as_ref(), units)?,
             redshift,
             scale_factor,
             cosmology: read_cosmology(path, file)?,
             counts: read_totals(&header, &counts, files)?,
-            mass_table,
+            mass_table: read_mass_table(&header, units)?,
             files,
         };
         Ok(Self { snapshot, counts, units })
@@ -127,20 +127,45 @@ fn read_totals(header: &Attributes, counts: &[u64], files: usize) -> Result<Vec<
 /// Redshift and scale factor; one is enough.
 fn read_time(header: &Attributes) -> Result<(f64, f64), SnapshotError> {
     if let Some(redshift) = header.optional_number("Redshift")? {
-        return Ok((redshift, 1.0 / (1.0 + redshift)));
+        return match REDSHIFTS.contains(&redshift) {
+            true => Ok((redshift, 1.0 / (1.0 + redshift))),
+            false => Err(header.wrong("Redshift", "a redshift from -0.999 to 1e6", redshift.to_string())),
+        };
     }
     let scale_factor = header.number("Time")?;
-    Ok((1.0 / scale_factor - 1.0, scale_factor))
+    let redshift = 1.0 / scale_factor - 1.0;
+    match REDSHIFTS.contains(&redshift) {
+        true => Ok((redshift, scale_factor)),
+        false => Err(header.wrong("Time", "a scale factor from 1e-6 to 1000", scale_factor.to_string())),
+    }
 }
 
-fn read_box_size(header: &Attributes, parameters: Option<&Attributes>) -> Result<f64, SnapshotError> {
+fn read_box_size_mpc_h(
+    header: &Attributes,
+    parameters: Option<&Attributes>,
+    units: Units,
+) -> Result<f64, SnapshotError> {
     const NAME: &str = "BoxSize";
     let group = parameters.filter(|_| !header.has(NAME)).unwrap_or(header);
     let size = group.number(NAME)?;
-    if size.is_finite() && size > 0.0 {
-        Ok(size)
+    let size_mpc_h = size * units.length_mpc_h;
+    if Grid::cube(1, size_mpc_h).is_ok() {
+        Ok(size_mpc_h)
     } else {
-        Err(group.wrong(NAME, "the side of a periodic box", size.to_string()))
+        let found = format!("{size:e}, which is {size_mpc_h:e} Mpc/h");
+        Err(group.wrong(NAME, "the side of a periodic box", found))
+    }
+}
+
+fn read_mass_table(header: &Attributes, units: Units) -> Result<Vec<f64>, SnapshotError> {
+    const NAME: &str = "MassTable";
+    if !header.has(NAME) {
+        return Ok(Vec::new());
+    }
+    let masses: Vec<f64> = header.numbers(NAME)?.iter().map(|mass| mass * units.mass_1e10_msun_h).collect();
+    match masses.iter().find(|mass| !(mass.is_finite() && **mass >= 0.0)) {
+        None => Ok(masses),
+        Some(mass) => Err(header.wrong(NAME, "masses, none negative", mass.to_string())),
     }
 }
 
@@ -151,7 +176,7 @@ fn read_cosmology(path: &Path, file: &hdf5::File) -> Result<Option<Cosmology>, S
     const BARYONS: [&str; 2] = ["OmegaBaryon", "Omega_b"];
     const HUBBLE: [&str; 2] = ["HubbleParam", "h"];
     for name in ["Cosmology", "Parameters", "Header"] {
-        let Ok(group) = file.group(name) else { continue };
+        let Some(group) = objects::group(path, file, name)? else { continue };
         let attributes = &Attributes::of(path, &group);
         let first = |names: [&'static str; 2]| names.into_iter().find(move |name| attributes.has(name));
         let (Some(matter), Some(lambda), Some(hubble)) = (first(MATTER), first(LAMBDA), first(HUBBLE)) else {
@@ -235,6 +260,34 @@ mod tests {
         })
         .unwrap();
         assert_eq!(read.snapshot.cosmology.unwrap().omega_m, 0.3);
+    }
+
+    #[test]
+    fn times_boxes_and_masses_that_cannot_be_are_errors() {
+        let refused = |name: &str, value: f64| {
+            let read = header(|_, group| {
+                write_array(group, "NumPart_ThisFile", &[1i32]).unwrap();
+                match group.attr(name) {
+                    Ok(attribute) => attribute.write_scalar(&value).unwrap(),
+                    Err(_) => write_scalar(group, name, value).unwrap(),
+                }
+            });
+            let error = read.map(|_| ()).unwrap_err();
+            assert!(
+                matches!(&error, SnapshotError::Attribute { name: named, .. } if named == name),
+                "{error}"
+            );
+        };
+        for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-300, 1e300] {
+            refused("Time", value);
+            refused("BoxSize", value);
+        }
+        for value in [-1.0, -2.0, f64::NAN, f64::INFINITY, 1e300] {
+            refused("Redshift", value);
+        }
+        for value in [-1.0, f64::NAN, f64::INFINITY] {
+            refused("MassTable", value);
+        }
     }
 
     #[test]

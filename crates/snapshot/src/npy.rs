@@ -1,7 +1,8 @@
 //! Cubes of numpy.
 
 use crate::SnapshotError;
-use finescale_field::{Field3, Grid};
+use crate::npy_header;
+use finescale_field::{Field3, Grid, shown};
 use ndarray::Array3;
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyError, WriteNpyExt};
 use std::fs::File;
@@ -12,19 +13,20 @@ use std::path::Path;
 /// axis in Mpc/h, values in whatever unit the file has.
 ///
 /// # Errors
-/// [`SnapshotError::NotFound`], [`SnapshotError::Npy`] if it holds something else, [`SnapshotError::Field`] if
-/// the box has no volume.
+/// [`SnapshotError::NotFound`], [`SnapshotError::Npy`] if it holds something else or less than its shape promises,
+/// [`SnapshotError::Field`] if the box has no volume or memory no room.
 pub fn read_npy(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Field3, SnapshotError> {
     if !path.exists() {
         return Err(SnapshotError::NotFound { path: path.into() });
     }
+    npy_header::check(path)?;
     let open = || File::open(path).map(BufReader::new).map_err(ReadNpyError::from);
     let values = match open().and_then(Array3::<f32>::read_npy) {
         Err(ReadNpyError::WrongDescriptor(_)) => open().and_then(Array3::<f64>::read_npy).map(to_f32),
         read => read,
     };
-    let values =
-        values.map_err(|error| SnapshotError::Npy { path: path.into(), detail: error.to_string() })?;
+    let values = values
+        .map_err(|error| SnapshotError::Npy { path: path.into(), detail: shown(&error.to_string()) })?;
     let grid = Grid::new(values.dim().into(), box_size_mpc_h).map_err(SnapshotError::field(path))?;
     Field3::new(grid, values).map_err(SnapshotError::field(path))
 }

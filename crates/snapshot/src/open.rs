@@ -1,6 +1,8 @@
 //! Opening HDF5 files with errors that a person understands.
 
 use crate::SnapshotError;
+use crate::error::frames;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// HDF5's own default for the chunks of a dataset that stay in memory.
@@ -22,13 +24,41 @@ pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, S
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();
     options.with_fapl(|access| access.chunk_cache(521, bytes, 1.0));
-    options.open(path).map_err(|error| {
-        if error.contains_minor(hdf5::MinorErrorCode::NotHdf5) {
-            SnapshotError::NotHdf5 { path: path.into() }
-        } else {
-            SnapshotError::hdf5(path, "opening", &error)
-        }
+    options.open(path).or_else(|error| match lock_error(&error).map(|error| error.kind()) {
+        Some(ErrorKind::WouldBlock) => Err(SnapshotError::Locked { path: path.into() }),
+        // The file system has no locks. A reader needs none.
+        Some(_) => open_without_lock(options).open(path).map_err(|error| said_clearly(path, &error)),
+        None => Err(said_clearly(path, &error)),
     })
+}
+
+fn said_clearly(path: &Path, error: &hdf5::Error) -> SnapshotError {
+    if error.contains_minor(hdf5::MinorErrorCode::NotHdf5) {
+        SnapshotError::NotHdf5 { path: path.into() }
+    } else {
+        SnapshotError::hdf5(path, "opening", error)
+    }
+}
+
+fn open_without_lock(mut options: hdf5::FileBuilder) -> hdf5::FileBuilder {
+    #[cfg(hdf5_locks_by_choice)]
+    options.with_fapl(|access| access.file_locking(false));
+    // An older library has an environment variable for it, and its error says so.
+    #[cfg(not(hdf5_locks_by_choice))]
+    let _ = &mut options;
+    options
+}
+
+/// The system's error, if the file could not be locked.
+fn lock_error(error: &hdf5::Error) -> Option<std::io::Error> {
+    frames(error).iter().find_map(|frame| system_error(frame))
+}
+
+/// The error in "unable to lock file, errno = 11, error message = '...'".
+fn system_error(frame: &str) -> Option<std::io::Error> {
+    let rest = frame.strip_prefix("unable to lock file, errno = ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok().map(std::io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]
@@ -46,6 +76,32 @@ mod tests {
         assert!(matches!(&error, SnapshotError::NotHdf5 { path } if *path == text), "{error}");
         std::fs::write(&text, "").unwrap();
         assert!(matches!(open(&text), Err(SnapshotError::NotHdf5 { .. })));
+    }
+
+    #[test]
+    fn errors_of_locks_are_told_from_others() {
+        let kind = |frame: &str| system_error(frame).map(|error| error.kind());
+        let busy = "unable to lock file, errno = 11, error message = 'Resource temporarily unavailable'";
+        #[cfg(target_os = "linux")]
+        assert_eq!(kind(busy), Some(ErrorKind::WouldBlock));
+        assert!(kind("unable to lock file, errno = 37, error message = 'No locks available'").is_some());
+        assert_ne!(kind("unable to lock file, errno = 37, error message = ''"), Some(ErrorKind::WouldBlock));
+        assert_eq!(kind("unable to open file"), None);
+    }
+
+    #[test]
+    fn a_file_that_a_program_writes_is_called_so_and_read_without_locks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("busy.hdf5");
+        hdf5::File::create(&path).unwrap().close().unwrap();
+        // As a writer of another program has it; HDF5 lets one process open a file twice.
+        let writer = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        writer.lock().unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(&error, SnapshotError::Locked { .. }), "{error}");
+        assert!(error.to_string().contains("HDF5_USE_FILE_LOCKING=FALSE"), "{error}");
+        #[cfg(hdf5_locks_by_choice)]
+        assert!(open_without_lock(hdf5::File::with_options()).open(&path).is_ok());
     }
 
     #[test]

@@ -2,11 +2,17 @@
 
 use crate::chunk_files::{ChunkName, any_file};
 use crate::header::FileHeader;
+use crate::objects;
 use crate::open::{open, open_with_cache};
 use crate::units::Units;
 use crate::{Header, SnapshotError, Species};
+use finescale_field::check_memory;
 use ndarray::s;
 use std::path::{Path, PathBuf};
+
+/// Boxes from the first one that a position may be: some codes do not wrap, others wrap at the end of a step. Positions
+/// in other units than the box lie farther away.
+const FARTHEST_BOXES: f64 = 100.0;
 
 /// A snapshot of AREPO, GADGET-4 or IllustrisTNG: its header, and its particles on demand.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ impl Snapshot {
         let first = any_file(path)?;
         let first_header = read_header(&first)?;
         let header = first_header.snapshot;
-        let mut files = Vec::with_capacity(header.files);
+        let mut files = Vec::new();
         for path in files_of_set(&first, header.files)? {
             let own = read_header(&path)?;
             if own.snapshot.counts != header.counts || own.snapshot.scale_factor != header.scale_factor {
@@ -72,8 +78,10 @@ impl Snapshot {
     /// # Errors
     /// [`SnapshotError::MissingSpecies`] if the snapshot has no such particles, [`SnapshotError::ChunkCount`] if a
     /// file holds another number of them than its header says, [`SnapshotError::NotFinite`] for a NaN or infinite
-    /// position or mass, [`SnapshotError::MissingDataset`], [`SnapshotError::Truncated`], [`SnapshotError::Hdf5`],
-    /// and whatever `visit` returns.
+    /// position or mass, [`SnapshotError::Outside`] for a position far from the box,
+    /// [`SnapshotError::MissingDataset`], [`SnapshotError::Elsewhere`], [`SnapshotError::Source`],
+    /// [`SnapshotError::Unwritten`], [`SnapshotError::Truncated`], [`SnapshotError::Hdf5`], and whatever `visit`
+    /// returns.
     pub fn for_each_chunk<E: From<SnapshotError>>(
         &self,
         species: Species,
@@ -144,11 +152,11 @@ fn files_of_set(first: &Path, files: usize) -> Result<Vec<PathBuf>, SnapshotErro
     match ChunkName::parse(first) {
         None if files > 1 => Err(SnapshotError::ChunkWithoutIndex { path: first.into(), files }),
         Some((name, _)) if files > 1 => {
-            let paths: Vec<PathBuf> = (0..files).map(|index| name.file(index)).collect();
-            match paths.iter().find(|path| !path.is_file()) {
-                Some(path) => Err(missing(path.clone())),
-                None => Ok(paths),
-            }
+            let existing = |path: PathBuf| if path.is_file() { Ok(path) } else { Err(missing(path)) };
+            // The first and the last before all of them: a header may promise billions.
+            existing(name.file(0))?;
+            existing(name.file(files - 1))?;
+            (0..files).map(|index| existing(name.file(index))).collect()
         }
         _ => Ok(vec![first.into()]),
     }
@@ -160,6 +168,7 @@ struct ChunkReader<'a> {
     group: String,
     particles: usize,
     units: Units,
+    box_size_mpc_h: f64,
     coordinates: hdf5::Dataset,
     masses: MassSource,
 }
@@ -180,7 +189,10 @@ impl<'a> ChunkReader<'a> {
         let (path, group) = (file.path.as_path(), species.group());
         let coordinates = dataset(path, &open(path)?, &group, "Coordinates")?;
         // A filtered dataset is often one single HDF5 chunk: without room for it, each slab would unpack it anew.
-        let hdf5_file = open_with_cache(path, chunk_bytes(&coordinates))?;
+        let chunk = chunk_bytes(&coordinates);
+        check_memory("unpacking a chunk of Coordinates", chunk as u128)
+            .map_err(SnapshotError::field(path))?;
+        let hdf5_file = open_with_cache(path, chunk)?;
         let coordinates = dataset(path, &hdf5_file, &group, "Coordinates")?;
         let masses = match (masses, snapshot.header.table_mass(species)) {
             (Masses::Skip, _) => MassSource::NotWanted,
@@ -201,7 +213,8 @@ impl<'a> ChunkReader<'a> {
         if let MassSource::Each(masses) = &masses {
             check(masses, "Masses", None)?;
         }
-        Ok(Self { path, group, particles, units: snapshot.units, coordinates, masses })
+        let box_size_mpc_h = snapshot.header.box_size_mpc_h;
+        Ok(Self { path, group, particles, units: snapshot.units, box_size_mpc_h, coordinates, masses })
     }
 
     /// Positions of a range of particles in Mpc/h.
@@ -212,9 +225,19 @@ impl<'a> ChunkReader<'a> {
         let unit = self.units.length_mpc_h;
         let positions: Vec<[f64; 3]> =
             read.outer_iter().map(|row| [row[0] * unit, row[1] * unit, row[2] * unit]).collect();
-        match positions.iter().position(|position| position.iter().any(|x| !x.is_finite())) {
-            Some(index) => Err(self.not_finite("Coordinates", first + index)),
+        if let Some(index) = positions.iter().position(|position| position.iter().any(|x| !x.is_finite())) {
+            return Err(self.not_finite("Coordinates", first + index));
+        }
+        let farthest = FARTHEST_BOXES * self.box_size_mpc_h;
+        match positions.iter().position(|position| position.iter().any(|x| x.abs() > farthest)) {
             None => Ok(positions),
+            Some(index) => Err(SnapshotError::Outside {
+                path: self.path.into(),
+                dataset: format!("{}/Coordinates", self.group),
+                index: first + index,
+                position: positions[index],
+                box_size_mpc_h: self.box_size_mpc_h,
+            }),
         }
     }
 
@@ -252,13 +275,14 @@ impl<'a> ChunkReader<'a> {
 
 fn dataset(path: &Path, file: &hdf5::File, group: &str, name: &str) -> Result<hdf5::Dataset, SnapshotError> {
     let dataset = format!("{group}/{name}");
-    file.dataset(&dataset).map_err(|_| SnapshotError::MissingDataset { path: path.into(), dataset })
+    objects::dataset(path, file, &dataset)?
+        .ok_or_else(|| SnapshotError::MissingDataset { path: path.into(), dataset })
 }
 
 /// Bytes of one HDF5 chunk, 0 if the dataset has none.
 fn chunk_bytes(dataset: &hdf5::Dataset) -> usize {
     let bytes = dataset.dtype().map_or(0, |kind| kind.size());
-    dataset.chunk().map_or(0, |chunk| chunk.iter().product::<usize>() * bytes)
+    dataset.chunk().map_or(0, |chunk| chunk.iter().fold(bytes, |product, &n| product.saturating_mul(n)))
 }
 
 #[expect(

@@ -110,6 +110,70 @@ fn a_file_of_another_snapshot_is_named() {
 }
 
 #[test]
+fn a_header_that_promises_billions_of_files_is_believed_only_when_the_last_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snap_007.0.hdf5");
+    let file = Chunk { here: vec![[1.0; 3]; 2], total: 2, files: 1 }.write(&path);
+    let header = file.group("Header").unwrap();
+    header.delete_attr("NumFilesPerSnapshot").unwrap();
+    scalar(&header, "NumFilesPerSnapshot", u32::MAX);
+    file.close().unwrap();
+    let missing = |index: u32| {
+        let expected = folder.path().join(format!("snap_007.{index}.hdf5"));
+        let error = Snapshot::open(folder.path()).unwrap_err();
+        assert!(matches!(&error, SnapshotError::MissingChunk { path, .. } if *path == expected), "{error}");
+    };
+    missing(u32::MAX - 1);
+    std::fs::copy(&path, folder.path().join("snap_007.4294967294.hdf5")).unwrap();
+    missing(1);
+}
+
+#[test]
+fn positions_far_outside_of_the_box_are_named() {
+    let place = |x: f64| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snap.hdf5");
+        Chunk { here: vec![[1.0; 3], [5.0, x, 5.0]], total: 2, files: 1 }.write(&path).close().unwrap();
+        read_gas(&path)
+    };
+    assert!(place(-15_000.0).is_ok());
+    for x in [1e308, -1e9] {
+        let error = place(x).unwrap_err();
+        assert!(matches!(&error, SnapshotError::Outside { index: 1, .. }), "{error}");
+        assert!(error.to_string().contains("snap.hdf5: PartType0/Coordinates[1]"), "{error}");
+    }
+}
+
+#[test]
+fn particles_that_were_never_written_are_not_read_as_zeros() {
+    let (_folder, path) = spoiled(|file| {
+        let group = file.group("PartType0").unwrap();
+        group.unlink("Coordinates").unwrap();
+        group.new_dataset::<f64>().shape([4, 3]).create("Coordinates").unwrap();
+    });
+    let error = read_gas(&path).unwrap_err();
+    assert!(matches!(&error, SnapshotError::Unwritten { .. }), "{error}");
+}
+
+#[test]
+fn particles_elsewhere_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.hdf5");
+    Chunk { here: vec![[1.0; 3]; 4], total: 4, files: 1 }.write(&other).close().unwrap();
+    let (_folder, path) = spoiled(|file| {
+        file.unlink("PartType0").unwrap();
+        file.link_external(other.to_str().unwrap(), "/PartType0", "PartType0").unwrap();
+    });
+    let error = read_gas(&path).unwrap_err();
+    assert!(matches!(&error, SnapshotError::Elsewhere { .. }), "{error}");
+    let (_folder, path) = spoiled(|file| {
+        file.unlink("Header").unwrap();
+        file.link_external(other.to_str().unwrap(), "/Header", "Header").unwrap();
+    });
+    assert!(matches!(Snapshot::open(&path), Err(SnapshotError::Elsewhere { .. })));
+}
+
+#[test]
 fn headers_must_add_up() {
     let folder = tempfile::tempdir().unwrap();
     three_files(folder.path());
