@@ -26,7 +26,7 @@ fn deposit(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(grid.voxels() as u64));
             group.bench_with_input(BenchmarkId::from_parameter(name), &positions, |bencher, positions| {
                 bencher.iter_batched(
-                    || Depositor::new(grid, scheme).unwrap(),
+                    || Depositor::new(grid, scheme).expect("a bench is small"),
                     |mut depositor| {
                         depositor.add(black_box(positions), None).expect("finite positions");
                         depositor.finish()

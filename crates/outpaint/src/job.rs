@@ -119,6 +119,7 @@ impl<'a> Job<'a> {
         if self.config.strategy == Strategy::Joint {
             return Ok(false);
         }
+        self.check()?;
         let order = self.order()?;
         let sees = |position: usize| {
             let unknown = order.unknown(position);

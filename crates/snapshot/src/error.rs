@@ -36,7 +36,11 @@ pub enum SnapshotError {
         detail: String,
     },
     /// Values that are not those that were written.
-    #[error("{path}: its values are not those that were written into it; copy it again, or make it anew", path = path.display())]
+    #[error(
+        "{path}: its values are not those that were written into it; copy it again or make it anew (whoever changed them on \
+         purpose deletes the attribute values_digest)",
+        path = path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -82,7 +86,7 @@ pub enum SnapshotError {
     },
     /// A dataset that was never written to its end: HDF5 would read zeros.
     #[error(
-        "{path}: {dataset} has shape {shape:?}, which is {promised}, but holds {stored}; it was never written to its end: \
+        "{path}: {dataset} has shape {promised}, but holds {stored}; it was never written to its end: \
          make, copy or download it again",
         path = path.display()
     )]
@@ -91,9 +95,7 @@ pub enum SnapshotError {
         path: PathBuf,
         /// The dataset.
         dataset: String,
-        /// Its shape.
-        shape: Vec<usize>,
-        /// How much that is.
+        /// Its shape, and how much that is.
         promised: String,
         /// How much there is.
         stored: String,

@@ -133,8 +133,9 @@ fn check_written(
     let product = |sizes: &[usize]| sizes.iter().fold(width, |product, &n| product.saturating_mul(n as u128));
     let promised = product(&shape);
     let unwritten = |stored: String| {
-        let (path, dataset, promised) = (path.into(), shown(name), readable_bytes(promised));
-        Err(SnapshotError::Unwritten { path, dataset, shape: shape.clone(), promised, stored })
+        let (path, dataset) = (path.into(), shown(name));
+        let promised = format!("{shape:?}, which is {}", readable_bytes(promised));
+        Err(SnapshotError::Unwritten { path, dataset, promised, stored })
     };
     if layout != Layout::Chunked {
         let stored = u128::from(dataset.storage_size());
@@ -182,10 +183,10 @@ impl Virtual<'_> {
         let (shape, promised) =
             (dataset.shape(), dataset.shape().iter().map(|&n| n as u128).product::<u128>());
         if u128::from(covered) < promised {
-            let (path, dataset, promised) =
-                (self.path.into(), shown(self.name), format!("{promised} values"));
+            let (path, dataset) = (self.path.into(), shown(self.name));
+            let promised = format!("{shape:?}, which is {promised} values");
             let stored = format!("{covered} in its sources");
-            return Err(SnapshotError::Unwritten { path, dataset, shape, promised, stored });
+            return Err(SnapshotError::Unwritten { path, dataset, promised, stored });
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
 //! What points out of a file is followed when that is asked for. A process of its own: the choice holds for all of it.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use finescale_field::{Field3, Grid};
 use finescale_snapshot::{GridFile, GridMeta, SnapshotError, follow_links, read_grid, write_grid};

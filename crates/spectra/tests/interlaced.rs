@@ -25,13 +25,13 @@ fn wave(grid: &Grid, waves: f64, amplitude: f64) -> (Vec<[f64; 3]>, Vec<f32>) {
 }
 
 fn interlaced(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
-    let mut depositor = InterlacedDepositor::new(grid, scheme).unwrap();
+    let mut depositor = InterlacedDepositor::new(grid, scheme).expect("a test is small");
     depositor.add(positions, weights).expect("finite particles");
     depositor.finish().expect("particles with mass")
 }
 
 fn single(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
-    let mut depositor = Depositor::new(grid, scheme).unwrap();
+    let mut depositor = Depositor::new(grid, scheme).expect("a test is small");
     depositor.add(positions, weights).expect("finite particles");
     Modes::of(&depositor.finish(), Some(scheme)).expect("particles with mass")
 }

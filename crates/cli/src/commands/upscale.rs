@@ -12,7 +12,7 @@ use crate::samples;
 use clap::Args;
 use finescale_diffusion::Sampler;
 use finescale_durable::Lock;
-use finescale_field::{Field3, Region, ScalarName};
+use finescale_field::{Field3, Region, ScalarName, is_plain_name};
 use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy, identity};
 use finescale_snapshot::GridFile;
 use finescale_training::RunConfig;
@@ -321,12 +321,6 @@ fn lock(output: &Path) -> anyhow::Result<Lock> {
         let output = output.display();
         anyhow::anyhow!("{output}: cannot be generated here now: {error}; wait for it, stop it, or choose another --output")
     })
-}
-
-/// Whether a text of a model's file may be a part of a file name.
-fn is_plain_name(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn strategy(name: &str) -> Result<Strategy, String> {
