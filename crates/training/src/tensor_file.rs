@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use finescale_field::{check_memory, shown};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -18,6 +19,9 @@ use std::path::Path;
 pub type NamedTensors = BTreeMap<String, Tensor>;
 /// The text beside the tensors.
 pub(crate) type Metadata = BTreeMap<String, String>;
+
+/// The SHA-256 of all that follows the header, so that damage is found.
+const DATA_SHA256: &str = "data_sha256";
 
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -36,16 +40,20 @@ pub(crate) fn write(
     tensors: &NamedTensors,
     precision: Precision,
 ) -> Result<(), TrainingError> {
-    let (header, dtype) = (header(metadata, tensors, precision), dtype(precision));
+    let mut hash = Sha256::new();
+    for tensor in tensors.values() {
+        hash.update(little_endian(tensor, precision)?);
+    }
+    let mut metadata = metadata.clone();
+    metadata.insert(DATA_SHA256.to_owned(), hex(&hash.finalize()));
+    let header = header(&metadata, tensors, precision);
     write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        for tensor in tensors.values() {
-            let values =
-                tensor.to_dtype(dtype).and_then(|t| t.flatten_all()).map_err(std::io::Error::other)?;
-            file.write_all(&little_endian(&values).map_err(std::io::Error::other)?)?;
-        }
-        Ok(())
+        tensors.values().try_for_each(|tensor| {
+            let bytes = little_endian(tensor, precision).map_err(std::io::Error::other)?;
+            file.write_all(&bytes)
+        })
     })
 }
 
@@ -60,7 +68,7 @@ pub(crate) fn write_atomically(
 
 /// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's bytes.
 pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTensors, Vec<u8>), TrainingError> {
-    let Header { metadata, .. } = Header::read(path)?;
+    let Header { mut metadata, .. } = Header::read(path)?;
     let failed = |source| TrainingError::Read { path: path.into(), source };
     // The bytes, the tensors as they are, and in f32.
     let needed = 4 * u128::from(std::fs::metadata(path).map_err(failed)?.len());
@@ -68,6 +76,13 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTenso
     let bytes = std::fs::read(path).map_err(failed)?;
     let malformed =
         |problem: String| TrainingError::Malformed { path: path.into(), problem: shown(&problem) };
+    let (header_bytes, _) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
+    // Files of earlier versions and of other programs do not say it.
+    if let Some(expected) = metadata.remove(DATA_SHA256) {
+        if hex(&Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected {
+            return Err(malformed("its tensors are not those that were written".to_owned()));
+        }
+    }
     let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
     let mut tensors = NamedTensors::new();
     for (name, view) in file.iter() {
@@ -100,18 +115,20 @@ fn header(metadata: &Metadata, tensors: &NamedTensors, precision: Precision) -> 
     text
 }
 
-fn dtype(precision: Precision) -> DType {
-    match precision {
+fn little_endian(tensor: &Tensor, precision: Precision) -> candle_core::Result<Vec<u8>> {
+    let dtype = match precision {
         Precision::F32 => DType::F32,
         Precision::F16 => DType::F16,
-    }
+    };
+    let values = tensor.to_dtype(dtype)?.flatten_all()?;
+    Ok(match precision {
+        Precision::F16 => values.to_vec1::<half::f16>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Precision::F32 => values.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    })
 }
 
-fn little_endian(values: &Tensor) -> candle_core::Result<Vec<u8>> {
-    Ok(match values.dtype() {
-        DType::F16 => values.to_vec1::<half::f16>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        _ => values.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
-    })
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -167,6 +184,11 @@ mod tests {
                 "{keep} bytes"
             );
         }
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        let error = read(&path, &Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("not those that were written"), "{error}");
         std::fs::write(&path, "this is no model, but a text that is long enough to have a header").unwrap();
         assert!(matches!(read(&path, &Device::Cpu), Err(TrainingError::Malformed { .. })));
         let nowhere = path.join("below a file/t.safetensors");
