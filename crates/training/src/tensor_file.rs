@@ -78,10 +78,10 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTenso
         |problem: String| TrainingError::Malformed { path: path.into(), problem: shown(&problem) };
     let (header_bytes, _) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
     // Files of earlier versions and of other programs do not say it.
-    if let Some(expected) = metadata.remove(DATA_SHA256) {
-        if hex(&Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected {
-            return Err(malformed("its tensors are not those that were written".to_owned()));
-        }
+    if let Some(expected) = metadata.remove(DATA_SHA256)
+        && hex(&Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected
+    {
+        return Err(malformed("its tensors are not those that were written".to_owned()));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
     let mut tensors = NamedTensors::new();
