@@ -464,7 +464,8 @@ def run(command, folder, stderr, seconds):
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        if poll.poll(1000 * seconds):
+        # One by one: all of a machine may be suspended for a while.
+        if any(poll.poll(1000) for _ in range(seconds)):
             return child.wait(), []
         return None, frames_of(["-p", str(child.pid)], folder, stack="thread apply all bt 40")
     finally:
@@ -653,7 +654,7 @@ def main():
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="mutants at once")
     parser.add_argument("--seeds", type=Path, help="sound files of an earlier run (LOG/seeds): the same mutants again")
     parser.add_argument("--only", default="", help="kinds of files whose name contains this")
-    parser.add_argument("--timeout", type=float, default=20.0, help="seconds until a run counts as hanging")
+    parser.add_argument("--timeout", type=int, default=20, help="seconds until a run counts as hanging")
     parser.add_argument("--memory", type=float, default=4.0, help="address space of a run in GiB")
     parser.add_argument("--log", type=Path, default=PROJECT / "target/mutate_files", help="where examples are kept")
     a = parser.parse_args()

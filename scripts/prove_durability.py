@@ -68,6 +68,10 @@ class Case:
     def __post_init__(self):
         self.again = self.again or [self.arguments]
 
+    def output(self):
+        """What the command was told to write."""
+        return next(path for option, path in itertools.pairwise(self.arguments) if option in ("-o", "--out"))
+
 
 def network_config(**changes):
     """Six updates of a network with some thousand weights on patches of 4^3, each second one validated."""
@@ -349,16 +353,24 @@ class Runner:
         command = self.command(arguments, trace, calls, inject)
         child = subprocess.Popen(command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-        try:
-            _, stderr = child.communicate(timeout=TIMEOUT_S)
-            code = child.returncode
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            (_, stderr), code = child.communicate(), None
+        stderr, code = patiently(child)
         text = trace.read_text(errors="replace") if trace and trace.exists() else ""
         if trace:
             trace.unlink(missing_ok=True)
         return Ended(code, stderr.decode(errors="replace"), text)
+
+
+def patiently(child):
+    """What a process said, and its exit code, or None if it hangs. Seconds are counted one by one: all of a machine may
+    be suspended for a while."""
+    for _ in range(TIMEOUT_S):
+        try:
+            _, stderr = child.communicate(timeout=1)
+            return stderr, child.returncode
+        except subprocess.TimeoutExpired:
+            pass
+    os.killpg(child.pid, signal.SIGKILL)
+    return child.communicate()[1], None
 
 
 def files_below(folder):
@@ -547,7 +559,8 @@ def problem_of(case, reference, files, ended, killed, touched):
     if not killed:
         if ended.code not in (1, 2, 130, 143, 75):
             return f"exit code {ended.code}: {last_line(ended.stderr)}"
-        names = {part for name in [*reference.files, *files, *touched] for part in Path(steady(name)).parts}
+        named = [*reference.files, *files, *touched, case.output()]
+        names = {part for name in named for part in Path(steady(name)).parts}
         if not any(name in ended.stderr for name in names):
             return f"the message names no file: {last_line(ended.stderr)}"
     odd = [] if case.evolving else reference.odd_in(files, case.arguments)
@@ -570,6 +583,7 @@ class Row:
     stays: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     notes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     bad: list = dataclasses.field(default_factory=list)
+    first: dict = dataclasses.field(default_factory=dict)  # where what stays, and each note, was seen first
 
     def is_bad(self):
         return bool(self.counts[SILENT] or self.counts[LOST] or self.not_durable)
@@ -621,13 +635,15 @@ class Prover:
                 shutil.rmtree(folder)
                 return
         verdict = judge(runner, case, reference, folder, ended, how == KILL, call.paths)
-        self.count(row, verdict)
+        self.count(row, verdict, f"{call}: {how}")
         if verdict.kind in (SILENT, LOST):
             self.keep(case, row, folder, f"{call}: {how}: {verdict.why}", inject, ended, call)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def count(self, row, verdict):
+    def count(self, row, verdict, where=""):
         with self.lock:
+            for text in (*verdict.stays, *verdict.notes):
+                row.first.setdefault(text, where)
             row.counts[verdict.kind] += 1
             row.injections += verdict.kind != ELSEWHERE
             row.stays.update(verdict.stays)
@@ -924,9 +940,9 @@ def print_details(rows):
         for problem in row.not_durable[:6]:
             print(f"{row.name}: power cut: {problem}")
         for name, count in row.stays.most_common(6):
-            print(f"{row.name}: stays after success: {name} ({count} times)")
+            print(f"{row.name}: stays after success: {name} ({count} times, first by {row.first.get(name)})")
         for note, count in row.notes.most_common(6):
-            print(f"{row.name}: {note} ({count} times)")
+            print(f"{row.name}: {note} ({count} times, first by {row.first.get(note)})")
         for text in row.bad[:6]:
             print(f"{row.name}: {text}")
         if len(row.bad) > 6:
