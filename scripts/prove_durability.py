@@ -891,7 +891,7 @@ def middle(runner, arguments, config):
     finally:
         child.kill()
         child.wait()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def interrupted(runner, arguments, config, number, when):

@@ -24,7 +24,8 @@ pub(crate) fn check_output<'a>(
         .map_err(|error| cannot_write(path, &error))
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> anyhow::Error {
+/// The error of a file that cannot be written, with the remedy.
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> anyhow::Error {
     let text = format!("{}: cannot write: {error}; {}", path.display(), finescale_durable::remedy(error));
     match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => bad_input(text),
@@ -69,6 +70,11 @@ impl Stamp {
     }
 }
 
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The SHA-256 of a file's bytes in hexadecimal digits.
 pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
     let hash = || -> std::io::Result<String> {
@@ -80,7 +86,7 @@ pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
                 count => digest.update(&bytes[..count]),
             }
         }
-        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest.finalize()))
     };
     hash().with_context(|| format!("reading {}", path.display()))
 }

@@ -3,11 +3,13 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, is_npy};
-use crate::files::{sha256, with_ending, write_text};
+use crate::files::{hex, sha256, with_ending, write_text};
 use anyhow::Context as _;
 use finescale_outpaint::{Difference, sample_difference};
-use finescale_snapshot::{GridFile, GridReader, read_npy};
+use finescale_snapshot::{GridFile, GridReader, write_npy_to};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The entry of a sample's provenance that says what it is of.
@@ -16,20 +18,37 @@ pub(crate) const IDENTITY: &str = "identity";
 /// Writes a sample and makes sure that it can be read again. A numpy cube, which holds values only, gets a file
 /// `NAME.npy.json` beside it that says what it is.
 pub(crate) fn save(path: &Path, sample: &GridFile) -> anyhow::Result<()> {
-    // Grid files are read back before they take their names.
-    fields::save(path, sample)?;
     if !is_npy(path) {
-        return Ok(());
+        // Grid files are read back before they take their names.
+        return fields::save(path, sample);
     }
-    let found = read_npy(path, sample.field.grid().box_size_mpc_h()).context("reading a sample back")?;
-    let bits = |grid: &[f32]| grid.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    // First what the cube is of, so that no kill leaves one that nobody knows.
+    let mut hashing = Hashing(Sha256::new());
+    write_npy_to(&mut hashing, &sample.field).context("hashing a sample")?;
+    let hash = hex(&hashing.0.finalize());
+    let beside = json!({ "sha256": hash, "meta": sample.meta });
+    write_text(&description_of(path), &format!("{beside:#}\n"))?;
+    fields::save(path, sample)?;
     anyhow::ensure!(
-        bits(found.as_slice()) == bits(sample.field.as_slice()),
+        sha256(path)? == hash,
         "{}: what was read back is not what was written; is the disk sound?",
         path.display()
     );
-    let beside = json!({ "sha256": sha256(path)?, "meta": sample.meta });
-    write_text(&description_of(path), &format!("{beside:#}\n"))
+    Ok(())
+}
+
+/// A writer that keeps nothing but a hash.
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether the sample of `identity` is in `outputs` already, whole; what is there of another one is an error.

@@ -120,16 +120,9 @@ fn new_file(path: &Path) -> io::Result<File> {
 /// As [`Draft::create`].
 pub fn check_can_write(target: &Path) -> io::Result<()> {
     let Target { path, .. } = Target::new(target)?;
-    let folder = parent(&path)
-        .ancestors()
-        .find(|folder| folder.exists())
-        .filter(|folder| !folder.as_os_str().is_empty());
-    tempfile::Builder::new()
-        .prefix(&prefix(&path))
-        .suffix(ENDING)
-        .rand_bytes(RANDOM)
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map(|_| ())
+    let folder = parent(&path).ancestors().find(|folder| folder.exists() && !folder.as_os_str().is_empty());
+    // A file without a name, which no kill can leave behind.
+    tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map(|_| ())
 }
 
 /// Removes all unfinished drafts of this process. For a process that is about to end without unwinding.

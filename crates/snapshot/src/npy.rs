@@ -36,13 +36,18 @@ pub fn read_npy(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Field3, Snapsho
 /// # Errors
 /// [`SnapshotError::Write`] if the file cannot be made or the disk is full.
 pub fn write_npy(path: &Path, field: &Field3) -> Result<(), SnapshotError> {
-    let written = finescale_durable::write(path, |file| {
-        field.values().write_npy(file).map_err(|error| match error {
-            WriteNpyError::Io(error) => error,
-            other => io::Error::other(other),
-        })
-    });
-    written.map_err(SnapshotError::write(path))
+    finescale_durable::write(path, |file| write_npy_to(file, field)).map_err(SnapshotError::write(path))
+}
+
+/// Writes the bytes of [`write_npy`] somewhere else, for a hash of them.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_npy_to(out: impl io::Write, field: &Field3) -> io::Result<()> {
+    field.values().write_npy(out).map_err(|error| match error {
+        WriteNpyError::Io(error) => error,
+        other => io::Error::other(other),
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "fields are f32; a density needs no more digits")]

@@ -4,7 +4,7 @@ use crate::arguments::{scalar, three};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
-use crate::files::{check_output, with_ending};
+use crate::files::{cannot_write, check_output, with_ending};
 use crate::generation::{BATCH, Condition, Generator};
 use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, peak_memory_bytes};
 use crate::progress::duration;
@@ -84,8 +84,8 @@ pub(crate) struct Upscale {
     /// As --resume, even where another version, device or instruction set began: the bits are then those of neither
     #[arg(long)]
     resume_anyway: bool,
-    /// Replace outputs that are there
-    #[arg(long, conflicts_with_all = ["resume", "resume_anyway"])]
+    /// Replace outputs that are there; with --resume, unless they are this sample
+    #[arg(long)]
     overwrite: bool,
     /// Print the plan and stop
     #[arg(long)]
@@ -255,7 +255,11 @@ impl Upscale {
             Existing::Refuse if !self.overwrite => samples::refuse_existing(&outputs)?,
             Existing::Refuse => {}
             Existing::Resume | Existing::ResumeAnyway => {
-                if samples::are_complete(&outputs, &identity(job)?)? {
+                let complete = match samples::are_complete(&outputs, &identity(job)?) {
+                    Err(_) if self.overwrite => false,
+                    complete => complete?,
+                };
+                if complete {
                     store.remove()?;
                     samples::tell_complete(context, &outputs)?;
                     return Ok(outputs);
@@ -317,9 +321,13 @@ fn lock(output: &Path) -> anyhow::Result<Lock> {
     let mut name = OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
     name.push(".lock");
-    Lock::acquire(&output.with_file_name(name)).map_err(|error| {
-        let output = output.display();
-        anyhow::anyhow!("{output}: cannot be generated here now: {error}; wait for it, stop it, or choose another --output")
+    let path = output.with_file_name(name);
+    Lock::acquire(&path).map_err(|error| match finescale_durable::is_busy(&error) {
+        true => {
+            let output = output.display();
+            anyhow::anyhow!("{output}: {error}; wait for it, stop it, or choose another --output")
+        }
+        false => cannot_write(&path, &error),
     })
 }
 
