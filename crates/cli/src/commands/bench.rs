@@ -26,7 +26,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let config = RunConfig::load(&self.config).context("reading a configuration")?;
+        let config =
+            RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         let cells = config.training.patch_cells;
         let batch = usize::from(self.batch);
         let patch_flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();

@@ -32,7 +32,8 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let config = RunConfig::load(&self.config).context("reading a configuration")?;
+        let config =
+            RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         check_output(&self.output, [self.checkpoint.as_path(), &self.config])?;
         let device = context.device()?;
         let description = self.description(config)?;

@@ -33,7 +33,8 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let config = RunConfig::load(&self.config).context("reading a configuration")?;
+        let config =
+            RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         config.data.check().context("in the configuration's data")?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&self.config));
         if self.dry_run {
