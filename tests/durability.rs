@@ -58,6 +58,10 @@ fn a_sample_that_is_there_is_compared_before_it_is_called_complete() {
         upscale(&story, &["-o", name, "--overwrite", "--seed", "99"]).assert().success();
         assert!(bytes(&story.path(name)) != before, "{name}");
     }
+    // The last of three is there: the first ones are not begun.
+    std::fs::write(story.path("t_2.hdf5"), "garbage").unwrap();
+    fails(&mut upscale(&story, &["-o", "t.hdf5", "--samples", "3"]), &["t_2.hdf5", "is there already"]);
+    assert!(!story.path("t_0.hdf5").exists());
     for name in ["text.hdf5", "text.npy"] {
         std::fs::write(story.path(name), "garbage").unwrap();
         fails(&mut upscale(&story, &["-o", name, "--resume"]), &[name, "not known to be this sample"]);

@@ -110,6 +110,9 @@ fn training(error: &TrainingError) -> bool {
 }
 
 fn outpaint(error: &OutpaintError) -> bool {
+    if let OutpaintError::Field(error) = error {
+        return !is_memory(error);
+    }
     !matches!(
         error,
         OutpaintError::Cancelled

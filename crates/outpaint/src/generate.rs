@@ -2,9 +2,12 @@
 
 use crate::job::Listener;
 use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
-use finescale_field::Field3;
+use finescale_field::{Field3, check_memory};
 use serde_json::Value;
 use std::sync::atomic::AtomicBool;
+
+/// Copies of the result in memory at the end: as it lies in the store, as fields, and as densities.
+const COPIES: usize = 3;
 
 /// What a generation gives.
 #[derive(Clone, Debug)]
@@ -23,6 +26,7 @@ pub struct Generated {
 /// [`OutpaintError::Region`], [`OutpaintError::GivenVoxel`] and [`OutpaintError::GivenFields`] if the region or what is
 /// given is no part of the condition's box; [`OutpaintError::Channels`] if the condition's channels, or the fields that
 /// are given, are on different grids;
+/// [`OutpaintError::Field`] if memory has no room for the result;
 /// [`OutpaintError::SmallerThanWindow`] and [`OutpaintError::Overlap`] if windows do not fit;
 /// [`OutpaintError::Unfinished`], [`OutpaintError::ResumeMismatch`], [`OutpaintError::OtherProgram`],
 /// [`OutpaintError::ForeignFolder`], [`OutpaintError::Busy`],
@@ -34,6 +38,10 @@ pub fn generate(
     cancel: &AtomicBool,
 ) -> Result<Generated, OutpaintError> {
     job.check()?;
+    let cells = job.region.shape;
+    let count = (cells.iter().product::<usize>() as u128).saturating_mul(job.fields() as u128);
+    let bytes = count.saturating_mul((COPIES * size_of::<f32>()) as u128);
+    check_memory(format_args!("a result of {cells:?} cells"), bytes)?;
     let mut listener = Listener { progress, cancel };
     let Generated { fields: values, identity } = match job.config.strategy {
         Strategy::Joint => joint::generate(job, store, &mut listener)?,

@@ -120,6 +120,10 @@ impl Upscale {
         let last = config.seed.checked_add(self.samples - 1);
         let last =
             last.ok_or_else(|| bad_input("--seed, --samples: seeds end at 2^64 - 1; choose a lower --seed"))?;
+        // All samples are checked before the first one takes its time.
+        for seed in config.seed..=last {
+            self.checked_outputs(seed, &generator, &condition)?;
+        }
         for seed in config.seed..=last {
             let config = GenerationConfig { seed, ..config };
             let job = Job { config, ..job };
@@ -226,6 +230,24 @@ impl Upscale {
         [first].into_iter().chain(others).map(|field| file(&field.quantity)).collect()
     }
 
+    /// The files of a sample, which can be written, replace no input, and are not there unless that is wanted.
+    fn checked_outputs(
+        &self,
+        seed: u64,
+        generator: &Generator,
+        condition: &Condition,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let outputs = self.outputs(seed, generator)?;
+        for output in &outputs {
+            let named = [&self.model, &self.condition].into_iter().chain(&self.extend);
+            check_output(output, named.chain(&condition.files).map(PathBuf::as_path))?;
+        }
+        if !(self.resume || self.resume_anyway || self.overwrite) {
+            samples::refuse_existing(&outputs)?;
+        }
+        Ok(outputs)
+    }
+
     /// Draws a sample, and says where its fields are.
     fn sample(
         &self,
@@ -235,12 +257,7 @@ impl Upscale {
         job: &Job,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let seed = job.config.seed;
-        let outputs = self.outputs(seed, generator)?;
-        let inputs = || {
-            let named = [&self.model, &self.condition].into_iter().chain(&self.extend);
-            named.chain(&condition.files).map(PathBuf::as_path)
-        };
-        outputs.iter().try_for_each(|output| check_output(output, inputs()))?;
+        let outputs = self.checked_outputs(seed, generator, condition)?;
 
         // Nobody else works on this sample until its work folder is gone.
         let name = self.output_of(seed, None);
@@ -251,19 +268,15 @@ impl Upscale {
             (false, false) => Existing::Refuse,
         };
         let store = Store::Folder { path: with_ending(&name, ".work"), existing };
-        match existing {
-            Existing::Refuse if !self.overwrite => samples::refuse_existing(&outputs)?,
-            Existing::Refuse => {}
-            Existing::Resume | Existing::ResumeAnyway => {
-                let complete = match samples::are_complete(&outputs, &identity(job)?) {
-                    Err(_) if self.overwrite => false,
-                    complete => complete?,
-                };
-                if complete {
-                    store.remove()?;
-                    samples::tell_complete(context, &outputs)?;
-                    return Ok(outputs);
-                }
+        if existing != Existing::Refuse {
+            let complete = match samples::are_complete(&outputs, &identity(job)?) {
+                Err(_) if self.overwrite => false,
+                complete => complete?,
+            };
+            if complete {
+                store.remove()?;
+                samples::tell_complete(context, &outputs)?;
+                return Ok(outputs);
             }
         }
 
