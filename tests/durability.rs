@@ -145,6 +145,55 @@ fn work_of_another_kind_of_kernel_is_resumed_only_when_asked() {
 }
 
 #[test]
+fn work_on_another_sample_is_not_cleared_away() {
+    let story = Story::begun();
+    upscale(&story, &["-o", "s.hdf5"]).assert().success();
+    let work = story.path("s.hdf5.work");
+    let begun = |_| std::fs::metadata(work.join("journal")).is_ok_and(|journal| journal.len() > 0);
+    let more = ["-o", "s.hdf5", "--steps", "40", "--seed", "7"];
+    let arguments = [&["upscale"][..], &CONDITION, &more, &["--overwrite"]].concat();
+    signalled(&story.path(""), &arguments, "TERM", begun);
+    let kept = names(&work);
+    let again = upscale(&story, &["-o", "s.hdf5", "--resume"]).output().unwrap();
+    assert!(again.status.success() && String::from_utf8_lossy(&again.stderr).contains("another sample"));
+    assert_eq!(names(&work), kept);
+    upscale(&story, &[&more[..], &["--resume", "--overwrite"]].concat()).assert().success();
+    assert!(!work.exists());
+}
+
+#[test]
+fn a_run_is_not_resumed_with_other_data() {
+    let story = Story::begun();
+    std::fs::copy(story.path("boxes/box_0002/truth.hdf5"), story.path("boxes/box_0001/truth.hdf5")).unwrap();
+    let mut train = finescale();
+    train.current_dir(story.path("")).args(["train", "config.json", "--out", "run", "--resume"]);
+    fails(&mut train, &["run", "contents of its data files"]);
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_before_the_work() {
+    use std::os::unix::ffi::OsStrExt;
+    let story = Story::begun();
+    std::fs::copy(story.path(CONDITION[1]), story.path("input.npy.json")).unwrap();
+    let mut from = finescale();
+    from.current_dir(story.path("")).args([
+        "upscale",
+        "--model",
+        "input.npy.json",
+        "--condition",
+        CONDITION[3],
+    ]);
+    fails(from.args(["-o", "input.npy"]), &["input.npy.json"]);
+    std::fs::write(story.path("mine.npy.json"), "precious").unwrap();
+    fails(&mut upscale(&story, &["-o", "mine.npy"]), &["mine.npy.json", "is there already"]);
+    assert_eq!(bytes(&story.path("mine.npy.json")), b"precious");
+    fails(&mut upscale(&story, &["-o", "new.hdf5/"]), &["new.hdf5/", "cannot write"]);
+    let mut odd = upscale(&story, &[]);
+    fails(odd.arg("-o").arg(std::ffi::OsStr::from_bytes(b"odd\xff.hdf5")), &["UTF-8"]);
+    assert!(!story.path("new.hdf5").exists());
+}
+
+#[test]
 fn what_a_kill_leaves_of_a_work_folder_is_cleared_away() {
     let story = Story::begun();
     upscale(&story, &["-o", "s.hdf5"]).assert().success();
@@ -193,7 +242,10 @@ fn one_process_trains_in_a_folder_and_a_run_is_not_begun_over() {
         std::fs::remove_file(run.join(name)).unwrap();
     }
     // A model alone is a run, too, and nothing to resume from.
-    fails(&mut train(&["--resume"]), &["run", "already holds a run"]);
+    fails(
+        &mut train(&["--resume"]),
+        &["run", "state.safetensors is not there", "--from run/model.safetensors"],
+    );
 
     std::fs::create_dir(story.path("second")).unwrap();
     let held = std::fs::File::create(story.path("second/lock")).unwrap();

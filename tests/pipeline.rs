@@ -90,7 +90,8 @@ fn from_nothing_to_a_report() {
 
     // The same seed, other threads and batches: the same field; a wavefront is a raster.
     let values = |more: &[&str]| {
-        let arguments = [&CONDITION[..], &["--seed", "1", "-o", "out/values.npy"], more].concat();
+        let arguments =
+            [&CONDITION[..], &["--seed", "1", "--overwrite", "-o", "out/values.npy"], more].concat();
         finescale().current_dir(story.folder.path()).arg("upscale").args(arguments).assert().success();
         let values = bytes(&story.path("out/values.npy"));
         std::fs::remove_file(story.path("out/values.npy")).unwrap();

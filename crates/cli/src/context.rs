@@ -9,13 +9,15 @@ use anyhow::Context as _;
 use candle_core::Device;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The surroundings of a command.
 pub(crate) struct Context {
     options: Options,
     stop: Arc<Stop>,
+    /// Why a line could not be said.
+    unsaid: Mutex<Option<anyhow::Error>>,
 }
 
 impl Context {
@@ -28,7 +30,7 @@ impl Context {
             pool.build_global().context("starting the threads")?;
         }
         survive_full_disks()?;
-        Ok(Self { options, stop })
+        Ok(Self { options, stop, unsaid: Mutex::new(None) })
     }
 
     /// From here on a signal does not end the process: it sets what is returned, and whoever works keeps what is done.
@@ -61,12 +63,21 @@ impl Context {
         rayon::current_num_threads()
     }
 
-    /// A line for a person, on stdout.
-    pub(crate) fn say(&self, line: impl std::fmt::Display) -> anyhow::Result<()> {
+    /// A line for a person, on stdout. That it cannot be written is told at the end, and ends no work.
+    pub(crate) fn say(&self, line: impl std::fmt::Display) {
         if self.options.quiet || self.options.json {
-            return Ok(());
+            return;
         }
-        print_line(plain(line))
+        if let Err(error) = print_line(plain(line)) {
+            self.unsaid.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    /// A remark on how it goes, on stderr.
+    pub(crate) fn note(&self, line: impl std::fmt::Display) {
+        if !self.options.quiet {
+            let _ = writeln!(std::io::stderr(), "{}", plain(line));
+        }
     }
 
     /// A warning, on stderr.
@@ -77,6 +88,9 @@ impl Context {
 
     /// The result as the last line of stdout, if it was asked for.
     pub(crate) fn result(&self, result: &Value) -> anyhow::Result<()> {
+        if let Some(error) = self.unsaid.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
         if self.options.json { print_line(result) } else { Ok(()) }
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Res
         mean,
         assignment: None,
         periodic: true,
-        provenance: provenance(json!({ "sources": [path] })),
+        provenance: provenance(json!({ "sources": [path.to_string_lossy()] })),
     };
     Ok(GridFile { field: values.map(|value| (f64::from(value) / mean) as f32), meta })
 }
@@ -108,7 +108,7 @@ pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) ->
 
 fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta {
     let header = snapshot.header();
-    let sources: Vec<&Path> = snapshot.files().collect();
+    let sources: Vec<_> = snapshot.files().map(Path::to_string_lossy).collect();
     GridMeta {
         quantity: how.species.to_string(),
         redshift: header.redshift,

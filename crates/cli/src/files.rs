@@ -19,6 +19,9 @@ pub(crate) fn check_output<'a>(
     path: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> anyhow::Result<()> {
+    if path.to_str().is_none() {
+        return Err(bad_input(format!("{}: this name is no UTF-8; choose another --output", path.display())));
+    }
     finescale_durable::refuse_inputs(path, inputs)
         .and_then(|()| finescale_durable::check_can_write(path))
         .map_err(|error| cannot_write(path, &error))
@@ -50,7 +53,8 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
-        let found = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+        let found =
+            std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
         Ok(Self {
             identity: (found.dev(), found.ino()),
             bytes: found.len(),

@@ -167,6 +167,10 @@ impl Generator {
             store,
             &mut |event| match event {
                 Progress::Begun { done, evaluations } => {
+                    if done > 0 {
+                        context
+                            .note(format_args!("{label}: goes on after {done} of {evaluations} evaluations"));
+                    }
                     progress = Some(context.progress(label, "evaluations", evaluations as u64, done as u64));
                 }
                 Progress::Evaluated { windows } => {
@@ -202,8 +206,8 @@ impl Generator {
             assignment: truth.assignment,
             periodic: job.result_boundary() == Boundary::Periodic,
             provenance: provenance(json!({
-                "model": { "file": self.path, "sha256": self.hash, "step": model.step, "commit": model.commit },
-                "condition": condition.path,
+                "model": { "file": self.path.to_string_lossy(), "sha256": self.hash, "step": model.step, "commit": model.commit },
+                "condition": condition.path.to_string_lossy(),
                 "region": job.region,
                 "generation": job.config,
                 "window_cells": job.window_cells,

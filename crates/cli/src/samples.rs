@@ -72,9 +72,16 @@ pub(crate) fn are_complete(outputs: &[PathBuf], identity: &Value) -> anyhow::Res
     Ok(complete)
 }
 
+/// The files of one field of a sample.
+pub(crate) fn files_of(output: &Path) -> Vec<PathBuf> {
+    let description = is_npy(output).then(|| description_of(output));
+    [output.to_owned()].into_iter().chain(description).collect()
+}
+
 /// Refuses to replace what is there.
 pub(crate) fn refuse_existing(outputs: &[PathBuf]) -> anyhow::Result<()> {
-    let Some(output) = outputs.iter().find(|output| output.exists()) else { return Ok(()) };
+    let all = outputs.iter().flat_map(|output| files_of(output));
+    let Some(output) = all.into_iter().find(|file| file.exists()) else { return Ok(()) };
     let output = output.display();
     Err(bad_input(format!(
         "{output}: is there already; --resume checks that it is this sample and keeps it, --overwrite replaces it"
@@ -82,8 +89,8 @@ pub(crate) fn refuse_existing(outputs: &[PathBuf]) -> anyhow::Result<()> {
 }
 
 /// Tells that nothing is left to do.
-pub(crate) fn tell_complete(context: &Context, outputs: &[PathBuf]) -> anyhow::Result<()> {
-    outputs.iter().try_for_each(|output| context.say(format_args!("{}: complete already", output.display())))
+pub(crate) fn tell_complete(context: &Context, outputs: &[PathBuf]) {
+    outputs.iter().for_each(|output| context.say(format_args!("{}: complete already", output.display())));
 }
 
 /// What a sample on disk is of; reads all of it, so that damage is found.

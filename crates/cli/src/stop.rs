@@ -47,7 +47,7 @@ impl Stop {
                     match first {
                         Some(first) if first.elapsed() <= ONE_WISH => {}
                         None if seen.keeps.load(Ordering::SeqCst) => seen.wish(signal),
-                        _ => end(signal),
+                        _ => end(signal, seen.keeps.load(Ordering::SeqCst)),
                     }
                     first.get_or_insert_with(Instant::now);
                 }
@@ -83,9 +83,12 @@ impl Stop {
     }
 }
 
-fn end(signal: i32) -> ! {
+fn end(signal: i32, keeps: bool) -> ! {
     finescale_durable::remove_drafts();
-    say("stopped; nothing half-written was left");
+    say(match keeps {
+        true => "stopped at once; what was finished before is kept, go on with --resume",
+        false => "stopped; nothing half-written was left",
+    });
     std::process::exit(BY_SIGNAL + signal);
 }
 

@@ -19,7 +19,7 @@ pub use append_log::AppendLog;
 pub use draft::{Draft, check_can_write, is_draft_of, remove_drafts, write};
 pub use folder::{create_folder, remove_file, remove_folder, sync_folder};
 pub use lock::{Lock, is_busy};
-pub use target::{refuse_inputs, same_file};
+pub use target::{follow, refuse_inputs, same_file};
 pub use work_file::WorkFile;
 
 use std::fs::OpenOptions;

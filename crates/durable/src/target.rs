@@ -2,6 +2,7 @@
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,8 @@ pub(crate) struct Target {
 impl Target {
     /// Follows links from `path`, and refuses what is no file, or one that may not be written.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        if path.file_name().is_none() {
+        let ends_as_folder = path.as_os_str().as_bytes().ends_with(b"/");
+        if path.file_name().is_none() || ends_as_folder {
             return Err(refusal(ErrorKind::InvalidInput, "names no file"));
         }
         let path = follow(path)?;
@@ -45,7 +47,11 @@ impl Target {
     }
 }
 
-fn follow(path: &Path) -> io::Result<PathBuf> {
+/// Where links lead from `path`, there or not.
+///
+/// # Errors
+/// Those of the system, and [`ErrorKind::InvalidInput`] for links that lead to themselves.
+pub fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&path) {
@@ -113,7 +119,7 @@ mod tests {
     fn folders_and_devices_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Target::new(folder.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
-        for path in ["/dev/null", "..", "/"] {
+        for path in ["/dev/null", "..", "/", "new/", "new.hdf5/"] {
             assert_eq!(Target::new(Path::new(path)).unwrap_err().kind(), ErrorKind::InvalidInput, "{path}");
         }
     }

@@ -56,7 +56,7 @@ pub enum OutpaintError {
         voxel: [usize; 3],
     },
     /// The user stopped it.
-    #[error("stopped; what was done is kept and can be resumed")]
+    #[error("stopped; what was done is kept, go on with --resume")]
     Cancelled,
     /// A given region on another grid.
     #[error(
@@ -77,7 +77,7 @@ pub enum OutpaintError {
         found: usize,
     },
     /// Work that is there although nobody asked to resume it.
-    #[error("{folder}: holds the work of an unfinished generation; resume it, or remove the folder", folder = folder.display())]
+    #[error("{folder}: holds the work of an unfinished generation; go on with --resume and the settings it began with, or remove the folder", folder = folder.display())]
     Unfinished {
         /// The work folder.
         folder: PathBuf,

@@ -53,6 +53,11 @@ fn without_programs(identity: &Value) -> Value {
     identity
 }
 
+/// A short name of the sample of an identity, whoever computes it.
+pub(crate) fn key(identity: &Value) -> String {
+    hex(&Sha256::digest(without_programs(identity).to_string()))
+}
+
 /// How the program of `expected` differs from the last one that worked on `found`, if it does.
 pub(crate) fn program_difference(expected: &Value, found: &Value) -> Option<Difference> {
     let last = |identity: &Value| identity[PROGRAMS].as_array().and_then(|all| all.last()).cloned();

@@ -10,7 +10,7 @@ mod windows;
 pub(crate) use steps::{Generation, StepStore};
 pub(crate) use windows::WindowStore;
 
-use crate::identity::{Difference, continued, program_difference, sample_difference};
+use crate::identity::{Difference, continued, key, program_difference, sample_difference};
 use crate::journal::{Checksum, Journal};
 use crate::volume::Shape;
 use crate::{Order, OutpaintError};
@@ -75,6 +75,21 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what is left of the work on the sample of `identity`, which is complete. Work on another sample stays, and
+    /// a warning says so.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Io`] if the file system refuses, [`OutpaintError::Header`] for a header that cannot be read.
+    pub fn remove_of(&self, identity: &Value) -> Result<(), OutpaintError> {
+        let Self::Folder { path, .. } = self else { return Ok(()) };
+        let header = path.join(HEADER);
+        if header.exists() && sample_difference(identity, &read_header(&header)?).is_some() {
+            tracing::warn!("{}: holds unfinished work on another sample, and stays", path.display());
+            return Ok(());
+        }
+        self.remove()
+    }
+
     /// The work of windows of so many fields that are finished one after another.
     pub(crate) fn windows(
         &self,
@@ -120,7 +135,7 @@ impl WorkFolder {
         if !header.exists() {
             check_only_ours(path)?;
         }
-        let (journal, mut checksums) = Journal::open(&path.join(JOURNAL))?;
+        let (journal, mut checksums) = Journal::open(&path.join(JOURNAL), &key(&identity))?;
         let header = if header.exists() { Some(read_header(&header)?) } else { None };
         let identity = match &header {
             Some(found) => check_header(path, existing, identity, found)?,

@@ -6,7 +6,7 @@ use crate::learner::Learner;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::spectrum::SpectrumCheck;
-use crate::state::{State, named};
+use crate::state::{Marks, State, named};
 use crate::teacher::Teacher;
 use crate::tensorboard::EventFile;
 use crate::validation::validate;
@@ -19,8 +19,11 @@ use finescale_durable::Lock;
 use finescale_field::Normalizer;
 use finescale_outpaint::{Difference, difference};
 use finescale_pairs::{Normalization, PairError, PairSet};
-use serde_json::Value;
-use std::io::Write;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,8 +104,8 @@ struct Run<'a> {
     description: ModelDescription,
     metrics: Metrics,
     events: EventFile,
-    /// Who computes.
-    program: Value,
+    /// Who computes, and from what.
+    marks: Marks,
     /// The best model so far and its loss, until it is written.
     best: Option<(f64, Model)>,
     /// Step of the state on disk.
@@ -128,6 +131,8 @@ impl<'a> Run<'a> {
         // A new run makes its folder when nothing else can go wrong.
         let held = if is_new { check_no_run(out).map(|()| None) } else { lock(out).map(Some) }?;
 
+        let marks = Marks { program: program.clone(), inputs: inputs(config)? };
+
         // A student begins with what its teacher knows.
         let teacher = config.training.teacher.as_deref();
         let teacher = teacher.map(|path| Teacher::load(path, config, device)).transpose()?;
@@ -140,8 +145,16 @@ impl<'a> Run<'a> {
         let (state, stored) = match start {
             Start::Resume | Start::ResumeAnyway => {
                 let (mut state, description, found) = State::load(&state_path, device)?;
+                if let Some(loss) = state.unwritten_best {
+                    tracing::warn!(
+                        "{}: the model of validation loss {loss} could not be written before the run ended, and is lost",
+                        out.display()
+                    );
+                }
                 check_unchanged(out, config, &description.configuration)?;
-                check_program(out, program, &found, start)?;
+                tell_changes(out, config, &description.configuration, state.step);
+                check_section(out, "contents of its data files or teacher", marks.inputs == found.inputs)?;
+                check_program(out, program, &found.program, start)?;
                 state.optimizer.weight_decay = config.training.weight_decay;
                 (state, Some(description))
             }
@@ -184,7 +197,7 @@ impl<'a> Run<'a> {
         // The state first: from here on there is a run to resume.
         if is_new {
             check_no_run(out)?;
-            learner.state.save(&state_path, &description, program)?;
+            learner.state.save(&state_path, &description, &marks)?;
         }
         tensor_file::write_atomically(&out.join(CONFIG), |file| writeln!(file, "{}", config.resolved()))?;
         let metrics = Metrics::open(&out.join(METRICS), saved)?;
@@ -201,7 +214,7 @@ impl<'a> Run<'a> {
             description,
             metrics,
             events,
-            program: program.clone(),
+            marks,
             best: None,
             saved,
             _lock: lock,
@@ -302,20 +315,27 @@ impl<'a> Run<'a> {
     /// the way from an older state.
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         self.metrics.sync();
+        let best = self.save_best();
+        let model = self.model()?.save(&self.out.join(MODEL), Precision::F32);
+        // The state is saved even where the others cannot be: hours of updates hang on it.
+        self.save_state()?;
+        observer(&Event::Saved { step: self.saved });
+        best.and(model)
+    }
+
+    fn save_best(&mut self) -> Result<(), TrainingError> {
         if let Some((loss, model)) = &self.best {
             model.save(&self.out.join(BEST), Precision::F32)?;
             self.learner.state.best_validation_loss = Some(*loss);
             self.best = None;
         }
-        self.model()?.save(&self.out.join(MODEL), Precision::F32)?;
-        self.save_state()?;
-        observer(&Event::Saved { step: self.saved });
         Ok(())
     }
 
     fn save_state(&mut self) -> Result<(), TrainingError> {
         let description = ModelDescription { step: self.state().step, ..self.description.clone() };
-        self.state().save(&self.out.join(STATE), &description, &self.program)?;
+        self.learner.state.unwritten_best = self.best.as_ref().map(|(loss, _)| *loss);
+        self.state().save(&self.out.join(STATE), &description, &self.marks)?;
         self.saved = self.state().step;
         Ok(())
     }
@@ -387,6 +407,29 @@ fn lock(out: &Path) -> Result<Lock, TrainingError> {
     })
 }
 
+/// The SHA-256 of each file that a run learns from, by its name in the configuration; none of a file that is not there.
+fn inputs(config: &RunConfig) -> Result<Value, TrainingError> {
+    let pairs = config.data.training.iter().chain(&config.data.validation);
+    let files = pairs.flat_map(|pair| [vec![pair.condition()], pair.truth()].concat());
+    let mut hashes = BTreeMap::new();
+    for path in files.chain(config.training.teacher.clone()) {
+        if path.is_file() {
+            let failed = |source| TrainingError::Read { path: path.clone(), source };
+            let (mut hash, mut file) = (Sha256::new(), File::open(&path).map_err(failed)?);
+            let mut block = vec![0; 1 << 20];
+            loop {
+                match file.read(&mut block).map_err(failed)? {
+                    0 => break,
+                    count => hash.update(&block[..count]),
+                }
+            }
+            let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            hashes.insert(path.to_string_lossy().into_owned(), hash);
+        }
+    }
+    Ok(json!(hashes))
+}
+
 fn check_no_run(out: &Path) -> Result<(), TrainingError> {
     match FILES.into_iter().find(|name| out.join(name).exists()) {
         Some(name) => Err(TrainingError::RunExists { path: out.into(), name }),
@@ -417,6 +460,18 @@ fn check_unchanged(out: &Path, now: &RunConfig, before: &RunConfig) -> Result<()
     check_section(out, "training.teacher", now.training.teacher == before.training.teacher)?;
     let same_steps = now.training.teacher.is_none() || now.generation.sampling == before.generation.sampling;
     check_section(out, "generation.sampling", same_steps)
+}
+
+/// What may change is told: a run of two configurations has the bits of neither.
+fn tell_changes(out: &Path, now: &RunConfig, before: &RunConfig, step: u64) {
+    let (now, before) = (json!(now.training), json!(before.training));
+    if let Some(Difference { what, expected, found }) = difference(&now, &before) {
+        let out = out.display();
+        tracing::warn!(
+            "{out}: training.{what} was {found} in its first {step} updates, and is {expected} from here on; the model \
+             will say the latter"
+        );
+    }
 }
 
 /// A model that is trained further sees the same channels through the same network, on other data perhaps.

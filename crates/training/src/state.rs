@@ -11,6 +11,8 @@ use std::path::Path;
 const FORMAT: &str = "finescale-training-state";
 const BEST: &str = "best_validation_loss";
 const PROGRAM: &str = "program";
+const INPUTS: &str = "inputs";
+const UNWRITTEN: &str = "unwritten_best";
 /// Prefixes of the four tensors that each variable has in the file.
 const PARTS: [&str; 4] = ["weights", "averages", "first_moments", "second_moments"];
 
@@ -22,6 +24,17 @@ pub(crate) struct State {
     /// Updates made.
     pub(crate) step: u64,
     pub(crate) best_validation_loss: Option<f64>,
+    /// The loss of a better model, if there is one whose file could not be written.
+    pub(crate) unwritten_best: Option<f64>,
+}
+
+/// What must be as it was when a run is resumed.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    /// Who computes: version, device, instruction set.
+    pub(crate) program: Value,
+    /// Hashes of the files that the run learns from.
+    pub(crate) inputs: Value,
 }
 
 impl State {
@@ -33,18 +46,23 @@ impl State {
     ) -> Result<Self, TrainingError> {
         let averages = Parameters::from_tensors(network, named(&weights), &weights.device())?;
         let optimizer = AdamW::new(weights.vars(), weight_decay)?;
-        Ok(Self { weights, averages, optimizer, step: 0, best_validation_loss: None })
+        let (step, best_validation_loss, unwritten_best) = (0, None, None);
+        Ok(Self { weights, averages, optimizer, step, best_validation_loss, unwritten_best })
     }
 
-    /// Writes the state, and which `program` computes, whole or not at all.
+    /// Writes the state, and who computes it from what, whole or not at all.
     pub(crate) fn save(
         &self,
         path: &Path,
         description: &ModelDescription,
-        program: &Value,
+        marks: &Marks,
     ) -> Result<(), TrainingError> {
         let mut metadata = description.to_metadata(FORMAT);
-        metadata.insert(PROGRAM.into(), program.to_string());
+        metadata.insert(PROGRAM.into(), marks.program.to_string());
+        metadata.insert(INPUTS.into(), marks.inputs.to_string());
+        if let Some(loss) = self.unwritten_best {
+            metadata.insert(UNWRITTEN.into(), loss.to_string());
+        }
         // The bits, not the digits: a resumed run compares with exactly this loss.
         metadata.insert(BEST.into(), self.best_validation_loss.unwrap_or(f64::NAN).to_bits().to_string());
         let (weights, averages) = (named(&self.weights), named(&self.averages));
@@ -56,11 +74,11 @@ impl State {
         tensor_file::write(path, &metadata, &tensors, Precision::F32)
     }
 
-    /// The state in `path`, how its run was described, and which program computed it.
+    /// The state in `path`, how its run was described, and who computed it from what.
     pub(crate) fn load(
         path: &Path,
         device: &Device,
-    ) -> Result<(Self, ModelDescription, Value), TrainingError> {
+    ) -> Result<(Self, ModelDescription, Marks), TrainingError> {
         let (metadata, tensors, _) = tensor_file::read(path, device)?;
         let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
         let part = |prefix: &str| {
@@ -72,9 +90,13 @@ impl State {
         let optimizer =
             AdamW { weight_decay: description.configuration.training.weight_decay, first, second };
         let (step, best_validation_loss) = (description.step, best(path, &metadata)?);
-        let program =
-            metadata.get(PROGRAM).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        Ok((Self { weights, averages, optimizer, step, best_validation_loss }, description, program))
+        let mark = |key| {
+            metadata.get(key).and_then(|text: &String| serde_json::from_str(text).ok()).unwrap_or_default()
+        };
+        let marks = Marks { program: mark(PROGRAM), inputs: mark(INPUTS) };
+        let unwritten_best = metadata.get(UNWRITTEN).and_then(|text| text.parse().ok());
+        let state = Self { weights, averages, optimizer, step, best_validation_loss, unwritten_best };
+        Ok((state, description, marks))
     }
 }
 

@@ -14,6 +14,9 @@ const LONGEST_HEADER: u64 = 16 << 20;
 /// Bytes that say how long the header is.
 const LENGTH_BYTES: u64 = 8;
 
+/// The first bytes of an HDF5 file.
+const HDF5: &[u8; LENGTH_BYTES as usize] = b"\x89HDF\r\n\x1a\n";
+
 /// The header of a file whose length agrees with it.
 pub(crate) struct Header {
     /// The text beside the tensors.
@@ -31,10 +34,20 @@ impl Header {
         let failed = |source| TrainingError::Read { path: path.into(), source };
         let malformed =
             |problem: String| TrainingError::Malformed { path: path.into(), problem: shown(&problem) };
+        if path.is_dir() {
+            return Err(malformed(
+                "it is a folder: name the file in it, such as model.safetensors".to_owned(),
+            ));
+        }
         let mut file = File::open(path).map_err(failed)?;
         let file_bytes = file.metadata().map_err(failed)?.len();
         let mut length = [0; LENGTH_BYTES as usize];
         file.read_exact(&mut length).map_err(|_| malformed(format!("it has {file_bytes} bytes")))?;
+        if length == *HDF5 {
+            return Err(malformed(
+                "it is an HDF5 file: are a model and a grid or snapshot mixed up?".to_owned(),
+            ));
+        }
         let length = u64::from_le_bytes(length);
         if length > LONGEST_HEADER.min(file_bytes - LENGTH_BYTES.min(file_bytes)) {
             return Err(malformed(format!("its header would have {length} bytes")));

@@ -43,7 +43,7 @@ impl Bench {
             flop / 1e9,
             context.threads(),
             memory.map_or("unknown".to_owned(), bytes),
-        ))?;
+        ));
         Ok(json!({
             "mode": self.mode.name(),
             "cells": cells,

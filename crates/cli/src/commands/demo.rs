@@ -46,7 +46,7 @@ impl Demo {
 
         context.say(
             "A mock universe that training never saw: its low-resolution field, upscaled, against the truth",
-        )?;
+        );
         let (condition, truth) = self.mock(context, &generator)?;
         let samples = (0..if self.quick { 1 } else { SAMPLES })
             .map(|number| {
@@ -63,7 +63,7 @@ impl Demo {
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
 
-        context.say("A real GADGET-4 snapshot: gridded, and a region of it upscaled")?;
+        context.say("A real GADGET-4 snapshot: gridded, and a region of it upscaled");
         let snapshot = self.snapshot(context, &generator)?;
         let region = self.region(&generator, config, snapshot.grid.field.grid());
         let upscaled = self.upscale(context, &generator, &snapshot, region, config, "gadget4_sample")?;
@@ -84,7 +84,7 @@ impl Demo {
         })?
         .with_title("finescale demo")
         .with_provenance(provenance(json!({
-            "mock": self.data.join("condition.hdf5"),
+            "mock": self.data.join("condition.hdf5").to_string_lossy(),
             "model": samples[0].meta.provenance.get("model"),
             "generation": config,
             "quick": self.quick,
@@ -95,12 +95,12 @@ impl Demo {
             &[Labelled::new("sample", &upscaled.field)],
         )?;
         let paths = comparison.write(&self.out).context("writing the report")?;
-        tell(context, &comparison)?;
+        tell(context, &comparison);
         let seconds = started.elapsed().as_secs_f64();
-        context.say(format_args!("{seconds:.0} s in all; the report is {}", paths.html.display()))?;
+        context.say(format_args!("{seconds:.0} s in all; the report is {}", paths.html.display()));
         Ok(json!({
-            "report": paths.html,
-            "report_json": paths.json,
+            "report": paths.html.to_string_lossy(),
+            "report_json": paths.json.to_string_lossy(),
             "verdict": comparison.verdict(),
             "goals": comparison.goals(),
             "seconds": seconds,

@@ -41,8 +41,8 @@ impl Import {
         let parameters = import_reference(&self.checkpoint, network, &device).context("importing")?;
         let count = parameters.count();
         Model::new(description, parameters).save(&self.output, Precision::F32)?;
-        context.say(format_args!("{}: {count} parameters", self.output.display()))?;
-        Ok(json!({ "model": self.output, "parameters": count }))
+        context.say(format_args!("{}: {count} parameters", self.output.display()));
+        Ok(json!({ "model": self.output.to_string_lossy(), "parameters": count }))
     }
 
     /// What the reference's papers and code say of its model; the checkpoint itself says nothing.

@@ -18,7 +18,7 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let info = describe(&self.file)?;
-        context.say(format_args!("{info:#}"))?;
+        context.say(format_args!("{info:#}"));
         Ok(info)
     }
 }
@@ -45,7 +45,7 @@ fn grid(path: &Path, reader: &GridReader) -> Value {
     let grid = reader.grid();
     json!({
         "kind": "grid",
-        "file": path,
+        "file": path.to_string_lossy(),
         "cells": grid.cells(),
         "box_size_mpc_h": grid.box_size_mpc_h(),
         "voxel_mpc_h": grid.voxel_mpc_h(),
@@ -58,7 +58,7 @@ fn snapshot(path: &Path) -> anyhow::Result<Value> {
     let header = snapshot.header();
     Ok(json!({
         "kind": "snapshot",
-        "files": snapshot.files().collect::<Vec<_>>(),
+        "files": snapshot.files().map(Path::to_string_lossy).collect::<Vec<_>>(),
         "box_size_mpc_h": header.box_size_mpc_h,
         "redshift": header.redshift,
         "scale_factor": header.scale_factor,
@@ -72,7 +72,7 @@ fn model(path: &Path) -> anyhow::Result<Value> {
     let model = ModelSummary::read(path).context("reading a model")?;
     Ok(json!({
         "kind": "model",
-        "file": path,
+        "file": path.to_string_lossy(),
         "sha256": model.sha256,
         "parameters": model.parameters,
         "description": model.description,
@@ -88,7 +88,7 @@ fn run_folder(path: &Path) -> anyhow::Result<Value> {
     let file = path.join("model.safetensors");
     Ok(json!({
         "kind": "run",
-        "folder": path,
+        "folder": path.to_string_lossy(),
         "last_update": last("loss"),
         "last_validation": last("validation_loss"),
         "model": if file.is_file() { Some(model(&file)?) } else { None },

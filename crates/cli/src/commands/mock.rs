@@ -60,7 +60,7 @@ impl Mock {
         let config = self.settings()?;
         config.check().context("in the settings of the mock")?;
         if self.dry_run {
-            context.say(format_args!("{:#}", json!(config)))?;
+            context.say(format_args!("{:#}", json!(config)));
             return Ok(json!({ "config": config, "boxes": self.boxes }));
         }
         let mut folders = Vec::new();
@@ -79,8 +79,8 @@ impl Mock {
                 "{}: condition.hdf5 and truth.hdf5 of seed {}",
                 folder.display(),
                 config.seed
-            ))?;
-            folders.push(folder);
+            ));
+            folders.push(folder.to_string_lossy().into_owned());
         }
         Ok(json!({ "folders": folders, "config": config }))
     }

@@ -44,7 +44,7 @@ impl SpectrumCommand {
         match &self.output {
             Some(path) if is_csv(path) => write_text(path, &measured.table(","))?,
             Some(path) => write_text(path, &format!("{json:#}\n"))?,
-            None => context.say(measured.table("  ").trim_end())?,
+            None => context.say(measured.table("  ").trim_end()),
         }
         Ok(json)
     }

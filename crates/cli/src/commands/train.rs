@@ -3,6 +3,7 @@
 mod plan;
 
 use crate::context::Context;
+use crate::failure::bad_input;
 use crate::progress::Progress;
 use anyhow::Context as _;
 use clap::Args;
@@ -41,7 +42,17 @@ impl Train {
             return dry_run(context, &config, &out);
         }
         let device = context.device()?;
-        let resumes = (self.resume || self.resume_anyway) && is_resumable(&out);
+        let wants = self.resume || self.resume_anyway;
+        let resumes = wants && is_resumable(&out);
+        let model = out.join("model.safetensors");
+        if wants && !resumes && model.exists() {
+            return Err(bad_input(format!(
+                "{}: its state.safetensors is not there, so this run cannot be resumed; begin another one with its weights: \
+                 --from {} --out NEW",
+                out.display(),
+                model.display()
+            )));
+        }
         let from = self.from.as_deref().filter(|_| !resumes);
         let from = from.map(|path| Model::load(path, &device).context("reading a model")).transpose()?;
         let start = match &from {
@@ -57,14 +68,13 @@ impl Train {
         if let Some(progress) = display.progress.take() {
             progress.finish();
         }
-        let model = out.join("model.safetensors");
         let updates = summary.step;
         anyhow::ensure!(
             summary.complete,
             "stopped after {updates} updates; all of them are kept, go on with --resume"
         );
-        context.say(format_args!("{}: {updates} updates done", model.display()))?;
-        Ok(json!({ "run": out, "model": model, "summary": summary }))
+        context.say(format_args!("{}: {updates} updates done", model.display()));
+        Ok(json!({ "run": out.to_string_lossy(), "model": model.to_string_lossy(), "summary": summary }))
     }
 }
 
@@ -160,13 +170,13 @@ fn ratios(ratios: &[f64]) -> String {
 
 /// The resolved configuration, and what the run will take on this machine.
 fn dry_run(context: &Context, config: &RunConfig, out: &Path) -> anyhow::Result<Value> {
-    context.say(config.resolved())?;
+    context.say(config.resolved());
     let plan = plan::Plan::new(config, &context.device()?)?;
     for line in plan.lines() {
-        context.say(line)?;
+        context.say(line);
     }
-    context.say(format_args!("the run goes to {}", out.display()))?;
+    context.say(format_args!("the run goes to {}", out.display()));
     let mut result = plan.to_json();
-    (result["config"], result["run"]) = (json!(config), json!(out));
+    (result["config"], result["run"]) = (json!(config), json!(out.to_string_lossy()));
     Ok(result)
 }

@@ -129,7 +129,9 @@ impl Upscale {
             let job = Job { config, ..job };
             let outputs = self.sample(context, &generator, &condition, &job)?;
             for (output, field) in outputs.iter().zip(&generator.description.truth) {
-                samples.push(json!({ "grid": output, "field": field.quantity, "seed": config.seed }));
+                samples.push(
+                    json!({ "grid": output.to_string_lossy(), "field": field.quantity, "seed": config.seed }),
+                );
             }
         }
         Ok(json!({ "samples": samples, "region": region, "generation": config }))
@@ -238,14 +240,17 @@ impl Upscale {
         condition: &Condition,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let outputs = self.outputs(seed, generator)?;
-        for output in &outputs {
+        for file in outputs.iter().flat_map(|output| samples::files_of(output)) {
             let named = [&self.model, &self.condition].into_iter().chain(&self.extend);
-            check_output(output, named.chain(&condition.files).map(PathBuf::as_path))?;
+            check_output(&file, named.chain(&condition.files).map(PathBuf::as_path))?;
         }
-        if !(self.resume || self.resume_anyway || self.overwrite) {
-            samples::refuse_existing(&outputs)?;
-        }
+        self.refuse_existing(&outputs)?;
         Ok(outputs)
+    }
+
+    fn refuse_existing(&self, outputs: &[PathBuf]) -> anyhow::Result<()> {
+        let wanted = self.resume || self.resume_anyway || self.overwrite;
+        if wanted { Ok(()) } else { samples::refuse_existing(outputs) }
     }
 
     /// Draws a sample, and says where its fields are.
@@ -262,6 +267,7 @@ impl Upscale {
         // Nobody else works on this sample until its work folder is gone.
         let name = self.output_of(seed, None);
         let _lock = lock(&name)?;
+        self.refuse_existing(&outputs)?;
         let existing = match (self.resume, self.resume_anyway) {
             (_, true) => Existing::ResumeAnyway,
             (true, false) => Existing::Resume,
@@ -269,13 +275,14 @@ impl Upscale {
         };
         let store = Store::Folder { path: with_ending(&name, ".work"), existing };
         if existing != Existing::Refuse {
-            let complete = match samples::are_complete(&outputs, &identity(job)?) {
+            let identity = identity(job)?;
+            let complete = match samples::are_complete(&outputs, &identity) {
                 Err(_) if self.overwrite => false,
                 complete => complete?,
             };
             if complete {
-                store.remove()?;
-                samples::tell_complete(context, &outputs)?;
+                store.remove_of(&identity)?;
+                samples::tell_complete(context, &outputs);
                 return Ok(outputs);
             }
         }
@@ -288,7 +295,7 @@ impl Upscale {
         }
         store.remove()?;
         for (output, grid) in outputs.iter().zip(&grids) {
-            context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)))?;
+            context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)));
         }
         Ok(outputs)
     }
@@ -305,11 +312,11 @@ impl Upscale {
         context.say(format_args!(
             "{x} x {y} x {z} cells in {} windows of {}^3, {} evaluations from noise to clean, {} phases that wait for each other",
             plan.windows, plan.window_cells, plan.steps, plan.groups
-        ))?;
+        ));
         context.say(format_args!(
             "{} sample(s), {} evaluations each, {:.0} per voxel; {seconds:.3} s per evaluation here",
             self.samples, plan.evaluations, plan.evaluations_per_voxel
-        ))?;
+        ));
         context.say(format_args!(
             "expected: {}, {} of memory ({} available), {} of disk in {}",
             duration(total),
@@ -317,7 +324,7 @@ impl Upscale {
             available_memory_bytes().map_or("unknown".to_owned(), bytes),
             bytes(plan.work_bytes as u64),
             with_ending(&self.output, ".work").display(),
-        ))?;
+        ));
         Ok(json!({
             "plan": plan,
             "samples": self.samples,
@@ -331,6 +338,7 @@ impl Upscale {
 
 /// Keeps other processes from the sample of this name.
 fn lock(output: &Path) -> anyhow::Result<Lock> {
+    let output = finescale_durable::follow(output).map_err(|error| cannot_write(output, &error))?;
     let mut name = OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
     name.push(".lock");

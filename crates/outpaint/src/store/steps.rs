@@ -2,10 +2,12 @@
 
 use super::WorkFolder;
 use crate::OutpaintError;
+use crate::identity::key;
 use crate::journal::{Journal, hex};
 use crate::volume::{Shape, Volume};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -34,11 +36,21 @@ pub(crate) struct StepStore {
 }
 
 /// What a stop in the middle of a step leaves: how many windows are in the estimate, and what it is then.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pause {
     step: usize,
     windows: usize,
     estimate: String,
+    /// Of all that, and of what the work is of.
+    check: String,
+}
+
+impl Pause {
+    fn of(step: usize, windows: usize, estimate: &Volume, identity: &Value) -> Result<Self, OutpaintError> {
+        let estimate = hex(&Volume::checksum(std::slice::from_ref(estimate))?);
+        let check = hex(&Sha256::digest(format!("{} {step} {windows} {estimate}", key(identity))));
+        Ok(Self { step, windows, estimate, check })
+    }
 }
 
 impl StepStore {
@@ -68,7 +80,7 @@ impl StepStore {
             finished = 0;
         }
         let pause = folder.path.join(PAUSED);
-        let estimated = paused_at(&pause, finished, &estimate)?;
+        let estimated = paused_at(&pause, finished, &estimate, &folder.identity)?;
         let (journal, identity) = folder.begin(finished)?;
         let (journal, pause) = (Some(journal), Some(pause));
         Ok(Self { generations, estimate, journal, identity, finished, estimated, pause })
@@ -99,8 +111,7 @@ impl StepStore {
     pub(crate) fn pause(&mut self, windows: usize) -> Result<(), OutpaintError> {
         let Some(path) = &self.pause else { return Ok(()) };
         self.estimate.sync()?;
-        let estimate = hex(&Volume::checksum(std::slice::from_ref(&self.estimate))?);
-        let pause = Pause { step: self.finished, windows, estimate };
+        let pause = Pause::of(self.finished, windows, &self.estimate, &self.identity)?;
         let text = serde_json::to_string(&pause).expect("numbers and text are JSON");
         finescale_durable::write(path, |file| file.write_all(text.as_bytes()))
             .map_err(OutpaintError::io(path, "writing"))
@@ -146,15 +157,15 @@ impl StepStore {
 }
 
 /// Windows that a paused step has in its estimate; none if it is another step's or damaged.
-fn paused_at(path: &Path, step: usize, estimate: &Volume) -> Result<usize, OutpaintError> {
+fn paused_at(path: &Path, step: usize, estimate: &Volume, identity: &Value) -> Result<usize, OutpaintError> {
     if !path.exists() {
         return Ok(0);
     }
     let text = std::fs::read_to_string(path).map_err(OutpaintError::io(path, "reading"))?;
     let pause: Option<Pause> = serde_json::from_str(&text).ok();
     let Some(pause) = pause.filter(|pause| pause.step == step) else { return Ok(0) };
-    let found = hex(&Volume::checksum(std::slice::from_ref(estimate))?);
-    Ok(if found == pause.estimate { pause.windows } else { 0 })
+    let found = Pause::of(step, pause.windows, estimate, identity)?;
+    Ok(if found == pause { pause.windows } else { 0 })
 }
 
 #[cfg(test)]
