@@ -1,11 +1,10 @@
 //! What a run starts from and is shown, as files, so that another program can repeat its first steps.
 
 use crate::draws::{Draw, Draws};
-use crate::state::named;
+use crate::state::{fresh_weights, named};
 use crate::tensor_file::{self, Metadata};
 use crate::{NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
-use finescale_denoiser::Parameters;
 use finescale_pairs::PairSet;
 use std::path::Path;
 
@@ -28,7 +27,7 @@ fn export(config: &RunConfig, pairs: PairSet, out: &Path, steps: u32) -> Result<
     finescale_durable::create_folder(out)
         .map_err(|source| TrainingError::Write { path: out.into(), source })?;
     let device = Device::Cpu;
-    let weights = Parameters::init(&config.network, config.training.seed, &device)?;
+    let weights = fresh_weights(config, &device)?;
     let path = out.join("weights.safetensors");
     tensor_file::write(&path, &Metadata::new(), &named(&weights), Precision::F32)?;
 
@@ -56,6 +55,7 @@ fn export(config: &RunConfig, pairs: PairSet, out: &Path, steps: u32) -> Result<
 mod tests {
     use super::*;
     use crate::fixtures;
+    use finescale_denoiser::Parameters;
 
     #[test]
     fn files_hold_the_weights_and_draws_of_the_run() {

@@ -2,11 +2,11 @@
 
 use crate::draws::Draws;
 use crate::learner::Learner;
-use crate::state::State;
+use crate::state::{State, fresh_weights};
 use crate::teacher::Teacher;
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
-use finescale_denoiser::{Denoiser, Parameters};
+use finescale_denoiser::Denoiser;
 use finescale_seed::{KeyedStream, Purpose};
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ impl<'a> Rehearsal<'a> {
     /// As [`RunConfig::check`]; [`TrainingError::Network`] if the device has no room for the weights.
     pub fn new(config: &'a RunConfig, device: &Device) -> Result<Self, TrainingError> {
         config.check()?;
-        let weights = Parameters::init(&config.network, config.training.seed, device)?;
+        let weights = fresh_weights(config, device)?;
         let ranges = vec![CLEAN_RANGE; config.network.fields];
         let teacher = match config.training.teacher {
             None => None,

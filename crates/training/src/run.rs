@@ -6,7 +6,7 @@ use crate::learner::Learner;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::spectrum::SpectrumCheck;
-use crate::state::{Marks, State, named};
+use crate::state::{Marks, State, fresh_weights, named};
 use crate::teacher::Teacher;
 use crate::tensorboard::EventFile;
 use crate::validation::validate;
@@ -110,6 +110,8 @@ struct Run<'a> {
     best: Option<(f64, Model)>,
     /// Step of the state on disk.
     saved: u64,
+    /// Whether a model on disk is older than the state.
+    is_model_behind: bool,
     /// Nobody else works in the folder.
     _lock: Lock,
 }
@@ -166,7 +168,7 @@ impl<'a> Run<'a> {
                 (state, Some(model.description.clone()))
             }
             Start::Fresh => {
-                let weights = Parameters::init(&config.network, config.training.seed, device)?;
+                let weights = fresh_weights(config, device)?;
                 (State::new(&config.network, weights, config.training.weight_decay)?, None)
             }
         };
@@ -217,6 +219,7 @@ impl<'a> Run<'a> {
             marks,
             best: None,
             saved,
+            is_model_behind: false,
             _lock: lock,
         })
     }
@@ -230,7 +233,7 @@ impl<'a> Run<'a> {
             self.follow(&draws, observer, stop)
         })?;
         // Without an update, too: a finished run may be resumed for another `generation` section in its model.
-        if self.saved != self.state().step || self.best.is_some() || last_loss.is_none() {
+        if self.saved != self.state().step || self.is_model_behind || last_loss.is_none() {
             self.save(observer)?;
         }
         self.metrics.sync();
@@ -320,7 +323,9 @@ impl<'a> Run<'a> {
         // The state is saved even where the others cannot be: hours of updates hang on it.
         self.save_state()?;
         observer(&Event::Saved { step: self.saved });
-        best.and(model)
+        let all = best.and(model);
+        self.is_model_behind = all.is_err();
+        all
     }
 
     fn save_best(&mut self) -> Result<(), TrainingError> {

@@ -2,9 +2,10 @@
 
 use crate::optimizer::AdamW;
 use crate::tensor_file::{self, Metadata};
-use crate::{ModelDescription, NamedTensors, Precision, TrainingError};
+use crate::{ModelDescription, NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{NetworkConfig, Parameters};
+use finescale_field::check_memory;
 use serde_json::Value;
 use std::path::Path;
 
@@ -98,6 +99,17 @@ impl State {
         let state = Self { weights, averages, optimizer, step, best_validation_loss, unwritten_best };
         Ok((state, description, marks))
     }
+}
+
+/// The weights that the seed of `config` draws, if memory has room for a run of them: weights, averages, moments and
+/// gradients.
+pub(crate) fn fresh_weights(config: &RunConfig, device: &Device) -> Result<Parameters, TrainingError> {
+    let count = config.network.parameter_count()?;
+    let copies = if device.is_cpu() { PARTS.len() + 1 } else { 1 };
+    let bytes = (count as u128).saturating_mul((copies * size_of::<f32>()) as u128);
+    check_memory(format_args!("training a network of {count} parameters"), bytes)
+        .map_err(TrainingError::Memory)?;
+    Ok(Parameters::init(&config.network, config.training.seed, device)?)
 }
 
 /// Names and values. The tensors share memory with the variables and change with them.

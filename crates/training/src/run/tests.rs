@@ -134,24 +134,29 @@ fn a_failed_save_is_tried_again_and_no_best_model_is_forgotten() {
         assert_eq!(log(&straight), log(out));
     };
     // A folder in the place of a file refuses every write; the first validation, at step 2, is the best for a while.
-    let run_with_obstacle = |out: &Path, until: u64| {
+    let run_with_obstacle = |out: &Path, obstacle: &str, until: u64| {
         let load = &fixtures::pairs;
         let mut run = Run::new(&config, out, Start::Fresh, &Device::Cpu, &Value::Null, load).unwrap();
-        std::fs::create_dir(out.join(BEST)).unwrap();
+        std::fs::create_dir(out.join(obstacle)).unwrap();
         let stop = AtomicBool::new(false);
         let mut observer = |event: &Event| match event {
             Event::Step(metrics) if metrics.step == until => {
-                std::fs::remove_dir(out.join(BEST)).unwrap();
+                std::fs::remove_dir(out.join(obstacle)).unwrap();
             }
             Event::Step(metrics) if metrics.step == 5 && until > 6 => stop.store(true, Ordering::Relaxed),
             _ => {}
         };
         run.go(&mut observer, &stop)
     };
-    assert!(run_with_obstacle(&patient, 3).unwrap().complete);
-    same_as_straight(&patient);
+    // Gone before the next save, or only before the very last one.
+    for (number, (obstacle, until)) in [(BEST, 3), (MODEL, 3), (BEST, 6), (MODEL, 6)].into_iter().enumerate()
+    {
+        let out = patient.join(number.to_string());
+        assert!(run_with_obstacle(&out, obstacle, until).unwrap().complete);
+        same_as_straight(&out);
+    }
 
-    let error = run_with_obstacle(&ended, u64::MAX).unwrap_err();
+    let error = run_with_obstacle(&ended, BEST, u64::MAX).unwrap_err();
     assert!(error.to_string().contains(BEST), "{error}");
     std::fs::remove_dir(ended.join(BEST)).unwrap();
     // The updates are kept, and that a model was not.
