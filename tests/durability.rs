@@ -34,8 +34,8 @@ fn signalled(
     while !begun(child.id()) && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
-    std::process::Command::new("kill").args(kill).status().unwrap();
+    let kill = format!("kill -s {signal} {}", child.id());
+    std::process::Command::new("bash").args(["-c", &kill]).status().unwrap();
     child.wait_with_output().unwrap()
 }
 
