@@ -45,6 +45,7 @@ impl Progress {
             (false, false) => Display::Lines,
         };
         let now = Instant::now();
+        stop.begins();
         let label = label.to_owned();
         Self {
             label,
@@ -66,6 +67,7 @@ impl Progress {
         self.done = done;
         self.stop.took(self.last_set.elapsed());
         self.last_set = Instant::now();
+        self.stop.begins();
         match &self.display {
             Display::Bar(bar) => bar.set_position(done),
             Display::Lines if self.last_line.elapsed() >= PLAIN_EVERY => self.line(),

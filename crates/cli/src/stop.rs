@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Signals this close together are one wish: job managers signal a process and its group.
@@ -27,12 +27,15 @@ pub(crate) struct Stop {
     signal: AtomicI32,
     /// The longest that one unit of work has taken so far, in milliseconds.
     longest: AtomicU64,
+    /// When the unit in progress began.
+    began: Mutex<Option<Instant>>,
 }
 
 impl Stop {
     /// Listens to signals from now on.
     pub(crate) fn listen() -> anyhow::Result<Arc<Self>> {
         let stop = Arc::new(Self::default());
+        stop.begins();
         let seen = Arc::clone(&stop);
         let mut wishes = vec![SIGINT, SIGTERM];
         if !is_ignored(SIGHUP) {
@@ -68,6 +71,11 @@ impl Stop {
         if signal == 0 { None } else { u8::try_from(BY_SIGNAL + signal).ok() }
     }
 
+    /// A unit of work begins.
+    pub(crate) fn begins(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
     /// A unit of work has taken so long.
     pub(crate) fn took(&self, unit: Duration) {
         self.longest.fetch_max(u64::try_from(unit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -75,8 +83,11 @@ impl Stop {
 
     fn wish(&self, signal: i32) {
         let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed));
-        let time =
-            if longest.is_zero() { "soon".to_owned() } else { format!("within about {}", seconds(longest)) };
+        let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = match began.filter(|_| longest.is_zero()) {
+            Some(began) => format!("after what is in progress, {} so far", seconds(began.elapsed())),
+            None => format!("within about {}", seconds(longest)),
+        };
         say(&format!("stopping {time}, what is done is kept; another signal ends this at once"));
         self.signal.store(signal, Ordering::SeqCst);
         self.wanted.store(true, Ordering::SeqCst);
