@@ -2,6 +2,8 @@
 
 use crate::folder::{create_folder, parent, remove_file, sync_folder};
 use crate::target::Target;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IntoInnerError};
 use std::os::unix::fs::MetadataExt;
@@ -26,6 +28,7 @@ pub struct Draft {
     temporary: TempPath,
     /// Our own eye on the file: keeps the shared lock that tells it from what killed processes left, and the identity.
     file: File,
+    /// Those of the file that is to be replaced, if there was one at the start.
     permissions: Option<fs::Permissions>,
 }
 
@@ -71,23 +74,63 @@ impl Draft {
         &self.temporary
     }
 
-    /// Makes the bytes durable and gives the file its name. Whoever wrote it must have closed it.
+    /// Makes the bytes durable and gives the file its name. Whoever wrote it must have closed it. It takes the place of
+    /// a file that was there at the start, and of no other.
     ///
     /// # Errors
-    /// Those of the system; nothing is left behind then, and an earlier file of that name is as it was. Only if the very
-    /// last step fails, which makes the new name durable, the new file is there.
-    pub fn commit(mut self) -> io::Result<()> {
-        if let Some(permissions) = self.permissions.take() {
-            self.file.set_permissions(permissions)?;
+    /// Those of the system, and [`io::ErrorKind::AlreadyExists`] if a file of that name appeared since the start; nothing
+    /// is left behind then, and the other file is as it was. Only if the very last step fails, which makes the new name
+    /// durable, the new file is there.
+    pub fn commit(self) -> io::Result<()> {
+        self.make_durable()?;
+        self.place()
+    }
+
+    fn make_durable(&self) -> io::Result<()> {
+        if let Some(permissions) = &self.permissions {
+            self.file.set_permissions(permissions.clone())?;
         }
         self.file.sync_all()?;
         let (ours, found) = (self.file.metadata()?, fs::symlink_metadata(&self.temporary)?);
         if (ours.dev(), ours.ino()) != (found.dev(), found.ino()) {
             return Err(io::Error::other("somebody replaced the file while it was written"));
         }
-        fs::rename(&self.temporary, &self.target)?;
+        Ok(())
+    }
+
+    fn place(&self) -> io::Result<()> {
+        if self.permissions.is_some() {
+            fs::rename(&self.temporary, &self.target)?;
+        } else {
+            rename_to_free_name(&self.temporary, &self.target)?;
+        }
         sync_folder(parent(&self.target))
     }
+}
+
+/// Files that belong together take their names one after another. Earlier files of these names are removed first: a kill
+/// in between leaves some of the new ones, and never new beside old.
+///
+/// # Errors
+/// As [`Draft::commit`], with the file that it is about.
+pub fn commit_together(mut drafts: Vec<Draft>) -> Result<(), (PathBuf, io::Error)> {
+    let named = |draft: &Draft| {
+        let target = draft.target.clone();
+        move |error| (target, error)
+    };
+    for draft in &drafts {
+        draft.make_durable().map_err(named(draft))?;
+    }
+    if drafts.len() > 1 {
+        for draft in &mut drafts {
+            // From here on there is nothing to replace.
+            if draft.permissions.take().is_some() {
+                let gone = remove_file(&draft.target).and_then(|()| sync_folder(parent(&draft.target)));
+                gone.map_err(named(draft))?;
+            }
+        }
+    }
+    drafts.iter().try_for_each(|draft| draft.place().map_err(named(draft)))
 }
 
 impl Drop for Draft {
@@ -95,6 +138,24 @@ impl Drop for Draft {
         // The file itself is removed by its `TempPath`; after a rename there is none of that name.
         forget(&self.temporary);
     }
+}
+
+/// Renames where nothing of the new name is there: in one step where the file system can, which NFS cannot.
+fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if fs::symlink_metadata(to).is_ok() => {
+            Err(Errno::EXIST)
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => return fs::rename(from, to),
+        renamed => renamed,
+    };
+    renamed.map_err(|error| match error {
+        Errno::EXIST => {
+            let text = "a file of this name appeared while this one was written, and stays";
+            io::Error::new(io::ErrorKind::AlreadyExists, text)
+        }
+        error => error.into(),
+    })
 }
 
 /// Writes what `content` writes to `path`, whole or not at all.
@@ -166,10 +227,7 @@ pub(crate) fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let ours = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(ENDING));
-        let is_random =
-            |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !ours.is_some_and(is_random) || !entry.file_type()?.is_file() {
+        if !is_draft(name, prefix) || !entry.file_type()?.is_file() {
             continue;
         }
         let stale = File::open(entry.path()).and_then(|file| file.try_lock().map_err(io::Error::from));
@@ -272,6 +330,47 @@ mod tests {
         assert!(draft.commit().unwrap_err().to_string().contains("replaced"));
         assert!(!target.exists());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn what_appears_meanwhile_stays_and_what_was_there_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("file");
+        let (first, mut file) = Draft::create(&target, new_file).unwrap();
+        file.write_all(b"first").unwrap();
+        fs::write(&target, "of somebody").unwrap();
+        assert_eq!(first.commit().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "of somebody");
+        write(&target, |file| file.write_all(b"second")).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "second");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn files_that_belong_together_never_stand_new_beside_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let targets = ["a", "b"].map(|name| folder.path().join(name));
+        let drafts = |text: &'static str| {
+            targets.iter().map(move |target| {
+                let (draft, mut file) = Draft::create(target, new_file).unwrap();
+                file.write_all(text.as_bytes()).unwrap();
+                draft
+            })
+        };
+        let read = || targets.each_ref().map(|target| fs::read_to_string(target).ok());
+        commit_together(drafts("old").collect()).unwrap();
+        assert_eq!(read(), ["old", "old"].map(|text| Some(text.to_owned())));
+        // The second cannot take its name: a folder is there by then.
+        let new: Vec<Draft> = drafts("new").collect();
+        fs::remove_file(&targets[1]).unwrap();
+        fs::create_dir(&targets[1]).unwrap();
+        let (failed, _) = commit_together(new).unwrap_err();
+        assert_eq!(failed, targets[1]);
+        assert_ne!(read()[0].as_deref(), Some("new"));
+        fs::remove_dir(&targets[1]).unwrap();
+        commit_together(drafts("new").collect()).unwrap();
+        assert_eq!(read(), ["new", "new"].map(|text| Some(text.to_owned())));
+        assert_eq!(names(folder.path()), ["a", "b"]);
     }
 
     #[test]

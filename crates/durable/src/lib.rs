@@ -16,12 +16,13 @@ mod target;
 mod work_file;
 
 pub use append_log::AppendLog;
-pub use draft::{Draft, check_can_write, is_draft_of, remove_drafts, write};
+pub use draft::{Draft, check_can_write, commit_together, is_draft_of, remove_drafts, write};
 pub use folder::{create_folder, remove_file, remove_folder, sync_folder};
 pub use lock::{Lock, is_busy};
 pub use target::{follow, refuse_inputs, same_file};
 pub use work_file::WorkFile;
 
+use rustix::fs::OFlags;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,7 +30,7 @@ use std::os::unix::fs::OpenOptionsExt;
 /// Opens a file to read and write in place; a link under its name is an error, since somebody else may have put it there.
 fn in_place() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(libc::O_NOFOLLOW);
+    options.read(true).write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
@@ -43,6 +44,7 @@ pub fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "choose a folder and a name that you may write to"
         }
+        io::ErrorKind::AlreadyExists => "choose another name, or run it again to replace that file",
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
             "choose another name"
         }

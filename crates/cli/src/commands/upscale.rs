@@ -253,6 +253,18 @@ impl Upscale {
         if wanted { Ok(()) } else { samples::refuse_existing(outputs) }
     }
 
+    /// Whether this sample is there already; another one is an error, unless it may be replaced.
+    fn are_complete(&self, outputs: &[PathBuf], identity: &Value) -> anyhow::Result<bool> {
+        self.refuse_existing(outputs)?;
+        if !self.resume && !self.resume_anyway {
+            return Ok(false);
+        }
+        match samples::are_complete(outputs, identity) {
+            Err(_) if self.overwrite => Ok(false),
+            complete => complete,
+        }
+    }
+
     /// Draws a sample, and says where its fields are.
     fn sample(
         &self,
@@ -267,29 +279,24 @@ impl Upscale {
         // Nobody else works on this sample until its work folder is gone.
         let name = self.output_of(seed, None);
         let _lock = lock(&name)?;
-        self.refuse_existing(&outputs)?;
         let existing = match (self.resume, self.resume_anyway) {
             (_, true) => Existing::ResumeAnyway,
             (true, false) => Existing::Resume,
             (false, false) => Existing::Refuse,
         };
         let store = Store::Folder { path: with_ending(&name, ".work"), existing };
-        if existing != Existing::Refuse {
-            let identity = identity(job)?;
-            let complete = match samples::are_complete(&outputs, &identity) {
-                Err(_) if self.overwrite => false,
-                complete => complete?,
-            };
-            if complete {
-                store.remove_of(&identity)?;
-                samples::tell_complete(context, &outputs);
-                return Ok(outputs);
-            }
+        let identity = identity(job)?;
+        if self.are_complete(&outputs, &identity)? {
+            store.remove_of(&identity)?;
+            samples::tell_complete(context, &outputs);
+            return Ok(outputs);
         }
 
         let label = format!("upscale, seed {seed}");
         let stop = context.keep_work_on_stop();
         let grids = generator.sample(context, &label, condition, job, &store, stop)?;
+        // Hours later: what somebody else put there since is not replaced either.
+        self.are_complete(&outputs, &identity)?;
         for (output, grid) in outputs.iter().zip(&grids) {
             samples::save(output, grid)?;
         }
