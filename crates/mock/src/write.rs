@@ -3,7 +3,7 @@
 use crate::{MockError, Universe};
 use finescale_field::{Field3, Scheme};
 use finescale_snapshot::{
-    Cosmology, GridFile, GridMeta, Mass, SnapshotWriter, Species, SpeciesData, write_grid,
+    Cosmology, GridFile, GridMeta, Mass, SnapshotWriter, Species, SpeciesData, write_grids,
 };
 use std::path::Path;
 
@@ -14,15 +14,15 @@ const FILES: usize = 2;
 
 impl Universe {
     /// Writes `condition.hdf5` (coarse dark matter) and `truth.hdf5` (gas) into `folder`, as grid files.
+    /// Neither ever stands beside one of another universe.
     ///
     /// # Errors
     /// [`MockError::Snapshot`] names the file that could not be written.
     pub fn write_grids(&self, folder: &Path) -> Result<(), MockError> {
         let condition = self.grid_file(self.condition()?, "dm", self.low.len());
-        write_grid(&folder.join("condition.hdf5"), &condition)?;
         let truth = self.grid_file(self.truth()?, "gas", self.gas.len());
-        write_grid(&folder.join("truth.hdf5"), &truth)?;
-        Ok(())
+        let paths = ["condition.hdf5", "truth.hdf5"].map(|name| folder.join(name));
+        Ok(write_grids(&[(&paths[0], &condition), (&paths[1], &truth)])?)
     }
 
     /// Writes `low_res/snapdir_000` (dark matter that stands for all matter) and `high_res/snapdir_000` (gas and

@@ -93,9 +93,21 @@ pub fn read_grid_window(path: &Path, region: Region) -> Result<Array3<f32>, Snap
 /// # Errors
 /// [`SnapshotError::Write`] if the file cannot be made or the disk is full; nothing is left behind then.
 pub fn write_grid(path: &Path, grid: &GridFile) -> Result<(), SnapshotError> {
-    let mut writer = GridWriter::create(path, grid.field.grid(), &grid.meta)?;
-    writer.write(&Region::whole(grid.field.grid()), grid.field.values().view())?;
-    writer.finish()
+    write_grids(&[(path, grid)])
+}
+
+/// Writes grid files that belong together; they appear when all are whole, and never beside an earlier one of the others.
+///
+/// # Errors
+/// As [`write_grid`].
+pub fn write_grids(grids: &[(&Path, &GridFile)]) -> Result<(), SnapshotError> {
+    let drafts = grids.iter().map(|(path, grid)| {
+        let mut writer = GridWriter::create(path, grid.field.grid(), &grid.meta)?;
+        writer.write(&Region::whole(grid.field.grid()), grid.field.values().view())?;
+        writer.close()
+    });
+    let drafts = drafts.collect::<Result<_, _>>()?;
+    finescale_durable::commit_together(drafts).map_err(|(path, error)| SnapshotError::write(&path)(error))
 }
 
 /// The runs of a periodic window along `axis`, each contiguous in the grid: (cell of the window, cell of the

@@ -76,6 +76,12 @@ impl GridWriter {
     /// # Errors
     /// [`SnapshotError::Write`] if the disk is full, or if a voxel was not written once; nothing is left behind then.
     pub fn finish(self) -> Result<(), SnapshotError> {
+        let target = self.target.clone();
+        self.close()?.commit().map_err(SnapshotError::write(&target))
+    }
+
+    /// Closes the file and reads it back.
+    pub(crate) fn close(self) -> Result<Draft, SnapshotError> {
         let Self { target, grid, digest, dataset, file, draft } = self;
         let described = digest.write(&file);
         // Chunks wait in the dataset's cache. They are flushed while it lives: closing it would, too, but errors in
@@ -84,8 +90,9 @@ impl GridWriter {
             drop(dataset);
             file.close()
         });
-        let written = closed.and_then(|()| check(&draft, &grid, digest)).map_err(|error| io_error(&error));
-        written.and_then(|()| draft.commit()).map_err(SnapshotError::write(&target))
+        let written = closed.and_then(|()| check(&draft, &grid, digest));
+        written.map_err(|error| SnapshotError::write(&target)(io_error(&error)))?;
+        Ok(draft)
     }
 }
 
@@ -199,6 +206,20 @@ mod tests {
         for error in [read_grid(&path).unwrap_err(), reader.check_values().unwrap_err()] {
             assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn damage_is_found_in_what_describes_the_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grid.hdf5");
+        let mut grid = example([5, 4, 3]);
+        grid.meta.redshift = 1.234_567_8;
+        crate::write_grid(&path, &grid).unwrap();
+        let mut changed = std::fs::read(&path).unwrap();
+        let at = changed.windows(8).position(|eight| eight == grid.meta.redshift.to_le_bytes()).unwrap();
+        changed[at] ^= 1;
+        std::fs::write(&path, changed).unwrap();
+        assert!(crate::GridReader::open(&path).is_err());
     }
 
     #[test]

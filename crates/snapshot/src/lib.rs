@@ -29,7 +29,7 @@ mod species;
 mod units;
 
 pub use error::SnapshotError;
-pub use grid_file::{GridFile, GridMeta, read_grid, read_grid_window, write_grid};
+pub use grid_file::{GridFile, GridMeta, read_grid, read_grid_window, write_grid, write_grids};
 pub use grid_reader::GridReader;
 pub use grid_writer::GridWriter;
 pub use header::{Cosmology, Header};

@@ -84,11 +84,10 @@ impl SnapshotWriter {
             let (draft, file) = new_file::create(&path).map_err(SnapshotError::write(&path))?;
             self.write_file(file, index, species)
                 .map_err(|error| SnapshotError::write(&path)(io_error(&error)))?;
-            written.push((path, draft));
+            written.push(draft);
         }
-        for (path, draft) in written {
-            draft.commit().map_err(SnapshotError::write(&path))?;
-        }
+        let named = finescale_durable::commit_together(written);
+        named.map_err(|(path, error)| SnapshotError::write(&path)(error))?;
         Ok(folder)
     }
 
