@@ -157,6 +157,7 @@ impl<'a> Run<'a> {
                 tell_changes(out, config, &description.configuration, state.step);
                 check_section(out, "contents of its data files or teacher", marks.inputs == found.inputs)?;
                 check_program(out, program, &found.program, start)?;
+                forget_lost_best(&mut state, &out.join(BEST), device);
                 state.optimizer.weight_decay = config.training.weight_decay;
                 (state, Some(description))
             }
@@ -396,6 +397,18 @@ fn shown(draws: &Draws, device: &Device, teacher: Option<&Teacher>) -> Result<Dr
     match teacher {
         None => Ok(draws),
         Some(teacher) => teacher.lesson(&draws),
+    }
+}
+
+/// A best model that is no longer there, or no longer whole, is not waited for: the next validation makes a new one.
+fn forget_lost_best(state: &mut State, best: &Path, device: &Device) {
+    if let Some(loss) = state.best_validation_loss
+        && let Err(error) = Model::load(best, device)
+    {
+        tracing::warn!(
+            "{error}: the model of validation loss {loss} is lost; the next validation makes a new best one"
+        );
+        state.best_validation_loss = None;
     }
 }
 

@@ -169,6 +169,24 @@ fn a_failed_save_is_tried_again_and_no_best_model_is_forgotten() {
 }
 
 #[test]
+fn a_best_model_that_was_deleted_or_damaged_is_made_anew() {
+    let config = fixtures::config();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, lose) in [
+        ("deleted", (|best| std::fs::remove_file(best)) as fn(&Path) -> _),
+        ("damaged", |best| std::fs::write(best, "x")),
+    ] {
+        let out = folder.path().join(name);
+        go(&config, &out, Start::Fresh, 3).unwrap();
+        let best = out.join(BEST);
+        Model::load(&best, &Device::Cpu).unwrap();
+        lose(&best).unwrap();
+        go(&config, &out, Start::Resume, u64::MAX).unwrap();
+        Model::load(&best, &Device::Cpu).unwrap();
+    }
+}
+
+#[test]
 fn a_run_of_another_program_is_resumed_only_when_asked() {
     let (config, folder) = (fixtures::config(), tempfile::tempdir().unwrap());
     let start = |start, program: &Value| {
