@@ -19,6 +19,7 @@ for simd in avx2 portable; do
 done
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked "${CARGO_FEATURES[@]}"
 step ./scripts/check_supply.sh
-# Writes that fail, kills and full disks, a fixed sample, without signals, which are judged by the clock; exit code 3 says that there is no strace here.
+# Writes that fail, kills and full disks, a fixed sample, without signals, which are judged by the clock; exit code 3
+# says that there is no strace here.
 step ./scripts/prove_durability.sh --short --no-signals --binary "${CARGO_TARGET_DIR:-target}/debug/finescale" || [ $? = 3 ]
 echo "== all is well"

@@ -49,8 +49,8 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the files of `names` and their unfinished drafts from a folder, the first one for good before the others, and then the folder. A folder
-/// that holds something else stays, and so do its links. Whether the folder is gone.
+/// Removes the files of `names` and their unfinished drafts from a folder, the first one for good before the others, and
+/// then the folder. A folder that holds something else stays, and so do its links. Whether the folder is gone.
 ///
 /// # Errors
 /// Those of the system.
