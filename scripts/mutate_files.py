@@ -349,16 +349,19 @@ def remove(path):
 
 
 WORK = "upscale --model ../seeds/run/model.safetensors --condition ../seeds/condition.hdf5 -o out.hdf5 --resume"
-KINDS = [
-    Kind("grid", 26, "grid.hdf5", [("", change_bytes)], [
-        ("info mutant.hdf5", 30), ("spectrum mutant.hdf5", 45),
+GRID = [("info mutant.hdf5", 30), ("spectrum mutant.hdf5", 45),
         ("upscale --model ../seeds/run/model.safetensors --condition mutant.hdf5 -o x.hdf5 --dry-run", 10),
         ("compare --truth mutant.hdf5 --sample ../seeds/grid.hdf5 -o report", 2),
         ("spectrum ../seeds/grid.hdf5 --cross mutant.hdf5", 8),
-        ("train ../seeds/of_mutant.json --out x --dry-run", 5)]),
-    Kind("snapshot", 26, "snapshot", [("*.hdf5", change_bytes)], [
-        ("info mutant", 25), ("grid mutant --particles dm --cells 8 -o x.npy", 40),
-        ("grid mutant --particles gas --cells 8 --weight count -o x.hdf5", 35)]),
+        ("train ../seeds/of_mutant.json --out x --dry-run", 5)]
+SNAPSHOT = [("info mutant", 25), ("grid mutant --particles dm --cells 8 -o x.npy", 40),
+            ("grid mutant --particles gas --cells 8 --weight count -o x.hdf5", 35)]
+KINDS = [
+    # HDF5's older format, in which most snapshots come, has no checksums: changes reach deeper there than in our own.
+    Kind("grid", 13, "grid.hdf5", [("", change_bytes)], GRID),
+    Kind("old grid", 13, "hdf5_1_8/grid.hdf5", [("", change_bytes)], GRID),
+    Kind("snapshot", 13, "snapshot", [("*.hdf5", change_bytes)], SNAPSHOT),
+    Kind("old snapshot", 13, "hdf5_1_8/snapshot", [("*.hdf5", change_bytes)], SNAPSHOT),
     Kind("model", 14, "run/model.safetensors", [("", change_safetensors)], [
         ("info mutant.safetensors", 40), ("train ../seeds/config.json --from mutant.safetensors --out x", 15),
         ("upscale --model mutant.safetensors --condition ../seeds/condition.hdf5 --region 0:4 -o x.hdf5 --dry-run", 30),
@@ -415,6 +418,7 @@ def make_seeds(binary, seeds):
     (seeds / "mock.json").write_text(json.dumps(settings))
     (seeds / "reference.json").write_text(json.dumps(reference_config()))
     (seeds / "table.txt").write_text("# k in h/Mpc, P in (Mpc/h)^3\n0.1 1e4\n0.5 2e3\n1 1e2\n10 1\n100 1e-2\n")
+    shutil.copytree(PROJECT / "tests/data/hdf5_1_8", seeds / "hdf5_1_8")
     checkpoint = PROJECT / "tests/golden/palette_small.pth"
     if checkpoint.exists():
         shutil.copy(checkpoint, seeds / "checkpoint.pth")

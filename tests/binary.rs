@@ -77,6 +77,23 @@ fn the_doctor_finds_this_machine_sound() {
 }
 
 #[test]
+fn a_grid_in_the_format_of_hdf5_1_8_is_read_and_its_values_checked() {
+    let grid = project("tests/data/hdf5_1_8/grid.hdf5");
+    let folder = tempfile::tempdir().unwrap();
+    let spectrum =
+        |path: &std::path::Path| finescale().arg("spectrum").arg(path).arg("--quiet").output().unwrap();
+    assert!(spectrum(&grid).status.success());
+    let mut bytes = std::fs::read(grid).unwrap();
+    let last = bytes.len() - 5;
+    bytes[last] ^= 1;
+    let damaged = folder.path().join("damaged.hdf5");
+    std::fs::write(&damaged, bytes).unwrap();
+    let output = spectrum(&damaged);
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("damaged.hdf5"));
+}
+
+#[test]
 fn info_tells_what_a_snapshot_holds() {
     let output =
         finescale().arg("info").arg(project("tests/data/arepo_gas_32/snapdir_001")).arg("--json").output();
