@@ -1,7 +1,7 @@
 //! Files that grow by whole records.
 
 use crate::folder::{parent, sync_folder};
-use crate::in_place;
+use crate::{check_ours_alone, in_place};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -21,8 +21,9 @@ impl AppendLog {
     /// # Errors
     /// Those of the system; [`crate::is_busy`] is true of the error if another process has it open.
     pub fn open(path: &Path) -> io::Result<(Self, Vec<u8>)> {
-        let is_new = !path.exists();
+        let is_new = !path.try_exists()?;
         let mut file = in_place().create(true).truncate(false).open(path)?;
+        check_ours_alone(&file)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

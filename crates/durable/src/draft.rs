@@ -2,11 +2,12 @@
 
 use crate::folder::{create_folder, parent, remove_file, sync_folder};
 use crate::target::Target;
+use crc32fast::Hasher;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IntoInnerError};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempPath;
@@ -28,8 +29,8 @@ pub struct Draft {
     temporary: TempPath,
     /// Our own eye on the file: keeps the shared lock that tells it from what killed processes left, and the identity.
     file: File,
-    /// Those of the file that is to be replaced, if there was one at the start.
-    permissions: Option<fs::Permissions>,
+    /// Whether there was a file of the target's name at the start, which is to be replaced.
+    replaces: bool,
 }
 
 impl Draft {
@@ -63,9 +64,16 @@ impl Draft {
         drafts().push(temporary.to_path_buf());
         let permissions = existing.map(|metadata| metadata.permissions());
         let file = File::open(&temporary).inspect_err(|_| forget(&temporary))?;
+        // At once, so that nobody reads meanwhile what nobody may. A mark that runs a file as its owner does not last.
+        if let Some(wanted) = permissions.as_ref().map(|permissions| permissions.mode() & 0o777)
+            // Where all files have the same mode, it cannot be set.
+            && file.metadata()?.permissions().mode() & 0o777 != wanted
+        {
+            file.set_permissions(fs::Permissions::from_mode(wanted)).inspect_err(|_| forget(&temporary))?;
+        }
         // Without locks, what killed processes leave is not known from drafts, and stays.
         let _ = file.try_lock_shared();
-        Ok((Self { target: path, temporary, file, permissions }, made))
+        Ok((Self { target: path, temporary, file, replaces: permissions.is_some() }, made))
     }
 
     /// Where to write.
@@ -87,9 +95,6 @@ impl Draft {
     }
 
     fn make_durable(&self) -> io::Result<()> {
-        if let Some(permissions) = &self.permissions {
-            self.file.set_permissions(permissions.clone())?;
-        }
         self.file.sync_all()?;
         let (ours, found) = (self.file.metadata()?, fs::symlink_metadata(&self.temporary)?);
         if (ours.dev(), ours.ino()) != (found.dev(), found.ino()) {
@@ -99,7 +104,7 @@ impl Draft {
     }
 
     fn place(&self) -> io::Result<()> {
-        if self.permissions.is_some() {
+        if self.replaces {
             fs::rename(&self.temporary, &self.target)?;
         } else {
             rename_to_free_name(&self.temporary, &self.target)?;
@@ -124,7 +129,7 @@ pub fn commit_together(mut drafts: Vec<Draft>) -> Result<(), (PathBuf, io::Error
     if drafts.len() > 1 {
         for draft in &mut drafts {
             // From here on there is nothing to replace.
-            if draft.permissions.take().is_some() {
+            if std::mem::take(&mut draft.replaces) {
                 let gone = remove_file(&draft.target).and_then(|()| sync_folder(parent(&draft.target)));
                 gone.map_err(named(draft))?;
             }
@@ -161,14 +166,47 @@ fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
 /// Writes what `content` writes to `path`, whole or not at all.
 ///
 /// # Errors
-/// As [`Draft::create`] and [`Draft::commit`], and those of `content`.
-pub fn write(path: &Path, content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+/// As [`draft`] and [`Draft::commit`].
+pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    draft(path, content)?.commit()
+}
+
+/// Writes what `content` writes to a draft of `path`, and reads it back.
+///
+/// # Errors
+/// As [`Draft::create`], those of `content`, and one if what is read back is not what was written.
+pub fn draft(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Draft> {
     let (draft, file) = Draft::create(path, new_file)?;
     let mut file = BufWriter::new(file);
-    content(&mut file)?;
+    let mut summed = Summed { inner: &mut file, sum: Hasher::new() };
+    content(&mut summed)?;
+    let written = summed.sum.finalize();
     // Seen here: what is still in memory when a writer is dropped may fail in silence.
     drop(file.into_inner().map_err(IntoInnerError::into_error)?);
-    draft.commit()
+    let mut found = Summed { inner: io::sink(), sum: Hasher::new() };
+    io::copy(&mut &draft.file, &mut found)?;
+    if found.sum.finalize() != written {
+        return Err(io::Error::other("what was read back is not what was written; is the disk sound?"));
+    }
+    Ok(draft)
+}
+
+/// A writer that keeps a checksum of what goes through.
+struct Summed<W> {
+    inner: W,
+    sum: Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
@@ -230,7 +268,9 @@ pub(crate) fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
         if !is_draft(name, prefix) || !entry.file_type()?.is_file() {
             continue;
         }
-        let stale = File::open(entry.path()).and_then(|file| file.try_lock().map_err(io::Error::from));
+        // To write: NFS gives no lock for oneself on a file that is open to be read.
+        let stale = crate::in_place().open(entry.path());
+        let stale = stale.and_then(|file| file.try_lock().map_err(io::Error::from));
         if stale.is_ok() {
             remove_file(&entry.path())?;
         }
@@ -241,8 +281,7 @@ pub(crate) fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn names(folder: &Path) -> Vec<String> {
         let names =

@@ -55,7 +55,7 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of the system.
 pub fn remove_folder(path: &Path, names: &[&str]) -> io::Result<bool> {
-    if !path.exists() {
+    if !path.try_exists()? {
         return Ok(true);
     }
     for (number, name) in names.iter().enumerate() {
@@ -64,6 +64,10 @@ pub fn remove_folder(path: &Path, names: &[&str]) -> io::Result<bool> {
         if number == 0 {
             sync_folder(path)?;
         }
+    }
+    // A link to a folder stays, and so does the folder, which is empty then.
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Ok(true);
     }
     match fs::remove_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),

@@ -1,7 +1,7 @@
 //! The only way to write: no other crate opens a file for writing.
 //!
 //! - [`Draft`] and [`write()`] make files that appear under their name when they are whole and durable: a private
-//!   temporary in the folder of the target, synced, renamed, and the folder synced. Whoever is killed leaves the old
+//!   temporary in the folder of the target, read back, synced, renamed, and the folder synced. Whoever is killed leaves the old
 //!   file, and what appeared under that name meanwhile stays.
 //! - [`AppendLog`] grows by whole records, [`WorkFile`] holds raw values that are written in any order.
 //! - [`Lock`] keeps two processes from working on one thing.
@@ -17,22 +17,66 @@ mod target;
 mod work_file;
 
 pub use append_log::AppendLog;
-pub use draft::{Draft, check_can_write, commit_together, is_draft_of, remove_drafts, write};
+pub use draft::{Draft, check_can_write, commit_together, draft, is_draft_of, remove_drafts, write};
 pub use folder::{create_folder, remove_file, remove_folder, sync_folder};
 pub use lock::{Lock, is_busy};
-pub use target::{follow, refuse_inputs, same_file};
+pub use target::{follow, keep, refuse_inputs, refuse_links, same_file};
 pub use work_file::WorkFile;
 
 use rustix::fs::OFlags;
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
-/// Opens a file to read and write in place; a link under its name is an error, since somebody else may have put it there.
+/// Options of a file that is read and written in place; a link under its name is an error, since somebody else may have
+/// put it there.
 fn in_place() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
+}
+
+/// Refuses to write in place what is no regular file, or has another name elsewhere.
+fn check_ours_alone(file: &File) -> io::Result<()> {
+    let found = file.metadata()?;
+    let problem = match (found.is_file(), found.nlink()) {
+        (true, 0 | 1) => return Ok(()),
+        (true, _) => "has another name, a hard link, and would change under that, too",
+        (false, _) => "is no regular file",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+}
+
+/// The bytes of a regular file: opening a pipe would wait for ever.
+///
+/// # Errors
+/// Those of the system, and [`io::ErrorKind::InvalidInput`] for what is no regular file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_to_read(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`read`], where text is expected.
+///
+/// # Errors
+/// As [`read`], and [`io::ErrorKind::InvalidData`] for what is no UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    io::read_to_string(open_to_read(path)?)
+}
+
+/// Opens a regular file to read it.
+///
+/// # Errors
+/// As [`read`].
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file")),
+    }
 }
 
 /// What a person can do about a failed write, as the end of a sentence.

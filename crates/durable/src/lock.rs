@@ -1,10 +1,10 @@
 //! One process at a time.
 
 use crate::folder::{create_folder, parent, remove_file};
-use crate::in_place;
+use crate::{check_ours_alone, in_place};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A lock file that this process holds; it is removed when dropped, and free when its process dies.
@@ -14,8 +14,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
+
+/// What a lock file says begins so, and only such a file is taken.
+const HOLDER: &str = "process ";
 
 impl Lock {
     /// Takes the lock file `path`; makes its folder if needed.
@@ -25,10 +28,12 @@ impl Lock {
     pub fn acquire(path: &Path) -> io::Result<Self> {
         create_folder(parent(path))?;
         loop {
-            let mut file = in_place().create(true).truncate(false).open(path)?;
+            let file = in_place().create(true).truncate(false).open(path)?;
+            check_ours_alone(&file)?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(busy(&mut file)),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(TryLockError::WouldBlock) => return Err(busy(&file)),
                 Err(TryLockError::Error(error)) => {
                     tracing::warn!(
                         "{}: this file system has no locks ({error}); see to it that no other process works on this",
@@ -37,12 +42,31 @@ impl Lock {
                 }
             }
             // Whoever held it before may have removed this very file in between.
-            let ours = file.metadata()?;
-            if fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino())) {
-                // For the message that another process prints; the lock holds without it.
-                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", holder()));
-                return Ok(Self { path: path.into(), _file: file });
+            if !is_in_place(&file, path)? {
+                continue;
             }
+            let found = says(&file);
+            if !found.is_empty() && !found.starts_with(HOLDER) {
+                let text = format!("{} is no lock of finescale's; move it away", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            // For the message that another process prints; the lock holds without it.
+            let _ = file.set_len(0).and_then(|()| (&file).write_all(holder().as_bytes()));
+            return Ok(Self { path: path.into(), file });
+        }
+    }
+
+    /// Whether the lock file is still in its place: whoever moves or removes its folder lets others in.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if it is not.
+    pub fn check(&self) -> io::Result<()> {
+        match is_in_place(&self.file, &self.path)? {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "somebody moved or removed the folder that was locked",
+            )),
         }
     }
 }
@@ -50,8 +74,15 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // While it is held, so that nobody takes a file that is about to go. What stays is free.
-        let _ = remove_file(&self.path);
+        if self.check().is_ok() {
+            let _ = remove_file(&self.path);
+        }
     }
+}
+
+fn is_in_place(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, found) = (file.metadata()?, fs::symlink_metadata(path).ok());
+    Ok(found.is_some_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino())))
 }
 
 /// Whether an error of [`Lock::acquire`] says that another process holds the lock.
@@ -63,13 +94,18 @@ pub fn is_busy(error: &io::Error) -> bool {
 /// This process, as a person finds it.
 fn holder() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("process {} on {}", std::process::id(), host.trim())
+    format!("{HOLDER}{} on {}\n", std::process::id(), host.trim())
 }
 
-fn busy(file: &mut File) -> io::Error {
-    let mut holder = String::new();
-    // A name in the message is all that is lost.
-    let _ = file.take(200).read_to_string(&mut holder);
+/// The start of what a lock file says; nothing if it cannot be read.
+fn says(file: &File) -> String {
+    let mut bytes = [0; 200];
+    let count = file.read_at(&mut bytes, 0).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+fn busy(file: &File) -> io::Error {
+    let holder = says(file);
     let holder = if holder.trim().is_empty() { "another process" } else { holder.trim() };
     let holder: String = holder.chars().filter(|character| !character.is_control()).collect();
     io::Error::new(io::ErrorKind::WouldBlock, format!("{holder} works on it"))
@@ -93,6 +129,30 @@ mod tests {
         fs::write(&path, "process 1 on moon").unwrap();
         drop(Lock::acquire(&path).unwrap());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn files_of_others_are_not_taken_and_a_lock_that_was_moved_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("run/lock"), folder.path().join("victim"));
+        fs::create_dir(folder.path().join("run")).unwrap();
+        fs::write(&path, "my notes").unwrap();
+        assert_eq!(Lock::acquire(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "my notes");
+        fs::remove_file(&path).unwrap();
+        fs::write(&victim, "").unwrap();
+        fs::hard_link(&victim, &path).unwrap();
+        assert_eq!(Lock::acquire(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        fs::remove_file(&path).unwrap();
+
+        let first = Lock::acquire(&path).unwrap();
+        first.check().unwrap();
+        fs::rename(folder.path().join("run"), folder.path().join("old")).unwrap();
+        first.check().unwrap_err();
+        let second = Lock::acquire(&path).unwrap();
+        drop(first);
+        assert!(path.exists());
+        second.check().unwrap();
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Where an output goes, and what it must not replace.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Links that are followed one after another, as Linux does.
 const MOST_LINKS: usize = 40;
@@ -21,7 +23,8 @@ pub(crate) struct Target {
 impl Target {
     /// Follows links from `path`, and refuses what is no file, or one that may not be written.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        let ends_as_folder = path.as_os_str().as_bytes().ends_with(b"/");
+        let bytes = path.as_os_str().as_bytes();
+        let ends_as_folder = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
         if path.file_name().is_none() || ends_as_folder {
             return Err(refusal(ErrorKind::InvalidInput, "names no file"));
         }
@@ -40,10 +43,27 @@ impl Target {
                     "is no regular file (a device, a pipe or a socket)",
                 ));
             }
+            if path.canonicalize().is_ok_and(|path| sources().contains(&path)) {
+                return Err(refusal(ErrorKind::InvalidInput, "is an input, by way of a virtual dataset"));
+            }
             // A rename would replace a write-protected file without a word.
             OpenOptions::new().write(true).open(&path)?;
         }
         Ok(Self { path, existing })
+    }
+}
+
+/// Files that inputs were found to take values from.
+static SOURCES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn sources() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    SOURCES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps this process from replacing a file that an input was found to take values from.
+pub fn keep(source: &Path) {
+    if let Ok(path) = source.canonicalize() {
+        sources().insert(path);
     }
 }
 
@@ -90,6 +110,25 @@ pub fn refuse_inputs<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Pat
             Err(refusal(ErrorKind::InvalidInput, &text))
         }
     }
+}
+
+/// Refuses links under `names` in a folder of ours, whatever they lead to: what is written there must stay there.
+///
+/// # Errors
+/// Those of the system, and [`ErrorKind::InvalidInput`] names the link.
+pub fn refuse_links<'a>(folder: &Path, names: impl IntoIterator<Item = &'a Path>) -> io::Result<()> {
+    for name in names {
+        match fs::symlink_metadata(folder.join(name)) {
+            Ok(found) if found.is_symlink() => {
+                let text =
+                    format!("{} is a link in it, and would be written through; remove it", name.display());
+                return Err(refusal(ErrorKind::InvalidInput, &text));
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

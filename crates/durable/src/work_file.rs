@@ -1,7 +1,7 @@
 //! Raw files of a fixed size, written in any order.
 
-use crate::folder::{parent, sync_folder};
-use crate::in_place;
+use crate::folder::{parent, remove_file, sync_folder};
+use crate::{check_ours_alone, in_place};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -23,14 +23,12 @@ impl WorkFile {
     /// # Errors
     /// Those of the system.
     pub fn create(path: &Path, bytes: u64) -> io::Result<Self> {
-        let mut file = in_place().create(true).truncate(true).open(path)?;
-        let (zeros, mut left) = (vec![0; BLOCK], bytes);
-        while left > 0 {
-            let length = left.min(BLOCK as u64);
-            file.write_all(&zeros[..usize::try_from(length).unwrap_or(BLOCK)])?;
-            left -= length;
+        // A new one: an old one may have another name elsewhere.
+        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+            remove_file(path)?;
         }
-        file.sync_all()?;
+        let mut file = in_place().create_new(true).open(path)?;
+        fill(&mut file, bytes)?;
         sync_folder(parent(path))?;
         Ok(Self { file })
     }
@@ -41,6 +39,7 @@ impl WorkFile {
     /// Those of the system, and [`io::ErrorKind::UnexpectedEof`] for another size.
     pub fn open(path: &Path, bytes: u64) -> io::Result<Self> {
         let file = in_place().open(path)?;
+        check_ours_alone(&file)?;
         let found = file.metadata()?.len();
         if found != bytes {
             let text = format!("has {found} bytes instead of {bytes}");
@@ -74,6 +73,16 @@ impl WorkFile {
     }
 }
 
+fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
+    let (zeros, mut left) = (vec![0; BLOCK], bytes);
+    while left > 0 {
+        let length = left.min(BLOCK as u64);
+        file.write_all(&zeros[..usize::try_from(length).unwrap_or(BLOCK)])?;
+        left -= length;
+    }
+    file.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_found_at_the_start() {
-        let error = WorkFile::create(Path::new("/dev/full"), 10).unwrap_err();
+        let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = fill(&mut full, 10).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }
