@@ -214,10 +214,10 @@ pub(crate) mod tests {
         let path = folder.path().join("newer.hdf5");
         write_grid(&path, &example([3, 4, 5])).unwrap();
         let file = hdf5::File::open_rw(&path).unwrap();
-        file.attr("version").unwrap().write_scalar(&2u32).unwrap();
+        file.attr("version").unwrap().write_scalar(&3u32).unwrap();
         file.close().unwrap();
         let error = read_grid(&path).unwrap_err();
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(error.to_string().contains("version 3"), "{error}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl GridReader {
         let file = open(path)?;
         let attributes = Attributes::of(path, &file);
         let not_a_grid = |detail: String| SnapshotError::NotAGrid { path: path.into(), detail };
-        check_format(&attributes).map_err(not_a_grid)?;
+        let version = check_format(&attributes).map_err(not_a_grid)?;
         let dataset = objects::dataset(path, &file, "field")?
             .ok_or_else(|| not_a_grid("no dataset /field".to_owned()))?;
         let shape = dataset.shape();
@@ -46,6 +46,9 @@ impl GridReader {
         let grid = Grid::new(cells, read_box_size(&attributes)?).map_err(SnapshotError::field(path))?;
         let meta = read_meta(&attributes)?;
         let digest = Digest::read(&attributes)?;
+        if digest.is_none() && version >= 2 {
+            return Err(SnapshotError::Damaged { path: path.into() });
+        }
         Ok(Self { path: path.into(), grid, meta, digest, dataset })
     }
 
@@ -102,6 +105,10 @@ impl GridReader {
     /// # Errors
     /// As [`GridReader::read_all`].
     pub fn check_values(&self) -> Result<(), SnapshotError> {
+        self.check_digest(self.sum_values()?)
+    }
+
+    pub(crate) fn sum_values(&self) -> Result<Digest, SnapshotError> {
         let [nx, ny, nz] = self.grid.cells();
         let mut found = Digest::default();
         for start in (0..nx).step_by(PLANES) {
@@ -109,7 +116,12 @@ impl GridReader {
             let slab = Region { start: [start_cell, 0, 0], shape: [PLANES.min(nx - start), ny, nz] };
             found.add(self.grid.cells(), [start, 0, 0], self.read(&slab)?.view());
         }
-        self.check_digest(found)
+        Ok(found)
+    }
+
+    /// What the file says of its values.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     fn check_digest(&self, found: Digest) -> Result<(), SnapshotError> {
@@ -136,7 +148,8 @@ impl GridReader {
 /// Planes that are read at once where all are read: those of one HDF5 chunk of ours.
 const PLANES: usize = 32;
 
-fn check_format(attributes: &Attributes) -> Result<(), String> {
+/// The version of a grid of ours.
+fn check_format(attributes: &Attributes) -> Result<u64, String> {
     match attributes.text("format") {
         Ok(format) if format == FORMAT => {}
         Ok(format) => return Err(format!("its format is {:?}, not {FORMAT:?}", shown(&format))),
@@ -144,8 +157,10 @@ fn check_format(attributes: &Attributes) -> Result<(), String> {
         Err(_) => return Err(format!("it has no attribute format = {FORMAT:?}")),
     }
     match attributes.counts("version").as_deref() {
-        Ok([version]) if *version == u64::from(VERSION) => Ok(()),
-        Ok([version]) => Err(format!("it has version {version}, this program reads version {VERSION}")),
+        Ok([version]) if (1..=u64::from(VERSION)).contains(version) => Ok(*version),
+        Ok([version]) => {
+            Err(format!("it has version {version}, this program reads versions up to {VERSION}"))
+        }
         _ => Err("it has no version number".to_owned()),
     }
 }

@@ -4,16 +4,20 @@ use crate::attributes::{write_array, write_scalar, write_text};
 use crate::digest::Digest;
 use crate::error::io_error;
 use crate::grid_file::for_each_block;
-use crate::{GridMeta, SnapshotError, new_file};
+use crate::{GridMeta, GridReader, SnapshotError, new_file};
 use finescale_durable::Draft;
 use finescale_field::{Grid, Region};
 use ndarray::{ArrayView3, s};
+use serde_json::{Value, json};
+use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The attribute `format` of our grid files.
 pub(crate) const FORMAT: &str = "finescale-grid";
-/// The attribute `version` of our grid files.
-pub(crate) const VERSION: u32 = 1;
+/// The attribute `version` of our grid files. In version 1 the format of HDF5 was an older one, and `values_digest` could
+/// be missing.
+pub(crate) const VERSION: u32 = 2;
 /// The dataset of the values.
 const DATASET: &str = "field";
 /// Cells per axis of a chunk: 128 KiB, small beside a window and large beside a disk block.
@@ -31,6 +35,7 @@ const CHUNK_CACHE_SLOTS: usize = 12_421;
 pub struct GridWriter {
     target: PathBuf,
     grid: Grid,
+    meta: GridMeta,
     digest: Digest,
     // Before `draft`: the file is closed before it is removed.
     dataset: hdf5::Dataset,
@@ -47,7 +52,8 @@ impl GridWriter {
         let (draft, file) = new_file::create(path).map_err(SnapshotError::write(path))?;
         let dataset = write_attributes(&file, grid, meta).and_then(|()| new_dataset(&file, grid));
         let dataset = dataset.map_err(|error| SnapshotError::write(path)(io_error(&error)))?;
-        Ok(Self { target: path.into(), grid: *grid, digest: Digest::default(), dataset, file, draft })
+        let (target, meta) = (path.to_owned(), meta.clone());
+        Ok(Self { target, grid: *grid, meta, digest: Digest::default(), dataset, file, draft })
     }
 
     /// Writes the periodic window `region`.
@@ -82,7 +88,7 @@ impl GridWriter {
 
     /// Closes the file and reads it back.
     pub(crate) fn close(self) -> Result<Draft, SnapshotError> {
-        let Self { target, grid, digest, dataset, file, draft } = self;
+        let Self { target, grid, meta, digest, dataset, file, draft } = self;
         let described = digest.write(&file);
         // Chunks wait in the dataset's cache. They are flushed while it lives: closing it would, too, but errors in
         // closing are lost.
@@ -90,8 +96,8 @@ impl GridWriter {
             drop(dataset);
             file.close()
         });
-        let written = closed.and_then(|()| check(&draft, &grid, digest));
-        written.map_err(|error| SnapshotError::write(&target)(io_error(&error)))?;
+        closed.map_err(|error| SnapshotError::write(&target)(io_error(&error)))?;
+        check(&draft, &grid, &meta, digest).map_err(SnapshotError::write(&target))?;
         Ok(draft)
     }
 }
@@ -105,17 +111,23 @@ fn new_dataset(file: &hdf5::File, grid: &Grid) -> hdf5::Result<hdf5::Dataset> {
         .create(DATASET)
 }
 
-/// Reads a closed draft slab by slab and compares it with what was written.
-fn check(draft: &Draft, grid: &Grid, expected: Digest) -> hdf5::Result<()> {
-    let dataset = new_file::reopen(draft)?.dataset(DATASET)?;
-    let [nx, ny, nz] = grid.cells();
-    let mut found = Digest::default();
-    for start in (0..nx).step_by(CHUNK_CELLS) {
-        let end = (start + CHUNK_CELLS).min(nx);
-        let slab = dataset.read_slice::<f32, _, ndarray::Ix3>(s![start..end, 0..ny, 0..nz])?;
-        found.add(grid.cells(), [start, 0, 0], slab.view());
+/// Reads a closed draft as others will, and compares it with what was written.
+fn check(draft: &Draft, grid: &Grid, meta: &GridMeta, expected: Digest) -> io::Result<()> {
+    let other = |detail: &dyn Display| {
+        io::Error::other(format!("what was read back is not what was written; is the disk sound? ({detail})"))
+    };
+    let reader = GridReader::open(draft.path()).map_err(|error| other(&error))?;
+    // Numbers are rounded when they are read from text.
+    let through_text =
+        |meta: &GridMeta| -> serde_json::Result<Value> { serde_json::from_str(&json!(meta).to_string()) };
+    if reader.grid() != grid || through_text(reader.meta())? != through_text(meta)? {
+        return Err(other(&"its description"));
     }
-    if found == expected { Ok(()) } else { Err("what was read back is not what was written".into()) }
+    match reader.sum_values() {
+        Ok(found) if found == expected && reader.digest() == Some(expected) => Ok(()),
+        Ok(_) => Err(other(&"its values")),
+        Err(error) => Err(other(&error)),
+    }
 }
 
 fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Result<()> {

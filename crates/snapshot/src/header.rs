@@ -50,6 +50,13 @@ impl Header {
         self.counts.get(species.particle_type()).copied().unwrap_or(0)
     }
 
+    /// Whether two files can be of one snapshot.
+    pub(crate) fn is_of_one_set(&self, other: &Self) -> bool {
+        let numbers = |header: &Self| [header.box_size_mpc_h, header.scale_factor];
+        (numbers(self), &self.counts, &self.mass_table, self.files)
+            == (numbers(other), &other.counts, &other.mass_table, other.files)
+    }
+
     /// The mass that all particles of `species` share, in 1e10 Msun/h, if they do.
     #[must_use]
     pub fn table_mass(&self, species: Species) -> Option<f64> {

@@ -19,10 +19,3 @@ pub(crate) fn create(target: &Path) -> io::Result<(Draft, hdf5::File)> {
         options.create_excl(path).map_err(|error| io_error(&error))
     })
 }
-
-/// Opens a draft that is closed, to read what it holds.
-pub(crate) fn reopen(draft: &Draft) -> hdf5::Result<hdf5::File> {
-    let mut options = hdf5::File::with_options();
-    options.with_fapl(|access| access.file_locking(false));
-    options.open(draft.path())
-}

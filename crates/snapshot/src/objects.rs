@@ -201,6 +201,7 @@ impl Virtual<'_> {
             return self.check_dataset(self.path, self.file, &dataset, source);
         }
         let path = self.place(&source.file.replace("%%", "%"))?;
+        finescale_durable::keep(&path);
         self.check_dataset(&path, &open(&path)?, &dataset, source)
     }
 

@@ -49,7 +49,7 @@ impl Snapshot {
         let mut files = Vec::new();
         for path in files_of_set(&first, header.files)? {
             let own = read_header(&path)?;
-            if own.snapshot.counts != header.counts || own.snapshot.scale_factor != header.scale_factor {
+            if !own.snapshot.is_of_one_set(&header) || own.units != first_header.units {
                 return Err(SnapshotError::ForeignChunk { path, first });
             }
             files.push(SnapshotFile { path, counts: own.counts });

@@ -8,7 +8,9 @@ fn grid_with(path: &Path, make: impl FnOnce(&hdf5::File)) {
     write_grid(path, &example([4; 3])).unwrap();
     let file = hdf5::File::open_rw(path).unwrap();
     file.unlink("field").unwrap();
+    // As others make them: of version 1, which needs no digest.
     file.delete_attr("values_digest").unwrap();
+    file.attr("version").unwrap().write_scalar(&1u32).unwrap();
     make(&file);
     file.close().unwrap();
 }
@@ -204,4 +206,17 @@ fn virtual_sources_elsewhere_are_refused() {
     file.close().unwrap();
     halves(&at("inbox/virtual.hdf5"), "lower.hdf5", "upper.hdf5.real");
     assert!(elsewhere(&at("inbox/virtual.hdf5")).contains("external link"));
+}
+
+#[test]
+fn a_source_of_a_virtual_grid_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    half(&at("lower.hdf5"), 0..2);
+    half(&at("upper.hdf5"), 2..4);
+    halves(&at("virtual.hdf5"), "lower.hdf5", "upper.hdf5");
+    let grid = read_grid(&at("virtual.hdf5")).unwrap();
+    let error = crate::write_grid(&at("upper.hdf5"), &grid).unwrap_err();
+    assert!(error.to_string().contains("is an input"), "{error}");
+    crate::write_grid(&at("copy.hdf5"), &grid).unwrap();
 }
