@@ -1,9 +1,10 @@
 //! Writes down which commit the program was built from; outside a checkout it says "unknown" and never fails.
 //!
-//! "-dirty" says that what is compiled differs from that commit. It is judged anew at each commit and whenever a file
+//! "-dirty-" and a hash say that what is compiled differs from that commit, and tell such programs apart. It is judged anew at each commit and whenever a file
 //! that is compiled changes, and by these files alone: what the README or a test says does not change the program. A
 //! flag that were left out, or judged less often, would ascribe results to a commit that does not give them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,8 +40,14 @@ fn of_checkout() -> Option<String> {
         println!("cargo:rerun-if-changed={}", Path::new(ROOT).join(path).display());
     }
     let commit = git(&["describe", "--always", "--abbrev=12"])?;
-    let changes = git(&[&["status", "--porcelain", "--untracked-files=no", "--"], &SOURCES[..]].concat())?;
-    Some(commit + if changes.is_empty() { "" } else { "-dirty" })
+    let changes = git(&[&["diff", "HEAD", "--"], &SOURCES[..]].concat())?;
+    if changes.is_empty() {
+        return Some(commit);
+    }
+    // Two changed programs are to be told apart.
+    let mut hash = DefaultHasher::new();
+    changes.hash(&mut hash);
+    Some(format!("{commit}-dirty-{:08x}", hash.finish() >> 32))
 }
 
 /// The files and folders of [`SOURCES`], from the top of the workspace.

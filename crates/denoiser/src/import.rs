@@ -39,6 +39,7 @@ fn read(path: &Path, config: &NetworkConfig, device: &Device) -> Result<Paramete
     let file_bytes = file.metadata()?.len();
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| malformed(error.to_string()))?;
     let (folder, index) = read_index(&mut archive)?;
+    check_byte_order(&mut archive, &folder)?;
     let stored = pickle::tensors(&index).map_err(malformed)?;
     let in_network =
         |(name, tensor): (String, StoredTensor)| Some((name.strip_prefix(PREFIX)?.to_owned(), tensor));
@@ -54,6 +55,17 @@ fn read(path: &Path, config: &NetworkConfig, device: &Device) -> Result<Paramete
         tensors.insert(name, Tensor::from_raw_buffer(&values, tensor.dtype, &tensor.shape, &Device::Cpu)?);
     }
     Parameters::from_tensors(config, tensors, device)
+}
+
+/// PyTorch writes down the byte order since 2.1; before, and here, it is that of almost all machines.
+fn check_byte_order(archive: &mut Archive, folder: &str) -> Result<(), DenoiserError> {
+    let Ok(member) = archive.by_name(&format!("{folder}/byteorder")) else { return Ok(()) };
+    let mut order = String::new();
+    member.take(10).read_to_string(&mut order).map_err(|error| malformed(format!("byteorder: {error}")))?;
+    match order.trim() {
+        "little" => Ok(()),
+        other => Err(malformed(format!("its byte order is {}, only little is read", short(other)))),
+    }
 }
 
 fn malformed(problem: String) -> DenoiserError {
@@ -102,6 +114,8 @@ fn read_values(
     std::io::copy(&mut member.by_ref().take(skipped as u64), &mut std::io::sink()).map_err(failed)?;
     let mut values = vec![0; needed];
     member.read_exact(&mut values).map_err(failed)?;
+    // To its end, where its checksum is.
+    std::io::copy(&mut member, &mut std::io::sink()).map_err(failed)?;
     Ok(values)
 }
 

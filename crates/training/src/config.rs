@@ -110,10 +110,11 @@ impl RunConfig {
     /// Parses a configuration; on failure, the key and the problem.
     pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
         let deserializer = &mut serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let config = serde_path_to_error::deserialize(&mut *deserializer).map_err(|error| {
             let key = error.path().to_string();
             (if key == "." { "the file".into() } else { key }, error.into_inner().to_string())
-        })
+        })?;
+        deserializer.end().map_err(|error| ("the file".to_owned(), error.to_string())).map(|()| config)
     }
 
     /// Every key with its value, as indented JSON.

@@ -113,6 +113,16 @@ pub enum TrainingError {
         /// Who works on it.
         source: std::io::Error,
     },
+    /// A run folder that was moved or removed while its training ran.
+    #[error(
+        "{path}: {source} while its training ran; it ends here, and goes on with --resume where the folder is now"
+    )]
+    Moved {
+        /// The run folder.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
     /// A run that another program, device or instruction set began.
     #[error(
         "{path}: cannot resume: {what} was {found} when its state was saved, now it is {expected}; the bits would be those \

@@ -4,7 +4,6 @@ use crate::TrainingError;
 use crate::patient_log::PatientLog;
 use serde::Serialize;
 use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 
 /// Appends lines to `metrics.jsonl`.

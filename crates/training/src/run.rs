@@ -6,7 +6,7 @@ use crate::learner::Learner;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::spectrum::SpectrumCheck;
-use crate::state::{Marks, State, fresh_weights, named};
+use crate::state::{Best, Marks, State, fresh_weights, named};
 use crate::teacher::Teacher;
 use crate::tensorboard::EventFile;
 use crate::validation::validate;
@@ -22,8 +22,7 @@ use finescale_pairs::{Normalization, PairError, PairSet};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,7 +88,8 @@ pub fn train(
 /// Whether the folder `out` holds a state to resume from.
 #[must_use]
 pub fn is_resumable(out: &Path) -> bool {
-    out.join(STATE).exists()
+    // Whoever cannot tell finds out by trying.
+    out.join(STATE).try_exists().unwrap_or(true)
 }
 
 struct Run<'a> {
@@ -106,14 +106,12 @@ struct Run<'a> {
     events: EventFile,
     /// Who computes, and from what.
     marks: Marks,
-    /// The best model so far and its loss, until it is written.
-    best: Option<(f64, Model)>,
     /// Step of the state on disk.
     saved: u64,
     /// Whether a model on disk is older than the state.
     is_model_behind: bool,
     /// Nobody else works in the folder.
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl<'a> Run<'a> {
@@ -133,6 +131,9 @@ impl<'a> Run<'a> {
         // A new run makes its folder when nothing else can go wrong.
         let held = if is_new { check_no_run(out).map(|()| None) } else { lock(out).map(Some) }?;
 
+        let names = FILES.iter().map(Path::new);
+        finescale_durable::refuse_links(out, names)
+            .map_err(|source| TrainingError::Write { path: out.into(), source })?;
         let marks = Marks { program: program.clone(), inputs: inputs(config)? };
 
         // A student begins with what its teacher knows.
@@ -147,12 +148,6 @@ impl<'a> Run<'a> {
         let (state, stored) = match start {
             Start::Resume | Start::ResumeAnyway => {
                 let (mut state, description, found) = State::load(&state_path, device)?;
-                if let Some(loss) = state.unwritten_best {
-                    tracing::warn!(
-                        "{}: the model of validation loss {loss} could not be written before the run ended, and is lost",
-                        out.display()
-                    );
-                }
                 check_unchanged(out, config, &description.configuration)?;
                 tell_changes(out, config, &description.configuration, state.step);
                 check_section(out, "contents of its data files or teacher", marks.inputs == found.inputs)?;
@@ -183,7 +178,7 @@ impl<'a> Run<'a> {
             check_section(path, "data", model.description.normalizers() == *pairs.normalizers())?;
         }
         let teacher = teacher.map(|(teacher, _)| teacher);
-        let saved = state.step;
+        let (saved, is_model_behind) = (state.step, state.unwritten_best.is_some());
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
         let learner = Learner::new(config, state, &ranges)?;
         let description = ModelDescription::new(config, &pairs);
@@ -218,10 +213,9 @@ impl<'a> Run<'a> {
             metrics,
             events,
             marks,
-            best: None,
             saved,
-            is_model_behind: false,
-            _lock: lock,
+            is_model_behind,
+            lock,
         })
     }
 
@@ -306,10 +300,12 @@ impl<'a> Run<'a> {
     fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let metrics = validate(&self.validation, self.state().step, |draws| self.learner.validate(draws))?;
         self.log(&metrics);
-        let written = self.state().best_validation_loss;
-        let best = self.best.as_ref().map(|(loss, _)| *loss).or(written).unwrap_or(f64::INFINITY);
+        let state = self.state();
+        let unwritten = state.unwritten_best.as_ref().map(|best| best.loss);
+        let best = unwritten.or(state.best_validation_loss).unwrap_or(f64::INFINITY);
         if metrics.validation_loss < best {
-            self.best = Some((metrics.validation_loss, self.model()?));
+            let best = Best { loss: metrics.validation_loss, model: self.model()? };
+            self.learner.state.unwritten_best = Some(best);
         }
         observer(&Event::Validation(metrics));
         Ok(())
@@ -318,6 +314,8 @@ impl<'a> Run<'a> {
     /// Makes everything durable. The state comes last: whatever is written before it is made again, with the same bits, on
     /// the way from an older state.
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        let moved = |source| TrainingError::Moved { path: self.out.clone(), source };
+        self.lock.check().map_err(moved)?;
         self.metrics.sync();
         let best = self.save_best();
         let model = self.model()?.save(&self.out.join(MODEL), Precision::F32);
@@ -330,17 +328,17 @@ impl<'a> Run<'a> {
     }
 
     fn save_best(&mut self) -> Result<(), TrainingError> {
-        if let Some((loss, model)) = &self.best {
+        let state = &mut self.learner.state;
+        if let Some(Best { loss, model }) = &state.unwritten_best {
             model.save(&self.out.join(BEST), Precision::F32)?;
-            self.learner.state.best_validation_loss = Some(*loss);
-            self.best = None;
+            state.best_validation_loss = Some(*loss);
+            state.unwritten_best = None;
         }
         Ok(())
     }
 
     fn save_state(&mut self) -> Result<(), TrainingError> {
         let description = ModelDescription { step: self.state().step, ..self.description.clone() };
-        self.learner.state.unwritten_best = self.best.as_ref().map(|(loss, _)| *loss);
         self.state().save(&self.out.join(STATE), &description, &self.marks)?;
         self.saved = self.state().step;
         Ok(())
@@ -431,9 +429,10 @@ fn inputs(config: &RunConfig) -> Result<Value, TrainingError> {
     let files = pairs.flat_map(|pair| [vec![pair.condition()], pair.truth()].concat());
     let mut hashes = BTreeMap::new();
     for path in files.chain(config.training.teacher.clone()) {
-        if path.is_file() {
-            let failed = |source| TrainingError::Read { path: path.clone(), source };
-            let (mut hash, mut file) = (Sha256::new(), File::open(&path).map_err(failed)?);
+        let failed = |source| TrainingError::Read { path: path.clone(), source };
+        if path.try_exists().map_err(failed)? {
+            let file = finescale_durable::open_to_read(&path).map_err(failed)?;
+            let (mut hash, mut file) = (Sha256::new(), file);
             let mut block = vec![0; 1 << 20];
             loop {
                 match file.read(&mut block).map_err(failed)? {
@@ -449,10 +448,13 @@ fn inputs(config: &RunConfig) -> Result<Value, TrainingError> {
 }
 
 fn check_no_run(out: &Path) -> Result<(), TrainingError> {
-    match FILES.into_iter().find(|name| out.join(name).exists()) {
-        Some(name) => Err(TrainingError::RunExists { path: out.into(), name }),
-        None => Ok(()),
+    for name in FILES {
+        let path = out.join(name);
+        if path.try_exists().map_err(|source| TrainingError::Read { path, source })? {
+            return Err(TrainingError::RunExists { path: out.into(), name });
+        }
     }
+    Ok(())
 }
 
 fn nothing_to_resume(state: &Path) -> TrainingError {

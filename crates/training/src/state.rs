@@ -2,7 +2,7 @@
 
 use crate::optimizer::AdamW;
 use crate::tensor_file::{self, Metadata};
-use crate::{ModelDescription, NamedTensors, Precision, RunConfig, TrainingError};
+use crate::{Model, ModelDescription, NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{NetworkConfig, Parameters};
 use finescale_field::check_memory;
@@ -13,6 +13,9 @@ const FORMAT: &str = "finescale-training-state";
 const BEST: &str = "best_validation_loss";
 const PROGRAM: &str = "program";
 const INPUTS: &str = "inputs";
+const UNWRITTEN_LOSS: &str = "unwritten_best_validation_loss";
+const UNWRITTEN_STEP: &str = "unwritten_best_step";
+/// Prefix of the tensors of a best model that could not be written.
 const UNWRITTEN: &str = "unwritten_best";
 /// Prefixes of the four tensors that each variable has in the file.
 const PARTS: [&str; 4] = ["weights", "averages", "first_moments", "second_moments"];
@@ -24,9 +27,16 @@ pub(crate) struct State {
     pub(crate) optimizer: AdamW,
     /// Updates made.
     pub(crate) step: u64,
+    /// Of the best model that was written.
     pub(crate) best_validation_loss: Option<f64>,
-    /// The loss of a better model, if there is one whose file could not be written.
-    pub(crate) unwritten_best: Option<f64>,
+    /// A better model, until its file is written.
+    pub(crate) unwritten_best: Option<Best>,
+}
+
+/// The model at the best validation.
+pub(crate) struct Best {
+    pub(crate) loss: f64,
+    pub(crate) model: Model,
 }
 
 /// What must be as it was when a run is resumed.
@@ -61,16 +71,19 @@ impl State {
         let mut metadata = description.to_metadata(FORMAT);
         metadata.insert(PROGRAM.into(), marks.program.to_string());
         metadata.insert(INPUTS.into(), marks.inputs.to_string());
-        if let Some(loss) = self.unwritten_best {
-            metadata.insert(UNWRITTEN.into(), loss.to_string());
-        }
         // The bits, not the digits: a resumed run compares with exactly this loss.
         metadata.insert(BEST.into(), self.best_validation_loss.unwrap_or(f64::NAN).to_bits().to_string());
         let (weights, averages) = (named(&self.weights), named(&self.averages));
         let parts = [&weights, &averages, &self.optimizer.first, &self.optimizer.second];
         let mut tensors = NamedTensors::new();
-        for (prefix, part) in PARTS.into_iter().zip(parts) {
+        let mut add = |prefix: &str, part: &NamedTensors| {
             tensors.extend(part.iter().map(|(name, tensor)| (format!("{prefix}/{name}"), tensor.clone())));
+        };
+        PARTS.into_iter().zip(parts).for_each(|(prefix, part)| add(prefix, part));
+        if let Some(Best { loss, model }) = &self.unwritten_best {
+            metadata.insert(UNWRITTEN_LOSS.into(), loss.to_bits().to_string());
+            metadata.insert(UNWRITTEN_STEP.into(), model.description.step.to_string());
+            add(UNWRITTEN, &named(model.parameters()));
         }
         tensor_file::write(path, &metadata, &tensors, Precision::F32)
     }
@@ -90,12 +103,19 @@ impl State {
         let (first, second) = (named(&part(PARTS[2])?), named(&part(PARTS[3])?));
         let optimizer =
             AdamW { weight_decay: description.configuration.training.weight_decay, first, second };
-        let (step, best_validation_loss) = (description.step, best(path, &metadata)?);
+        let (step, best_validation_loss) = (description.step, loss(path, &metadata, BEST)?);
+        let unwritten_best = match metadata.get(UNWRITTEN_STEP).map(|step| step.parse()) {
+            Some(Ok(step)) => {
+                let loss = loss(path, &metadata, UNWRITTEN_LOSS)?.unwrap_or(f64::INFINITY);
+                let description = ModelDescription { step, ..description.clone() };
+                Some(Best { loss, model: Model::new(description, part(UNWRITTEN)?) })
+            }
+            _ => None,
+        };
         let mark = |key| {
             metadata.get(key).and_then(|text: &String| serde_json::from_str(text).ok()).unwrap_or_default()
         };
         let marks = Marks { program: mark(PROGRAM), inputs: mark(INPUTS) };
-        let unwritten_best = metadata.get(UNWRITTEN).and_then(|text| text.parse().ok());
         let state = Self { weights, averages, optimizer, step, best_validation_loss, unwritten_best };
         Ok((state, description, marks))
     }
@@ -125,11 +145,12 @@ fn select(tensors: &NamedTensors, prefix: &str) -> NamedTensors {
     tensors.iter().filter_map(strip).collect()
 }
 
-fn best(path: &Path, metadata: &Metadata) -> Result<Option<f64>, TrainingError> {
-    let found = metadata.get(BEST).map_or("missing", String::as_str);
+/// The loss of this name; none if there is none yet.
+fn loss(path: &Path, metadata: &Metadata, key: &str) -> Result<Option<f64>, TrainingError> {
+    let found = metadata.get(key).map_or("missing", String::as_str);
     let bits: u64 = found.parse().map_err(|_| TrainingError::Foreign {
         path: path.into(),
-        key: BEST.into(),
+        key: key.into(),
         found: found.into(),
         expected: "the bits of a number".into(),
     })?;

@@ -4,15 +4,14 @@
 //! hash names a model. (The safetensors crate keeps the metadata in a hash map and would shuffle it.)
 
 use crate::TrainingError;
-use crate::tensor_header::Header;
+use crate::tensor_header::{self, Header, hex};
 use candle_core::{DType, Device, Tensor};
 use finescale_field::{check_memory, shown};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// Tensors by name.
@@ -46,7 +45,8 @@ pub(crate) fn write(
     }
     let mut metadata = metadata.clone();
     metadata.insert(DATA_SHA256.to_owned(), hex(&hash.finalize()));
-    let header = header(&metadata, tensors, precision);
+    metadata.extend([tensor_header::unsealed()]);
+    let header = tensor_header::sealed(&header(&metadata, tensors, precision));
     write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
@@ -60,7 +60,7 @@ pub(crate) fn write(
 /// Writes what `content` writes to `path`, whole and durable or not at all.
 pub(crate) fn write_atomically(
     path: &Path,
-    content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), TrainingError> {
     finescale_durable::write(path, content)
         .map_err(|source| TrainingError::Write { path: path.into(), source })
@@ -69,11 +69,12 @@ pub(crate) fn write_atomically(
 /// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's bytes.
 pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTensors, Vec<u8>), TrainingError> {
     let Header { mut metadata, .. } = Header::read(path)?;
+    metadata.remove(&tensor_header::unsealed().0);
     let failed = |source| TrainingError::Read { path: path.into(), source };
     // The bytes, the tensors as they are, and in f32.
     let needed = 4 * u128::from(std::fs::metadata(path).map_err(failed)?.len());
     check_memory(format_args!("{}: reading it", path.display()), needed).map_err(TrainingError::Memory)?;
-    let bytes = std::fs::read(path).map_err(failed)?;
+    let bytes = finescale_durable::read(path).map_err(failed)?;
     let malformed =
         |problem: String| TrainingError::Malformed { path: path.into(), problem: shown(&problem) };
     let (header_bytes, _) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
@@ -125,10 +126,6 @@ fn little_endian(tensor: &Tensor, precision: Precision) -> candle_core::Result<V
         Precision::F16 => values.to_vec1::<half::f16>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
         Precision::F32 => values.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use crate::TrainingError;
 use crate::tensor_file::Metadata;
 use finescale_field::shown;
 use safetensors::tensor::Metadata as Index;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -25,6 +25,42 @@ pub(crate) struct Header {
     pub(crate) shapes: BTreeMap<String, Vec<usize>>,
 }
 
+/// The entry of the metadata with the SHA-256 of the header itself, in which it has zeros in its place.
+const HEADER_SHA256: &str = "header_sha256";
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What a header holds of itself until it is whole.
+pub(crate) fn unsealed() -> (String, String) {
+    (HEADER_SHA256.to_owned(), ZEROS.to_owned())
+}
+
+/// Puts a header's SHA-256 in the place of [`unsealed`].
+pub(crate) fn sealed(header: &str) -> String {
+    header.replacen(&entry(ZEROS), &entry(&hex(&Sha256::digest(header))), 1)
+}
+
+/// Whether a header is as it was sealed; headers of earlier versions and other programs are not.
+fn is_sealed(header: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(header) else { return true };
+    let start = entry("");
+    let start = &start[..start.len() - 1];
+    let Some(at) = text.find(start).map(|at| at + start.len()) else { return true };
+    match text.get(at..at + ZEROS.len()) {
+        Some(found) => {
+            sealed(&[&text[..at], ZEROS, &text[at + ZEROS.len()..]].concat())[at..].starts_with(found)
+        }
+        None => false,
+    }
+}
+
+fn entry(value: &str) -> String {
+    format!("\"{HEADER_SHA256}\":\"{value}\"")
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Header {
     /// Reads the header of `path`.
     ///
@@ -39,7 +75,7 @@ impl Header {
                 "it is a folder: name the file in it, such as model.safetensors".to_owned(),
             ));
         }
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = finescale_durable::open_to_read(path).map_err(failed)?;
         let file_bytes = file.metadata().map_err(failed)?.len();
         let mut length = [0; LENGTH_BYTES as usize];
         file.read_exact(&mut length).map_err(|_| malformed(format!("it has {file_bytes} bytes")))?;
@@ -54,6 +90,9 @@ impl Header {
         }
         let mut header = Vec::new();
         file.take(length).read_to_end(&mut header).map_err(failed)?;
+        if !is_sealed(&header) {
+            return Err(malformed("its header is not the one that was written".to_owned()));
+        }
         let index: Index = serde_json::from_slice(&header).map_err(|error| malformed(error.to_string()))?;
         let data = index.tensors().values().map(|tensor| tensor.data_offsets.1).max().unwrap_or(0);
         let expected = LENGTH_BYTES + length + data as u64;

@@ -159,13 +159,13 @@ fn a_failed_save_is_tried_again_and_no_best_model_is_forgotten() {
     let error = run_with_obstacle(&ended, BEST, u64::MAX).unwrap_err();
     assert!(error.to_string().contains(BEST), "{error}");
     std::fs::remove_dir(ended.join(BEST)).unwrap();
-    // The updates are kept, and that a model was not.
+    // The updates are kept, and the model waits in the state.
     let (state, ..) = State::load(&ended.join(STATE), &Device::Cpu).unwrap();
     assert!(state.step == 5 && state.best_validation_loss.is_none() && state.unwritten_best.is_some());
     go(&config, &ended, Start::Resume, u64::MAX).unwrap();
     let same =
         |name: &str| std::fs::read(straight.join(name)).unwrap() == std::fs::read(ended.join(name)).unwrap();
-    assert!(same(MODEL));
+    assert!(same(MODEL) && same(BEST));
 }
 
 #[test]
