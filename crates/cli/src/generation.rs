@@ -183,12 +183,18 @@ impl Generator {
         if let Some(progress) = progress {
             progress.finish();
         }
-        let named = fields.into_iter().zip(&self.description.truth);
-        let grid = |(field, truth)| {
-            let meta = self.meta(truth, condition, job, &identity)?;
-            Ok(GridFile { field, meta })
-        };
-        named.map(grid).collect()
+        let metas = self.metas(condition, job, &identity)?;
+        Ok(fields.into_iter().zip(metas).map(|(field, meta)| GridFile { field, meta }).collect())
+    }
+
+    /// What the fields of a sample are.
+    pub(crate) fn metas(
+        &self,
+        condition: &Condition,
+        job: &Job,
+        identity: &Value,
+    ) -> anyhow::Result<Vec<GridMeta>> {
+        self.description.truth.iter().map(|truth| self.meta(truth, condition, job, identity)).collect()
     }
 
     fn meta(

@@ -3,10 +3,10 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, is_npy};
-use crate::files::{hex, sha256, with_ending, write_text};
+use crate::files::{cannot_write, hex, sha256, with_ending};
 use anyhow::Context as _;
-use finescale_outpaint::{Difference, sample_difference};
-use finescale_snapshot::{GridFile, GridReader, write_npy_to};
+use finescale_outpaint::{Difference, difference, sample_difference};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, write_npy_to};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::io::Write;
@@ -22,19 +22,17 @@ pub(crate) fn save(path: &Path, sample: &GridFile) -> anyhow::Result<()> {
         // Grid files are read back before they take their names.
         return fields::save(path, sample);
     }
-    // First what the cube is of, so that no kill leaves one that nobody knows.
     let mut hashing = Hashing(Sha256::new());
     write_npy_to(&mut hashing, &sample.field).context("hashing a sample")?;
-    let hash = hex(&hashing.0.finalize());
-    let beside = json!({ "sha256": hash, "meta": sample.meta });
-    write_text(&description_of(path), &format!("{beside:#}\n"))?;
-    fields::save(path, sample)?;
-    anyhow::ensure!(
-        sha256(path)? == hash,
-        "{}: what was read back is not what was written; is the disk sound?",
-        path.display()
-    );
-    Ok(())
+    let described = json!({ "sha256": hex(&hashing.0.finalize()), "meta": sample.meta });
+    let description = description_of(path);
+    let text = finescale_durable::draft(&description, |file| writeln!(file, "{described:#}"));
+    let text = text.map_err(|error| cannot_write(&description, &error))?;
+    let cube = finescale_durable::draft(path, |file| write_npy_to(file, &sample.field));
+    let cube = cube.map_err(|error| cannot_write(path, &error))?;
+    // First what the cube is of, so that no kill leaves one that nobody knows.
+    let named = finescale_durable::commit_together(vec![text, cube]);
+    named.map_err(|(path, error)| cannot_write(&path, &error))
 }
 
 /// A writer that keeps nothing but a hash.
@@ -51,16 +49,19 @@ impl Write for Hashing {
     }
 }
 
-/// Whether the sample of `identity` is in `outputs` already, whole; what is there of another one is an error.
-pub(crate) fn are_complete(outputs: &[PathBuf], identity: &Value) -> anyhow::Result<bool> {
+/// Whether the fields of `expected` are in `outputs` already, whole; what is there of another sample or field is an error.
+pub(crate) fn are_complete(outputs: &[PathBuf], expected: &[GridMeta]) -> anyhow::Result<bool> {
     let mut complete = true;
-    for output in outputs {
-        if !output.exists() {
+    for (output, expected) in outputs.iter().zip(expected) {
+        if !is_there(output)? {
             complete = false;
             continue;
         }
-        let found = identity_of(output)?;
-        if let Some(Difference { what, expected, found }) = sample_difference(identity, &found) {
+        let (expected, found) = (read_again(expected), meta_of(output)?);
+        let identity = |meta: &Value| meta["provenance"][IDENTITY].clone();
+        let of_sample = sample_difference(&identity(&expected), &identity(&found));
+        let other = of_sample.or_else(|| difference(&described(expected), &described(found)));
+        if let Some(Difference { what, expected, found }) = other {
             let what = if what.is_empty() { "the identity" } else { &what };
             return Err(bad_input(format!(
                 "{}: holds another sample: {what} is {found} there, and {expected} is asked for; choose another \
@@ -81,11 +82,20 @@ pub(crate) fn files_of(output: &Path) -> Vec<PathBuf> {
 /// Refuses to replace what is there.
 pub(crate) fn refuse_existing(outputs: &[PathBuf]) -> anyhow::Result<()> {
     let all = outputs.iter().flat_map(|output| files_of(output));
-    let Some(output) = all.into_iter().find(|file| file.exists()) else { return Ok(()) };
-    let output = output.display();
-    Err(bad_input(format!(
-        "{output}: is there already; --resume checks that it is this sample and keeps it, --overwrite replaces it"
-    )))
+    for output in all {
+        if is_there(&output)? {
+            return Err(bad_input(format!(
+                "{}: is there already; --resume checks that it is this sample and keeps it, --overwrite replaces it",
+                output.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is there; that nobody can tell is an error, not a no.
+fn is_there(path: &Path) -> anyhow::Result<bool> {
+    path.try_exists().with_context(|| format!("looking for {}", path.display()))
 }
 
 /// Tells that nothing is left to do.
@@ -93,31 +103,42 @@ pub(crate) fn tell_complete(context: &Context, outputs: &[PathBuf]) {
     outputs.iter().for_each(|output| context.say(format_args!("{}: complete already", output.display())));
 }
 
-/// What a sample on disk is of; reads all of it, so that damage is found.
-fn identity_of(path: &Path) -> anyhow::Result<Value> {
-    let provenance = if is_npy(path) { provenance_of_npy(path)? } else { provenance_of_grid(path)? };
-    match provenance.get(IDENTITY) {
-        Some(identity) if identity.is_object() => Ok(identity.clone()),
+/// What is said of values, but for how they were made.
+fn described(mut meta: Value) -> Value {
+    meta["cosmology"] = meta["provenance"]["cosmology"].take();
+    meta.as_object_mut().and_then(|entries| entries.remove("provenance"));
+    meta
+}
+
+/// As it comes back from a file, with numbers rounded by reading them from text.
+fn read_again(meta: &GridMeta) -> Value {
+    serde_json::from_str(&json!(meta).to_string()).expect("what was JSON a moment ago is JSON")
+}
+
+/// What a sample on disk is; reads all of it, so that damage is found.
+fn meta_of(path: &Path) -> anyhow::Result<Value> {
+    let meta = if is_npy(path) { meta_of_npy(path)? } else { meta_of_grid(path)? };
+    match meta["provenance"].get(IDENTITY) {
+        Some(identity) if identity.is_object() => Ok(meta),
         _ => Err(unknown(path, "it does not say which sample it is")),
     }
 }
 
-fn provenance_of_grid(path: &Path) -> anyhow::Result<Value> {
+fn meta_of_grid(path: &Path) -> anyhow::Result<Value> {
     let reader = GridReader::open(path).map_err(|error| unknown(path, &error.to_string()))?;
-    let provenance = reader.meta().provenance.clone();
     reader.check_values().map_err(|error| unknown(path, &error.to_string()))?;
-    Ok(provenance)
+    Ok(read_again(reader.meta()))
 }
 
-fn provenance_of_npy(path: &Path) -> anyhow::Result<Value> {
+fn meta_of_npy(path: &Path) -> anyhow::Result<Value> {
     let beside = description_of(path);
-    let text = std::fs::read_to_string(&beside)
+    let text = finescale_durable::read_text(&beside)
         .map_err(|error| unknown(path, &format!("{}: {error}", beside.display())))?;
-    let described: Value = serde_json::from_str(&text).unwrap_or_default();
+    let mut described: Value = serde_json::from_str(&text).unwrap_or_default();
     if described["sha256"].as_str() != Some(&sha256(path)?) {
         return Err(unknown(path, &format!("{} describes another file", beside.display())));
     }
-    Ok(described["meta"]["provenance"].clone())
+    Ok(described["meta"].take())
 }
 
 fn unknown(path: &Path, why: &str) -> anyhow::Error {

@@ -9,10 +9,13 @@ use signal_hook::iterator::Signals;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Signals this close together are one wish: job managers signal a process and its group.
 const ONE_WISH: Duration = Duration::from_millis(500);
+/// How long a process waits for its last line to be read.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Exit codes of processes that a signal ends begin here, as shells have it.
 const BY_SIGNAL: i32 = 128;
 
@@ -88,18 +91,23 @@ impl Stop {
             Some(began) => format!("after what is in progress, {} so far", seconds(began.elapsed())),
             None => format!("within about {}", seconds(longest)),
         };
-        say(&format!("stopping {time}, what is done is kept; another signal ends this at once"));
         self.signal.store(signal, Ordering::SeqCst);
         self.wanted.store(true, Ordering::SeqCst);
+        say(format!("stopping {time}, what is done is kept; another signal ends this at once"));
     }
 }
 
 fn end(signal: i32, keeps: bool) -> ! {
     finescale_durable::remove_drafts();
-    say(match keeps {
-        true => "stopped at once; what was finished before is kept, go on with --resume",
-        false => "stopped; nothing half-written was left",
+    let said = say(match keeps {
+        true => "stopped at once; what was finished before is kept, go on with --resume".to_owned(),
+        false => "stopped; nothing half-written was left".to_owned(),
     });
+    // Whoever does not read it does not keep the process.
+    let begun = Instant::now();
+    while !said.is_finished() && begun.elapsed() < LAST_WORDS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     std::process::exit(BY_SIGNAL + signal);
 }
 
@@ -107,9 +115,12 @@ fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64().ceil().max(1.0))
 }
 
-fn say(line: &str) {
-    // Nowhere to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "\n{line}");
+/// Prints a line from a thread of its own: nobody may read what is printed, and then writing never ends.
+fn say(line: String) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        // Nowhere to tell that stderr is closed.
+        let _ = writeln!(std::io::stderr(), "\n{line}");
+    })
 }
 
 /// Whether `nohup` or a shell has turned a signal off for us.

@@ -35,6 +35,15 @@ pub enum OutpaintError {
         /// Grid of another one.
         found: Grid,
     },
+    /// Values of a work folder that changed after they were written.
+    #[error(
+        "the values of piece {window} in the work folder are no longer those that were written; is the disk sound? with \
+         --resume they are generated again"
+    )]
+    Damaged {
+        /// The first piece that changed.
+        window: usize,
+    },
     /// A region that is no part of the condition's box.
     #[error("the region of {shape:?} cells at {start:?} does not fit the condition's {cells:?} cells")]
     Region {

@@ -33,7 +33,7 @@ pub(crate) fn generate(
             start += positions.len();
         }
     }
-    let fields = job.fields_of(&store.read(&Region { start: [0; 3], shape: job.region.shape })?)?;
+    let fields = job.fields_of(&store.read_all(&order)?)?;
     Ok(Generated { fields, identity: store.identity().clone() })
 }
 

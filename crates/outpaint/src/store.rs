@@ -15,7 +15,6 @@ use crate::journal::{Checksum, Journal};
 use crate::volume::Shape;
 use crate::{Order, OutpaintError};
 use serde_json::Value;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const HEADER: &str = "generation.json";
@@ -83,7 +82,7 @@ impl Store {
     pub fn remove_of(&self, identity: &Value) -> Result<(), OutpaintError> {
         let Self::Folder { path, .. } = self else { return Ok(()) };
         let header = path.join(HEADER);
-        if header.exists() && sample_difference(identity, &read_header(&header)?).is_some() {
+        if is_there(&header)? && sample_difference(identity, &read_header(&header)?).is_some() {
             tracing::warn!("{}: holds unfinished work on another sample, and stays", path.display());
             return Ok(());
         }
@@ -131,12 +130,15 @@ struct WorkFolder {
 impl WorkFolder {
     fn open(path: &Path, existing: Existing, identity: Value) -> Result<Self, OutpaintError> {
         finescale_durable::create_folder(path).map_err(OutpaintError::io(path, "making the work folder"))?;
+        let names = FILES.iter().map(Path::new);
+        finescale_durable::refuse_links(path, names)
+            .map_err(OutpaintError::io(path, "opening the work folder"))?;
         let header = path.join(HEADER);
-        if !header.exists() {
+        if !is_there(&header)? {
             check_only_ours(path)?;
         }
         let (journal, mut checksums) = Journal::open(&path.join(JOURNAL), &key(&identity))?;
-        let header = if header.exists() { Some(read_header(&header)?) } else { None };
+        let header = if is_there(&header)? { Some(read_header(&header)?) } else { None };
         let identity = match &header {
             Some(found) => check_header(path, existing, identity, found)?,
             None => {
@@ -185,8 +187,13 @@ fn check_only_ours(folder: &Path) -> Result<(), OutpaintError> {
     Ok(())
 }
 
+/// Whether a file is there; that nobody can tell is an error, not a no.
+fn is_there(path: &Path) -> Result<bool, OutpaintError> {
+    path.try_exists().map_err(OutpaintError::io(path, "looking for"))
+}
+
 fn read_header(header: &Path) -> Result<Value, OutpaintError> {
-    let text = std::fs::read_to_string(header).map_err(OutpaintError::io(header, "reading"))?;
+    let text = finescale_durable::read_text(header).map_err(OutpaintError::io(header, "reading"))?;
     serde_json::from_str(&text)
         .map_err(|error| OutpaintError::Header { path: header.into(), detail: error.to_string() })
 }

@@ -5,7 +5,6 @@ use crate::raster::png;
 use crate::svg::{Place, svg};
 use crate::theme::Theme;
 use crate::{Comparison, ReportError, page, tables};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where a report was written.

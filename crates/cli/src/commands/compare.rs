@@ -3,7 +3,7 @@
 use crate::arguments::three;
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::{Stamp, check_output, sha256};
+use crate::files::{Stamp, cannot_write, check_output, sha256};
 use crate::provenance::provenance;
 use crate::{fields, tiles};
 use anyhow::Context as _;
@@ -110,6 +110,14 @@ impl Compare {
                 )));
             }
         }
+        // What lies in the folders of a report is replaced, and what links lead to with it.
+        for folder in folders.iter().flatten() {
+            let names = std::fs::read_dir(folder).map_err(|error| cannot_write(folder, &error))?;
+            let names: Vec<PathBuf> =
+                names.filter_map(|entry| Some(entry.ok()?.file_name().into())).collect();
+            finescale_durable::refuse_links(folder, names.iter().map(PathBuf::as_path))
+                .map_err(|error| cannot_write(folder, &error))?;
+        }
         for name in ["report.json", "report.html"] {
             check_output(&self.output.join(name), inputs.iter().copied())?;
         }
@@ -205,7 +213,10 @@ fn box_in(folder: &Path) -> anyhow::Result<BoxFiles> {
         let is_grid = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "npy");
         is_grid && path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with(stem))
     };
-    let one = |stem: &str| files.iter().find(|path| named(path, stem)).cloned();
+    // Not some `truth_old` beside it.
+    let one = |stem: &str| {
+        files.iter().find(|path| named(path, stem) && path.file_stem() == Some(stem.as_ref())).cloned()
+    };
     let samples: Vec<PathBuf> = files.iter().filter(|path| named(path, "sample")).cloned().collect();
     let (Some(truth), false) = (one("truth"), samples.is_empty()) else {
         return Err(bad_input(format!("{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy)")));

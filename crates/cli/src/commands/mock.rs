@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
+use crate::files::check_output;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_mock::{MockConfig, Progress, Stage, Universe, make_universe};
@@ -63,16 +64,20 @@ impl Mock {
             context.say(format_args!("{:#}", json!(config)));
             return Ok(json!({ "config": config, "boxes": self.boxes }));
         }
+        let folder_of = |seed: u64| match self.boxes {
+            1 => self.output.clone(),
+            _ => self.output.join(format!("box_{seed:04}")),
+        };
         let mut folders = Vec::new();
         let last = config.seed.checked_add(self.boxes - 1);
         let last =
             last.ok_or_else(|| bad_input("--seed, --boxes: seeds end at 2^64 - 1; choose a lower --seed"))?;
+        for name in ["condition.hdf5", "truth.hdf5"] {
+            check_output(&folder_of(config.seed).join(name), self.config.as_deref())?;
+        }
         for seed in config.seed..=last {
             let config = MockConfig { seed, ..config.clone() };
-            let folder = match self.boxes {
-                1 => self.output.clone(),
-                _ => self.output.join(format!("box_{:04}", config.seed)),
-            };
+            let folder = folder_of(seed);
             let universe = make(context, &config)?;
             self.write(&universe, &folder).with_context(|| format!("writing {}", folder.display()))?;
             context.say(format_args!(

@@ -45,13 +45,19 @@ impl Train {
         let wants = self.resume || self.resume_anyway;
         let resumes = wants && is_resumable(&out);
         let model = out.join("model.safetensors");
-        if wants && !resumes && model.exists() {
+        if wants && !resumes && model.try_exists().unwrap_or(true) {
             return Err(bad_input(format!(
                 "{}: its state.safetensors is not there, so this run cannot be resumed; begin another one with its weights: \
                  --from {} --out NEW",
                 out.display(),
                 model.display()
             )));
+        }
+        if let Some(from) = self.from.as_deref().filter(|_| resumes) {
+            let (from, out) = (from.display(), out.display());
+            context.warn(format_args!(
+                "--from {from}: not read, the run in {out} goes on with weights of its own"
+            ));
         }
         let from = self.from.as_deref().filter(|_| !resumes);
         let from = from.map(|path| Model::load(path, &device).context("reading a model")).transpose()?;

@@ -14,7 +14,7 @@ use finescale_diffusion::Sampler;
 use finescale_durable::Lock;
 use finescale_field::{Field3, Region, ScalarName, is_plain_name};
 use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy, identity};
-use finescale_snapshot::GridFile;
+use finescale_snapshot::{GridFile, GridMeta};
 use finescale_training::RunConfig;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -254,12 +254,12 @@ impl Upscale {
     }
 
     /// Whether this sample is there already; another one is an error, unless it may be replaced.
-    fn are_complete(&self, outputs: &[PathBuf], identity: &Value) -> anyhow::Result<bool> {
+    fn are_complete(&self, outputs: &[PathBuf], expected: &[GridMeta]) -> anyhow::Result<bool> {
         self.refuse_existing(outputs)?;
         if !self.resume && !self.resume_anyway {
             return Ok(false);
         }
-        match samples::are_complete(outputs, identity) {
+        match samples::are_complete(outputs, expected) {
             Err(_) if self.overwrite => Ok(false),
             complete => complete,
         }
@@ -278,7 +278,16 @@ impl Upscale {
 
         // Nobody else works on this sample until its work folder is gone.
         let name = self.output_of(seed, None);
-        let _lock = lock(&name)?;
+        let lock = lock(&name)?;
+        let locked = || {
+            let moved = |error| {
+                anyhow::anyhow!(
+                    "{}: {error} while its sample was generated; go on with --resume where the work folder is now",
+                    name.display()
+                )
+            };
+            lock.check().map_err(moved)
+        };
         let existing = match (self.resume, self.resume_anyway) {
             (_, true) => Existing::ResumeAnyway,
             (true, false) => Existing::Resume,
@@ -286,7 +295,8 @@ impl Upscale {
         };
         let store = Store::Folder { path: with_ending(&name, ".work"), existing };
         let identity = identity(job)?;
-        if self.are_complete(&outputs, &identity)? {
+        let expected = generator.metas(condition, job, &identity)?;
+        if self.are_complete(&outputs, &expected)? {
             store.remove_of(&identity)?;
             samples::tell_complete(context, &outputs);
             return Ok(outputs);
@@ -296,10 +306,12 @@ impl Upscale {
         let stop = context.keep_work_on_stop();
         let grids = generator.sample(context, &label, condition, job, &store, stop)?;
         // Hours later: what somebody else put there since is not replaced either.
-        self.are_complete(&outputs, &identity)?;
+        locked()?;
+        self.are_complete(&outputs, &expected)?;
         for (output, grid) in outputs.iter().zip(&grids) {
             samples::save(output, grid)?;
         }
+        locked()?;
         store.remove()?;
         for (output, grid) in outputs.iter().zip(&grids) {
             context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)));

@@ -1,6 +1,6 @@
 //! The state of a volume after each step of the sampler.
 
-use super::WorkFolder;
+use super::{WorkFolder, is_there};
 use crate::OutpaintError;
 use crate::identity::key;
 use crate::journal::{Journal, hex};
@@ -8,7 +8,6 @@ use crate::volume::{Shape, Volume};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub(super) const STATES: [&str; 2] = ["state-even.f32", "state-odd.f32"];
@@ -98,7 +97,9 @@ impl StepStore {
 
     /// Says that the estimate is about to change: from here on, nothing of it counts until the step is finished or paused.
     pub(crate) fn go_on(&mut self) -> Result<usize, OutpaintError> {
-        if let Some(path) = self.pause.as_ref().filter(|path| path.exists()) {
+        if let Some(path) = &self.pause
+            && is_there(path)?
+        {
             let folder = path.parent().unwrap_or(Path::new(""));
             finescale_durable::remove_file(path)
                 .and_then(|()| finescale_durable::sync_folder(folder))
@@ -158,10 +159,10 @@ impl StepStore {
 
 /// Windows that a paused step has in its estimate; none if it is another step's or damaged.
 fn paused_at(path: &Path, step: usize, estimate: &Volume, identity: &Value) -> Result<usize, OutpaintError> {
-    if !path.exists() {
+    if !is_there(path)? {
         return Ok(0);
     }
-    let text = std::fs::read_to_string(path).map_err(OutpaintError::io(path, "reading"))?;
+    let text = finescale_durable::read_text(path).map_err(OutpaintError::io(path, "reading"))?;
     let pause: Option<Pause> = serde_json::from_str(&text).ok();
     let Some(pause) = pause.filter(|pause| pause.step == step) else { return Ok(0) };
     let found = Pause::of(step, pause.windows, estimate, identity)?;

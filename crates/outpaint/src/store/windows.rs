@@ -18,24 +18,31 @@ pub(crate) struct WindowStore {
     journal: Option<Journal>,
     identity: Value,
     finished: usize,
+    /// Of the finished windows, where they are in a file.
+    checksums: Vec<Checksum>,
 }
 
 impl WindowStore {
     pub(super) fn in_memory(identity: Value, order: &Order, fields: usize) -> Self {
         let shape = Shape { cells: order.tiling().cells(), fields };
-        Self { volume: Volume::in_memory(shape), journal: None, identity, finished: 0 }
+        let (volume, checksums) = (Volume::in_memory(shape), Vec::new());
+        Self { volume, journal: None, identity, finished: 0, checksums }
     }
 
     pub(super) fn open(folder: WorkFolder, order: &Order, fields: usize) -> Result<Self, OutpaintError> {
         let shape = Shape { cells: order.tiling().cells(), fields };
         let volume = Volume::in_file(&folder.path.join(VALUES), shape, folder.begun())?;
-        let mut store = Self { volume, journal: None, identity: Value::Null, finished: 0 };
+        let mut store =
+            Self { volume, journal: None, identity: Value::Null, finished: 0, checksums: Vec::new() };
         let recorded = folder.checksums.len().min(order.windows());
-        while store.finished < recorded && store.is_intact(order, &folder.checksums[store.finished])? {
+        while store.finished < recorded
+            && store.is_intact(order, store.finished, &folder.checksums[store.finished])?
+        {
             store.finished += 1;
         }
+        let checksums = folder.checksums[..store.finished].to_vec();
         let (journal, identity) = folder.begin(store.finished)?;
-        Ok(Self { journal: Some(journal), identity, ..store })
+        Ok(Self { journal: Some(journal), identity, checksums, ..store })
     }
 
     /// What the values are of, and who computed them.
@@ -43,9 +50,19 @@ impl WindowStore {
         &self.identity
     }
 
-    fn is_intact(&self, order: &Order, expected: &Checksum) -> Result<bool, OutpaintError> {
-        let values = self.read(&order.region(self.finished))?;
-        Ok(checksum(&order.filled(self.finished), &values) == *expected)
+    fn is_intact(&self, order: &Order, window: usize, expected: &Checksum) -> Result<bool, OutpaintError> {
+        let values = self.read(&order.region(window))?;
+        Ok(checksum(&order.filled(window), &values) == *expected)
+    }
+
+    /// All values, after the work of `order` is done: those of its windows are still what was written.
+    pub(crate) fn read_all(&self, order: &Order) -> Result<Vec<f32>, OutpaintError> {
+        for (window, expected) in self.checksums.iter().enumerate() {
+            if !self.is_intact(order, window, expected)? {
+                return Err(OutpaintError::Damaged { window });
+            }
+        }
+        self.read(&Region { start: [0; 3], shape: order.tiling().cells() })
     }
 
     /// Number of finished windows: those at positions 0, 1, ... of the order.
@@ -69,7 +86,9 @@ impl WindowStore {
         self.volume.write_where(region, values, |voxel| flat(filled)[voxel] == 1.0)?;
         if let Some(journal) = &mut self.journal {
             self.volume.sync()?;
-            journal.append(self.finished, &checksum(filled, values))?;
+            let checksum = checksum(filled, values);
+            journal.append(self.finished, &checksum)?;
+            self.checksums.push(checksum);
         }
         self.finished += 1;
         Ok(())
