@@ -7,9 +7,11 @@ with that one call failing with EIO, again with ENOSPC, and again with a SIGKILL
 
 - right file: exit code 0, and all outputs are those of the undisturbed run, to the bit (but for clock times);
 - error, resumes: an error that names a file, nothing wrong under a final name, and the same command again (with
-  --resume where there is one) gives the outputs of the undisturbed run;
+  --resume where there is one) gives the outputs of the undisturbed run, and does not do again what was kept;
 - SILENT: exit code 0 and wrong outputs;
-- LOST: anything else, such as a panic, a hang, or a folder that cannot be gone on with.
+- LOST: anything else, such as a panic, a hang, old files beside new ones, a torn model, or a folder that is gone on with
+  from before its last durable piece or state;
+- elsewhere: threads took turns in another way, and the call was not met; no injection.
 
 A power cut is judged from the undisturbed run: what gets its final name must have been synced, and its folder after it.
 Then disks that fill up for a moment (a small tmpfs; needs root), and SIGINT and SIGTERM in the middle.
@@ -21,6 +23,7 @@ Then disks that fill up for a moment (a small tmpfs; needs root), and SIGINT and
 import argparse
 import collections
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -42,7 +45,8 @@ CREATING = re.compile(r"O_CREAT|O_TRUNC|O_TMPFILE")
 DESCRIPTOR_CALLS = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "fsync",
                     "fdatasync", "copy_file_range", "sendfile")
 NAME_CALLS = ("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
-              "rmdir", "mkdir", "mkdirat", "openat")
+              "rmdir", "mkdir", "mkdirat", "openat", "statx", "newfstatat")
+LOOKS = ("statx", "newfstatat")
 WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "copy_file_range", "sendfile")
 REMOVALS = ("unlink", "unlinkat", "rmdir")
 ERRORS = ("EIO", "ENOSPC")
@@ -64,6 +68,7 @@ class Case:
     again: list = None
     start: str = None  # a folder of the seeds that the command goes on from
     evolving: bool = False  # files under final names are replaced by later versions of themselves
+    together: tuple = ()  # files of which none may be old while another one is new
 
     def __post_init__(self):
         self.again = self.again or [self.arguments]
@@ -118,6 +123,9 @@ def reference_config():
 MOCK = "mock --box-size 26.5625 --cells 34 --particles-low 8 --particles-high 16 --steps 2 --snapshots --seed 1".split()
 
 
+TOGETHER = {"mock": ("box/condition.hdf5", "box/truth.hdf5"), "npy": ("out.npy", "out.npy.json")}
+
+
 def make_seeds(binary, folder):
     """Universes, grids, models and a half-finished run, as inputs of all cases."""
     here = folder / "runs" / "making"
@@ -148,6 +156,13 @@ def make_seeds(binary, folder):
     finescale("train", f"{SEEDS}/config.json", "--out", f"{SEEDS}/run")
     finescale("train", f"{SEEDS}/two.json", "--out", f"{SEEDS}/two")
     finescale("train", f"{SEEDS}/half.json", "--out", f"{SEEDS}/half/run")
+    for name in TOGETHER["mock"]:
+        older = seeds / "older_box" / name
+        older.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(seeds / "boxes/box_0002" / Path(name).name, older)
+    (seeds / "older_npy").mkdir()
+    finescale("upscale", "--model", f"{SEEDS}/run/model.safetensors", "--condition", f"{SEEDS}/boxes/box_0002/condition.hdf5",
+              "--region", "0,0,0:34,4,4", "--seed", "9", "-o", f"{SEEDS}/older_npy/out.npy")
     shutil.rmtree(here)
 
 
@@ -174,10 +189,15 @@ def cases(binary):
     yield plain("grid to npy", *gridding, "out.npy")
     yield plain("mock", *[word for word in MOCK if word != "--snapshots"], "-o", "box")
     yield plain("mock --snapshots", *MOCK, "-o", "box")
+    yield dataclasses.replace(plain("mock, over another", *[word for word in MOCK if word != "--snapshots"], "-o", "box"),
+                              start="older_box", together=TOGETHER["mock"])
     for strategy in ["joint", "raster", "wavefront", "colour"]:
         yield upscale(f"upscale, {strategy}", "--strategy", strategy, "-o", "out.hdf5")
     yield upscale("upscale, begun without --resume", "--strategy", "raster", "-o", "out.hdf5", resume=False)
     yield upscale("upscale to npy", "--strategy", "colour", "-o", "out.npy")
+    if "--overwrite" in subprocess.run([binary, "upscale", "--help"], capture_output=True, text=True).stdout:
+        over = upscale("upscale to npy, over another", "--strategy", "raster", "-o", "out.npy", "--overwrite", resume=False)
+        yield dataclasses.replace(over, start="older_npy", together=TOGETHER["npy"])
     yield upscale("upscale, two fields", "--strategy", "raster", "-o", "out.hdf5", model="two")
     train = ["train", f"{SEEDS}/config.json", "--out", "run"]
     resumed = [*train, "--resume"]
@@ -338,7 +358,7 @@ class Runner:
             folder.mkdir(parents=True)
         return folder
 
-    def command(self, arguments, trace=None, calls=None, inject=None):
+    def command(self, arguments, trace=None, calls=None, inject=None, quiet=True):
         strace = []
         if trace:
             traced = ",".join(calls or [*DESCRIPTOR_CALLS, *NAME_CALLS, "clone", "clone3"])
@@ -346,11 +366,11 @@ class Runner:
             strace += ["-e", f"inject={inject}"] if inject else []
             # With a filter in the kernel strace is faster, but cannot send signals.
             strace += [] if inject and ":signal=" in inject else ["--seccomp-bpf"]
-        return [*strace, self.binary, *arguments, "--threads", "1", "--quiet"]
+        return [*strace, self.binary, *arguments, "--threads", "1", *(["--quiet"] if quiet else [])]
 
-    def run(self, folder, arguments, calls=None, inject=None, traced=False):
+    def run(self, folder, arguments, calls=None, inject=None, traced=False, quiet=True):
         trace = folder.with_suffix(".trace") if traced or inject else None
-        command = self.command(arguments, trace, calls, inject)
+        command = self.command(arguments, trace, calls, inject, quiet)
         child = subprocess.Popen(command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         stderr, code = patiently(child)
@@ -392,6 +412,7 @@ class Reference:
     def __init__(self, runner, case):
         self.runner, self.case = runner, case
         self.files, self.masks, self.lock = None, {}, threading.Lock()
+        self.pieces = 0  # lines of the journal
         self.start = files_below(runner.work / "seeds" / case.start) if case.start else {}
 
     def add(self, files):
@@ -421,7 +442,7 @@ class Reference:
             return self.same_meaning(name, content)
         # The command line is written down, and that of a resumption is another one.
         words, again = (" ".join(words).encode() for words in (self.case.arguments, command))
-        return content.replace(again, words) == ours
+        return content.replace(again, words).replace(b" --quiet", b"") == ours.replace(b" --quiet", b"")
 
     def same_but_for_times(self, name, content):
         ours, mask = self.files[name], self.masks.get(name)
@@ -447,6 +468,51 @@ class Reference:
 
     def left_over(self, files):
         return sorted({steady(name) for name in files if name not in self.files and not is_events(name)})
+
+
+def journal_lines(files):
+    """Finished pieces of the work folders that count."""
+    lines = [content.count(b"\n") for name, content in files.items() if name.endswith(".work/journal")
+             and name.replace("journal", "generation.json") in files]
+    return sum(lines)
+
+
+def step_of(state):
+    """The update of a training's state."""
+    length = int.from_bytes(state[:8], "little")
+    return int(json.loads(state[8:8 + length])["__metadata__"]["step"])
+
+
+def is_torn(tensors):
+    """Whether a file of tensors is not whole, by its own checksum of them."""
+    try:
+        start = 8 + int.from_bytes(tensors[:8], "little")
+        header = json.loads(tensors[8:start])
+        expected = header.pop("__metadata__").get("data_sha256")
+        end = max(entry["data_offsets"][1] for entry in header.values())
+        whole = len(tensors) == start + end
+        return not whole or expected not in (None, hashlib.sha256(tensors[start:]).hexdigest())
+    except (ValueError, KeyError):
+        return True
+
+
+GOES_ON = re.compile(r"goes on after (\d+) of (\d+) evaluations")
+DONE = re.compile(r"(\d+) of them done")
+
+
+def work_done_again(case, reference, before, said):
+    """What a resumed run did again although it was kept, in words; `before` are the files that it began with."""
+    pieces = journal_lines(before)
+    if pieces:
+        found = GOES_ON.search(said)
+        done, all_of = (int(found[1]), int(found[2])) if found else (0, 1)
+        if done * reference.pieces < all_of * pieces:
+            return f"goes on after {done} of {all_of} evaluations, where {pieces} of {reference.pieces} pieces were kept"
+    if case.evolving and "run/state.safetensors" in before:
+        step, done = step_of(before["run/state.safetensors"]), DONE.search(said)
+        if not done or int(done[1]) < step:
+            return f"goes on after {done[1] if done else 'no'} updates, where {step} were kept"
+    return ""
 
 
 def log_lines(content):
@@ -532,12 +598,16 @@ def judge(runner, case, reference, folder, ended, killed, touched=()):
     complete = not reference.wrong_in(files, case.arguments)
     before, said = identities(folder, reference), ""
     for again in case.again:
-        ended = runner.run(folder, again)
+        kept = files
+        ended = runner.run(folder, again, quiet=False)
         files = files_below(folder)
         if ended.code == 0:
             wrong = reference.wrong_in(files, again)
             if wrong:
                 return Verdict(LOST, f"asked again, exit code 0, but wrong or missing: {', '.join(wrong)}")
+            twice = "" if complete or "--resume" not in again else work_done_again(case, reference, kept, ended.stderr)
+            if twice:
+                return Verdict(LOST, f"asked again: {twice}")
             if complete and "--resume" in again and not case.evolving and identities(folder, reference) != before:
                 notes.append("the result was complete, and --resume made it again")
             return Verdict(RESUMES, stays=tuple(reference.left_over(files)), notes=tuple(notes))
@@ -563,8 +633,16 @@ def problem_of(case, reference, files, ended, killed, touched):
         names = {part for name in named for part in Path(steady(name)).parts}
         if not any(name in ended.stderr for name in names):
             return f"the message names no file: {last_line(ended.stderr)}"
-    odd = [] if case.evolving else reference.odd_in(files, case.arguments)
-    return f"wrong under a final name: {', '.join(odd)}" if odd else ""
+    if case.evolving:
+        odd = [name for name, content in files.items()
+               if name.endswith(".safetensors") and not Path(name).name.startswith(".") and is_torn(content)]
+    else:
+        odd = reference.odd_in(files, case.arguments)
+    if odd:
+        return f"wrong under a final name: {', '.join(odd)}"
+    there = [name for name in case.together if name in files]
+    old = [name for name in there if files[name] == reference.start.get(name)]
+    return f"old beside new: {', '.join(old)}" if old and len(old) < len(there) else ""
 
 
 def last_line(text):
@@ -678,6 +756,8 @@ def undisturbed(runner, case):
         reference.add(files_below(folder))
         if traced:
             traces.append(calls_in(ended.trace, os.path.realpath(folder)))
+            appended = [call for call in traces[0] if call.name in WRITES and call.paths[0].endswith(".work/journal")]
+            reference.pieces = len([call for call in appended if call.name != "ftruncate"])
         shutil.rmtree(folder)
         time.sleep(1.01 - time.time() % 1)  # HDF5 writes down seconds
     if [call.kind() for call in traces[0]] != [call.kind() for call in traces[1]]:
@@ -687,6 +767,8 @@ def undisturbed(runner, case):
 
 def hows(call):
     """How a call can fail. Nothing runs out of space by removing or by syncing what is written."""
+    if call.name in LOOKS:
+        return [ERRORS[0]]
     return [ERRORS[0], KILL] if call.name in REMOVALS else [*ERRORS, KILL]
 
 
@@ -713,7 +795,8 @@ def sample(calls):
             yield from ((call, KILL if removals else ERRORS[0]) for call in same)
             yield same[-1], ERRORS[0] if removals else KILL
             continue
-        for at in sorted({0, len(same) // 3, 2 * len(same) // 3, len(same) - 1}):
+        chosen = {0, len(same) - 1} if same[0].name in LOOKS else {0, len(same) // 3, 2 * len(same) // 3, len(same) - 1}
+        for at in sorted(chosen):
             ways = hows(same[at])
             yield same[at], ways[next(turn) % len(ways)]
 
