@@ -5,8 +5,9 @@
 #   scripts/sanitize.sh [miri] [address] [thread] [valgrind]      all of them without arguments
 #
 # Watched are the kernels and their unit tests, which compare them with plain loops, as a package of their own without
-# candle: that builds in a minute, and all unsafe code is in it. Buffers are exact allocations here (cfg finescale_exact_buffers), filled with NaN. Each tool must first find an error
-# that was planted for it: silence of a tool that sees nothing is worth nothing.
+# candle: that builds in a minute, and all unsafe code is in it. Buffers are exact allocations here (cfg
+# finescale_exact_buffers), filled with NaN. Each tool must first find an error that was planted for it: silence of a
+# tool that sees nothing is worth nothing.
 #
 #   miri      undefined behaviour, in the portable kernels at small shapes    nightly with miri and rust-src
 #   address   reads and writes outside of allocations, every instruction set  nightly
@@ -105,7 +106,14 @@ simd_of_cpu() {
 have_nightly() { cargo "+$NIGHTLY" --version >/dev/null 2>&1; }
 sysroot() { rustc "+$NIGHTLY" --print sysroot; }
 host() { rustc "+$NIGHTLY" -vV | sed -n 's/^host: //p'; }
-have_source() { [ -d "$(sysroot)/lib/rustlib/src/rust/library" ]; }
+# The standard library's source, and what that is built with, which cargo does not fetch by itself when it is offline.
+library() { echo "$(sysroot)/lib/rustlib/src/rust/library"; }
+have_source() {
+    [ -d "$(library)" ] && cargo "+$NIGHTLY" fetch --offline --manifest-path "$(library)/Cargo.toml" >/dev/null 2>&1
+}
+get_source() {
+    echo "rustup component add rust-src --toolchain $NIGHTLY; cargo +$NIGHTLY fetch --manifest-path $(library)/Cargo.toml"
+}
 have_runtime() { compgen -G "$(sysroot)/lib/rustlib/$(host)/lib/librustc*_rt.$1.a" >/dev/null; }
 
 run_miri() {
@@ -114,7 +122,7 @@ run_miri() {
         skip miri "rustup component add miri rust-src --toolchain $NIGHTLY"
         return
     }
-    have_source || { skip miri "rustup component add rust-src --toolchain $NIGHTLY"; return; }
+    have_source || { skip miri "$(get_source)"; return; }
     # Feature detection finds no AVX under Miri. Threads of rayon's pool outlive the tests: their memory is no leak.
     local -x MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-ignore-leaks -Zmiri-disable-isolation"
     local -x RUSTFLAGS=$EXACT CARGO_TARGET_DIR=$FOLDER/miri
@@ -126,7 +134,8 @@ run_miri() {
 run_address() {
     have_nightly || { skip address "no toolchain $NIGHTLY"; return; }
     have_runtime asan || { skip address "$NIGHTLY has no AddressSanitizer for $(host)"; return; }
-    local -x RUSTFLAGS="$EXACT -Zsanitizer=address" CARGO_TARGET_DIR=$FOLDER/address
+    # rayon never frees a pool that the main thread is in.
+    local -x RUSTFLAGS="$EXACT -Zsanitizer=address" CARGO_TARGET_DIR=$FOLDER/address ASAN_OPTIONS=detect_leaks=0
     local test=(cargo "+$NIGHTLY" test --target "$(host)")
     for simd in $(simd_of_cpu); do
         finds address "$simd" load_behind heap-buffer-overflow "${test[@]}" --
@@ -146,7 +155,8 @@ run_thread() {
     else
         RUSTFLAGS+=" -Cunsafe-allow-abi-mismatch=sanitizer"
         only=(kernels_in_a_pool_of_their_own --test-threads 1)
-        echo "== thread: no rust-src, so the locks of the standard library are not seen: only the test that needs none"
+        echo "== thread: without $(get_source)"
+        echo "== the locks of the standard library are not seen: only the test that needs none"
     fi
     local -x TSAN_OPTIONS="suppressions=$ROOT/scripts/tsan.suppressions halt_on_error=0"
     local test=(cargo "+$NIGHTLY" test "${build[@]}" --target "$(host)")

@@ -162,6 +162,46 @@ fn work_on_another_sample_is_not_cleared_away() {
 }
 
 #[test]
+fn a_sample_says_another_redshift_where_its_condition_does() {
+    let story = Story::begun();
+    let condition = story.path(CONDITION[3]);
+    let later = story.path("later.hdf5");
+    let mut grid = finescale_snapshot::read_grid(&condition).unwrap();
+    grid.meta.redshift += 1.0;
+    finescale_snapshot::write_grid(&later, &grid).unwrap();
+    upscale(&story, &["-o", "s.hdf5"]).assert().success();
+    let mut other = finescale();
+    other.current_dir(story.path("")).args(["upscale", "--model", "run/model.safetensors", "--condition"]);
+    fails(other.args(["later.hdf5", "-o", "s.hdf5", "--resume"]), &["s.hdf5", "redshift is 0"]);
+}
+
+#[test]
+fn links_in_run_and_work_folders_and_locks_of_others_are_refused() {
+    let story = Story::begun();
+    std::fs::write(story.path("thesis.tex"), "my only copy").unwrap();
+    let train = |out: &str| {
+        let mut train = finescale();
+        train.current_dir(story.path("")).args(["train", "config.json", "--resume", "--out", out]);
+        train
+    };
+    std::fs::remove_file(story.path("run/best.safetensors")).unwrap();
+    symlink("../thesis.tex", story.path("run/best.safetensors")).unwrap();
+    fails(&mut train("run"), &["run", "best.safetensors is a link"]);
+    std::fs::create_dir(story.path("s.hdf5.work")).unwrap();
+    symlink("../planted.json", story.path("s.hdf5.work/generation.json")).unwrap();
+    fails(&mut upscale(&story, &["-o", "s.hdf5"]), &["s.hdf5.work", "generation.json is a link"]);
+    assert!(!story.path("planted.json").exists());
+    std::fs::create_dir(story.path("new")).unwrap();
+    std::fs::write(story.path("new/lock"), "notes").unwrap();
+    fails(&mut train("new"), &["new/lock", "is no lock of finescale's"]);
+    std::fs::remove_file(story.path("new/lock")).unwrap();
+    std::fs::hard_link(story.path("thesis.tex"), story.path("new/lock")).unwrap();
+    fails(&mut train("new"), &["new/lock", "hard link"]);
+    assert_eq!(bytes(&story.path("new/lock")), b"my only copy");
+    assert_eq!(bytes(&story.path("thesis.tex")), b"my only copy");
+}
+
+#[test]
 fn a_run_is_not_resumed_with_other_data() {
     let story = Story::begun();
     std::fs::copy(story.path("boxes/box_0002/truth.hdf5"), story.path("boxes/box_0001/truth.hdf5")).unwrap();

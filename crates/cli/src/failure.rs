@@ -101,6 +101,7 @@ fn training(error: &TrainingError) -> bool {
         TrainingError::Tiling(error) => outpaint(error),
         TrainingError::Write { .. }
         | TrainingError::Busy { .. }
+        | TrainingError::Moved { .. }
         | TrainingError::Memory(_)
         | TrainingError::NotFinite { .. }
         | TrainingError::NoGradient { .. }

@@ -2,7 +2,7 @@
 
 use crate::pickle::{self, LONGEST_INDEX, StoredTensor, short};
 use crate::{DenoiserError, NetworkConfig, Parameters};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -52,7 +52,12 @@ fn read(path: &Path, config: &NetworkConfig, device: &Device) -> Result<Paramete
     for (name, tensor) in stored {
         let values = read_values(&mut archive, &folder, &tensor, file_bytes)
             .map_err(|problem| malformed(format!("{}: {problem}", short(&name))))?;
-        tensors.insert(name, Tensor::from_raw_buffer(&values, tensor.dtype, &tensor.shape, &Device::Cpu)?);
+        let values = Tensor::from_raw_buffer(&values, tensor.dtype, &tensor.shape, &Device::Cpu)?;
+        let numbers = values.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        if numbers.iter().any(|number| !number.is_finite()) {
+            return Err(malformed(format!("{} has values that are no finite numbers", short(&name))));
+        }
+        tensors.insert(name, values);
     }
     Parameters::from_tensors(config, tensors, device)
 }

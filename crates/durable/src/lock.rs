@@ -29,7 +29,8 @@ impl Lock {
         create_folder(parent(path))?;
         loop {
             let file = in_place().create(true).truncate(false).open(path)?;
-            check_ours_alone(&file)?;
+            check_ours_alone(&file)
+                .map_err(|error| io::Error::new(error.kind(), format!("{} {error}", path.display())))?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,

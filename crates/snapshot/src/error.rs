@@ -178,7 +178,7 @@ pub enum SnapshotError {
         files: usize,
     },
     /// Two files whose headers contradict each other.
-    #[error("{path}: belongs to another snapshot than {first} (time or total counts differ); keep each snapshot in a folder of its own", path = path.display(), first = first.display())]
+    #[error("{path}: belongs to another snapshot than {first} (box, time, units, masses or counts differ); keep each snapshot in a folder of its own", path = path.display(), first = first.display())]
     ForeignChunk {
         /// The file.
         path: PathBuf,
