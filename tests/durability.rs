@@ -176,6 +176,22 @@ fn a_sample_says_another_redshift_where_its_condition_does() {
 }
 
 #[test]
+fn a_sample_as_numpy_cube_is_read_as_it_is() {
+    let story = Story::begun();
+    let power = |name: &str| {
+        upscale(&story, &["-o", name]).assert().success();
+        let mut spectrum = finescale();
+        let output = spectrum.current_dir(story.path("")).args(["spectrum", name, "--json"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        value["power"].clone()
+    };
+    let of_grid = power("s.hdf5");
+    assert!(of_grid.as_array().is_some_and(|values| !values.is_empty()), "{of_grid}");
+    assert_eq!(power("s.npy"), of_grid);
+}
+
+#[test]
 fn links_in_run_and_work_folders_and_locks_of_others_are_refused() {
     let story = Story::begun();
     std::fs::write(story.path("thesis.tex"), "my only copy").unwrap();

@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Where networks run: cpu or cuda:N
     #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceName,
-    /// Only errors and results, no progress
+    /// Only errors and warnings; with --json, the result as well
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
     /// What to log: error, warn, info, debug, or a filter such as finescale_outpaint=debug

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::provenance::provenance;
+use crate::samples;
 use anyhow::Context as _;
 use finescale_field::{Depositor, Field3, Grid, Scheme};
 use finescale_snapshot::{
@@ -41,10 +42,18 @@ impl Weight {
     }
 }
 
-/// Reads a grid file, or a numpy cube with `box_size_mpc_h`, whose values are divided by their mean.
+/// Reads a grid file, a sample of ours as a numpy cube, or another cube with `box_size_mpc_h`, whose values are divided by
+/// their mean.
 pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<GridFile> {
     if !is_npy(path) {
         return read_grid(path).context("reading a grid");
+    }
+    if !path.try_exists().with_context(|| path.display().to_string())? {
+        return Err(bad_input(format!("{}: no such file", path.display())));
+    }
+    if let Some((meta, of_sample)) = samples::described_npy(path)? {
+        let field = read_npy(path, box_size_mpc_h.unwrap_or(of_sample)).context("reading a numpy cube")?;
+        return Ok(GridFile { field, meta });
     }
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     match finished {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            stop::wait_if_ending();
             failure::report(&error);
             ExitCode::from(stop.exit_code().unwrap_or_else(|| failure::exit_code(&error)))
         }

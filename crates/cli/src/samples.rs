@@ -24,7 +24,8 @@ pub(crate) fn save(path: &Path, sample: &GridFile) -> anyhow::Result<()> {
     }
     let mut hashing = Hashing(Sha256::new());
     write_npy_to(&mut hashing, &sample.field).context("hashing a sample")?;
-    let described = json!({ "sha256": hex(&hashing.0.finalize()), "meta": sample.meta });
+    let (sha256, box_size) = (hex(&hashing.0.finalize()), sample.field.grid().box_size_mpc_h());
+    let described = json!({ "sha256": sha256, "box_size_mpc_h": box_size, "meta": sample.meta });
     let description = description_of(path);
     let text = finescale_durable::draft(&description, |file| writeln!(file, "{described:#}"));
     let text = text.map_err(|error| cannot_write(&description, &error))?;
@@ -65,7 +66,7 @@ pub(crate) fn are_complete(outputs: &[PathBuf], expected: &[GridMeta]) -> anyhow
             let what = if what.is_empty() { "the identity" } else { &what };
             return Err(bad_input(format!(
                 "{}: holds another sample: {what} is {found} there, and {expected} is asked for; choose another \
-                 --output, or --overwrite",
+                 --output, or add --overwrite to replace it",
                 output.display()
             )));
         }
@@ -141,10 +142,30 @@ fn meta_of_npy(path: &Path) -> anyhow::Result<Value> {
     Ok(described["meta"].take())
 }
 
+/// What is said beside a cube, and its box in Mpc/h, if that is about this very cube.
+pub(crate) fn described_npy(path: &Path) -> anyhow::Result<Option<(GridMeta, [f64; 3])>> {
+    let beside = description_of(path);
+    if !is_there(&beside)? {
+        return Ok(None);
+    }
+    let text = finescale_durable::read_text(&beside).with_context(|| beside.display().to_string())?;
+    let mut described: Value = serde_json::from_str(&text).unwrap_or_default();
+    if described["sha256"].as_str() != Some(&sha256(path)?) {
+        return Ok(None);
+    }
+    // JSON has no NaN.
+    let redshift = described["meta"]["redshift"].as_f64().unwrap_or(f64::NAN);
+    described["meta"]["redshift"] = json!(0.0);
+    let meta: Option<GridMeta> = serde_json::from_value(described["meta"].take()).ok();
+    let box_size = serde_json::from_value(described["box_size_mpc_h"].take()).ok();
+    Ok(meta.zip(box_size).map(|(meta, box_size)| (GridMeta { redshift, ..meta }, box_size)))
+}
+
 fn unknown(path: &Path, why: &str) -> anyhow::Error {
     let path = path.display();
     bad_input(format!(
-        "{path}: is there already, and is not known to be this sample ({why}); choose another --output, or --overwrite"
+        "{path}: is there already, and is not known to be this sample ({why}); choose another --output, or add \
+         --overwrite to replace it"
     ))
 }
 

@@ -97,7 +97,18 @@ impl Stop {
     }
 }
 
+/// Whether the process is about to end at once.
+static ENDS: AtomicBool = AtomicBool::new(false);
+
+/// Waits for the end if it is near: errors of work that is cut short are none.
+pub(crate) fn wait_if_ending() {
+    while ENDS.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 fn end(signal: i32, keeps: bool) -> ! {
+    ENDS.store(true, Ordering::SeqCst);
     finescale_durable::remove_drafts();
     let said = say(match keeps {
         true => "stopped at once; what was finished before is kept, go on with --resume".to_owned(),

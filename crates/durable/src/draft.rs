@@ -55,13 +55,16 @@ impl Draft {
                 }
             })
         };
+        // Whoever removes all drafts waits for this one, and nobody makes another one after that.
+        let mut drafts = drafts();
         let named = tempfile::Builder::new()
             .prefix(&prefix)
             .suffix(ENDING)
             .rand_bytes(RANDOM)
             .make_in(folder, make)?;
         let (made, temporary) = named.into_parts();
-        drafts().push(temporary.to_path_buf());
+        drafts.push(temporary.to_path_buf());
+        drop(drafts);
         let permissions = existing.map(|metadata| metadata.permissions());
         let file = File::open(&temporary).inspect_err(|_| forget(&temporary))?;
         // At once, so that nobody reads meanwhile what nobody may. A mark that runs a file as its owner does not last.
@@ -104,6 +107,7 @@ impl Draft {
     }
 
     fn place(&self) -> io::Result<()> {
+        let _waiting = drafts();
         if self.replaces {
             fs::rename(&self.temporary, &self.target)?;
         } else {
@@ -224,12 +228,15 @@ pub fn check_can_write(target: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map(|_| ())
 }
 
-/// Removes all unfinished drafts of this process. For a process that is about to end without unwinding.
+/// Removes all unfinished drafts of this process, which can make, name and drop none from then on: those who try wait. For
+/// a process that is about to end without unwinding.
 pub fn remove_drafts() {
-    for path in drafts().drain(..) {
+    let drafts = drafts();
+    for path in &*drafts {
         // The process ends whether or not this works; the name says that the file is not whole.
-        let _ = remove_file(&path);
+        let _ = remove_file(path);
     }
+    std::mem::forget(drafts);
 }
 
 fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {

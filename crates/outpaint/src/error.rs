@@ -86,7 +86,7 @@ pub enum OutpaintError {
         found: usize,
     },
     /// Work that is there although nobody asked to resume it.
-    #[error("{folder}: holds the work of an unfinished generation; go on with --resume and the settings it began with, or remove the folder", folder = folder.display())]
+    #[error("{folder}: holds the work of an unfinished generation; add --resume to go on with it, with the settings it began with, or remove the folder", folder = folder.display())]
     Unfinished {
         /// The work folder.
         folder: PathBuf,

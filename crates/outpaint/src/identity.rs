@@ -44,7 +44,10 @@ pub struct Difference {
 /// How the sample of one identity differs from that of another one, if it does. Who computed it makes no other sample.
 #[must_use]
 pub fn sample_difference(expected: &Value, found: &Value) -> Option<Difference> {
-    difference(&without_programs(expected), &without_programs(found))
+    // The model first: it says how the condition is normalized.
+    let model = |identity: &Value| json!({ "model": identity["model"] });
+    difference(&model(expected), &model(found))
+        .or_else(|| difference(&without_programs(expected), &without_programs(found)))
 }
 
 fn without_programs(identity: &Value) -> Value {

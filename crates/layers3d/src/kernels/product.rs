@@ -60,7 +60,8 @@ pub(super) fn product<S: Simd>(
         // SAFETY: all elements of the matrices lie within their slices, as asserted, and `c` is borrowed for us alone;
         // the panel's columns are among `columns`.
         unsafe {
-            let b = RightAt { at: b.values.as_ptr().add(column), depth: b.depth };
+            // Without depth B has no values, and none is read.
+            let b = RightAt { at: b.values.as_ptr().wrapping_add(column), depth: b.depth };
             let c = TargetAt { at: c.values.as_mut_ptr().add(column), row: c.row, add: c.add };
             // As many rows as leave registers for the vectors of B and one element of A.
             match (S::TILE_VECTORS, vectors) {
@@ -92,12 +93,10 @@ struct LeftAt {
 }
 
 impl LeftAt {
-    /// # Safety
-    /// The matrix has that row.
+    /// Without depth there are no values, and none is read: the place may be outside of them.
     #[inline(always)]
-    unsafe fn below(self, row: usize) -> Self {
-        // SAFETY: the row starts within the matrix.
-        Self { at: unsafe { self.at.add(row * self.row) }, ..self }
+    fn below(self, row: usize) -> Self {
+        Self { at: self.at.wrapping_add(row * self.row), ..self }
     }
 }
 
