@@ -181,7 +181,8 @@ fn a_sample_as_numpy_cube_is_read_as_it_is() {
     let power = |name: &str| {
         upscale(&story, &["-o", name]).assert().success();
         let mut spectrum = finescale();
-        let output = spectrum.current_dir(story.path("")).args(["spectrum", name, "--json"]).output().unwrap();
+        let output =
+            spectrum.current_dir(story.path("")).args(["spectrum", name, "--json"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         value["power"].clone()
