@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters};
 use finescale_diffusion::Denoise;
 pub(crate) use finescale_field::available_memory_bytes;
+use finescale_field::check_memory;
 use finescale_seed::{KeyedStream, Purpose};
 use std::time::Instant;
 
@@ -55,6 +56,11 @@ impl Bench {
         device: &Device,
     ) -> anyhow::Result<Self> {
         config.validate_patch(cells)?;
+        let count = config.parameter_count()?;
+        if device.is_cpu() {
+            let bytes = (count as u128).saturating_mul(size_of::<f32>() as u128);
+            check_memory(format_args!("a network of {count} parameters"), bytes)?;
+        }
         let parameters = Parameters::init(config, 0, device)?;
         let denoiser = Denoiser::new(config, &parameters, &vec![CLEAN_RANGE; config.fields])?;
         Ok(Self {
