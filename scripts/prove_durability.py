@@ -53,6 +53,7 @@ ERRORS = ("EIO", "ENOSPC")
 KILL = "SIGKILL"
 TIMEOUT_S = 120
 TRIES = 3  # a call that was missed, because threads took turns in another way
+FEW_PIECES = 4
 KEPT_FOLDERS = 12  # of bad cases, for each command
 SIGNAL_LIMIT_S = 1.0
 
@@ -413,6 +414,7 @@ class Reference:
         self.runner, self.case = runner, case
         self.files, self.masks, self.lock = None, {}, threading.Lock()
         self.pieces = 0  # lines of the journal
+        self.evaluations = {}  # after so many pieces, where these are few and unlike
         self.start = files_below(runner.work / "seeds" / case.start) if case.start else {}
 
     def add(self, files):
@@ -506,7 +508,7 @@ def work_done_again(case, reference, before, said):
     if pieces:
         found = GOES_ON.search(said)
         done, all_of = (int(found[1]), int(found[2])) if found else (0, 1)
-        if done * reference.pieces < all_of * pieces:
+        if done < reference.evaluations.get(pieces, all_of * pieces / reference.pieces):
             return f"goes on after {done} of {all_of} evaluations, where {pieces} of {reference.pieces} pieces were kept"
     if case.evolving and "run/state.safetensors" in before:
         step, done = step_of(before["run/state.safetensors"]), DONE.search(said)
@@ -760,9 +762,26 @@ def undisturbed(runner, case):
             reference.pieces = len([call for call in appended if call.name != "ftruncate"])
         shutil.rmtree(folder)
         time.sleep(1.01 - time.time() % 1)  # HDF5 writes down seconds
+    if 0 < reference.pieces <= FEW_PIECES:
+        reference.evaluations = {pieces: evaluations_after(runner, case, traces[0], pieces)
+                                 for pieces in range(1, reference.pieces)}
     if [call.kind() for call in traces[0]] != [call.kind() for call in traces[1]]:
         progress(f"{case.name}: two undisturbed runs make different calls; some injections may be missed")
     return reference, traces[0]
+
+
+def evaluations_after(runner, case, calls, pieces):
+    """Where a run goes on that was killed when so many pieces were durable, and nothing of the next one."""
+    lines = [call for call in calls if call.name in WRITES and call.paths[0].endswith(".work/journal")
+             and call.name != "ftruncate"]
+    folder, call = runner.folder(case.start), lines[pieces]
+    runner.run(folder, case.arguments, calls=[call.name], inject=f"{call.name}:signal={KILL}:when={call.number}")
+    kept = journal_lines(files_below(folder))
+    found = GOES_ON.search(runner.run(folder, case.again[0], quiet=False).stderr)
+    shutil.rmtree(folder)
+    if kept != pieces or not found:
+        sys.exit(f"{case.name}: of {pieces} pieces {kept} were kept, and it went on after {found and found[1]} evaluations")
+    return int(found[1])
 
 
 def hows(call):
