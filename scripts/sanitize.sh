@@ -126,7 +126,7 @@ run_miri() {
     # Feature detection finds no AVX under Miri. Threads of rayon's pool outlive the tests: their memory is no leak.
     local -x MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-ignore-leaks -Zmiri-disable-isolation"
     local -x RUSTFLAGS=$EXACT CARGO_TARGET_DIR=$FOLDER/miri
-    local test=(cargo "+$NIGHTLY" miri test)
+    local test=(cargo "+$NIGHTLY" miri test --lib)
     finds miri portable load_behind "Undefined Behavior" "${test[@]}" --
     ran miri portable "${test[@]}"
 }
@@ -136,7 +136,7 @@ run_address() {
     have_runtime asan || { skip address "$NIGHTLY has no AddressSanitizer for $(host)"; return; }
     # rayon never frees a pool that the main thread is in.
     local -x RUSTFLAGS="$EXACT -Zsanitizer=address" CARGO_TARGET_DIR=$FOLDER/address ASAN_OPTIONS=detect_leaks=0
-    local test=(cargo "+$NIGHTLY" test --target "$(host)")
+    local test=(cargo "+$NIGHTLY" test --lib --target "$(host)")
     for simd in $(simd_of_cpu); do
         finds address "$simd" load_behind heap-buffer-overflow "${test[@]}" --
         finds address "$simd" store_behind heap-buffer-overflow "${test[@]}" --
@@ -159,7 +159,7 @@ run_thread() {
         echo "== the locks of the standard library are not seen: only the test that needs none"
     fi
     local -x TSAN_OPTIONS="suppressions=$ROOT/scripts/tsan.suppressions halt_on_error=0"
-    local test=(cargo "+$NIGHTLY" test "${build[@]}" --target "$(host)")
+    local test=(cargo "+$NIGHTLY" test --lib "${build[@]}" --target "$(host)")
     local widest
     widest=$(simd_of_cpu)
     finds thread "${widest%% *}" planted_race "data race" "${test[@]}" --
