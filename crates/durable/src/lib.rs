@@ -1,8 +1,8 @@
 //! The only way to write: no other crate opens a file for writing.
 //!
 //! - [`Draft`] and [`write()`] make files that appear under their name when they are whole and durable: a private
-//!   temporary in the folder of the target, read back, synced, renamed, and the folder synced. Whoever is killed leaves the old
-//!   file, and what appeared under that name meanwhile stays.
+//!   temporary in the folder of the target, read back, synced, renamed, and the folder synced. Whoever is killed leaves the
+//!   old file, and what appeared under that name meanwhile stays.
 //! - [`AppendLog`] grows by whole records, [`WorkFile`] holds raw values that are written in any order.
 //! - [`Lock`] keeps two processes from working on one thing.
 //! - [`refuse_inputs`] keeps an output from replacing what it is made of.

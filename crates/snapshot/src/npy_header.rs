@@ -28,7 +28,7 @@ pub(crate) fn check(path: &Path) -> Result<(), SnapshotError> {
     let mut start = Vec::new();
     file.take((PREFIX_BYTES + LONGEST_HEADER) as u64).read_to_end(&mut start).map_err(io)?;
     let header_end = header_end(&start).map_err(wrong)?;
-    // numpy's types nest in fields of fields; what is read here has none, and readers take a time beyond all measure for many.
+    // numpy's types nest in fields of fields. What is read here has none, and the parser's time doubles with each.
     let nested = start[..header_end].iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
     if nested > MOST_BRACKETS {
         return Err(wrong(format!("its header has {nested} brackets")));

@@ -8,6 +8,7 @@ use crate::prefetch::prefetch;
 use crate::spectrum::SpectrumCheck;
 use crate::state::{Best, Marks, State, fresh_weights, named};
 use crate::teacher::Teacher;
+use crate::tensor_header::hex;
 use crate::tensorboard::EventFile;
 use crate::validation::validate;
 use crate::{
@@ -431,17 +432,15 @@ fn inputs(config: &RunConfig) -> Result<Value, TrainingError> {
     for path in files.chain(config.training.teacher.clone()) {
         let failed = |source| TrainingError::Read { path: path.clone(), source };
         if path.try_exists().map_err(failed)? {
-            let file = finescale_durable::open_to_read(&path).map_err(failed)?;
-            let (mut hash, mut file) = (Sha256::new(), file);
-            let mut block = vec![0; 1 << 20];
+            let mut file = finescale_durable::open_to_read(&path).map_err(failed)?;
+            let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
             loop {
                 match file.read(&mut block).map_err(failed)? {
                     0 => break,
                     count => hash.update(&block[..count]),
                 }
             }
-            let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            hashes.insert(path.to_string_lossy().into_owned(), hash);
+            hashes.insert(path.to_string_lossy().into_owned(), hex(&hash.finalize()));
         }
     }
     Ok(json!(hashes))
