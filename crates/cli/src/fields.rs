@@ -5,12 +5,17 @@ use crate::failure::bad_input;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
-use finescale_field::{Depositor, Field3, Grid, Scheme};
+use finescale_field::{Depositor, Field3, Grid, Region, Scheme, WindowError, Windows, blocks};
 use finescale_snapshot::{
-    GridFile, GridMeta, Masses, Snapshot, Species, read_grid, read_npy, write_grid, write_npy,
+    GridFile, GridMeta, GridReader, Masses, NpyReader, Snapshot, Species, read_grid, write_grid, write_npy,
 };
+use ndarray::Array3;
 use serde_json::json;
 use std::path::Path;
+
+/// Voxels that are read at once, and the cells of such a block.
+const BLOCK_VOXELS: usize = 1 << 18;
+const BLOCK: [usize; 3] = [32, 32, 256];
 
 /// Particles in memory at a time: 100 MB of positions.
 const PARTICLES_AT_ONCE: usize = 1 << 22;
@@ -42,23 +47,50 @@ impl Weight {
     }
 }
 
-/// Reads a grid file, a sample of ours as a numpy cube, or another cube with `box_size_mpc_h`, whose values are divided by
-/// their mean.
+/// Values that are read window by window, and what they are.
+pub(crate) struct OpenField {
+    pub(crate) values: Box<dyn Windows>,
+    pub(crate) meta: GridMeta,
+}
+
+/// Opens a grid file, whose values are checked, a sample of ours as a numpy cube, or another cube with `box_size_mpc_h`,
+/// whose values are divided by their mean.
+pub(crate) fn open(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
+    if is_npy(path) {
+        return open_npy(path, box_size_mpc_h);
+    }
+    let reader = GridReader::open(path).context("reading a grid")?;
+    reader.check_values().context("reading a grid")?;
+    let meta = reader.meta().clone();
+    Ok(OpenField { values: Box::new(reader), meta })
+}
+
+/// The same in memory.
 pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<GridFile> {
     if !is_npy(path) {
         return read_grid(path).context("reading a grid");
     }
+    let OpenField { values, meta } = open_npy(path, box_size_mpc_h)?;
+    Ok(GridFile { field: in_memory(values.as_ref())?, meta })
+}
+
+/// All values, in memory.
+pub(crate) fn in_memory(values: &dyn Windows) -> anyhow::Result<Field3> {
+    Field3::read_from(values).map_err(anyhow::Error::from_boxed).context("reading values")
+}
+
+fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
     if !path.try_exists().with_context(|| path.display().to_string())? {
         return Err(bad_input(format!("{}: no such file", path.display())));
     }
+    let reader = |box_size| NpyReader::open(path, box_size).context("reading a numpy cube");
     if let Some((meta, of_sample)) = samples::described_npy(path)? {
-        let field = read_npy(path, box_size_mpc_h.unwrap_or(of_sample)).context("reading a numpy cube")?;
-        return Ok(GridFile { field, meta });
+        return Ok(OpenField { values: Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?), meta });
     }
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
-    let values = read_npy(path, box_size_mpc_h).context("reading a numpy cube")?;
-    let mean = values.mean();
+    let values = reader(box_size_mpc_h)?;
+    let mean = mean(&values)?;
     if !(mean.is_finite() && mean > 0.0) {
         let path = path.display();
         return Err(bad_input(format!(
@@ -73,7 +105,34 @@ pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Res
         periodic: true,
         provenance: provenance(json!({ "sources": [path.to_string_lossy()] })),
     };
-    Ok(GridFile { field: values.map(|value| (f64::from(value) / mean) as f32), meta })
+    Ok(OpenField { values: Box::new(OverMean { values, mean }), meta })
+}
+
+/// A cube over its mean.
+struct OverMean {
+    values: NpyReader,
+    mean: f64,
+}
+
+impl Windows for OverMean {
+    fn grid(&self) -> &Grid {
+        self.values.grid()
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.mean) as f32))
+    }
+}
+
+/// The mean, summed row by row as [`Field3::mean`] sums.
+fn mean(values: &dyn Windows) -> anyhow::Result<f64> {
+    let cells = values.grid().cells();
+    let mut sum = 0.0;
+    for rows in blocks(cells, [1, (BLOCK_VOXELS / cells[2]).max(1), cells[2]]) {
+        let rows = values.read(&rows).map_err(anyhow::Error::from_boxed)?;
+        sum = rows.iter().fold(sum, |sum, &value| sum + f64::from(value));
+    }
+    Ok(sum / values.grid().voxels() as f64)
 }
 
 /// Writes a grid file, or a numpy cube if the name ends so.
@@ -134,12 +193,14 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
 }
 
 /// What a person wants to know of a field at once.
-pub(crate) fn summary(field: &Field3) -> String {
-    let (low, high) = field
-        .as_slice()
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
-    let ([x, y, z], size) = (field.grid().cells(), field.grid().box_size_mpc_h());
-    let mean = field.mean();
-    format!("{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {low:.4}, highest {high:.4}")
+pub(crate) fn summary(values: &dyn Windows) -> anyhow::Result<String> {
+    let grid = values.grid();
+    let (mut low, mut high, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
+    for block in blocks(grid.cells(), BLOCK) {
+        for &value in &values.read(&block).map_err(anyhow::Error::from_boxed)? {
+            (low, high, sum) = (low.min(value), high.max(value), sum + f64::from(value));
+        }
+    }
+    let ([x, y, z], size, mean) = (grid.cells(), grid.box_size_mpc_h(), sum / grid.voxels() as f64);
+    Ok(format!("{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {low:.4}, highest {high:.4}"))
 }

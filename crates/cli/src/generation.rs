@@ -2,14 +2,16 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields::{self, Gridding, Weight};
+use crate::fields::{self, Gridding, OpenField, Weight};
 use crate::provenance::provenance;
 use crate::{samples, tiles};
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
-use finescale_field::{Field3, Normalizer, Region, Scalar, ScalarName, Scheme};
-use finescale_outpaint::{Boundary, Generated, GenerationConfig, Job, Progress, Store, generate};
+use finescale_field::{Grid, Normalizer, Region, Scalar, ScalarName, Scheme};
+use finescale_outpaint::{
+    Boundary, Generated, GenerationConfig, Job, PreparedCondition, Progress, Store, generate,
+};
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::{FieldDescription, Model, ModelDescription};
 use serde_json::{Value, json};
@@ -30,13 +32,33 @@ pub(crate) struct Generator {
     program: Value,
 }
 
-/// A low-resolution field, what the network sees of it, and where it comes from.
+/// A low-resolution field that is open, in memory or in its file.
+pub(crate) struct OpenCondition {
+    path: PathBuf,
+    /// All files that it is read from.
+    files: Vec<PathBuf>,
+    field: OpenField,
+}
+
+/// What the network sees of a low-resolution field, and where that comes from.
 pub(crate) struct Condition {
     pub(crate) path: PathBuf,
     /// All files that it was read from.
     pub(crate) files: Vec<PathBuf>,
-    pub(crate) grid: GridFile,
-    channels: Vec<Field3>,
+    pub(crate) meta: GridMeta,
+    prepared: PreparedCondition,
+}
+
+impl OpenCondition {
+    /// A field that is in memory.
+    pub(crate) fn in_memory(path: &Path, GridFile { field, meta }: GridFile) -> Self {
+        let field = OpenField { values: Box::new(field), meta };
+        Self { path: path.into(), files: Vec::new(), field }
+    }
+
+    pub(crate) fn grid(&self) -> &Grid {
+        self.field.values.grid()
+    }
 }
 
 impl Generator {
@@ -63,29 +85,32 @@ impl Generator {
         self.description.configuration.training.patch_cells
     }
 
-    /// Reads a grid file or numpy cube, or grids a snapshot with the model's voxels. What is `said` goes before what
-    /// the file says.
-    pub(crate) fn condition(
+    /// Opens a grid file or numpy cube, or grids a snapshot with the model's voxels. What is `said` goes before what the
+    /// file says.
+    pub(crate) fn open_condition(
         &self,
         context: &Context,
         path: &Path,
         box_size_mpc_h: Option<[f64; 3]>,
         said: &[(ScalarName, f64)],
-    ) -> anyhow::Result<Condition> {
+    ) -> anyhow::Result<OpenCondition> {
         self.check_said(path, said)?;
-        let read = if path.is_dir() { None } else { Some(fields::load(path, box_size_mpc_h)) };
-        let (mut grid, files) = match read {
+        let opened = if path.is_dir() { None } else { Some(fields::open(path, box_size_mpc_h)) };
+        let mut open = match opened {
             Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
-            Some(Ok(grid)) => (grid, vec![path.to_owned()]),
-            _ => self.grid_snapshot(context, path)?,
+            Some(Ok(field)) => OpenCondition { path: path.into(), files: vec![path.into()], field },
+            _ => {
+                let (grid, files) = self.grid_snapshot(context, path)?;
+                OpenCondition { files, ..OpenCondition::in_memory(path, grid) }
+            }
         };
-        said.iter().for_each(|&(name, value)| grid.meta.set_scalar(name, value));
+        said.iter().for_each(|&(name, value)| open.field.meta.set_scalar(name, value));
         let differences = self
             .description
-            .check_condition(grid.field.grid(), &grid.meta)
+            .check_condition(open.grid(), &open.field.meta)
             .with_context(|| path.display().to_string())?;
         differences.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
-        Ok(Condition { files, ..self.prepare(path, grid)? })
+        Ok(open)
     }
 
     /// Checks that the network is told what is `said`, and that nothing about a numpy cube must be guessed.
@@ -102,16 +127,21 @@ impl Generator {
         Ok(())
     }
 
-    /// Makes the channels that the network sees of a field.
-    pub(crate) fn prepare(&self, path: &Path, grid: GridFile) -> anyhow::Result<Condition> {
+    /// Makes the channels that the network sees of a part of a field, and keeps them in `folder`, or in memory.
+    pub(crate) fn prepare(
+        &self,
+        open: OpenCondition,
+        part: Region,
+        folder: Option<&Path>,
+    ) -> anyhow::Result<Condition> {
+        let OpenCondition { path, files, field: OpenField { values, meta } } = open;
         let conditioning = self.description.conditioning();
-        let value =
-            |scalar: &Scalar| grid.meta.scalar(scalar.name).ok_or_else(|| not_said(path, scalar.name));
-        let values = conditioning.channels.scalars.iter().map(value).collect::<anyhow::Result<Vec<_>>>()?;
-        let channels = conditioning
-            .apply(&grid.field, boundary(&grid), &values)
-            .with_context(|| path.display().to_string())?;
-        Ok(Condition { path: path.into(), files: Vec::new(), grid, channels })
+        let scalar = |scalar: &Scalar| meta.scalar(scalar.name).ok_or_else(|| not_said(&path, scalar.name));
+        let scalars = conditioning.channels.scalars.iter().map(scalar).collect::<anyhow::Result<Vec<_>>>()?;
+        let prepared =
+            PreparedCondition::new(&conditioning, values.as_ref(), meta.boundary(), &scalars, part, folder);
+        let prepared = prepared.with_context(|| path.display().to_string())?;
+        Ok(Condition { path, files, meta, prepared })
     }
 
     /// The field of a snapshot, and the snapshot's files.
@@ -139,8 +169,8 @@ impl Generator {
             denoiser: &self.denoiser,
             model_hash: &self.hash,
             window_cells: self.window_cells(),
-            condition: &condition.channels,
-            boundary: boundary(&condition.grid),
+            condition: &condition.prepared,
+            boundary: condition.meta.boundary(),
             truth_normalizers: &self.truth_normalizers,
             region,
             given: None,
@@ -152,17 +182,17 @@ impl Generator {
     }
 
     /// Generates one sample of each field; work goes on from `store`, and stays there when `stop` is set.
-    pub(crate) fn sample(
+    pub(crate) fn sample<'a>(
         &self,
         context: &Context,
         label: &str,
         condition: &Condition,
-        job: &Job,
+        job: &Job<'a>,
         store: &Store,
         stop: &AtomicBool,
-    ) -> anyhow::Result<Vec<GridFile>> {
+    ) -> anyhow::Result<Generated<'a>> {
         let mut progress = None;
-        let Generated { fields, identity } = generate(
+        let generated = generate(
             job,
             store,
             &mut |event| match event {
@@ -183,8 +213,7 @@ impl Generator {
         if let Some(progress) = progress {
             progress.finish();
         }
-        let metas = self.metas(condition, job, &identity)?;
-        Ok(fields.into_iter().zip(metas).map(|(field, meta)| GridFile { field, meta }).collect())
+        Ok(generated)
     }
 
     /// What the fields of a sample are.
@@ -207,7 +236,7 @@ impl Generator {
         let model = &self.description;
         Ok(GridMeta {
             quantity: truth.quantity.clone(),
-            redshift: condition.grid.meta.redshift,
+            redshift: condition.meta.redshift,
             mean: truth.mean_per_voxel,
             assignment: truth.assignment,
             periodic: job.result_boundary() == Boundary::Periodic,
@@ -219,14 +248,10 @@ impl Generator {
                 "window_cells": job.window_cells,
                 samples::IDENTITY: identity,
                 tiles::KEY: job.faces()?,
-                "cosmology": condition.grid.meta.cosmology(),
+                "cosmology": condition.meta.cosmology(),
             })),
         })
     }
-}
-
-fn boundary(grid: &GridFile) -> Boundary {
-    if grid.meta.periodic { Boundary::Periodic } else { Boundary::Open }
 }
 
 fn not_said(path: &Path, name: ScalarName) -> anyhow::Error {

@@ -2,11 +2,12 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields::{self, is_npy};
+use crate::fields::is_npy;
 use crate::files::{cannot_write, hex, sha256, with_ending};
 use anyhow::Context as _;
+use finescale_field::Windows;
 use finescale_outpaint::{Difference, difference, sample_difference};
-use finescale_snapshot::{GridFile, GridMeta, GridReader, write_npy_to};
+use finescale_snapshot::{GridMeta, GridReader, GridWriter, write_npy_to};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::io::Write;
@@ -17,36 +18,41 @@ pub(crate) const IDENTITY: &str = "identity";
 
 /// Writes a sample and makes sure that it can be read again. A numpy cube, which holds values only, gets a file
 /// `NAME.npy.json` beside it that says what it is.
-pub(crate) fn save(path: &Path, sample: &GridFile) -> anyhow::Result<()> {
+pub(crate) fn save(path: &Path, sample: &dyn Windows, meta: &GridMeta) -> anyhow::Result<()> {
     if !is_npy(path) {
+        let mut writer = GridWriter::create(path, sample.grid(), meta).context("writing a grid")?;
+        writer.write_all(sample).map_err(anyhow::Error::from_boxed).context("writing a grid")?;
         // Grid files are read back before they take their names.
-        return fields::save(path, sample);
+        return writer.finish().context("writing a grid");
     }
-    let mut hashing = Hashing(Sha256::new());
-    write_npy_to(&mut hashing, &sample.field).context("hashing a sample")?;
-    let (sha256, box_size) = (hex(&hashing.0.finalize()), sample.field.grid().box_size_mpc_h());
-    let described = json!({ "sha256": sha256, "box_size_mpc_h": box_size, "meta": sample.meta });
+    let mut hash = Sha256::new();
+    let cube = finescale_durable::draft(path, |file| write_npy_to(Hashing { file, hash: &mut hash }, sample));
+    let cube = cube.map_err(|error| cannot_write(path, &error))?;
+    let (sha256, box_size) = (hex(&hash.finalize()), sample.grid().box_size_mpc_h());
+    let described = json!({ "sha256": sha256, "box_size_mpc_h": box_size, "meta": meta });
     let description = description_of(path);
     let text = finescale_durable::draft(&description, |file| writeln!(file, "{described:#}"));
     let text = text.map_err(|error| cannot_write(&description, &error))?;
-    let cube = finescale_durable::draft(path, |file| write_npy_to(file, &sample.field));
-    let cube = cube.map_err(|error| cannot_write(path, &error))?;
     // First what the cube is of, so that no kill leaves one that nobody knows.
     let named = finescale_durable::commit_together(vec![text, cube]);
     named.map_err(|(path, error)| cannot_write(&path, &error))
 }
 
-/// A writer that keeps nothing but a hash.
-struct Hashing(Sha256);
+/// A writer that hashes what passes through it.
+struct Hashing<'a, W> {
+    file: W,
+    hash: &'a mut Sha256,
+}
 
-impl Write for Hashing {
+impl<W: Write> Write for Hashing<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        self.file.flush()
     }
 }
 

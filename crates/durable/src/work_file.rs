@@ -2,6 +2,8 @@
 
 use crate::folder::{parent, remove_file, sync_folder};
 use crate::{check_ours_alone, in_place};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -30,6 +32,21 @@ impl WorkFile {
         let mut file = in_place().create_new(true).open(path)?;
         fill(&mut file, bytes)?;
         sync_folder(parent(path))?;
+        Ok(Self { file })
+    }
+
+    /// A file of `bytes` zeros without a name, in `folder`, for what is made again by whoever needs it again: it is gone
+    /// when this process ends, however it ends.
+    ///
+    /// # Errors
+    /// Those of the system; a disk without room for it says so now, where the file system can reserve room.
+    pub fn unnamed(folder: &Path, bytes: u64) -> io::Result<Self> {
+        let file =
+            tempfile::tempfile_in(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => file.set_len(bytes)?,
+            reserved => reserved?,
+        }
         Ok(Self { file })
     }
 
@@ -99,6 +116,19 @@ mod tests {
         assert_eq!(&out, b"\0\0abc");
         let error = WorkFile::open(&path, 2_000_000).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_file_without_a_name_holds_values_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = WorkFile::unnamed(folder.path(), 3_000_000).unwrap();
+        file.write(2_999_997, b"abc").unwrap();
+        let mut out = [1; 5];
+        file.read(2_999_995, &mut out).unwrap();
+        assert_eq!(&out, b"\0\0abc");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(WorkFile::unnamed(folder.path(), 1 << 62).is_err());
+        assert!(WorkFile::unnamed(&folder.path().join("nowhere"), 1).is_err());
     }
 
     #[test]

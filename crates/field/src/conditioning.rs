@@ -1,6 +1,7 @@
 //! What a network sees of a low-resolution density.
 
-use crate::{Boundary, Field3, FieldError, Normalizer, check_density};
+use crate::smoothing::smoothed_window;
+use crate::{Boundary, Field3, FieldError, Normalizer, Region, WindowError, Windows, check_density};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -91,22 +92,63 @@ impl Conditioning {
         values: &[f64],
     ) -> Result<Vec<Field3>, FieldError> {
         check_density(density)?;
-        let Channels { surroundings_smoothing_cells, scalars, baseline_smoothing_cells } = &self.channels;
-        assert_eq!(values.len(), scalars.len(), "each scalar needs a value");
+        let Channels { surroundings_smoothing_cells, baseline_smoothing_cells, .. } = self.channels;
+        let smoothed = |cells: Option<f64>| cells.map(|cells| density.smoothed(cells, boundary));
+        let surroundings = smoothed(surroundings_smoothing_cells);
+        let baseline = smoothed(baseline_smoothing_cells);
+        let constant = |value| Field3::new(*density.grid(), Array3::from_elem(density.grid().cells(), value));
         let mut channels = vec![self.density.normalize_field(density)];
-        if let Some(cells) = *surroundings_smoothing_cells {
-            channels.push(self.density.normalize_field(&density.smoothed(cells, boundary)));
-        }
-        for (scalar, value) in scalars.iter().zip(values) {
-            let constant = ((value - scalar.centre) / scalar.width) as f32;
-            let grid = *density.grid();
-            channels.push(Field3::new(grid, Array3::from_elem(grid.cells(), constant))?);
-        }
-        if let Some(cells) = *baseline_smoothing_cells {
-            let smooth = density.smoothed(cells, boundary);
-            channels.extend(self.truth.iter().map(|truth| truth.normalize_field(&smooth)));
+        channels.extend(surroundings.iter().map(|smooth| self.density.normalize_field(smooth)));
+        channels.extend(self.constants(values).into_iter().map(constant).collect::<Result<Vec<_>, _>>()?);
+        if let Some(smooth) = &baseline {
+            channels.extend(self.truth.iter().map(|truth| truth.normalize_field(smooth)));
         }
         Ok(channels)
+    }
+
+    /// How many channels there are before the scalars, and after them.
+    #[must_use]
+    pub fn channel_counts(&self) -> [usize; 2] {
+        let of = |smoothing: Option<f64>, channels| if smoothing.is_some() { channels } else { 0 };
+        let Channels { surroundings_smoothing_cells, baseline_smoothing_cells, .. } = self.channels;
+        [1 + of(surroundings_smoothing_cells, 1), of(baseline_smoothing_cells, self.truth.len())]
+    }
+
+    /// What scalars of these `values` are to the network.
+    ///
+    /// # Panics
+    /// If there is not one value for each scalar.
+    #[must_use]
+    pub fn constants(&self, values: &[f64]) -> Vec<f32> {
+        assert_eq!(values.len(), self.channels.scalars.len(), "each scalar needs a value");
+        let constant = |(scalar, value): (&Scalar, &f64)| ((value - scalar.centre) / scalar.width) as f32;
+        self.channels.scalars.iter().zip(values).map(constant).collect()
+    }
+
+    /// The channels before the scalars, and those after them, of a window of a density: to the bit those that
+    /// [`apply`](Self::apply) makes of the whole box, from what lies within reach of the window. What is no density
+    /// counts as empty.
+    ///
+    /// # Errors
+    /// Those of `density`.
+    pub fn window(
+        &self,
+        density: &dyn Windows,
+        boundary: Boundary,
+        region: &Region,
+    ) -> Result<[Vec<Array3<f32>>; 2], WindowError> {
+        let normalized =
+            |values: &Array3<f32>, normalizer: &Normalizer| values.mapv(|v| normalizer.normalize(v));
+        let mut before = vec![normalized(&density.read(region)?, &self.density)];
+        if let Some(cells) = self.channels.surroundings_smoothing_cells {
+            before.push(normalized(&smoothed_window(density, region, cells, boundary)?, &self.density));
+        }
+        let mut after = Vec::new();
+        if let Some(cells) = self.channels.baseline_smoothing_cells {
+            let smooth = smoothed_window(density, region, cells, boundary)?;
+            after.extend(self.truth.iter().map(|truth| normalized(&smooth, truth)));
+        }
+        Ok([before, after])
     }
 }
 
@@ -177,6 +219,27 @@ mod tests {
         let risen = |at: [usize; 3]| after[1][at] - before[1][at];
         assert!(risen([5, 2, 2]) > 0.1 && risen([5, 2, 2]) > 2.0 * risen([4, 2, 2]), "{}", risen([5, 2, 2]));
         assert_eq!(risen([0, 0, 0]), 0.0); // out of reach
+    }
+
+    #[test]
+    fn a_window_has_the_bits_of_the_whole() {
+        let channels = Channels {
+            surroundings_smoothing_cells: Some(1.5),
+            scalars: vec![REDSHIFT, SIGMA_8],
+            baseline_smoothing_cells: Some(0.8),
+        };
+        let (all, density) = (conditioning(channels), field(20));
+        for boundary in [Boundary::Periodic, Boundary::Open] {
+            let whole = all.apply(&density, boundary, &[0.5, 0.9]).unwrap();
+            let region = Region { start: [3, 12, 0], shape: [2, 5, 20] };
+            let [before, after] = all.window(&density, boundary, &region).unwrap();
+            assert_eq!([before.len(), after.len()], all.channel_counts());
+            let of_scalars =
+                all.constants(&[0.5, 0.9]).into_iter().map(|v| Array3::from_elem(region.shape, v));
+            let window: Vec<_> = before.into_iter().chain(of_scalars).chain(after).collect();
+            let expected: Vec<_> = whole.iter().map(|channel| channel.extract(&region).unwrap()).collect();
+            assert_eq!(window, expected);
+        }
     }
 
     #[test]

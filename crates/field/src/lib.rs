@@ -16,6 +16,7 @@ mod region;
 mod scheme;
 mod slabs;
 mod smoothing;
+mod windows;
 
 pub use coarsen::coarsen;
 pub use conditioning::{Channels, Conditioning, Scalar, ScalarName};
@@ -29,3 +30,4 @@ pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
 pub use scheme::Scheme;
 pub use smoothing::Boundary;
+pub use windows::{Constant, WindowError, Windows, blocks};

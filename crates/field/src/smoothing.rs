@@ -1,7 +1,7 @@
 //! Smoothing by a Gaussian.
 
-use crate::Field3;
-use ndarray::{Array1, Axis, Zip};
+use crate::{Field3, Region, WindowError, Windows};
+use ndarray::{Array3, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
 /// Standard deviations at which the Gaussian is cut off.
@@ -25,12 +25,77 @@ impl Field3 {
         let kernel = Kernel::gaussian(cells);
         let mut values = self.values().clone();
         for axis in 0..3 {
-            Zip::from(values.lanes_mut(Axis(axis))).par_for_each(|mut line| {
-                let smooth = kernel.smoothed(&line.to_vec(), boundary);
-                line.assign(&Array1::from_vec(smooth));
-            });
+            let line = Line::whole(self.grid().cells()[axis], boundary);
+            values = kernel.smooth_along(&values, axis, &line);
         }
         Self::new(*self.grid(), values).expect("smoothing keeps the shape")
+    }
+}
+
+/// A window of what [`Field3::smoothed`] makes of a whole box, to the bit, from the values within reach of it.
+///
+/// # Errors
+/// Those of `density`.
+pub(crate) fn smoothed_window(
+    density: &dyn Windows,
+    region: &Region,
+    cells: f64,
+    boundary: Boundary,
+) -> Result<Array3<f32>, WindowError> {
+    let kernel = Kernel::gaussian(cells);
+    let lines = [0, 1, 2].map(|axis| {
+        let (start, length) = (region.start[axis], region.shape[axis]);
+        Line::part(density.grid().cells()[axis], start, length, kernel.reach(), boundary)
+    });
+    let [start, shape] = [lines.each_ref().map(|line| line.first), lines.each_ref().map(|line| line.there)];
+    let shape = shape.map(|length| length as usize);
+    let mut values = density.read(&Region { start, shape })?;
+    for (axis, line) in lines.iter().enumerate() {
+        values = kernel.smooth_along(&values, axis, line);
+    }
+    Ok(values)
+}
+
+/// The cells of one axis that are there, and those of them that are smoothed.
+struct Line {
+    /// Cells of the axis.
+    cells: i64,
+    boundary: Boundary,
+    /// The first cell that is there, before wrapping, and how many are.
+    first: i64,
+    there: i64,
+    /// The first cell that is smoothed, counted from `first`, and how many are.
+    offset: i64,
+    smoothed: i64,
+}
+
+impl Line {
+    fn whole(cells: usize, boundary: Boundary) -> Self {
+        Self::part(cells, 0, cells, 0, boundary)
+    }
+
+    /// `length` cells from `start` on, and what lies within `reach` of them: of an axis that is not longer, all cells.
+    fn part(cells: usize, start: i64, length: usize, reach: i64, boundary: Boundary) -> Self {
+        let (cells, smoothed) = (cells as i64, length as i64);
+        let start = start.rem_euclid(cells);
+        let (first, there) = match boundary {
+            _ if smoothed + 2 * reach >= cells => (0, cells),
+            Boundary::Periodic => (start - reach, smoothed + 2 * reach),
+            Boundary::Open => {
+                let first = (start - reach).max(0);
+                (first, (start + smoothed + reach).min(cells) - first)
+            }
+        };
+        Self { cells, boundary, first, there, offset: start - first, smoothed }
+    }
+
+    /// Where a cell, counted from `first`, lies in what is there; beyond an open end it is nowhere.
+    fn place(&self, cell: i64) -> Option<usize> {
+        let place = match self.boundary {
+            Boundary::Periodic => cell.rem_euclid(self.cells),
+            Boundary::Open => cell,
+        };
+        (0..self.there).contains(&place).then_some(place as usize)
     }
 }
 
@@ -45,25 +110,31 @@ impl Kernel {
         Self((-reach..=reach).map(weight).collect())
     }
 
-    fn smoothed(&self, line: &[f32], boundary: Boundary) -> Vec<f32> {
-        let values = self.sums(line.len(), boundary, |cell| f64::from(line[cell]));
-        let weights = self.sums(line.len(), boundary, |_| 1.0);
-        values.iter().zip(weights).map(|(value, weight)| (value / weight) as f32).collect()
+    /// Cells on either side.
+    fn reach(&self) -> i64 {
+        (self.0.len() / 2) as i64
     }
 
-    /// Σ weight · value over the cells around each of a line of `n`; beyond an open end there is nothing.
-    fn sums(&self, n: usize, boundary: Boundary, value: impl Fn(usize) -> f64) -> Vec<f64> {
-        let reach = (self.0.len() / 2) as i64;
-        let length = n as i64;
-        let at = |cell: i64| match boundary {
-            Boundary::Periodic => value(cell.rem_euclid(length) as usize),
-            Boundary::Open if (0..length).contains(&cell) => value(cell as usize),
-            Boundary::Open => 0.0,
-        };
-        let padded: Vec<f64> = (-reach..length + reach).map(at).collect();
-        let mut sums = vec![0.0; n];
+    /// Smooths all lines along `axis`: of the cells that are there, those of `line` are left.
+    fn smooth_along(&self, values: &Array3<f32>, axis: usize, line: &Line) -> Array3<f32> {
+        let mut shape = values.raw_dim();
+        shape[axis] = line.smoothed as usize;
+        let mut smooth = Array3::zeros(shape);
+        let weights = self.sums(line, |_| 1.0);
+        Zip::from(smooth.lanes_mut(Axis(axis))).and(values.lanes(Axis(axis))).par_for_each(|mut to, from| {
+            let sums = self.sums(line, |place| f64::from(from[place]));
+            to.iter_mut().zip(sums).zip(&weights).for_each(|((to, sum), weight)| *to = (sum / weight) as f32);
+        });
+        smooth
+    }
+
+    /// Σ weight · value around each cell of a line; beyond an open end there is nothing.
+    fn sums(&self, line: &Line, value: impl Fn(usize) -> f64) -> Vec<f64> {
+        let cells = line.offset - self.reach()..line.offset + line.smoothed + self.reach();
+        let padded: Vec<f64> = cells.map(|cell| line.place(cell).map_or(0.0, &value)).collect();
+        let mut sums = vec![0.0; line.smoothed as usize];
         // All cells at once, offset by offset: as many weights as a wide Gaussian has are then affordable.
-        for (weight, shifted) in self.0.iter().zip(padded.windows(n)) {
+        for (weight, shifted) in self.0.iter().zip(padded.windows(sums.len())) {
             sums.iter_mut().zip(shifted).for_each(|(sum, value)| *sum += weight * value);
         }
         sums
@@ -74,7 +145,7 @@ impl Kernel {
 mod tests {
     use super::*;
     use crate::Grid;
-    use ndarray::Array3;
+    use proptest::prelude::*;
 
     #[test]
     fn a_point_becomes_a_gaussian_around_the_periodic_faces() {
@@ -112,9 +183,35 @@ mod tests {
         let line: Vec<f32> = (0..23).map(|i| (i as f32 * 0.7).sin().exp()).collect();
         for boundary in [Boundary::Periodic, Boundary::Open] {
             for cells in [0.4, 1.5, 4.0, 17.0] {
-                let found = Kernel::gaussian(cells).smoothed(&line, boundary);
+                let values = Array3::from_shape_vec((1, 23, 1), line.clone()).unwrap();
+                let found = Kernel::gaussian(cells).smooth_along(&values, 1, &Line::whole(23, boundary));
+                let found: Vec<f32> = found.into_iter().collect();
                 assert_eq!(found, plain(&line, cells, boundary), "{boundary:?}, {cells} cells");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_has_the_bits_of_the_whole(
+            start in prop::array::uniform3(-40i64..40), shape in (1usize..=9, 1usize..=14, 1usize..=40),
+            tenths in 0u32..40, periodic: bool,
+        ) {
+            let cells = [9, 14, 40];
+            let grid = Grid::new(cells, [1.0; 3]).unwrap();
+            let value = |(x, y, z): (usize, usize, usize)| ((x * 7 + y * 3 + z) as f32 * 0.7).sin().exp();
+            let field = Field3::new(grid, Array3::from_shape_fn(cells, value)).unwrap();
+            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let mut region = Region { start, shape: shape.into() };
+            if !periodic {
+                // Windows of an open box lie inside of it.
+                for (axis, start) in region.start.iter_mut().enumerate() {
+                    *start = start.rem_euclid((cells[axis] - region.shape[axis] + 1) as i64);
+                }
+            }
+            let sigma = f64::from(tenths) / 10.0;
+            let whole = field.smoothed(sigma, boundary).extract(&region).unwrap();
+            prop_assert_eq!(smoothed_window(&field, &region, sigma, boundary).unwrap(), whole);
         }
     }
 

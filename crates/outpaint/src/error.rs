@@ -151,6 +151,9 @@ pub enum OutpaintError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Values of the condition, or of what is given, that cannot be read.
+    #[error("{0}")]
+    Read(#[source] finescale_field::WindowError),
     /// A field that cannot be windowed.
     #[error(transparent)]
     Field(#[from] finescale_field::FieldError),

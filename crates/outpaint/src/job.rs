@@ -1,11 +1,11 @@
 //! A volume to generate.
 
+use crate::given::{GivenPlace, GivenValues};
 use crate::lattice::Lattice;
-use crate::{Boundary, GenerationConfig, Order, OutpaintError, Plan, Strategy};
+use crate::{Boundary, Condition, GenerationConfig, Given, Order, OutpaintError, Plan, Strategy};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
-use finescale_field::{Field3, Grid, Normalizer, Region, check_density};
-use ndarray::Array3;
+use finescale_field::{Grid, Normalizer, Region};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,8 +18,8 @@ pub struct Job<'a> {
     pub model_hash: &'a str,
     /// Cells of the network's window per axis.
     pub window_cells: usize,
-    /// The channels of the condition in network units, one or more, each over the whole box that the result lies in.
-    pub condition: &'a [Field3],
+    /// What the network sees of the box that the result lies in.
+    pub condition: &'a dyn Condition,
     /// Whether the condition's box is periodic.
     pub boundary: Boundary,
     /// From network units to the density of each field generated.
@@ -36,16 +36,6 @@ pub struct Job<'a> {
     pub device: &'a Device,
     /// Who computes: what else the last bits depend on, such as version, device and instruction set.
     pub program: &'a Value,
-}
-
-/// High-resolution densities 1 + delta that are there already. The result holds them to the bit, and what is generated
-/// goes on from them.
-#[derive(Clone, Copy)]
-pub struct Given<'a> {
-    /// The density of each field, all on one grid.
-    pub fields: &'a [Field3],
-    /// Their first cell in the condition's box.
-    pub start: [i64; 3],
 }
 
 /// How far a generation is.
@@ -92,7 +82,7 @@ impl<'a> Job<'a> {
 
     /// The grid of the condition's box.
     pub(crate) fn grid(&self) -> &Grid {
-        self.condition.first().expect("a condition has a channel").grid()
+        self.condition.grid()
     }
 
     /// What the generation will take.
@@ -101,8 +91,8 @@ impl<'a> Job<'a> {
     /// As [`generate`](crate::generate()) before its first evaluation.
     pub fn plan(&self) -> Result<Plan, OutpaintError> {
         self.check()?;
-        let plan = Plan::new(&self.config, self.region.shape, self.window_cells, self.result_boundary())?;
-        Ok(plan.of_fields(self.fields()))
+        let (cells, boundary) = (self.region.shape, self.result_boundary());
+        Plan::new(&self.config, cells, self.window_cells, boundary, self.fields())
     }
 
     /// Fields that are generated at once.
@@ -146,9 +136,6 @@ impl<'a> Job<'a> {
     /// Checks what does not need the network.
     pub(crate) fn check(&self) -> Result<(), OutpaintError> {
         let grid = self.grid();
-        if let Some(other) = self.condition.iter().map(Field3::grid).find(|&other| other != grid) {
-            return Err(OutpaintError::Channels { expected: *grid, found: *other });
-        }
         let Region { start, shape } = self.region;
         let cells = grid.cells();
         let inside = |start: [i64; 3], shape: [usize; 3]| {
@@ -180,15 +167,15 @@ impl<'a> Job<'a> {
                         found: *field.grid(),
                     });
                 }
-                check_density(field)?;
             }
         }
         Ok(())
     }
 
     /// The windows, for every strategy but joint sampling.
-    pub(crate) fn order(&self) -> Result<Order<'static>, OutpaintError> {
-        Order::of(&self.config, self.region.shape, self.window_cells, self.result_boundary())
+    pub(crate) fn order(&self) -> Result<Order, OutpaintError> {
+        let order = Order::of(&self.config, self.region.shape, self.window_cells, self.result_boundary())?;
+        Ok(order.around(self.given_values().map(|given| given.place)))
     }
 
     /// The windows of each evaluation of joint sampling.
@@ -212,55 +199,26 @@ impl<'a> Job<'a> {
         Region { start: [0, 1, 2].map(start), shape: of.shape }
     }
 
-    /// What is given, over the volume, in network units; NaN where it is to be generated.
-    pub(crate) fn given_values(&self) -> Result<Option<Vec<Field3>>, OutpaintError> {
-        let Some(given) = self.given_density()? else { return Ok(None) };
-        let normalized = |(field, normalizer): (Field3, &Normalizer)| {
-            field.map(|density| if density.is_nan() { f32::NAN } else { normalizer.normalize(density) })
-        };
-        Ok(Some(given.into_iter().zip(self.truth_normalizers).map(normalized).collect()))
-    }
-
-    /// What is given, over the volume; NaN where it is to be generated.
-    pub(crate) fn given_density(&self) -> Result<Option<Vec<Field3>>, OutpaintError> {
-        let Some(Given { fields, start }) = self.given else { return Ok(None) };
-        // Through the condition's box, which all lie in.
-        let grid = *self.grid();
-        let over_volume = |field: &Field3| {
-            let mut whole = Field3::new(grid, Array3::from_elem(grid.cells(), f32::NAN))?;
-            whole.insert(&Region { start, shape: field.grid().cells() }, field.values().view())?;
-            Ok(Field3::new(self.result_grid()?, whole.extract(&self.region)?)?)
-        };
-        Ok(Some(fields.iter().map(over_volume).collect::<Result<_, OutpaintError>>()?))
+    /// What is given, where it lies in the volume.
+    pub(crate) fn given_values(&self) -> Option<GivenValues<'a>> {
+        let Given { fields, start } = self.given?;
+        let period = self.grid().cells();
+        let wrapped = |start: [i64; 3], axis: usize| start[axis].rem_euclid(period[axis] as i64);
+        let start = [0, 1, 2].map(|axis| wrapped(start, axis) - wrapped(self.region.start, axis));
+        let place = GivenPlace { start, shape: fields[0].grid().cells(), period };
+        Some(GivenValues { place, fields, normalizers: self.truth_normalizers })
     }
 
     /// The condition of some windows of the volume, (b, c, w, w, w).
     pub(crate) fn condition_of(&self, regions: &[Region]) -> Result<Tensor, OutpaintError> {
-        let regions: Vec<Region> = regions.iter().map(|region| self.in_box(region)).collect();
-        self.windows_of(self.condition, &regions)
-    }
-
-    /// Windows of some fields as a batch, (b, fields, w, w, w).
-    pub(crate) fn windows_of(&self, fields: &[Field3], regions: &[Region]) -> Result<Tensor, OutpaintError> {
-        let windows = regions.iter().flat_map(|region| fields.iter().map(move |field| field.extract(region)));
-        let windows = windows.collect::<Result<Vec<_>, _>>()?;
-        self.batch_of(windows.into_iter().flatten().collect(), regions.len())
+        let windows = regions.iter().map(|region| self.condition.channels(&self.in_box(region)));
+        self.batch_of(windows.collect::<Result<Vec<_>, _>>()?.concat(), regions.len())
     }
 
     /// The values of `size` windows, one after another, the channels of each together, as a batch (b, c, w, w, w).
     pub(crate) fn batch_of(&self, values: Vec<f32>, size: usize) -> Result<Tensor, OutpaintError> {
         let w = self.window_cells;
         Ok(Tensor::from_vec(values, (size, (), w, w, w), self.device)?)
-    }
-
-    /// The values of the whole volume, one field after another, as fields.
-    pub(crate) fn fields_of(&self, values: &[f32]) -> Result<Vec<Field3>, OutpaintError> {
-        let grid = self.result_grid()?;
-        let field = |values: &[f32]| {
-            let values = Array3::from_shape_vec(grid.cells(), values.to_vec());
-            Ok(Field3::new(grid, values.expect("one value per voxel of the volume"))?)
-        };
-        values.chunks_exact(grid.voxels()).map(field).collect()
     }
 }
 

@@ -5,19 +5,30 @@
 //! whole volume with noise that belongs to its voxels. No window has noise of its own, so nothing that is averaged
 //! loses variance, and no face stays where it was.
 
+use crate::given::GivenValues;
 use crate::identity::identity;
 use crate::job::{Listener, check_finite};
 use crate::lattice::Lattice;
-use crate::store::{Generation, StepStore};
+use crate::store::{StepStore, StepVolumes};
 use crate::volume::{Shape, Volume};
-use crate::{Generated, Job, OutpaintError, Progress, Store};
+use crate::{Job, OutpaintError, Progress, Store};
 use candle_core::{DType, Device, Tensor};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, Solver, WithKnown};
-use finescale_field::{Field3, Grid, Region};
+use finescale_field::{Grid, Region, blocks};
 use rayon::prelude::*;
 
 /// Voxels that the solver updates at once; a bound on memory that no bit depends on.
-const SLAB_VOXELS: usize = 1 << 18;
+const BLOCK_VOXELS: usize = 1 << 16;
+/// Blocks at once per thread: while some are computed others wait to be written.
+const BLOCKS_PER_THREAD: usize = 2;
+/// Tensors of a block that are alive while it is computed: state, estimate, memory, noise, and what a step makes of them.
+const TENSORS_PER_BLOCK: usize = 8;
+
+/// Bytes of the blocks that are alive during an update of some fields.
+pub(crate) fn update_bytes(fields: usize) -> usize {
+    let blocks = BLOCKS_PER_THREAD * rayon::current_num_threads();
+    blocks * TENSORS_PER_BLOCK * BLOCK_VOXELS * fields * size_of::<f32>()
+}
 
 /// Generates a volume; network units. The volume lies in the store: in memory are some windows, or some slabs.
 ///
@@ -28,7 +39,7 @@ pub(crate) fn generate(
     job: &Job,
     store: &Store,
     listener: &mut Listener,
-) -> Result<Generated, OutpaintError> {
+) -> Result<StepStore, OutpaintError> {
     let joint = Joint::new(job)?;
     let shape = Shape { cells: job.region.shape, fields: job.fields() };
     let mut store = store.steps(identity(job)?, shape)?;
@@ -45,9 +56,7 @@ pub(crate) fn generate(
         joint.advance(&mut store)?;
         store.finish()?;
     }
-    let [state, _] = store.present();
-    let fields = job.fields_of(&state.read(&Region { start: [0; 3], shape: job.region.shape })?)?;
-    Ok(Generated { fields, identity: store.identity().clone() })
+    Ok(store)
 }
 
 /// What does not change from step to step.
@@ -57,12 +66,11 @@ struct Joint<'a> {
     updates: Updates,
     /// The windows of each step.
     lattices: Vec<Lattice>,
-    /// High-resolution values over the volume, NaN elsewhere.
-    given: Option<Vec<Field3>>,
+    given: Option<GivenValues<'a>>,
 }
 
 impl<'a> Joint<'a> {
-    fn new(job: &'a Job) -> Result<Self, OutpaintError> {
+    fn new(job: &'a Job<'a>) -> Result<Self, OutpaintError> {
         let sampling = &job.config.sampling;
         Ok(Self {
             job,
@@ -72,15 +80,15 @@ impl<'a> Joint<'a> {
                 noise: VolumeNoise::of(job),
             },
             lattices: job.lattices()?,
-            given: job.given_values()?,
+            given: job.given_values(),
         })
     }
 
     /// Unit noise at every voxel.
     fn start(&self, state: &mut Volume) -> Result<(), OutpaintError> {
         let noise = &self.updates.noise;
-        let start = |slab: &Region| values(&noise.slab(slab)?.start()?);
-        by_slabs(&self.grid, start, |slab, noise| state.write(slab, &noise))
+        let start = |block: &Region| values(&noise.block(block)?.start()?);
+        by_blocks(&self.grid, start, |block, noise| state.write(block, &noise))
     }
 
     /// The clean estimate of the volume: every window's, weighted, added up in the order of the windows. A stop keeps
@@ -122,10 +130,12 @@ impl<'a> Joint<'a> {
         let noise_level = self.updates.solver.noise_level(step, regions.len(), job.device)?;
         let noisy = regions.iter().map(|region| state.read(region)).collect::<Result<Vec<_>, _>>()?;
         let noisy = job.batch_of(noisy.concat(), regions.len())?; // (b, fields, w, w, w)
-        let given = match &self.given {
-            Some(given) => job.windows_of(given, regions)?,
-            None => Tensor::full(f32::NAN, noisy.shape(), job.device)?,
-        };
+        let mut given = vec![f32::NAN; noisy.elem_count()];
+        if let Some(known) = &self.given {
+            let windows = given.chunks_exact_mut(job.fields() * regions[0].voxels());
+            windows.zip(regions).try_for_each(|(values, region)| known.lay_values_over(region, values))?;
+        }
+        let given = job.batch_of(given, regions.len())?;
         let one = given.narrow(1, 0, 1)?;
         let unknown = one.ne(&one)?.to_dtype(DType::F32)?; // NaN is not even itself
         let denoiser = WithKnown::new(job.denoiser, &unknown, &given)?;
@@ -139,12 +149,12 @@ impl<'a> Joint<'a> {
         let step = store.finished();
         let (present, estimate, [next_state, next_memory]) = store.advancing();
         let updates = &self.updates;
-        by_slabs(
+        by_blocks(
             &self.grid,
-            |slab| updates.slab(slab, present, estimate, step),
-            |slab, next| {
-                next_state.write(slab, &values(&next.state)?)?;
-                next.memory.map_or(Ok(()), |memory| next_memory.write(slab, &values(&memory)?))
+            |block| updates.block(block, present, estimate, step),
+            |block, next| {
+                next_state.write(block, &values(&next.state)?)?;
+                next.memory.map_or(Ok(()), |memory| next_memory.write(block, &values(&memory)?))
             },
         )
     }
@@ -158,17 +168,17 @@ struct Updates {
 
 impl Updates {
     /// A slab after one update.
-    fn slab(
+    fn block(
         &self,
-        slab: &Region,
-        [state, memory]: &Generation,
+        block: &Region,
+        [state, memory]: &StepVolumes,
         estimate: &Volume,
         step: usize,
     ) -> Result<Next, OutpaintError> {
-        let [planes, ny, nz] = slab.shape;
+        let [planes, ny, nz] = block.shape;
         let tensor = |volume: &Volume| -> Result<Tensor, OutpaintError> {
             let shape = (1, self.noise.fields, planes, ny, nz);
-            Ok(Tensor::from_vec(volume.read(slab)?, shape, &Device::Cpu)?)
+            Ok(Tensor::from_vec(volume.read(block)?, shape, &Device::Cpu)?)
         };
         let (mut state, clean) = (tensor(state)?, tensor(estimate)?);
         if step == 0 {
@@ -176,23 +186,25 @@ impl Updates {
         }
         // Before the first step nothing is remembered; a solver that remembers nothing does not look.
         let memory = if step == 0 { None } else { Some(tensor(memory)?) };
-        Ok(self.solver.step(&state, &clean, memory.as_ref(), step, &self.noise.slab(slab)?)?)
+        Ok(self.solver.step(&state, &clean, memory.as_ref(), step, &self.noise.block(block)?)?)
     }
 }
 
-/// Computes all slabs of whole planes of a grid, some at once, and writes them in their order.
-fn by_slabs<T: Send>(
+/// Computes all blocks of a grid, some at once, and writes them in their order.
+fn by_blocks<T: Send>(
     grid: &Grid,
     compute: impl Fn(&Region) -> Result<T, OutpaintError> + Sync,
     mut write: impl FnMut(&Region, T) -> Result<(), OutpaintError>,
 ) -> Result<(), OutpaintError> {
     let [nx, ny, nz] = grid.cells();
-    let planes = (SLAB_VOXELS / (ny * nz)).max(1);
-    let slab = |x: usize| Region { start: [x as i64, 0, 0], shape: [planes.min(nx - x), ny, nz] };
-    let slabs: Vec<Region> = (0..nx).step_by(planes).map(slab).collect();
-    for some in slabs.chunks(2 * rayon::current_num_threads()) {
+    // Whole planes, or whole rows of one plane: contiguous in a file.
+    let planes = (BLOCK_VOXELS / (ny * nz)).clamp(1, nx);
+    let rows = (BLOCK_VOXELS / nz).clamp(1, ny);
+    for some in
+        blocks(grid.cells(), [planes, rows, nz]).chunks(BLOCKS_PER_THREAD * rayon::current_num_threads())
+    {
         let computed = some.par_iter().map(&compute).collect::<Result<Vec<T>, _>>()?;
-        some.iter().zip(computed).try_for_each(|(slab, computed)| write(slab, computed))?;
+        some.iter().zip(computed).try_for_each(|(block, computed)| write(block, computed))?;
     }
     Ok(())
 }
@@ -227,9 +239,9 @@ impl VolumeNoise {
         }
     }
 
-    fn slab(&self, slab: &Region) -> Result<KeyedNoise, OutpaintError> {
-        let start = [0, 1, 2].map(|axis| self.start[axis] + slab.start[axis]);
-        let noise = KeyedNoise::new(self.seed, self.cells, vec![start], slab.shape, &Device::Cpu)?;
+    fn block(&self, block: &Region) -> Result<KeyedNoise, OutpaintError> {
+        let start = [0, 1, 2].map(|axis| self.start[axis] + block.start[axis]);
+        let noise = KeyedNoise::new(self.seed, self.cells, vec![start], block.shape, &Device::Cpu)?;
         Ok(noise.of_fields(self.fields))
     }
 }

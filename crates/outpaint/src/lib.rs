@@ -6,9 +6,11 @@
 //! windows that are finished, never from a table of faces, edges and corners. This crate sees a network only as
 //! [`finescale_diffusion::Denoise`].
 
+mod condition;
 mod config;
 mod error;
 mod generate;
+mod given;
 mod identity;
 mod job;
 mod joint;
@@ -23,12 +25,14 @@ mod tiling;
 mod values;
 mod volume;
 
+pub use condition::{Condition, PreparedCondition};
 pub use config::{GenerationConfig, Strategy};
 pub use error::OutpaintError;
 pub use finescale_field::Boundary;
-pub use generate::{Generated, generate};
+pub use generate::{Generated, GeneratedField, generate};
+pub use given::Given;
 pub use identity::{Difference, difference, identity, sample_difference};
-pub use job::{Given, Job, Progress};
+pub use job::{Job, Progress};
 pub use masks::MaskDistribution;
 pub use order::Order;
 pub use plan::Plan;

@@ -1,13 +1,14 @@
 //! The order in which the windows of a tiling are generated.
 
+use crate::given::GivenPlace;
 use crate::{Boundary, GenerationConfig, OutpaintError, Strategy, Tiling};
-use finescale_field::{Field3, Region};
+use finescale_field::Region;
 use ndarray::Array3;
 use std::ops::Range;
 
 /// The windows of a tiling by position in time. A window is conditioned on what earlier windows filled.
 #[derive(Clone, Debug)]
-pub struct Order<'a> {
+pub struct Order {
     tiling: Tiling,
     /// What a window is conditioned on: the windows of smaller rank.
     ranks: Vec<usize>,
@@ -16,11 +17,11 @@ pub struct Order<'a> {
     /// Runs of positions whose windows do not wait for each other.
     groups: Vec<Range<usize>>,
     faces: [Vec<usize>; 3],
-    /// Values that are given, NaN elsewhere.
-    given: Option<&'a Field3>,
+    /// Voxels that are given.
+    given: Option<GivenPlace>,
 }
 
-impl<'a> Order<'a> {
+impl Order {
     /// The order of `config`'s strategy for a volume of `cells`; joint sampling has none, and counts as raster.
     ///
     /// # Errors
@@ -86,9 +87,8 @@ impl<'a> Order<'a> {
         Self { tiling, ranks, windows, groups, faces, given: None }
     }
 
-    /// The same order around voxels that are `given`: everything but NaN.
-    #[must_use]
-    pub fn around(self, given: Option<&'a Field3>) -> Self {
+    /// The same order around voxels that are given.
+    pub(crate) fn around(self, given: Option<GivenPlace>) -> Self {
         Self { given, ..self }
     }
 
@@ -129,14 +129,8 @@ impl<'a> Order<'a> {
         let window = self.windows[position];
         let mut unknown = self.tiling.unknown(window, |other| self.ranks[other] < self.ranks[window]);
         if let Some(given) = self.given {
-            let unknown = unknown.as_slice_mut().expect("windows are made in standard layout");
-            self.tiling.region(window).for_each_run(given.grid().cells(), |offset, index, length| {
-                let given = &given.as_slice()[index..index + length];
-                for (unknown, value) in unknown[offset..offset + length].iter_mut().zip(given) {
-                    if !value.is_nan() {
-                        *unknown = 0.0;
-                    }
-                }
+            given.for_each_block(&self.tiling.region(window), |[x, y, z], _| {
+                unknown.slice_mut(ndarray::s![x, y, z]).fill(0.0);
             });
         }
         unknown
@@ -185,7 +179,7 @@ fn faces_of_every_other(tiling: &Tiling) -> [Vec<usize>; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use finescale_field::Grid;
+    use finescale_field::{Field3, Grid};
     use proptest::prelude::*;
 
     /// How often each voxel is generated, by plain indexing; no group may fill what another of its windows sees.
@@ -274,10 +268,8 @@ mod tests {
     #[test]
     fn given_voxels_are_not_generated() {
         let grid = Grid::new([8; 3], [1.0; 3]).unwrap();
-        let mut given = Field3::new(grid, Array3::from_elem([8; 3], f32::NAN)).unwrap();
-        given.insert(&Region::cube([6, 6, 6], 4), Array3::zeros([4; 3]).view()).unwrap();
-        let order =
-            Order::raster(Tiling::new([8; 3], 8, 2, Boundary::Periodic).unwrap()).around(Some(&given));
+        let given = GivenPlace { start: [6; 3], shape: [4; 3], period: [8; 3] };
+        let order = Order::raster(Tiling::new([8; 3], 8, 2, Boundary::Periodic).unwrap()).around(Some(given));
         assert_eq!(order.unknown(0).sum(), 512.0 - 64.0);
         assert_eq!(order.unknown(0)[[7, 0, 7]], 0.0);
     }

@@ -1,11 +1,12 @@
 //! Outpainting: each window is conditioned on the voxels that earlier windows filled.
 
+use crate::given::GivenValues;
 use crate::identity::identity;
 use crate::job::{Listener, check_finite};
 use crate::store::WindowStore;
-use crate::{Generated, Job, Order, OutpaintError, Progress, Store};
+use crate::{Job, Order, OutpaintError, Progress, Store};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, WithKnown};
-use finescale_field::{Field3, Region};
+use finescale_field::Region;
 use ndarray::Array3;
 
 /// Generates a volume window by window; network units.
@@ -16,9 +17,9 @@ pub(crate) fn generate(
     job: &Job,
     store: &Store,
     listener: &mut Listener,
-) -> Result<Generated, OutpaintError> {
-    let given = job.given_values()?;
-    let order = job.order()?.around(given.as_ref().map(|fields| &fields[0]));
+) -> Result<WindowStore, OutpaintError> {
+    let given = job.given_values();
+    let order = job.order()?;
     let mut store = store.windows(identity(job)?, &order, job.fields())?;
     let steps = job.config.sampling.levels.levels()?.len();
     (listener.progress)(Progress::Begun {
@@ -29,12 +30,12 @@ pub(crate) fn generate(
         let mut start = group.start.max(store.finished());
         while start < group.end {
             let positions: Vec<usize> = (start..group.end.min(start + job.batch.max(1))).collect();
-            sample_windows(job, &order, &positions, given.as_deref(), &mut store, listener)?;
+            sample_windows(job, &order, &positions, given.as_ref(), &mut store, listener)?;
             start += positions.len();
         }
     }
-    let fields = job.fields_of(&store.read_all(&order)?)?;
-    Ok(Generated { fields, identity: store.identity().clone() })
+    store.check(&order)?;
+    Ok(store)
 }
 
 /// Samples the unknown voxels of some windows, given the others, and finishes the windows.
@@ -42,7 +43,7 @@ fn sample_windows(
     job: &Job,
     order: &Order,
     positions: &[usize],
-    given: Option<&[Field3]>,
+    given: Option<&GivenValues>,
     store: &mut WindowStore,
     listener: &mut Listener,
 ) -> Result<(), OutpaintError> {
@@ -85,16 +86,10 @@ fn sample_windows(
 /// The values of a window's fields: those that are given, and those that are filled.
 fn known_values(
     store: &WindowStore,
-    given: Option<&[Field3]>,
+    given: Option<&GivenValues>,
     region: &Region,
 ) -> Result<Vec<f32>, OutpaintError> {
-    let mut values = store.read(region)?;
-    for (values, given) in values.chunks_exact_mut(region.voxels()).zip(given.into_iter().flatten()) {
-        for (value, given) in values.iter_mut().zip(given.extract(region)?) {
-            if !given.is_nan() {
-                *value = given;
-            }
-        }
-    }
+    let mut values = store.values().read(region)?;
+    given.map_or(Ok(()), |given| given.lay_values_over(region, &mut values))?;
     Ok(values)
 }

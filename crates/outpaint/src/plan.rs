@@ -1,8 +1,12 @@
 //! What a generation will take.
 
 use crate::lattice::Lattice;
-use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy};
+use crate::store::StepStore;
+use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy, joint};
 use serde::Serialize;
+
+/// Bytes of the blocks on their way into a file, and of that file's own cache.
+const OUTPUT_BYTES: usize = 8 << 20;
 
 /// Windows, evaluations and memory of a generation, known before it starts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,14 +27,17 @@ pub struct Plan {
     pub evaluations: usize,
     /// Voxels that the network evaluates per voxel of the volume.
     pub evaluations_per_voxel: f64,
-    /// Disk space of the work folder in bytes.
+    /// Bytes of the work, in the work folder or in memory.
     pub work_bytes: usize,
-    /// Memory of the result in bytes; the network, some windows, and the condition come on top.
-    pub volume_bytes: usize,
+    /// Bytes of the result.
+    pub result_bytes: usize,
+    /// Bytes of memory beside the network, its windows, and what is kept in memory instead of in a work folder: the blocks
+    /// of an update, or of a file that is written. They do not depend on the volume.
+    pub buffer_bytes: usize,
 }
 
 impl Plan {
-    /// The plan of generating a volume of `cells` with windows of `window_cells`^3.
+    /// The plan of generating some fields of a volume of `cells` with windows of `window_cells`^3.
     ///
     /// # Errors
     /// [`OutpaintError::Diffusion`] if the sampling settings make no levels; [`OutpaintError::SmallerThanWindow`] and
@@ -40,41 +47,29 @@ impl Plan {
         cells: [usize; 3],
         window_cells: usize,
         boundary: Boundary,
+        fields: usize,
     ) -> Result<Self, OutpaintError> {
+        let (windows_per_axis, groups, steps, evaluations, volumes, update_bytes);
         match config.strategy {
             Strategy::Joint => {
-                // On disk: state and memory of two steps, and the estimate.
                 let lattices = Lattice::of_each_step(config, cells, window_cells, boundary)?;
-                let last = lattices.last().expect("there is always a level").windows_per_axis();
-                let evaluations = lattices.iter().map(Lattice::windows).sum();
-                let steps = lattices.len();
-                Ok(Self::of(cells, window_cells, last, (steps, steps, evaluations), 5))
+                let last = lattices.last().expect("there is always a level");
+                (windows_per_axis, groups, steps) = (last.windows_per_axis(), lattices.len(), lattices.len());
+                evaluations = lattices.iter().map(Lattice::windows).sum::<usize>();
+                (volumes, update_bytes) = (StepStore::VOLUMES, joint::update_bytes(fields));
             }
-            _ => {
+            Strategy::Raster | Strategy::Wavefront | Strategy::Colour => {
                 let order = Order::of(config, cells, window_cells, boundary)?;
-                let steps = config.sampling.levels.levels()?.len();
-                let counts = (order.groups().len(), steps, order.windows() * steps);
-                Ok(Self::of(cells, window_cells, order.tiling().windows_per_axis(), counts, 1))
+                (windows_per_axis, groups) = (order.tiling().windows_per_axis(), order.groups().len());
+                steps = config.sampling.levels.levels()?.len();
+                evaluations = order.windows() * steps;
+                (volumes, update_bytes) = (1, 0);
             }
         }
-    }
-
-    /// The same for so many fields at once.
-    #[must_use]
-    pub fn of_fields(self, count: usize) -> Self {
-        Self { work_bytes: count * self.work_bytes, volume_bytes: count * self.volume_bytes, ..self }
-    }
-
-    fn of(
-        cells: [usize; 3],
-        window_cells: usize,
-        windows_per_axis: [usize; 3],
-        (groups, steps, evaluations): (usize, usize, usize),
-        volumes_on_disk: usize,
-    ) -> Self {
-        let voxels: usize = cells.iter().product();
+        let voxels = cells.iter().product::<usize>();
+        let volume_bytes = fields * voxels * size_of::<f32>();
         let evaluated = evaluations as f64 * (window_cells as f64).powi(3);
-        Self {
+        Ok(Self {
             cells,
             window_cells,
             windows_per_axis,
@@ -83,9 +78,10 @@ impl Plan {
             steps,
             evaluations,
             evaluations_per_voxel: evaluated / voxels as f64,
-            work_bytes: volumes_on_disk * voxels * size_of::<f32>(),
-            volume_bytes: voxels * size_of::<f32>(),
-        }
+            work_bytes: volumes * volume_bytes,
+            result_bytes: volume_bytes,
+            buffer_bytes: update_bytes.max(OUTPUT_BYTES),
+        })
     }
 }
 
@@ -94,24 +90,24 @@ mod tests {
     use super::*;
     use finescale_diffusion::{SamplingConfig, SamplingLevels};
 
-    fn plan(strategy: Strategy) -> Plan {
+    fn plan(strategy: Strategy, fields: usize) -> Plan {
         // Five levels a factor of ten apart from 100 on: two of them below 1.
         let levels = SamplingLevels::LogUniform { steps: 5, sigma_min: 0.01, sigma_max: 100.0 };
         let sampling = SamplingConfig { levels, ..Default::default() };
         let config = GenerationConfig { strategy, sampling, overlap_below_sigma: 0.5, ..Default::default() };
-        Plan::new(&config, [64; 3], 32, Boundary::Periodic).unwrap()
+        Plan::new(&config, [64; 3], 32, Boundary::Periodic, fields).unwrap()
     }
 
     #[test]
     fn plans_by_hand() {
-        let raster = plan(Strategy::Raster);
+        let raster = plan(Strategy::Raster, 1);
         assert_eq!((raster.windows, raster.steps, raster.groups, raster.evaluations), (27, 5, 27, 135));
         assert_eq!(raster.evaluations_per_voxel, 135.0 / 8.0);
-        assert_eq!((raster.work_bytes, raster.of_fields(3).work_bytes), (1 << 20, 3 << 20));
-        let colour = plan(Strategy::Colour);
+        assert_eq!((raster.work_bytes, plan(Strategy::Raster, 3).work_bytes), (1 << 20, 3 << 20));
+        let colour = plan(Strategy::Colour, 1);
         assert_eq!((colour.windows, colour.groups, colour.evaluations), (64, 8, 320));
-        let joint = plan(Strategy::Joint);
+        let joint = plan(Strategy::Joint, 1);
         assert_eq!((joint.windows, joint.groups, joint.evaluations), (27, 5, 3 * 8 + 2 * 27));
-        assert_eq!((joint.work_bytes, joint.volume_bytes), (5 << 20, 1 << 20));
+        assert_eq!((joint.work_bytes, joint.result_bytes), (5 << 20, 1 << 20));
     }
 }

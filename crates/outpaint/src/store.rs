@@ -7,7 +7,7 @@
 mod steps;
 mod windows;
 
-pub(crate) use steps::{Generation, StepStore};
+pub(crate) use steps::{StepStore, StepVolumes};
 pub(crate) use windows::WindowStore;
 
 use crate::identity::{Difference, continued, key, program_difference, sample_difference};

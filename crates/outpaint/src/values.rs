@@ -22,6 +22,13 @@ impl Values {
         Ok(Self::Disk { path: path.into(), file })
     }
 
+    /// A file of `voxels` zeros without a name in `folder`, for this run only.
+    pub(crate) fn unnamed(folder: &Path, voxels: usize) -> Result<Self, OutpaintError> {
+        let file = WorkFile::unnamed(folder, (voxels * BYTES) as u64);
+        let file = file.map_err(OutpaintError::io(folder, "reserving room"))?;
+        Ok(Self::Disk { path: folder.into(), file })
+    }
+
     /// The values in a file of `voxels`. One that is gone or has another size is made anew: its values are damaged, which
     /// their checksums tell.
     pub(crate) fn open(path: &Path, voxels: usize) -> Result<Self, OutpaintError> {

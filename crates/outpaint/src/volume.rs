@@ -10,7 +10,7 @@ use std::path::Path;
 /// Values read at once where the order does not matter.
 const BLOCK: usize = 1 << 16;
 
-/// Where the fields of a volume are kept.
+/// Cells of a volume, and how many fields it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) cells: [usize; 3],
@@ -46,15 +46,31 @@ impl Volume {
         Ok(Self { shape, values })
     }
 
+    /// A file of zeros without a name, for this run only.
+    pub(crate) fn unnamed(folder: &Path, shape: Shape) -> Result<Self, OutpaintError> {
+        Ok(Self { shape, values: Values::unnamed(folder, shape.values())? })
+    }
+
     /// The values of a region, one field after another.
     pub(crate) fn read(&self, region: &Region) -> Result<Vec<f32>, OutpaintError> {
         let mut window = vec![0f32; self.shape.fields * region.voxels()];
         for (field, window) in window.chunks_exact_mut(region.voxels()).enumerate() {
-            for (to, from, length) in self.runs(region) {
-                self.values.read(field * self.shape.voxels() + from, &mut window[to..to + length])?;
-            }
+            self.read_field(field, region, window)?;
         }
         Ok(window)
+    }
+
+    /// The values of one field in a region.
+    pub(crate) fn read_field(
+        &self,
+        field: usize,
+        region: &Region,
+        window: &mut [f32],
+    ) -> Result<(), OutpaintError> {
+        let first = field * self.shape.voxels();
+        self.runs(region)
+            .into_iter()
+            .try_for_each(|(to, from, length)| self.values.read(first + from, &mut window[to..to + length]))
     }
 
     /// Overwrites the values of a region.

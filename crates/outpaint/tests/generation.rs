@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Result, Tensor};
 use finescale_diffusion::{Denoise, Sampler, SamplingConfig, SamplingLevels};
-use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
+use finescale_field::{Field3, Grid, Normalizer, Region, Transform, Windows};
 use finescale_outpaint::{
     Boundary, Existing, GenerationConfig, Given, Job, OutpaintError, Progress, Store, Strategy, generate,
 };
@@ -92,31 +92,28 @@ impl Denoise for Chain {
 }
 
 /// A channel that varies from voxel to voxel, within 0..2.
-fn condition(cells: [usize; 3]) -> Field3 {
+fn condition(cells: [usize; 3]) -> Vec<Field3> {
     let grid = Grid::new(cells, cells.map(|n| 0.5 * n as f64)).unwrap();
     let bumps = |i: usize, n: usize| 1.0 + (std::f64::consts::TAU * (i as f64 + 0.3) / n as f64).sin();
-    Field3::new(
-        grid,
-        Array3::from_shape_fn(cells, |(x, y, z)| {
-            (0.25 * (bumps(x, cells[0]) + bumps(y, cells[1]) + 2.0 * bumps(3 * z, cells[2]))) as f32
-        }),
-    )
-    .unwrap()
+    let values = Array3::from_shape_fn(cells, |(x, y, z)| {
+        (0.25 * (bumps(x, cells[0]) + bumps(y, cells[1]) + 2.0 * bumps(3 * z, cells[2]))) as f32
+    });
+    vec![Field3::new(grid, values).unwrap()]
 }
 
 const CHAIN: Chain = Chain { axis: 2, correlation: 0.6 };
 
-fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
+fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Vec<Field3>) -> Job<'a> {
     let levels = SamplingLevels::LogUniform { steps: 6, sigma_min: 0.01, sigma_max: 60.0 };
     let sampling = SamplingConfig { sampler: Sampler::Ddpm, levels };
     Job {
         denoiser,
         model_hash: "a chain",
         window_cells: 6,
-        condition: std::slice::from_ref(condition),
+        condition,
         boundary: Boundary::Periodic,
         truth_normalizers: &[TRUTH],
-        region: Region::whole(condition.grid()),
+        region: Region::whole(condition[0].grid()),
         given: None,
         config: GenerationConfig { overlap_cells: 2, sampling, seed: 5, ..Default::default() },
         batch: 1,
@@ -126,7 +123,7 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Field3) -> Job<'a> {
 }
 
 fn run_all(job: &Job, store: &Store) -> std::result::Result<Vec<Field3>, OutpaintError> {
-    generate(job, store, &mut |_| {}, &AtomicBool::new(false)).map(|generated| generated.fields)
+    generate(job, store, &mut |_| {}, &AtomicBool::new(false))?.in_memory()
 }
 
 /// The first field.
@@ -182,7 +179,7 @@ fn mean_variance_and_correlation_are_right_also_across_faces_and_the_closing() {
         for strategy in [Strategy::Raster, Strategy::Colour] {
             job.config.strategy = strategy;
             let sample = run(&job, &Store::Memory).unwrap();
-            check_chain(&residuals(&sample, &condition), &chain, 0.01);
+            check_chain(&residuals(&sample, &condition[0]), &chain, 0.01);
         }
     }
 }
@@ -197,7 +194,7 @@ fn joint_sampling_needs_no_known_voxels_for_the_same() {
     (job.window_cells, job.config.overlap_cells, job.batch) = (12, 4, 4);
     let sample = run(&job, &Store::Memory).unwrap();
     // A window does not see beyond its faces: two percent in place of one.
-    check_chain(&residuals(&sample, &condition), &chain, 0.02);
+    check_chain(&residuals(&sample, &condition[0]), &chain, 0.02);
 }
 
 /// Draws the mean of the condition over a voxel and its neighbours along z, of which it sees those in its window.
@@ -220,7 +217,7 @@ impl Denoise for Blur {
 fn with_margins_every_voxel_is_drawn_by_a_window_that_sees_around_it() {
     let condition = condition([20; 3]);
     let blurred = |(x, y, z): (usize, usize, usize)| {
-        [19, 0, 1].map(|offset| condition.values()[[x, y, (z + offset) % 20]]).iter().sum::<f32>() / 3.0
+        [19, 0, 1].map(|offset| condition[0].values()[[x, y, (z + offset) % 20]]).iter().sum::<f32>() / 3.0
     };
     for strategy in [Strategy::Raster, Strategy::Wavefront, Strategy::Colour] {
         let wrong = |margin_cells: usize| {
@@ -270,7 +267,7 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
                 },
                 &AtomicBool::new(false),
             );
-            assert_eq!(bits(&resumed.unwrap().fields[0]), undisturbed, "{strategy:?}");
+            assert_eq!(bits(&resumed.unwrap().in_memory().unwrap()[0]), undisturbed, "{strategy:?}");
             // What is finished is not sampled again.
             assert_eq!(begun + again, evaluations);
             let longest = if strategy == Strategy::Joint { evaluations / 6 + 20 } else { 6 };
@@ -327,18 +324,18 @@ fn what_is_given_stays_to_the_bit_and_is_gone_on_from() {
         let mut job = Job { window_cells: 6, ..job };
         job.config.strategy = strategy;
         let free = run(&job, &Store::Memory).unwrap();
-        job.given = Some(Given { fields: std::slice::from_ref(&given), start });
+        job.given = Some(Given { fields: &[&given], start });
         let sample = run(&job, &Store::Memory).unwrap();
         let held = sample.extract(&Region { start, shape }).unwrap();
         assert_eq!(held, *given.values(), "{strategy:?}");
         let (free, beside) = (mean_beside(&free), mean_beside(&sample));
         assert!(beside > free + 1.0, "{strategy:?}: {beside} beside it, {free} without it");
     }
-    let mut job = Job { given: Some(Given { fields: std::slice::from_ref(&given), start }), ..job };
+    let mut job = Job { given: Some(Given { fields: &[&given], start }), ..job };
     job.boundary = Boundary::Open;
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
     let other = Field3::zeros(Grid::new([6; 3], [2.0; 3]).unwrap());
-    job.given = Some(Given { fields: std::slice::from_ref(&other), start: [0; 3] });
+    job.given = Some(Given { fields: &[&other], start: [0; 3] });
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::GivenVoxel { .. })));
 }
 
@@ -370,7 +367,8 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
     let grid = Grid::new(shape, shape.map(|n| 0.5 * n as f64)).unwrap();
     let given = [11.5f32, 12.5].map(|y| Field3::new(grid, Array3::from_elem(shape, y.exp())).unwrap());
     for strategy in Strategy::ALL {
-        for (one, two) in [(None, None), (Some(&given[..1]), Some(&given[..]))] {
+        let windows: [&dyn Windows; 2] = [&given[0], &given[1]];
+        for (one, two) in [(None, None), (Some(&windows[..1]), Some(&windows[..]))] {
             let at = |fields| Given { fields, start: [7, 0, 2] };
             let mut alone = job(&CHAIN, &condition);
             (alone.config.strategy, alone.given) = (strategy, one.map(at));
@@ -383,7 +381,7 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
             let same = bits(&fields[0]).iter().zip(bits(&fields[1])).filter(|(a, b)| **a == *b).count();
             assert_eq!(same, 0, "{strategy:?}");
             let region = Region { start: [7, 0, 2], shape };
-            for (field, given) in fields.iter().zip(two.into_iter().flatten()) {
+            for (field, given) in fields.iter().zip(two.map(|_| &given).into_iter().flatten()) {
                 assert_eq!(field.extract(&region).unwrap(), *given.values());
             }
 
@@ -397,7 +395,7 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
             };
             assert!(matches!(generate(&pair, &store, &mut stop, &cancel), Err(OutpaintError::Cancelled)));
             assert_eq!(run_all(&pair, &store).unwrap(), fields, "{strategy:?}");
-            let short = Job { given: Some(at(&given[..1])), ..pair };
+            let short = Job { given: Some(at(&windows[..1])), ..pair };
             assert!(matches!(run(&short, &Store::Memory), Err(OutpaintError::GivenFields { .. })));
         }
     }
@@ -435,7 +433,7 @@ fn resuming_with_another_condition_model_or_seed_is_refused() {
     other = job(&CHAIN, &condition);
     other.region.start = [0, 1, 0];
     assert_eq!(mismatch(&other), "region.start");
-    condition.as_slice_mut()[17] += 0.25;
+    condition[0].as_slice_mut()[17] += 0.25;
     assert_eq!(mismatch(&job(&CHAIN, &condition)), "condition");
 }
 
@@ -484,7 +482,7 @@ fn a_region_has_the_noise_of_its_voxels_and_stays_inside_an_open_box() {
     job.region = Region { start: [-3, 7, 2], shape: [10, 6, 7] };
     let part = run(&job, &Store::Memory).unwrap();
     assert_eq!(part.grid().cells(), [10, 6, 7]);
-    let seen = Field3::new(*part.grid(), condition.extract(&job.region).unwrap()).unwrap();
+    let seen = Field3::new(*part.grid(), condition[0].extract(&job.region).unwrap()).unwrap();
     let mean = residuals(&part, &seen).mean().unwrap();
     assert!(mean.abs() < 5.0 * 2.0 / 420f64.sqrt(), "{mean}"); // five standard errors of a chain of r = 0.6
 
@@ -531,10 +529,10 @@ fn every_other_error() {
     let found = error(&|job| job.denoiser = &Failing);
     assert!(matches!(found, OutpaintError::Tensor(_)), "{found}");
     let mut holes = condition.clone();
-    holes.as_slice_mut()[3] = f32::NAN;
+    holes[0].as_slice_mut()[3] = f32::NAN;
     let found = run(&job(&CHAIN, &holes), &Store::Memory).unwrap_err();
     assert!(matches!(found, OutpaintError::NotFinite { .. }), "{found}");
-    let channels = [condition.clone(), Field3::zeros(Grid::cube(9, 4.5).unwrap())];
+    let channels = vec![condition[0].clone(), Field3::zeros(Grid::cube(9, 4.5).unwrap())];
     let found = run(&Job { condition: &channels, ..job(&CHAIN, &condition) }, &Store::Memory).unwrap_err();
     assert!(matches!(found, OutpaintError::Channels { .. }), "{found}");
 }

@@ -1,7 +1,8 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
+use crate::grid_writer::BLOCK;
 use crate::{GridReader, GridWriter, SnapshotError};
-use finescale_field::{Field3, Region, ScalarName, Scheme};
+use finescale_field::{Boundary, Field3, Region, ScalarName, Scheme, blocks};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,6 +26,12 @@ pub struct GridMeta {
 }
 
 impl GridMeta {
+    /// What lies beyond the faces of the box.
+    #[must_use]
+    pub fn boundary(&self) -> Boundary {
+        if self.periodic { Boundary::Periodic } else { Boundary::Open }
+    }
+
     /// Cosmological parameters by name: the entry `cosmology` of the provenance, at its top or one level down.
     #[must_use]
     pub fn cosmology(&self) -> Option<&Value> {
@@ -103,7 +110,10 @@ pub fn write_grid(path: &Path, grid: &GridFile) -> Result<(), SnapshotError> {
 pub fn write_grids(grids: &[(&Path, &GridFile)]) -> Result<(), SnapshotError> {
     let drafts = grids.iter().map(|(path, grid)| {
         let mut writer = GridWriter::create(path, grid.field.grid(), &grid.meta)?;
-        writer.write(&Region::whole(grid.field.grid()), grid.field.values().view())?;
+        for block in blocks(grid.field.grid().cells(), BLOCK) {
+            let values = grid.field.extract(&block).map_err(SnapshotError::field(path))?;
+            writer.write(&block, values.view())?;
+        }
         writer.close()
     });
     let drafts = drafts.collect::<Result<_, _>>()?;

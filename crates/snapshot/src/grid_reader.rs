@@ -3,11 +3,11 @@
 use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::grid_file::for_each_block;
-use crate::grid_writer::{FORMAT, VERSION};
+use crate::grid_writer::{BLOCK, FORMAT, VERSION};
 use crate::objects;
 use crate::open::open;
 use crate::{GridMeta, SnapshotError};
-use finescale_field::{Grid, Region, check_memory, shown};
+use finescale_field::{Grid, Region, WindowError, Windows, blocks, check_memory, shown};
 use ndarray::{Array3, s};
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,7 @@ impl GridReader {
         self.check_digest(found).map(|()| values)
     }
 
-    /// Reads all values, a few planes at a time, and forgets them: damage is an error.
+    /// Reads all values, block by block, and forgets them: damage is an error.
     ///
     /// # Errors
     /// As [`GridReader::read_all`].
@@ -109,12 +109,11 @@ impl GridReader {
     }
 
     pub(crate) fn sum_values(&self) -> Result<Digest, SnapshotError> {
-        let [nx, ny, nz] = self.grid.cells();
+        let cells = self.grid.cells();
         let mut found = Digest::default();
-        for start in (0..nx).step_by(PLANES) {
-            let start_cell = i64::try_from(start).expect("a grid has fewer cells than that");
-            let slab = Region { start: [start_cell, 0, 0], shape: [PLANES.min(nx - start), ny, nz] };
-            found.add(self.grid.cells(), [start, 0, 0], self.read(&slab)?.view());
+        for block in blocks(cells, BLOCK) {
+            let start = [0, 1, 2].map(|axis| block.wrapped(axis, 0, cells));
+            found.add(cells, start, self.read(&block)?.view());
         }
         Ok(found)
     }
@@ -132,6 +131,16 @@ impl GridReader {
     }
 }
 
+impl Windows for GridReader {
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        Ok(self.read(region)?)
+    }
+}
+
 impl GridReader {
     /// Checks that so many copies of a window can be had, and one chunk of the file beside.
     fn check_memory(&self, region: &Region, copies: u128) -> Result<(), SnapshotError> {
@@ -144,9 +153,6 @@ impl GridReader {
             .map_err(SnapshotError::field(&self.path))
     }
 }
-
-/// Planes that are read at once where all are read: those of one HDF5 chunk of ours.
-const PLANES: usize = 32;
 
 /// The version of a grid of ours.
 fn check_format(attributes: &Attributes) -> Result<u64, String> {

@@ -6,7 +6,7 @@ use crate::error::io_error;
 use crate::grid_file::for_each_block;
 use crate::{GridMeta, GridReader, SnapshotError, new_file};
 use finescale_durable::Draft;
-use finescale_field::{Grid, Region};
+use finescale_field::{Grid, Region, WindowError, Windows, blocks};
 use ndarray::{ArrayView3, s};
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -22,10 +22,12 @@ pub(crate) const VERSION: u32 = 2;
 const DATASET: &str = "field";
 /// Cells per axis of a chunk: 128 KiB, small beside a window and large beside a disk block.
 const CHUNK_CELLS: usize = 32;
-/// Chunks that stay in memory while neighbouring windows are written.
-const CHUNK_CACHE_BYTES: usize = 64 << 20;
+/// Cells of the blocks in which all values are read or written: whole chunks, a MB.
+pub(crate) const BLOCK: [usize; 3] = [CHUNK_CELLS, CHUNK_CELLS, 8 * CHUNK_CELLS];
+/// Chunks that stay in memory while neighbouring windows are written: those of some blocks.
+const CHUNK_CACHE_BYTES: usize = 4 << 20;
 /// Hash slots of that cache: a prime, much larger than the number of chunks in it.
-const CHUNK_CACHE_SLOTS: usize = 12_421;
+const CHUNK_CACHE_SLOTS: usize = 3_203;
 
 /// A grid file under construction.
 ///
@@ -75,6 +77,17 @@ impl GridWriter {
             let written = self.dataset.write_slice(&block, s![x, y, z]);
             written.map_err(|error| SnapshotError::write(path)(io_error(&error)))
         })
+    }
+
+    /// Writes all values of `source`, a field on this file's grid, block by block.
+    ///
+    /// # Errors
+    /// Those of `source` and of [`write`](Self::write).
+    pub fn write_all(&mut self, source: &dyn Windows) -> Result<(), WindowError> {
+        for block in blocks(self.grid.cells(), BLOCK) {
+            self.write(&block, source.read(&block)?.view())?;
+        }
+        Ok(())
     }
 
     /// Closes the file, reads it back and gives it its name.

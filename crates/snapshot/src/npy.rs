@@ -1,13 +1,16 @@
 //! Cubes of numpy.
 
 use crate::SnapshotError;
-use crate::npy_header;
-use finescale_field::{Field3, Grid, shown};
+use crate::npy_header::{self, Layout};
+use finescale_field::{Field3, Grid, Region, WindowError, Windows, blocks, shown};
 use ndarray::Array3;
-use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyError, WriteNpyExt};
 use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Voxels of the rows that are written at once.
+const ROW_VOXELS: usize = 1 << 18;
 
 /// Reads a three-dimensional `.npy` array of f32 or f64, in C or Fortran order, as it is: `box_size_mpc_h` per
 /// axis in Mpc/h, values in whatever unit the file has.
@@ -16,19 +19,85 @@ use std::path::Path;
 /// [`SnapshotError::NotFound`], [`SnapshotError::Npy`] if it holds something else or less than its shape promises,
 /// [`SnapshotError::Field`] if the box has no volume or memory no room.
 pub fn read_npy(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Field3, SnapshotError> {
-    if !path.exists() {
-        return Err(SnapshotError::NotFound { path: path.into() });
+    let reader = NpyReader::open(path, box_size_mpc_h)?;
+    Field3::read_from(&reader).map_err(|error| match error.downcast::<SnapshotError>() {
+        Ok(error) => *error,
+        Err(error) => SnapshotError::Npy { path: path.into(), detail: shown(&error.to_string()) },
+    })
+}
+
+/// A three-dimensional `.npy` array of f32 or f64, in C or Fortran order, read window by window.
+#[derive(Debug)]
+pub struct NpyReader {
+    path: PathBuf,
+    file: File,
+    layout: Layout,
+    grid: Grid,
+}
+
+impl NpyReader {
+    /// Opens `path`, whose values fill a box of `box_size_mpc_h` per axis, and reads what it is, not yet its values.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::Npy`] if it holds something else or less than its shape promises,
+    /// [`SnapshotError::Field`] if the box has no volume.
+    pub fn open(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Self, SnapshotError> {
+        if !path.exists() {
+            return Err(SnapshotError::NotFound { path: path.into() });
+        }
+        let layout = npy_header::layout(path)?;
+        let grid = Grid::new(layout.cells, box_size_mpc_h).map_err(SnapshotError::field(path))?;
+        let io = |source| SnapshotError::Io { path: path.into(), doing: "opening", source };
+        Ok(Self { path: path.into(), file: File::open(path).map_err(io)?, layout, grid })
     }
-    npy_header::check(path)?;
-    let open = || File::open(path).map(BufReader::new).map_err(ReadNpyError::from);
-    let values = match open().and_then(Array3::<f32>::read_npy) {
-        Err(ReadNpyError::WrongDescriptor(_)) => open().and_then(Array3::<f64>::read_npy).map(to_f32),
-        read => read,
-    };
-    let values = values
-        .map_err(|error| SnapshotError::Npy { path: path.into(), detail: shown(&error.to_string()) })?;
-    let grid = Grid::new(values.dim().into(), box_size_mpc_h).map_err(SnapshotError::field(path))?;
-    Field3::new(grid, values).map_err(SnapshotError::field(path))
+
+    /// Fills a row of consecutive values from flat index `first` on.
+    fn read_row(&self, first: usize, row: &mut [f32]) -> io::Result<()> {
+        let Layout { width, big_endian, values_at, .. } = self.layout;
+        let mut bytes = vec![0; row.len() * width];
+        self.file.read_exact_at(&mut bytes, values_at + (first * width) as u64)?;
+        for (value, bytes) in row.iter_mut().zip(bytes.chunks_exact_mut(width)) {
+            if big_endian {
+                bytes.reverse();
+            }
+            *value = match *bytes {
+                [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
+                [a, b, c, d, e, f, g, h] => narrowed(f64::from_le_bytes([a, b, c, d, e, f, g, h])),
+                _ => unreachable!("values of four or eight bytes"),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Windows for NpyReader {
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        let Region { start, shape } = *region;
+        region.check_fits(self.grid.cells())?;
+        // In Fortran order the file holds the array with its axes reversed.
+        let reversed = |[x, y, z]: [usize; 3]| if self.layout.fortran { [z, y, x] } else { [x, y, z] };
+        let cells = reversed(self.grid.cells());
+        let start = if self.layout.fortran { [start[2], start[1], start[0]] } else { start };
+        let region = Region { start, shape: reversed(shape) };
+        let mut values = vec![0.0; region.voxels()];
+        let mut read = Ok(());
+        region.for_each_run(cells, |to, from, length| {
+            if read.is_ok() {
+                read = self.read_row(from, &mut values[to..to + length]);
+            }
+        });
+        read.map_err(|source| SnapshotError::Io { path: self.path.clone(), doing: "reading", source })?;
+        let values = Array3::from_shape_vec(region.shape, values)?;
+        Ok(if self.layout.fortran {
+            values.reversed_axes().as_standard_layout().into_owned()
+        } else {
+            values
+        })
+    }
 }
 
 /// Writes the values as a `.npy` array of f32 in C order; it appears under `path` when it is whole.
@@ -39,26 +108,31 @@ pub fn write_npy(path: &Path, field: &Field3) -> Result<(), SnapshotError> {
     finescale_durable::write(path, |file| write_npy_to(file, field)).map_err(SnapshotError::write(path))
 }
 
-/// Writes the bytes of [`write_npy`] somewhere else, for a hash of them.
+/// Writes the bytes of [`write_npy`] somewhere else, some rows at a time.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write_npy_to(out: impl io::Write, field: &Field3) -> io::Result<()> {
-    field.values().write_npy(out).map_err(|error| match error {
-        WriteNpyError::Io(error) => error,
-        other => io::Error::other(other),
-    })
+/// Those of `out`, and those of `source` as [`io::Error::other`].
+pub fn write_npy_to(mut out: impl io::Write, source: &dyn Windows) -> io::Result<()> {
+    let [nx, ny, nz] = source.grid().cells();
+    out.write_all(&npy_header::header([nx, ny, nz])?)?;
+    let rows = (ROW_VOXELS.div_euclid(nz)).clamp(1, ny);
+    for block in blocks([nx, ny, nz], [1, rows, nz]) {
+        let values = source.read(&block).map_err(io::Error::other)?;
+        out.write_all(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
+    }
+    Ok(())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "fields are f32; a density needs no more digits")]
-fn to_f32(values: Array3<f64>) -> Array3<f32> {
-    values.mapv(|value| value as f32)
+fn narrowed(value: f64) -> f32 {
+    value as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ndarray::ShapeBuilder;
+    use ndarray_npy::WriteNpyExt;
 
     #[test]
     fn both_types_and_both_orders_are_read() {

@@ -1,10 +1,11 @@
 //! What a `.npy` file promises, before its values are read.
 
 use crate::SnapshotError;
-use finescale_field::{check_memory, shown};
-use ndarray_npy::npy::header::Header;
+use finescale_field::shown;
+use ndarray_npy::WritableElement;
+use ndarray_npy::npy::header::{Header, Layout as Order};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Longest header that is read, as numpy has it.
@@ -16,11 +17,31 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// Bytes of magic, version and length of the header at most.
 const PREFIX_BYTES: usize = 12;
 
-/// Checks that the file is as long as its shape promises, and that memory has room for its values.
+/// Where the values of a cube lie, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) cells: [usize; 3],
+    /// Whether x is fastest in the file.
+    pub(crate) fortran: bool,
+    /// Bytes of a value: of an f32 or an f64.
+    pub(crate) width: usize,
+    pub(crate) big_endian: bool,
+    /// The first byte of the values.
+    pub(crate) values_at: u64,
+}
+
+/// The bytes before the values of a cube of f32 in C order.
+pub(crate) fn header(cells: [usize; 3]) -> io::Result<Vec<u8>> {
+    let header =
+        Header { type_descriptor: f32::type_descriptor(), layout: Order::Standard, shape: cells.to_vec() };
+    header.to_bytes().map_err(io::Error::other)
+}
+
+/// Reads where the values lie, and checks that the file is as long as its shape promises.
 ///
 /// # Errors
-/// [`SnapshotError::Npy`] or, if it is larger than memory, [`SnapshotError::Field`].
-pub(crate) fn check(path: &Path) -> Result<(), SnapshotError> {
+/// [`SnapshotError::Npy`] if it is shorter, or holds no cube of f32 or f64.
+pub(crate) fn layout(path: &Path) -> Result<Layout, SnapshotError> {
     let io = |source| SnapshotError::Io { path: path.into(), doing: "reading", source };
     let wrong = |detail: String| SnapshotError::Npy { path: path.into(), detail: shown(&detail) };
     let file = File::open(path).map_err(io)?;
@@ -35,20 +56,30 @@ pub(crate) fn check(path: &Path) -> Result<(), SnapshotError> {
     }
     let header = Header::from_reader(&mut &start[..header_end]).map_err(|error| wrong(error.to_string()))?;
     let kind = header.type_descriptor.as_string().map_or("", String::as_str);
-    // The last part of what numpy calls `<f4`; of other types a value has one byte or more.
-    let width: u128 = kind.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(1);
-    let count = header.shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
-    let (promised, there) = (count.saturating_mul(width), u128::from(file_bytes) - header_end as u128);
-    if header.shape.len() != 3 {
+    let [nx, ny, nz] = header.shape[..] else {
         return Err(wrong(format!("it has {} axes", header.shape.len())));
-    }
+    };
+    let (width, big_endian) = match kind {
+        "<f4" => (4, false),
+        ">f4" => (4, true),
+        "<f8" => (8, false),
+        ">f8" => (8, true),
+        _ => return Err(wrong(format!("its values are of the type {kind:?}, neither f4 nor f8"))),
+    };
+    let count = header.shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
+    let (promised, there) =
+        (count.saturating_mul(width as u128), u128::from(file_bytes) - header_end as u128);
     if promised > there {
         let shape = &header.shape;
         return Err(wrong(format!("its shape {shape:?} needs {promised} bytes, it has {there} of them")));
     }
-    // As it is, and in f32.
-    check_memory(format_args!("reading {:?} values", header.shape), promised.saturating_add(4 * count))
-        .map_err(SnapshotError::field(path))
+    Ok(Layout {
+        cells: [nx, ny, nz],
+        fortran: header.layout.is_fortran(),
+        width,
+        big_endian,
+        values_at: header_end as u64,
+    })
 }
 
 /// Where the header ends that begins with `start`.
@@ -77,40 +108,43 @@ mod tests {
         let length = u16::try_from(header.len()).unwrap().to_le_bytes();
         let bytes = [MAGIC, &[1, 0], &length, header.as_bytes(), &vec![0; value_bytes]].concat();
         std::fs::write(&path, bytes).unwrap();
-        check(&path).map_err(|error| error.to_string())
+        layout(&path).map(|_| ()).map_err(|error| error.to_string())
     }
 
-    fn header(kind: &str, shape: &str) -> String {
+    fn text(kind: &str, shape: &str) -> String {
         format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n")
     }
 
     #[test]
     fn shapes_are_compared_with_the_file_before_anything_is_read() {
-        assert_eq!(checked(&header("<f4", "(2, 3, 4)"), 96), Ok(()));
-        assert_eq!(checked(&header(">f8", "(2, 3, 4)"), 192), Ok(()));
+        assert_eq!(checked(&text("<f4", "(2, 3, 4)"), 96), Ok(()));
+        assert_eq!(checked(&text(">f8", "(2, 3, 4)"), 192), Ok(()));
         for (kind, shape, bytes) in [
             ("<f4", "(2, 3, 4)", 95),
             ("<f8", "(2, 3, 4)", 191),
             ("<f4", "(10000000000000, 1, 1)", 8),
             ("<f4", "(4294967296, 4294967296, 4294967296)", 8),
-            ("|V3", "(9, 9, 9)", 8),
         ] {
-            let error = checked(&header(kind, shape), bytes).unwrap_err();
+            let error = checked(&text(kind, shape), bytes).unwrap_err();
             assert!(error.contains("bytes, it has"), "{kind} {shape}: {error}");
+        }
+        for kind in ["|V3", "<i4", "<c8", "f4"] {
+            let error = checked(&text(kind, "(2, 2, 2)"), 96).unwrap_err();
+            assert!(error.contains("neither f4 nor f8"), "{kind}: {error}");
         }
     }
 
     #[test]
     fn headers_that_are_none_are_short_errors() {
         let brackets = format!("{{'descr': {}", "[".repeat(9000));
-        for (text, problem) in [
-            (header("<f4", "(4, 4)"), "it has 2 axes"),
-            (header("<f4", "4"), "a three-dimensional .npy array"),
+        for (header, problem) in [
+            (text("<f4", "(4, 4)"), "it has 2 axes"),
+            (text("<f4", "4"), "a three-dimensional .npy array"),
             ("x".repeat(9000), "a three-dimensional .npy array"),
             ("x".repeat(20_000), "its header would have 20000 bytes"),
             (brackets, "a three-dimensional .npy array"),
         ] {
-            let error = checked(&text, 64).unwrap_err();
+            let error = checked(&header, 64).unwrap_err();
             assert!(error.contains(problem) && error.len() < 500, "{error}");
         }
         for (bytes, problem) in [

@@ -76,11 +76,10 @@ impl SpectrumCheck {
         let mut power = vec![vec![0.0; self.bands.count()]; self.truth.len()];
         for number in 0..self.config.samples {
             let job = self.job(denoiser, device, number as u64);
-            let sample =
-                match generate(&job, &Store::Memory, &mut |_| {}, stop).map(|generated| generated.fields) {
-                    Err(OutpaintError::Cancelled) => return Ok(None),
-                    sample => sample?,
-                };
+            let sample = match generate(&job, &Store::Memory, &mut |_| {}, stop) {
+                Err(OutpaintError::Cancelled) => return Ok(None),
+                generated => generated?.in_memory()?,
+            };
             for (sums, field) in power.iter_mut().zip(&sample) {
                 for (sum, power) in sums.iter_mut().zip(self.power(field)?) {
                     *sum += power / self.config.samples as f64;

@@ -4,7 +4,7 @@ use crate::commands::compare::tell;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
-use crate::generation::{Condition, Generator};
+use crate::generation::{Condition, Generator, OpenCondition};
 use crate::provenance::provenance;
 use crate::tiles;
 use anyhow::Context as _;
@@ -38,6 +38,23 @@ const REGION_WINDOWS: usize = 2;
 /// Sampler steps of the quick demo: fewer lose mass.
 const QUICK_STEPS: usize = 10;
 
+/// A low-resolution field, and what the network sees of it.
+struct LowResolution {
+    density: Field3,
+    condition: Condition,
+}
+
+impl LowResolution {
+    fn new(generator: &Generator, path: &Path, grid: GridFile) -> anyhow::Result<Self> {
+        let density = grid.field.clone();
+        let fits = generator.description.check_condition(density.grid(), &grid.meta);
+        fits.with_context(|| path.display().to_string())?;
+        let whole = Region::whole(density.grid());
+        let condition = generator.prepare(OpenCondition::in_memory(path, grid), whole, None)?;
+        Ok(Self { density, condition })
+    }
+}
+
 impl Demo {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let started = Instant::now();
@@ -47,15 +64,15 @@ impl Demo {
         context.say(
             "A mock universe that training never saw: its low-resolution field, upscaled, against the truth",
         );
-        let (condition, truth) = self.mock(context, &generator)?;
+        let (low, truth) = self.mock(&generator)?;
         let samples = (0..if self.quick { 1 } else { SAMPLES })
             .map(|number| {
                 let config = GenerationConfig { seed: config.seed.wrapping_add(number), ..config };
-                let region = Region::whole(condition.grid.field.grid());
+                let region = Region::whole(low.density.grid());
                 self.upscale(
                     context,
                     &generator,
-                    &condition,
+                    &low.condition,
                     region,
                     config,
                     &format!("mock_sample_{}", number + 1),
@@ -65,13 +82,14 @@ impl Demo {
 
         context.say("A real GADGET-4 snapshot: gridded, and a region of it upscaled");
         let snapshot = self.snapshot(context, &generator)?;
-        let region = self.region(&generator, config, snapshot.grid.field.grid());
-        let upscaled = self.upscale(context, &generator, &snapshot, region, config, "gadget4_sample")?;
-        let part = cut_out(&snapshot.grid.field, &region)?;
+        let region = self.region(&generator, config, snapshot.density.grid());
+        let upscaled =
+            self.upscale(context, &generator, &snapshot.condition, region, config, "gadget4_sample")?;
+        let part = cut_out(&snapshot.density, &region)?;
 
         let comparison = Comparison::new(&Fields {
             truth: Labelled::new("truth", &truth),
-            condition: Some(Labelled::new("condition", &condition.grid.field)),
+            condition: Some(Labelled::new("condition", &low.density)),
             samples: samples
                 .iter()
                 .enumerate()
@@ -125,21 +143,21 @@ impl Demo {
         Ok(config)
     }
 
-    /// Condition and truth of the mock box; in the quick demo one window of them.
-    fn mock(&self, context: &Context, generator: &Generator) -> anyhow::Result<(Condition, Field3)> {
-        let condition = generator.condition(context, &self.file("condition.hdf5")?, None, &[])?;
-        let truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
-        if !self.quick {
-            return Ok((condition, truth));
+    /// Low-resolution field and truth of the mock box; in the quick demo one window of them.
+    fn mock(&self, generator: &Generator) -> anyhow::Result<(LowResolution, Field3)> {
+        let path = self.file("condition.hdf5")?;
+        let mut grid = fields::load(&path, None)?;
+        let mut truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
+        if self.quick {
+            let window = Region::cube([0; 3], generator.window_cells());
+            (grid.field, grid.meta.periodic) = (cut_out(&grid.field, &window)?, false);
+            truth = cut_out(&truth, &window)?;
         }
-        let window = Region::cube([0; 3], generator.window_cells());
-        let Condition { path, mut grid, .. } = condition;
-        (grid.field, grid.meta.periodic) = (cut_out(&grid.field, &window)?, false);
-        Ok((generator.prepare(&path, grid)?, cut_out(&truth, &window)?))
+        Ok((LowResolution::new(generator, &path, grid)?, truth))
     }
 
     /// The snapshot on a grid with the model's voxels.
-    fn snapshot(&self, context: &Context, generator: &Generator) -> anyhow::Result<Condition> {
+    fn snapshot(&self, context: &Context, generator: &Generator) -> anyhow::Result<LowResolution> {
         let path = self.file("gadget4_dm_64/snapdir_003")?;
         let snapshot = Snapshot::open(&path)?;
         let model = &generator.description;
@@ -148,7 +166,7 @@ impl Demo {
         let how = Gridding { species: Species::DarkMatter, cells, scheme, weight: Weight::Mass };
         let grid = fields::deposit(context, &snapshot, &how)?;
         self.save("gadget4_condition", &grid)?;
-        generator.prepare(&path, grid)
+        LowResolution::new(generator, &path, grid)
     }
 
     /// A few windows in a row; in the quick demo one.
@@ -172,9 +190,11 @@ impl Demo {
         name: &str,
     ) -> anyhow::Result<GridFile> {
         let job = generator.job(condition, region, config);
-        let sample =
-            generator.sample(context, name, condition, &job, &Store::Memory, &AtomicBool::new(false))?;
-        let gas = sample.into_iter().next().context("the demo's model generates gas")?;
+        let stop = AtomicBool::new(false);
+        let generated = generator.sample(context, name, condition, &job, &Store::Memory, &stop)?;
+        let metas = generator.metas(condition, &job, generated.identity())?;
+        let gas = generated.fields().zip(metas).next().context("the demo's model generates gas")?;
+        let gas = GridFile { field: fields::in_memory(&gas.0)?, meta: gas.1 };
         self.save(name, &gas)?;
         Ok(gas)
     }

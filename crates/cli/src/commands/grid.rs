@@ -49,7 +49,7 @@ impl GridCommand {
         let mut grid = fields::deposit(context, &snapshot, &how).context("gridding a snapshot")?;
         self.scalars.iter().for_each(|&(name, value)| grid.meta.set_scalar(name, value));
         fields::save(&self.output, &grid)?;
-        context.say(format_args!("{}: {}", self.output.display(), fields::summary(&grid.field)));
+        context.say(format_args!("{}: {}", self.output.display(), fields::summary(&grid.field)?));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": self.cells, "meta": grid.meta }))
     }
 }

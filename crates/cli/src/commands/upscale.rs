@@ -3,7 +3,7 @@
 use crate::arguments::{scalar, three};
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields;
+use crate::fields::{self, OpenField};
 use crate::files::{cannot_write, check_output, with_ending};
 use crate::generation::{BATCH, Condition, Generator};
 use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, peak_memory_bytes};
@@ -12,9 +12,11 @@ use crate::samples;
 use clap::Args;
 use finescale_diffusion::Sampler;
 use finescale_durable::Lock;
-use finescale_field::{Field3, Region, ScalarName, is_plain_name};
-use finescale_outpaint::{Existing, GenerationConfig, Given, Job, Store, Strategy, identity};
-use finescale_snapshot::{GridFile, GridMeta};
+use finescale_field::{Region, ScalarName, Windows, is_plain_name};
+use finescale_outpaint::{
+    Existing, GenerationConfig, Given, Job, PreparedCondition, Store, Strategy, identity,
+};
+use finescale_snapshot::GridMeta;
 use finescale_training::RunConfig;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -95,11 +97,16 @@ pub(crate) struct Upscale {
 impl Upscale {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let generator = Generator::load(context, &self.model)?;
-        let condition = generator.condition(context, &self.condition, self.box_size, &self.scalars)?;
-        let region = self.region.unwrap_or(Region::whole(condition.grid.field.grid()));
+        let open = generator.open_condition(context, &self.condition, self.box_size, &self.scalars)?;
+        let region = self.region.unwrap_or(Region::whole(open.grid()));
         let config = self.settings(&generator.description.configuration)?;
         let given = self.given(&generator)?;
-        let given = (!given.is_empty()).then_some(Given { fields: &given, start: self.extend_at });
+        let fields: Vec<&dyn Windows> = given.iter().map(|field| field.values.as_ref()).collect();
+        let given = (!fields.is_empty()).then_some(Given { fields: &fields, start: self.extend_at });
+        // A plan needs none of the channels.
+        let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
+        let folder = self.output.parent().unwrap_or(Path::new(""));
+        let condition = generator.prepare(open, part, Some(folder))?;
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if job.windows_are_independent()? {
             let name = serde_json::to_value(config.strategy)?;
@@ -173,10 +180,10 @@ impl Upscale {
     }
 
     /// The fields to extend, in the order of those that the model generates.
-    fn given(&self, generator: &Generator) -> anyhow::Result<Vec<Field3>> {
-        let mut given: Vec<(&PathBuf, GridFile)> = Vec::new();
+    fn given(&self, generator: &Generator) -> anyhow::Result<Vec<OpenField>> {
+        let mut given: Vec<(&PathBuf, OpenField)> = Vec::new();
         for path in &self.extend {
-            given.push((path, fields::load(path, None)?));
+            given.push((path, fields::open(path, None)?));
         }
         let truth = &generator.description.truth;
         let makes = truth.iter().map(|field| field.quantity.as_str()).collect::<Vec<_>>().join(" and ");
@@ -194,13 +201,13 @@ impl Upscale {
                 given.len()
             )));
         }
-        let place = |grid: &GridFile| truth.iter().position(|field| field.quantity == grid.meta.quantity);
+        let place = |grid: &OpenField| truth.iter().position(|field| field.quantity == grid.meta.quantity);
         given.sort_by_key(|(_, grid)| place(grid));
         if let Some(twice) = given.windows(2).find(|two| place(&two[0].1) == place(&two[1].1)) {
             let (a, b) = (twice[0].0.display(), twice[1].0.display());
             return Err(bad_input(format!("{a} and {b} hold the same field, and the model makes {makes}")));
         }
-        Ok(given.into_iter().map(|(_, grid)| grid.field).collect())
+        Ok(given.into_iter().map(|(_, field)| field).collect())
     }
 
     /// The name of a sample, and of one of its fields if there are several.
@@ -304,45 +311,54 @@ impl Upscale {
 
         let label = format!("upscale, seed {seed}");
         let stop = context.keep_work_on_stop();
-        let grids = generator.sample(context, &label, condition, job, &store, stop)?;
+        let generated = generator.sample(context, &label, condition, job, &store, stop)?;
         // Hours later: what somebody else put there since is not replaced either.
         locked()?;
         self.are_complete(&outputs, &expected)?;
-        for (output, grid) in outputs.iter().zip(&grids) {
-            samples::save(output, grid)?;
+        let metas = generator.metas(condition, job, generated.identity())?;
+        let mut summaries = Vec::new();
+        for ((output, field), meta) in outputs.iter().zip(generated.fields()).zip(&metas) {
+            samples::save(output, &field, meta)?;
+            summaries.push(format!("{}: {}", output.display(), fields::summary(&field)?));
         }
+        drop(generated);
         locked()?;
         store.remove()?;
-        for (output, grid) in outputs.iter().zip(&grids) {
-            context.say(format_args!("{}: {}", output.display(), fields::summary(&grid.field)));
-        }
+        summaries.iter().for_each(|summary| context.say(format_args!("{summary}")));
         Ok(outputs)
     }
 
     /// What the generation will take, with the network timed on this machine.
     fn plan(&self, context: &Context, generator: &Generator, job: &Job) -> anyhow::Result<Value> {
+        // What is given is checked, too.
+        identity(job)?;
         let plan = job.plan()?;
         let network = generator.denoiser.config();
         let bench = Bench::new(network, generator.window_cells(), job.batch, &generator.device)?;
         let seconds = median(bench.seconds(Work::Forward, 1)?) / job.batch as f64;
         let total = seconds * (plan.evaluations as u64 * self.samples) as f64;
-        let memory = peak_memory_bytes().map(|peak| peak + plan.volume_bytes as u64);
+        let memory = peak_memory_bytes().map(|peak| peak + plan.buffer_bytes as u64);
+        let conditioning = generator.description.conditioning();
+        let condition_bytes = PreparedCondition::bytes(&conditioning, &job.region) as u64;
+        let (work_bytes, result_bytes) = (plan.work_bytes as u64, plan.result_bytes as u64);
+        let results = self.samples * result_bytes;
+        let disk = condition_bytes + work_bytes + results;
         let [x, y, z] = plan.cells;
         context.say(format_args!(
-            "{x} x {y} x {z} cells in {} windows of {}^3, {} evaluations from noise to clean, {} phases that wait for each other",
-            plan.windows, plan.window_cells, plan.steps, plan.groups
+            "{x} x {y} x {z} cells in {} windows of {}^3: {} sampling steps, {} network evaluations, {:.1} per voxel",
+            plan.windows, plan.window_cells, plan.steps, plan.evaluations, plan.evaluations_per_voxel
         ));
         context.say(format_args!(
-            "{} sample(s), {} evaluations each, {:.0} per voxel; {seconds:.3} s per evaluation here",
-            self.samples, plan.evaluations, plan.evaluations_per_voxel
+            "{} sample(s), expected to take {}, at {seconds:.3} s an evaluation here",
+            self.samples,
+            duration(total)
         ));
         context.say(format_args!(
-            "expected: {}, {} of memory ({} available), {} of disk in {}",
-            duration(total),
+            "{} of memory ({} available); {} of disk while it runs, {} of it for the result",
             memory.map_or("unknown".to_owned(), bytes),
             available_memory_bytes().map_or("unknown".to_owned(), bytes),
-            bytes(plan.work_bytes as u64),
-            with_ending(&self.output, ".work").display(),
+            bytes(disk),
+            bytes(results),
         ));
         Ok(json!({
             "plan": plan,
@@ -351,6 +367,8 @@ impl Upscale {
             "seconds_per_evaluation": seconds,
             "expected_seconds": total,
             "memory_bytes": memory,
+            "condition_bytes": condition_bytes,
+            "disk_bytes": disk,
         }))
     }
 }

@@ -16,13 +16,13 @@ pub(super) const ESTIMATE: &str = "estimate.f32";
 pub(super) const PAUSED: &str = "paused.json";
 
 /// A volume between two steps: its state, and what the solver remembers.
-pub(crate) type Generation = [Volume; 2];
+pub(crate) type StepVolumes = [Volume; 2];
 
 /// The volumes of a sample that takes one step after another.
 #[derive(Debug)]
 pub(crate) struct StepStore {
     /// After even and after odd steps: while one is written the other one is whole.
-    generations: [Generation; 2],
+    generations: [StepVolumes; 2],
     /// The clean estimate of the step in progress.
     estimate: Volume,
     journal: Option<Journal>,
@@ -53,6 +53,9 @@ impl Pause {
 }
 
 impl StepStore {
+    /// Volumes that are kept: state and memory of two steps, and the estimate.
+    pub(crate) const VOLUMES: usize = 5;
+
     pub(super) fn in_memory(identity: Value, shape: Shape) -> Self {
         let volume = || Volume::in_memory(shape);
         let generations = [[volume(), volume()], [volume(), volume()]];
@@ -62,7 +65,7 @@ impl StepStore {
 
     pub(super) fn open(folder: WorkFolder, shape: Shape) -> Result<Self, OutpaintError> {
         let open = |name: &str| Volume::in_file(&folder.path.join(name), shape, folder.begun());
-        let generation = |parity: usize| -> Result<Generation, OutpaintError> {
+        let generation = |parity: usize| -> Result<StepVolumes, OutpaintError> {
             Ok([open(STATES[parity])?, open(MEMORIES[parity])?])
         };
         let generations = [generation(0)?, generation(1)?];
@@ -124,7 +127,7 @@ impl StepStore {
     }
 
     /// The volume after the last finished step; before the first one, zeros until the start is written.
-    pub(crate) fn present(&self) -> &Generation {
+    pub(crate) fn present(&self) -> &StepVolumes {
         &self.generations[self.finished % 2]
     }
 
@@ -134,12 +137,12 @@ impl StepStore {
     }
 
     /// The volume after the last finished step, and the clean estimate, to add to.
-    pub(crate) fn estimating(&mut self) -> (&Generation, &mut Volume) {
+    pub(crate) fn estimating(&mut self) -> (&StepVolumes, &mut Volume) {
         (&self.generations[self.finished % 2], &mut self.estimate)
     }
 
     /// The volume after the last finished step, the clean estimate for it, and the volume after the next step, to write.
-    pub(crate) fn advancing(&mut self) -> (&Generation, &Volume, &mut Generation) {
+    pub(crate) fn advancing(&mut self) -> (&StepVolumes, &Volume, &mut StepVolumes) {
         let [even, odd] = &mut self.generations;
         let (present, next) = if self.finished.is_multiple_of(2) { (even, odd) } else { (odd, even) };
         (present, &self.estimate, next)

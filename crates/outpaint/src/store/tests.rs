@@ -7,7 +7,7 @@ use ndarray::Array3;
 use serde_json::json;
 use std::fs;
 
-fn order() -> Order<'static> {
+fn order() -> Order {
     Order::raster(Tiling::new([12, 7, 12], 7, 3, Boundary::Periodic).unwrap().with_margins(1))
 }
 

@@ -51,18 +51,18 @@ impl WindowStore {
     }
 
     fn is_intact(&self, order: &Order, window: usize, expected: &Checksum) -> Result<bool, OutpaintError> {
-        let values = self.read(&order.region(window))?;
+        let values = self.volume.read(&order.region(window))?;
         Ok(checksum(&order.filled(window), &values) == *expected)
     }
 
-    /// All values, after the work of `order` is done: those of its windows are still what was written.
-    pub(crate) fn read_all(&self, order: &Order) -> Result<Vec<f32>, OutpaintError> {
+    /// Checks, after the work of `order` is done, that the values of its windows are still what was written.
+    pub(crate) fn check(&self, order: &Order) -> Result<(), OutpaintError> {
         for (window, expected) in self.checksums.iter().enumerate() {
             if !self.is_intact(order, window, expected)? {
                 return Err(OutpaintError::Damaged { window });
             }
         }
-        self.read(&Region { start: [0; 3], shape: order.tiling().cells() })
+        Ok(())
     }
 
     /// Number of finished windows: those at positions 0, 1, ... of the order.
@@ -70,9 +70,9 @@ impl WindowStore {
         self.finished
     }
 
-    /// The values of a window, one field after another; those of voxels that no finished window filled are arbitrary.
-    pub(crate) fn read(&self, region: &Region) -> Result<Vec<f32>, OutpaintError> {
-        self.volume.read(region)
+    /// The values of all fields; those of voxels that no finished window filled are arbitrary.
+    pub(crate) fn values(&self) -> &Volume {
+        &self.volume
     }
 
     /// Adds the next window: writes the voxels that it fills, then its journal line. The `values` are those of its

@@ -126,7 +126,7 @@ fn evaluations(config: &RunConfig) -> anyhow::Result<u64> {
     let validation = times(training.validate_every_steps) * validation_patches(config) as u64;
     let Some(spectrum) = training.spectrum else { return Ok(validation) };
     let cells = [spectrum.cells; 3];
-    let plan = Generation::new(&config.generation, cells, training.patch_cells, Boundary::Open)?;
+    let plan = Generation::new(&config.generation, cells, training.patch_cells, Boundary::Open, 1)?;
     let sample = plan.evaluations as u64;
     Ok(validation + times(spectrum.every_steps) * spectrum.samples as u64 * sample)
 }
