@@ -47,8 +47,10 @@ const RESERVED: [(&str, &[&str]); 6] = [
 /// Crates of pure numbers, which know no tensors.
 const WITHOUT_CANDLE: [&str; 4] = ["seed", "field", "snapshot", "spectra"];
 /// What lies visibly at the top, beside folders that git ignores.
-const TOP: [&str; 11] = [
+const TOP: [&str; 13] = [
     "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
