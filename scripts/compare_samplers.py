@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compares ways to sample from one model, and prints the table of README.md: network evaluations, seconds, power,
-calibration, mass and seams of samples of mock boxes (64^3, periodic) that training never saw.
+"""Compares ways to sample from one model, and prints the table of docs/src/samplers.md: network evaluations,
+seconds, power, calibration, mass and seams of samples of mock boxes (64^3, periodic) that training never saw.
 
 Boxes and samples are those of measure_samples.py, whose --out can be given as --boxes. What exists is reused.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures a model on mock universes that its training never saw, and prints the table of README.md.
+"""Measures a model on mock universes that its training never saw, and prints the table of docs/src/results.md.
 
 For each seed: a mock pair and samples of its condition (`finescale mock`, `upscale`); then one comparison of all boxes
 (`finescale compare --box`), whose errors are those of the scatter between boxes. Samples are taken as they are: nothing
