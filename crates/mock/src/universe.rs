@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(told.len(), 40);
         assert_eq!(told[39], Progress { stage: Stage::HighRes, step: 20, steps: 20 });
         let modes =
-            |positions| Modes::of(&universe.overdensity(positions).unwrap(), Some(Scheme::Cic)).unwrap();
+            |positions| Modes::new(&universe.overdensity(positions).unwrap(), Some(Scheme::Cic)).unwrap();
         let (low, high, gas) = (modes(&universe.low), modes(&universe.high), modes(&universe.gas));
 
         let bands = Bands::logarithmic(0.1, 0.3, 1).unwrap();
@@ -296,7 +296,7 @@ mod tests {
         let config = MockConfig { steps: 20, ..MockConfig::default() }; // P(k < 1.5) to 1 %
         let mut universe = Universe { config, low: Vec::new(), high: Vec::new(), gas: Vec::new() };
         universe.low = run(&universe.config, Stage::LowRes, &mut |_| (), &GO_ON).unwrap().0;
-        let modes = Modes::of(&universe.condition().unwrap(), Some(Scheme::Cic)).unwrap();
+        let modes = Modes::new(&universe.condition().unwrap(), Some(Scheme::Cic)).unwrap();
         let bands = Bands::logarithmic(0.3, 1.5, 4).unwrap();
         let (mut sum, mut count) = ([0.0; 4], [0.0; 4]);
         for line in table.lines().filter(|line| !line.starts_with('#')) {

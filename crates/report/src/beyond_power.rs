@@ -97,7 +97,7 @@ impl BeyondPower {
         let radius = MINKOWSKI_VOXELS * coarsest(grid);
         Self {
             multipoles: modes.multipoles_in(LineOfSight::Z, bands),
-            log_power: Modes::of_log_density(field).map(|modes| modes.power_in(bands).power).into(),
+            log_power: Modes::from_log_density(field).map(|modes| modes.power_in(bands).power).into(),
             bispectrum,
             densities: BLOCKS.map(|block| densities(field, truth, block)).into(),
             voids: voids(field),

@@ -95,7 +95,7 @@ pub(crate) struct Reference<'a> {
 
 impl Transformed {
     pub(crate) fn new(labelled: &Labelled<'_>, bands: &Bands) -> Result<Self, ReportError> {
-        let modes = Modes::of(labelled.field, None).map_err(named(&labelled.label))?;
+        let modes = Modes::new(labelled.field, None).map_err(named(&labelled.label))?;
         let (shells, banded) = (modes.power(), modes.power_in(bands));
         let blocks = BlockPower::of(labelled.field, bands);
         Ok(Self { label: labelled.label.clone(), modes, shells, banded, blocks })

@@ -28,7 +28,7 @@ fn spectra(criterion: &mut Criterion) {
         group.bench_function("power_spectrum", |b| {
             b.iter(|| power_spectrum(black_box(&field), Some(Scheme::Cic)).expect("a density"));
         });
-        let modes = Modes::of(&field, Some(Scheme::Cic)).expect("a density");
+        let modes = Modes::new(&field, Some(Scheme::Cic)).expect("a density");
         group.bench_function("power_of_modes", |b| b.iter(|| black_box(&modes).power()));
         group.bench_function("multipoles_of_modes", |b| {
             b.iter(|| black_box(&modes).multipoles(LineOfSight::Z));

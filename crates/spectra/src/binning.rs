@@ -4,9 +4,9 @@
 //! k_z = Nyquist, which hold both of a pair, modes with k_x < 0 are left out, and where k_x is zero or Nyquist too,
 //! those with k_y < 0.
 
+use crate::Bands;
 use crate::fft::frequency;
-use crate::modes::longest_mpc_h;
-use crate::{Bands, Modes, fundamental_h_mpc};
+use crate::wavenumbers::{fundamental_h_mpc, longest_mpc_h};
 use finescale_field::Grid;
 use rayon::prelude::*;
 
@@ -34,12 +34,11 @@ pub(crate) struct Bin<const W: usize> {
 /// Means by bin of what `values(row, of the row's modes)` writes, each weighted in W ways by
 /// `weigh(k_a² / k² for the three axes a)`; 0 for k = 0.
 pub(crate) fn binned<const W: usize>(
-    modes: &Modes,
+    grid: &Grid,
     binning: Binning,
     values: &(impl Fn(usize, &mut [f64]) + Sync),
     weigh: impl Fn([f64; 3]) -> [f64; W] + Sync,
 ) -> Vec<Bin<W>> {
-    let grid = &modes.grid;
     let fundamental = fundamental_h_mpc(grid);
     let squares = squared_mode_numbers(grid);
     match binning {

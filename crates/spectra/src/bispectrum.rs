@@ -35,14 +35,14 @@ impl Bispectrum {
 /// them; see [`TriangleBins`] for more than one field and for other widths.
 ///
 /// # Errors
-/// [`SpectraError::NotADensity`] as [`Modes::of`]; [`SpectraError::Triangle`] as [`TriangleBins::new`].
+/// [`SpectraError::NotADensity`] as [`Modes::new`]; [`SpectraError::Triangle`] as [`TriangleBins::new`].
 pub fn bispectrum(
     field: &Field3,
     window: Option<Scheme>,
     k_h_mpc: &[[f64; 3]],
 ) -> Result<Bispectrum, SpectraError> {
     let grid = field.grid();
-    TriangleBins::new(grid, k_h_mpc, fundamental_h_mpc(grid))?.measure(&Modes::of(field, window)?)
+    TriangleBins::new(grid, k_h_mpc, fundamental_h_mpc(grid))?.measure(&Modes::new(field, window)?)
 }
 
 impl TriangleBins {

@@ -19,7 +19,7 @@ pub struct SpectrumWithErrors {
 /// that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to larger k.
 ///
 /// # Errors
-/// [`SpectraError::SubVolumes`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as [`Modes::of`].
+/// [`SpectraError::SubVolumes`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as [`Modes::new`].
 pub fn power_in_blocks(
     field: &Field3,
     window: Option<Scheme>,
@@ -100,7 +100,7 @@ pub fn power_with_errors(
     };
     let errors = bootstrap_errors(blocks.len(), resamples, seed, mean_of)?;
     let means = mean_of(&(0..blocks.len()).collect::<Vec<_>>());
-    let spectrum = Modes::of(field, window)?.power_in(bands);
+    let spectrum = Modes::new(field, window)?.power_in(bands);
     let relative = errors.iter().zip(&means).map(|(error, mean)| error / mean);
     let standard_error = relative.zip(&spectrum.power).map(|(relative, power)| relative * power).collect();
     Ok(SpectrumWithErrors { spectrum, standard_error })

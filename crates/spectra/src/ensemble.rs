@@ -39,7 +39,7 @@ pub struct Calibration {
 }
 
 impl EnsemblePower {
-    /// Cross powers V⟨Re δ_k ε_k*⟩ of every two fields, each divided by its own mean and by `window` (see [`Modes::of`]).
+    /// Cross powers V⟨Re δ_k ε_k*⟩ of every two fields, each divided by its own mean and by `window` (see [`Modes::new`]).
     /// Holds the modes of M + 1 fields at once.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl EnsemblePower {
         }
         check_ensemble(truth, samples)?;
         let members = samples.iter().chain([&truth]);
-        let members = members.map(|field| Modes::of(field, window)).collect::<Result<Vec<_>, _>>()?;
+        let members = members.map(|field| Modes::new(field, window)).collect::<Result<Vec<_>, _>>()?;
         let count = members.len();
         let pairs: Vec<(usize, usize)> = (0..count).flat_map(|a| (0..=a).map(move |b| (a, b))).collect();
         let spectra = pairs

@@ -29,6 +29,7 @@ mod spectrum;
 mod triangles;
 mod voids;
 mod wasserstein;
+mod wavenumbers;
 
 pub use bands::Bands;
 pub use bispectrum::{Bispectrum, bispectrum};
@@ -40,7 +41,7 @@ pub use fft::{Complex32, Fft3};
 pub use interlaced::InterlacedDepositor;
 pub use logarithm::{FLOOR_DENSITY, log_density};
 pub use minkowski::{Minkowski, minkowski};
-pub use modes::{Modes, fundamental_h_mpc, nyquist_h_mpc};
+pub use modes::Modes;
 pub use multipoles::{LineOfSight, Multipoles};
 pub use one_point::{BlockPdf, Pdf, block_pdfs, mean_density, pdf, percentile, percentiles};
 pub use peaks::{PeakCounts, local_maxima, peak_counts};
@@ -53,3 +54,4 @@ pub use spectrum::{Spectrum, correlation, correlation_of, cross_power, power_spe
 pub use triangles::{TriangleBins, equilateral, isosceles, squeezed, triangles_by_angle};
 pub use voids::{Void, VoidSizeFunction, Voids, find_voids};
 pub use wasserstein::wasserstein;
+pub use wavenumbers::{fundamental_h_mpc, nyquist_h_mpc};

@@ -5,23 +5,7 @@ use crate::fft::{Complex32, Fft3, frequency, pack_row, unpack_row};
 use crate::{Bands, SpectraError, Spectrum, log_density};
 use finescale_field::{Field3, Grid, Scheme};
 use rayon::prelude::*;
-use std::f64::consts::{PI, TAU};
-
-/// The smallest wavenumber of a box in h/Mpc: 2π over its longest side.
-#[must_use]
-pub fn fundamental_h_mpc(grid: &Grid) -> f64 {
-    TAU / longest_mpc_h(grid)
-}
-
-/// The Nyquist wavenumber of a grid in h/Mpc, of its coarsest axis: π over the voxel size.
-#[must_use]
-pub fn nyquist_h_mpc(grid: &Grid) -> f64 {
-    PI / grid.voxel_mpc_h().into_iter().fold(0.0, f64::max)
-}
-
-pub(crate) fn longest_mpc_h(grid: &Grid) -> f64 {
-    grid.box_size_mpc_h().into_iter().fold(0.0, f64::max)
-}
+use std::f64::consts::PI;
 
 /// The modes δ_k = (1/N) Σ δ e^(−ik·x) of a density contrast, divided by the window of its mass assignment.
 ///
@@ -54,7 +38,7 @@ impl Modes {
     /// [`SpectraError::NotADensity`] if the mean is not positive and finite.
     /// # Source
     /// Jing 2005, arXiv:astro-ph/0409240, eq. 18, without the alias sum; Pylians `Pk_library.Pk`.
-    pub fn of(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
+    pub fn new(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
         Self::with_mean(field, mean(field), window)
     }
 
@@ -66,7 +50,7 @@ impl Modes {
     /// As [`log_density`].
     /// # Source
     /// Neyrinck, Szapudi & Szalay 2009, arXiv:0903.4693.
-    pub fn of_log_density(field: &Field3) -> Result<Self, SpectraError> {
+    pub fn from_log_density(field: &Field3) -> Result<Self, SpectraError> {
         let f = log_density(field)?;
         let mean = mean(&f);
         Ok(Self::transform(&f, |value| (f64::from(value) - mean) as f32, None))
@@ -90,11 +74,11 @@ impl Modes {
         Self::from_spectrum(grid, spectrum, window)
     }
 
-    /// [`Self::of`] a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each x in
+    /// [`Self::new`] of a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each x in
     /// order, with room for ny nz values. Nothing else of the size of the field is held beside the modes.
     ///
     /// # Errors
-    /// As [`Self::of`]; whatever `fill` returns.
+    /// As [`Self::new`]; whatever `fill` returns.
     pub fn from_planes<E: From<SpectraError>>(
         grid: Grid,
         window: Option<Scheme>,
@@ -171,7 +155,7 @@ impl Modes {
     }
 
     fn binned_with(&self, other: &Self, binning: Binning) -> Spectrum {
-        let bins = binned(self, binning, &self.products(other), |_| [1.0]);
+        let bins = binned(&self.grid, binning, &self.products(other), |_| [1.0]);
         bins.into_iter().map(|bin| (bin.k_h_mpc, bin.means[0], bin.modes)).collect()
     }
 

@@ -64,7 +64,7 @@ impl Modes {
             [1.0, 5.0 / 2.0 * (3.0 * mu2 - 1.0), 9.0 / 8.0 * ((35.0 * mu2 - 30.0) * mu2 + 3.0)]
         };
         let mut multipoles = Multipoles::default();
-        for bin in binned(self, binning, &self.products(self), legendre) {
+        for bin in binned(&self.grid, binning, &self.products(self), legendre) {
             multipoles.k_h_mpc.push(bin.k_h_mpc);
             multipoles.monopole.push(bin.means[0]);
             multipoles.quadrupole.push(bin.means[1]);

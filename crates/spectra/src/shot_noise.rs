@@ -53,7 +53,7 @@ impl Modes {
                 *noise = of_row * window2[2][z] * images;
             }
         };
-        let bins = binned(self, binning, &values, |_| [1.0]);
+        let bins = binned(&self.grid, binning, &values, |_| [1.0]);
         bins.into_iter().map(|bin| (bin.k_h_mpc, bin.means[0], bin.modes)).collect()
     }
 }

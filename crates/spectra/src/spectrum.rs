@@ -85,7 +85,7 @@ impl FromIterator<(f64, f64, u64)> for Spectrum {
 /// # Errors
 /// [`SpectraError::NotADensity`] if the mean is not positive and finite.
 pub fn power_spectrum(field: &Field3, window: Option<Scheme>) -> Result<Spectrum, SpectraError> {
-    Ok(Modes::of(field, window)?.power())
+    Ok(Modes::new(field, window)?.power())
 }
 
 /// Cross power V⟨Re δ_k ε_k*⟩ of two density fields in (Mpc/h)³.
@@ -93,7 +93,7 @@ pub fn power_spectrum(field: &Field3, window: Option<Scheme>) -> Result<Spectrum
 /// # Errors
 /// [`SpectraError::NotADensity`] as [`power_spectrum`]; [`SpectraError::Grids`] if the fields are not on one grid.
 pub fn cross_power(a: &Field3, b: &Field3, window: Option<Scheme>) -> Result<Spectrum, SpectraError> {
-    Modes::of(a, window)?.cross(&Modes::of(b, window)?)
+    Modes::new(a, window)?.cross(&Modes::new(b, window)?)
 }
 
 /// Correlation r = P_ab / √(P_aa P_bb) of two fields by wavenumber; NaN where a field has no power.

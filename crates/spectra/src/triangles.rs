@@ -1,9 +1,9 @@
 //! Triangles of wavenumbers: their shapes, their shells, and how many of them a grid holds.
 
+use crate::SpectraError;
 use crate::binning::squared_mode_numbers;
 use crate::even::EvenTransform;
-use crate::modes::longest_mpc_h;
-use crate::{SpectraError, fundamental_h_mpc};
+use crate::wavenumbers::{fundamental_h_mpc, longest_mpc_h};
 use finescale_field::Grid;
 
 /// Triangles (k, k, k) in h/Mpc.

@@ -48,7 +48,7 @@ fn three_waves_are_one_triangle() {
     );
     let bins = TriangleBins::new(&grid, &[sides], half_width).unwrap();
     for window in [None, Some(Scheme::Cic), Some(Scheme::Pcs)] {
-        let modes = Modes::of(&three_waves(grid, n, amplitude, phase, window), window).unwrap();
+        let modes = Modes::new(&three_waves(grid, n, amplitude, phase, window), window).unwrap();
         let found = bins.measure(&modes).unwrap();
         let sum = 2.0 * (amplitude / 2.0).powi(3) * phase.cos();
         let expected = grid.volume_mpc_h3().powi(2) * sum / found.triangles[0] as f64; // (Mpc/h)^6
@@ -67,7 +67,7 @@ fn shells_have_the_power_of_their_modes() {
     let k = fundamental_h_mpc(&grid);
     // A shell [4, 5) k_F is one of the power spectrum's; both of each pair weigh the same.
     let bins = TriangleBins::new(&grid, &equilateral(&[4.5 * k]), 0.5 * k).unwrap();
-    let found = bins.measure(&Modes::of(&field, None).unwrap()).unwrap();
+    let found = bins.measure(&Modes::new(&field, None).unwrap()).unwrap();
     let power = power_spectrum(&field, None).unwrap();
     for side in 0..3 {
         assert!((found.power[0][side] / power.power[3] - 1.0).abs() < FFT_REL);
@@ -94,13 +94,13 @@ fn a_squared_gaussian_field_has_the_local_bispectrum() {
         let g = fixed_amplitudes(grid, seed, |k| if length(k) < cut { 2.0 / (1.0 + length(k)) } else { 0.0 });
         let squares: f64 = g.as_slice().iter().map(|&v| f64::from(v - 1.0).powi(2)).sum();
         let variance = squares / grid.voxels() as f64;
-        let linear = bins.measure(&Modes::of(&g, None).unwrap()).unwrap();
+        let linear = bins.measure(&Modes::new(&g, None).unwrap()).unwrap();
         let [plus, minus] = [1.0, -1.0].map(|sign| {
             let field = g.map(|value| {
                 let g = sign * f64::from(value - 1.0);
                 (1.0 + g + f * (g * g - variance)) as f32
             });
-            bins.measure(&Modes::of(&field, None).unwrap()).unwrap().bispectrum
+            bins.measure(&Modes::new(&field, None).unwrap()).unwrap().bispectrum
         });
         for (bin, [a, b, c]) in linear.power.iter().enumerate() {
             ratios[bin].push((plus[bin] + minus[bin]) / (4.0 * f * (a * b + b * c + c * a)));
@@ -154,7 +154,7 @@ fn modes_of_another_grid_are_refused() {
     let grid = Grid::cube(24, 30.0).unwrap();
     let bins = TriangleBins::new(&grid, &equilateral(&[0.8]), 0.2).unwrap();
     let other = gaussian(Grid::cube(24, 31.0).unwrap(), 1, |_| 1.0);
-    let found = bins.measure(&Modes::of(&other, None).unwrap());
+    let found = bins.measure(&Modes::new(&other, None).unwrap());
     assert!(matches!(found, Err(SpectraError::Grids { .. })));
     assert!(matches!(bispectrum(&other, None, &equilateral(&[3.0])), Err(SpectraError::Triangle { .. })));
 }

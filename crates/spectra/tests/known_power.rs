@@ -38,12 +38,13 @@ fn a_lognormal_field_has_the_logarithm_it_was_made_of() {
     let gaussian = gaussian(uneven(), 4, |k| 4.0 * length(k).powf(-1.5));
     let lognormal = gaussian.map(|f| (f64::from(f) - 2.0).exp() as f32);
     assert!(lognormal.as_slice().iter().all(|&density| density > FLOOR_DENSITY));
-    let (made_of, found) = (Modes::of(&gaussian, None).unwrap(), Modes::of_log_density(&lognormal).unwrap());
+    let (made_of, found) =
+        (Modes::new(&gaussian, None).unwrap(), Modes::from_log_density(&lognormal).unwrap());
     for (expected, found) in made_of.power().power.iter().zip(found.power().power) {
         assert!((found / expected - 1.0).abs() < FFT_REL, "{found} {expected}");
     }
     // The density itself has another power.
-    let (density, logarithm) = (Modes::of(&lognormal, None).unwrap().power(), made_of.power());
+    let (density, logarithm) = (Modes::new(&lognormal, None).unwrap().power(), made_of.power());
     assert!(density.ratio(&logarithm).iter().any(|ratio| (ratio - 1.0).abs() > 0.1));
 }
 
@@ -62,7 +63,7 @@ fn kaiser_multipoles() {
     let bands = Bands::logarithmic(0.5, 1.5, 1).unwrap();
     for (axis, line_of_sight) in [LineOfSight::X, LineOfSight::Y, LineOfSight::Z].into_iter().enumerate() {
         let law = |k: [f64; 3]| (1.0 + beta * (k[axis] / length(k)).powi(2)).powi(2) * power;
-        let modes = Modes::of(&fixed_amplitudes(grid, 9, law), None).unwrap();
+        let modes = Modes::new(&fixed_amplitudes(grid, 9, law), None).unwrap();
         let banded = modes.multipoles_in(line_of_sight, &bands);
         for (l, found) in [banded.monopole, banded.quadrupole, banded.hexadecapole].into_iter().enumerate() {
             for found in found {
@@ -111,7 +112,7 @@ fn plain_multipoles(grid: &Grid, axis: usize, power: impl Fn([f64; 3]) -> f64) -
 
 #[test]
 fn the_monopole_is_the_power_spectrum_and_isotropy_has_no_quadrupole() {
-    let modes = Modes::of(&fixed_amplitudes(uneven(), 2, |_| 3.0), None).unwrap();
+    let modes = Modes::new(&fixed_amplitudes(uneven(), 2, |_| 3.0), None).unwrap();
     let (found, power) = (modes.multipoles(LineOfSight::Y), modes.power());
     assert_eq!((&found.monopole, &found.modes), (&power.power, &power.modes));
     for ((p2, &k), &modes) in found.quadrupole.iter().zip(&found.k_h_mpc).zip(&found.modes) {
@@ -131,7 +132,7 @@ fn planes_give_the_bits_of_the_whole_field() {
         plane.copy_from_slice(&field.as_slice()[x * 45..(x + 1) * 45]);
         Ok::<_, SpectraError>(())
     });
-    let whole = Modes::of(&field, Some(Scheme::Tsc)).unwrap();
+    let whole = Modes::new(&field, Some(Scheme::Tsc)).unwrap();
     assert_eq!(by_plane.unwrap().power(), whole.power());
     let empty = Modes::from_planes(*field.grid(), None, |_, _| Ok::<_, SpectraError>(()));
     assert!(matches!(empty, Err(SpectraError::NotADensity { .. })));
@@ -170,7 +171,7 @@ fn errors_of_white_noise_are_those_of_its_modes() {
     let blocks = power_in_blocks(&white(), None, 4, &bands).unwrap();
     assert_eq!(blocks.len(), 64);
     let found = power_with_errors(&white(), None, &bands, 4, 400, 3).unwrap();
-    assert_eq!(found.spectrum, Modes::of(&white(), None).unwrap().power_in(&bands));
+    assert_eq!(found.spectrum, Modes::new(&white(), None).unwrap().power_in(&bands));
     for band in 0..2 {
         // A mode's power has a relative scatter of 1.
         let modes = 64.0 * blocks[0].modes[band] as f64;

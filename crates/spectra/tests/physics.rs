@@ -136,7 +136,7 @@ fn windows_are_undone_by_their_correction() {
 #[test]
 fn bands_hold_all_modes_and_the_mean_of_the_shells() {
     let field = rough([16, 16, 16], [20.0; 3]);
-    let modes = Modes::of(&field, None).unwrap();
+    let modes = Modes::new(&field, None).unwrap();
     let shells = modes.power();
     let whole =
         fundamental_h_mpc(&field.grid().clone()) * 0.999..nyquist_h_mpc(field.grid()) * 3f64.sqrt() * 1.001;
@@ -157,9 +157,9 @@ fn bands_hold_all_modes_and_the_mean_of_the_shells() {
 fn correlation_and_transfer_of_a_scaled_and_of_a_reversed_field() {
     let field = rough([12, 12, 12], [30.0; 3]);
     let mean = field.mean() as f32;
-    let modes = Modes::of(&field, None).unwrap();
-    let half = Modes::of(&field.map(|v| mean + 0.5 * (v - mean)), None).unwrap();
-    let mirrored = Modes::of(&field.map(|v| 2.0 * mean - v), None).unwrap();
+    let modes = Modes::new(&field, None).unwrap();
+    let half = Modes::new(&field.map(|v| mean + 0.5 * (v - mean)), None).unwrap();
+    let mirrored = Modes::new(&field.map(|v| 2.0 * mean - v), None).unwrap();
     for r in correlation(&modes, &half).unwrap() {
         assert!((r - 1.0).abs() < FFT_REL, "{r}");
     }

@@ -45,7 +45,7 @@ impl SpectrumCheck {
         let boundary = if part.periodic { Boundary::Periodic } else { Boundary::Open };
         let grid = part.truth[0].grid();
         let bands = Bands::logarithmic(fundamental_h_mpc(grid), nyquist_h_mpc(grid), BANDS)?;
-        let truth = part.truth.iter().map(|field| Ok(Modes::of(field, None)?.power_in(&bands)));
+        let truth = part.truth.iter().map(|field| Ok(Modes::new(field, None)?.power_in(&bands)));
         let check = Self {
             config: wanted,
             generation: config.generation,
@@ -108,7 +108,7 @@ impl SpectrumCheck {
     }
 
     fn power(&self, sample: &Field3) -> Result<Vec<f64>, TrainingError> {
-        match Modes::of(sample, None) {
+        match Modes::new(sample, None) {
             // A network that has learnt little may draw nothing at all.
             Err(SpectraError::NotADensity { .. }) => Ok(vec![0.0; self.bands.count()]),
             modes => Ok(modes?.power_in(&self.bands).power),

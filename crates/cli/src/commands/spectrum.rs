@@ -52,7 +52,7 @@ impl SpectrumCommand {
     fn measure(&self) -> anyhow::Result<Measured> {
         let modes = |path: &Path| -> anyhow::Result<Modes> {
             let grid = fields::load(path, self.box_size)?;
-            Modes::of(&grid.field, grid.meta.assignment)
+            Modes::new(&grid.field, grid.meta.assignment)
                 .with_context(|| format!("measuring {}", path.display()))
         };
         let first = modes(&self.grid)?;
