@@ -39,6 +39,25 @@ pub enum Purpose {
 }
 
 /// Random numbers for one purpose under one seed.
+///
+/// # Examples
+/// A number belongs to its key and not to the order of calls: parts of a step can be made anywhere, in any order.
+/// ```
+/// use finescale_seed::{KeyedStream, Purpose};
+///
+/// let noise = KeyedStream::new(7, Purpose::TrainingNoise);
+/// let step = 3;
+/// let mut whole = [0f32; 100];
+/// noise.fill_normal(step, 0, &mut whole);
+/// let mut tail = [0f32; 40];
+/// noise.fill_normal(step, 60, &mut tail);
+/// assert_eq!(tail, whole[60..]);
+/// assert_eq!(noise.normal(step, 60), tail[0]);
+///
+/// // Other steps, purposes and seeds have other numbers.
+/// assert_ne!(noise.normal(step + 1, 60), tail[0]);
+/// assert_ne!(KeyedStream::new(7, Purpose::SamplerStep).normal(step, 60), tail[0]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyedStream {
     seed: u64,

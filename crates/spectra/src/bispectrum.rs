@@ -137,7 +137,7 @@ fn shell_field(modes: &Modes, fft: &Fft3, squares: &[Vec<f64>; 3], shell: &Shell
             sums.fold((0.0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1))
         })
         .collect();
-    fft.inverse_in_place_within(&mut values, shell.limit);
+    fft.inverse_in_place(&mut values, shell.limit);
     let (power, count) = planes.into_iter().fold((0.0, 0), |sum, plane| (sum.0 + plane.0, sum.1 + plane.1));
     let voxels = modes.grid.voxels() as f64;
     ShellField { values, power: power / count as f64 * modes.grid.volume_mpc_h3() / (voxels * voxels) }

@@ -4,16 +4,6 @@ use crate::{Bands, Modes, SpectraError, Spectrum, modes};
 use finescale_field::{Field3, Grid, Region, Scheme};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-
-/// A spectrum with the standard error of each bin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SpectrumWithErrors {
-    /// The spectrum of the whole box.
-    pub spectrum: Spectrum,
-    /// Standard error in (Mpc/h)³; NaN in bands that a block does not resolve.
-    pub standard_error: Vec<f64>,
-}
 
 /// Power in bands of each of `blocks_per_axis`³ blocks, x slowest. δ is relative to the mean of the whole box, so
 /// that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to larger k.
@@ -78,30 +68,4 @@ pub fn bootstrap_errors(
         (squares / (resamples - 1) as f64).sqrt()
     };
     Ok((0..draws[0].len()).map(deviation).collect())
-}
-
-/// P in bands with errors: the relative scatter of the mean of [`power_in_blocks`] under [`bootstrap_errors`],
-/// applied to the power of the whole box.
-///
-/// # Errors
-/// Those of [`power_in_blocks`] and [`bootstrap_errors`].
-pub fn power_with_errors(
-    field: &Field3,
-    window: Option<Scheme>,
-    bands: &Bands,
-    blocks_per_axis: usize,
-    resamples: usize,
-    seed: u64,
-) -> Result<SpectrumWithErrors, SpectraError> {
-    let blocks = power_in_blocks(field, window, blocks_per_axis, bands)?;
-    let mean_of = |drawn: &[usize]| -> Vec<f64> {
-        let mean = |band: usize| drawn.iter().map(|&b| blocks[b].power[band]).sum::<f64>();
-        (0..bands.count()).map(|band| mean(band) / drawn.len() as f64).collect()
-    };
-    let errors = bootstrap_errors(blocks.len(), resamples, seed, mean_of)?;
-    let means = mean_of(&(0..blocks.len()).collect::<Vec<_>>());
-    let spectrum = Modes::new(field, window)?.power_in(bands);
-    let relative = errors.iter().zip(&means).map(|(error, mean)| error / mean);
-    let standard_error = relative.zip(&spectrum.power).map(|(relative, power)| relative * power).collect();
-    Ok(SpectrumWithErrors { spectrum, standard_error })
 }

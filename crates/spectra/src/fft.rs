@@ -5,7 +5,7 @@
 //! pencil only: the bits do not depend on the number of threads.
 //!
 //! In place, a field and its spectrum share one padded grid of (nx, ny, nz/2 + 1) complex numbers: a row holds the
-//! nz real values two by two, see [`pack_row`]. 1024³ cells take 8 · 1024² · 513 bytes = 4.3 GB; beyond that each
+//! nz real values two by two. 1024³ cells take 8 · 1024² · 513 bytes = 4.3 GB; beyond that each
 //! thread needs a pencil and 16 columns.
 
 use rayon::prelude::*;
@@ -94,14 +94,6 @@ impl Fft3 {
         self.forward_rows(spectrum, |row, _, pencil| pencil.copy_from_slice(&real[row * nz..(row + 1) * nz]));
     }
 
-    /// [`Self::forward`] of a field whose rows are packed in `grid`, see [`pack_row`]; its spectrum takes its place.
-    ///
-    /// # Panics
-    /// If `grid` does not have the length of [`Self::spectrum_shape`].
-    pub fn forward_in_place(&self, grid: &mut [Complex32]) {
-        self.forward_rows(grid, |_, packed, pencil| unpack_row(packed, pencil));
-    }
-
     /// Spectrum of the field that `load(row, what the grid holds there, pencil)` writes row by row,
     /// row = x ny + y.
     pub(crate) fn forward_rows(
@@ -150,16 +142,8 @@ impl Fft3 {
         );
     }
 
-    /// [`Self::inverse`] in place: the rows of the field are packed in `grid`, see [`pack_row`].
-    ///
-    /// # Panics
-    /// If `grid` does not have the length of [`Self::spectrum_shape`].
-    pub fn inverse_in_place(&self, grid: &mut [Complex32]) {
-        self.inverse_in_place_within(grid, self.cells);
-    }
-
-    /// [`Self::inverse_in_place`] of a spectrum that is zero beyond `limit` in the mode number of any axis.
-    pub(crate) fn inverse_in_place_within(&self, grid: &mut [Complex32], limit: [usize; 3]) {
+    /// [`Self::inverse`] in place, see [`pack_row`], of a spectrum that is zero beyond `limit` in the mode number of any axis.
+    pub(crate) fn inverse_in_place(&self, grid: &mut [Complex32], limit: [usize; 3]) {
         self.check_modes(grid.len());
         let [_, ny, nz] = self.cells;
         self.along_x(grid, &self.inverse[0], [limit[1], limit[2]]);
@@ -209,7 +193,7 @@ impl std::fmt::Debug for Fft3 {
 ///
 /// # Panics
 /// If the row does not have values / 2 + 1 numbers.
-pub fn pack_row(values: &[f32], row: &mut [Complex32]) {
+pub(crate) fn pack_row(values: &[f32], row: &mut [Complex32]) {
     assert_eq!(row.len(), values.len() / 2 + 1, "a packed row of {} values", values.len());
     let pairs = values.chunks_exact(2);
     row[values.len() / 2] = Complex32::new(pairs.remainder().first().copied().unwrap_or(0.0), 0.0);
@@ -222,7 +206,7 @@ pub fn pack_row(values: &[f32], row: &mut [Complex32]) {
 ///
 /// # Panics
 /// If the row does not have values / 2 + 1 numbers.
-pub fn unpack_row(row: &[Complex32], values: &mut [f32]) {
+pub(crate) fn unpack_row(row: &[Complex32], values: &mut [f32]) {
     assert_eq!(row.len(), values.len() / 2 + 1, "a packed row of {} values", values.len());
     let mut pairs = values.chunks_exact_mut(2);
     for (packed, pair) in row.iter().zip(&mut pairs) {
@@ -381,12 +365,12 @@ mod tests {
             for (row, values) in grid.chunks_exact_mut(half).zip(real.chunks_exact(cells[2])) {
                 pack_row(values, row);
             }
-            plan.forward_in_place(&mut grid);
+            plan.forward_rows(&mut grid, |_, packed, pencil| unpack_row(packed, pencil));
             assert!(grid == plan.forward(&real), "{cells:?}");
 
             let mut back = vec![0f32; real.len()];
             plan.inverse(&mut grid.clone(), &mut back);
-            plan.inverse_in_place(&mut grid);
+            plan.inverse_in_place(&mut grid, cells);
             let mut values = vec![0f32; cells[2]];
             for (row, expected) in grid.chunks_exact(half).zip(back.chunks_exact(cells[2])) {
                 unpack_row(row, &mut values);
@@ -408,8 +392,8 @@ mod tests {
             }
         }
         let mut all = spectrum.clone();
-        plan.inverse_in_place(&mut all);
-        plan.inverse_in_place_within(&mut spectrum, limit);
+        plan.inverse_in_place(&mut all, cells);
+        plan.inverse_in_place(&mut spectrum, limit);
         assert!(all == spectrum);
     }
 

@@ -21,7 +21,6 @@ pub struct InterlacedDepositor {
     scheme: Scheme,
     mesh: Depositor,
     half_a_voxel_on: Depositor,
-    squared_weights: f64,
 }
 
 impl InterlacedDepositor {
@@ -31,7 +30,7 @@ impl InterlacedDepositor {
     /// [`FieldError::Memory`] if there is no room for them.
     pub fn new(grid: Grid, scheme: Scheme) -> Result<Self, FieldError> {
         let (mesh, half_a_voxel_on) = (Depositor::new(grid, scheme)?, Depositor::new(grid, scheme)?);
-        Ok(Self { grid, scheme, mesh, half_a_voxel_on, squared_weights: 0.0 })
+        Ok(Self { grid, scheme, mesh, half_a_voxel_on })
     }
 
     /// Adds particles, as [`Depositor::add`]; they may come in any number of pieces.
@@ -50,16 +49,8 @@ impl InterlacedDepositor {
                 positions.par_iter().map(|p| std::array::from_fn(|a| p[a].into() + half[a])).collect();
             let weights = weights.map(|w| &w[c * CHUNK..c * CHUNK + positions.len()]);
             self.half_a_voxel_on.add(&moved, weights)?;
-            self.squared_weights +=
-                weights.map_or(moved.len() as f64, |w| w.iter().map(|&v| f64::from(v).powi(2)).sum());
         }
         Ok(())
-    }
-
-    /// Poisson noise of the particles so far in (Mpc/h)³: V Σw² / (Σw)², V/N for equal weights.
-    #[must_use]
-    pub fn shot_noise_mpc_h3(&self) -> f64 {
-        self.grid.volume_mpc_h3() * self.squared_weights / self.mesh.total().powi(2)
     }
 
     /// Modes (δ_k + δ'_k e^(i k·H/2)) / 2 of δ and of δ', made half a voxel H on, divided by the window: images an

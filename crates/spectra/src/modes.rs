@@ -10,6 +10,32 @@ use std::f64::consts::PI;
 /// The modes δ_k = (1/N) Σ δ e^(−ik·x) of a density contrast, divided by the window of its mass assignment.
 ///
 /// Memory: one padded grid of 8 nx ny (nz/2 + 1) bytes, 4.3 GB for 1024³ cells.
+///
+/// # Examples
+/// A wave of amplitude A and two wavelengths along x has V A²/4 in its mode.
+/// ```
+/// use finescale_field::{Field3, Grid};
+/// use finescale_spectra::{LineOfSight, Modes, nyquist_h_mpc};
+/// use ndarray::Array3;
+/// use std::f64::consts::{PI, TAU};
+///
+/// let grid = Grid::cube(16, 100.0)?; // 16³ cells over (100 Mpc/h)³
+/// let amplitude = 0.1_f64;
+/// let wave = |(x, _, _): (usize, usize, usize)| (1.0 + amplitude * (TAU * 2.0 * x as f64 / 16.0).cos()) as f32;
+/// let density = Array3::from_shape_fn(grid.cells(), wave);
+/// let modes = Modes::new(&Field3::new(grid, density)?, None)?; // 1 + δ, no mass assignment window
+///
+/// let spectrum = modes.power();
+/// let sum: f64 = spectrum.power.iter().zip(&spectrum.modes).map(|(power, &modes)| power * modes as f64).sum();
+/// let expected = grid.volume_mpc_h3() * amplitude.powi(2) / 4.0; // (Mpc/h)³
+/// assert!((sum / expected - 1.0).abs() < 1e-5);
+///
+/// // All of it is along x, where the second Legendre polynomial is 1: P_2 = 5 P_0.
+/// let multipoles = modes.multipoles(LineOfSight::X);
+/// assert!((multipoles.quadrupole[1] / multipoles.monopole[1] - 5.0).abs() < 1e-5);
+/// assert_eq!(nyquist_h_mpc(&grid), PI * 16.0 / 100.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Modes {
     pub(crate) grid: Grid,

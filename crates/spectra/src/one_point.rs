@@ -2,7 +2,7 @@
 //!
 //! Values are taken as they are, in units of the cosmic mean: a field is never renormalised to its own mean.
 
-use crate::{SpectraError, blocks::block_means, modes};
+use crate::{SpectraError, modes};
 use finescale_field::Field3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -50,32 +50,6 @@ pub fn pdf(field: &Field3, low: f64, high: f64, bins: usize) -> Result<Pdf, Spec
         below: fraction(below),
         above: fraction(above),
     })
-}
-
-/// Distribution of log10(1 + δ) over the means of blocks of `block`³ voxels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BlockPdf {
-    /// Voxels of a block along each axis.
-    pub block: usize,
-    /// The distribution.
-    pub pdf: Pdf,
-}
-
-/// [`pdf`] at several smoothings: of the means of blocks of each size in `blocks`, such as 1 (the voxels), 2 and 4.
-///
-/// # Errors
-/// [`SpectraError::Blocks`] if a block does not divide the grid; else as [`pdf`].
-pub fn block_pdfs(
-    field: &Field3,
-    blocks: &[usize],
-    low: f64,
-    high: f64,
-    bins: usize,
-) -> Result<Vec<BlockPdf>, SpectraError> {
-    let of_blocks = |&block: &usize| {
-        Ok(BlockPdf { block, pdf: pdf(block_means(field, block)?.as_ref(), low, high, bins)? })
-    };
-    blocks.iter().map(of_blocks).collect()
 }
 
 /// The values that each of `percents` of the voxels lie below, as [`percentile`] has them, with one sort.
@@ -161,25 +135,6 @@ mod tests {
         for bad in [-0.1, 100.1, f64::NAN] {
             assert!(matches!(percentile(&field, bad), Err(SpectraError::Percentile { .. })));
             assert!(matches!(percentiles(&field, &[1.0, bad]), Err(SpectraError::Percentile { .. })));
-        }
-    }
-
-    #[test]
-    fn means_of_blocks_have_their_own_distribution() {
-        // Blocks of 2³: seven voxels of 0.05 and one that brings the mean to 10 or to 0.5.
-        let values = Array3::from_shape_fn((4, 2, 2), |(i, j, k)| match (i, j, k) {
-            (0, 0, 0) => 80.0 - 0.35,
-            (2, 1, 1) => 4.0 - 0.35,
-            _ => 0.05f32,
-        });
-        let field = Field3::new(Grid::new([4, 2, 2], [1.0; 3]).unwrap(), values).unwrap();
-        let found = block_pdfs(&field, &[1, 2], -2.0, 2.0, 4).unwrap();
-        assert_eq!((found[0].block, found[1].block), (1, 2));
-        assert_eq!(found[0].pdf.per_dex, [14.0 / 16.0, 0.0, 1.0 / 16.0, 1.0 / 16.0]);
-        assert_eq!(found[1].pdf.per_dex, [0.0, 0.5, 0.0, 0.5]);
-        for bad in [0, 3, 4] {
-            let error = block_pdfs(&field, &[1, bad], -2.0, 2.0, 4);
-            assert_eq!(error, Err(SpectraError::Blocks { block: bad, cells: [4, 2, 2] }));
         }
     }
 

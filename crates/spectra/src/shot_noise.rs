@@ -2,20 +2,38 @@
 
 use crate::binning::{Binning, binned};
 use crate::modes::Sampling;
-use crate::{Bands, Modes, Spectrum};
+use crate::{Modes, Spectrum};
 use finescale_field::{Grid, Scheme};
 use std::f64::consts::PI;
 
-/// Power of Poisson points in (Mpc/h)³: V Σw² / (Σw)², for `particles` of equal weight V / particles.
-#[must_use]
-pub fn shot_noise_mpc_h3(grid: &Grid, particles: usize, weights: Option<&[f32]>) -> f64 {
-    let sum_of = |power| weights.map(|w| w.iter().map(|&v| f64::from(v).powi(power)).sum::<f64>());
-    let (sum, squares) = (sum_of(1), sum_of(2));
-    grid.volume_mpc_h3() * squares.unwrap_or(particles as f64) / sum.unwrap_or(particles as f64).powi(2)
+/// The Poisson noise of particles, gathered in any number of pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ShotNoise {
+    weight: f64,
+    squared_weight: f64,
+}
+
+impl ShotNoise {
+    /// Counts `particles` in, each with its weight or, without weights, with 1.
+    pub fn add(&mut self, particles: usize, weights: Option<&[f32]>) {
+        let sum_of = |power| match weights {
+            Some(weights) => weights.iter().map(|&weight| f64::from(weight).powi(power)).sum(),
+            None => particles as f64,
+        };
+        self.weight += sum_of(1);
+        self.squared_weight += sum_of(2);
+    }
+
+    /// Power of these particles in (Mpc/h)³ if they are Poisson points of `grid`'s box: V Σw² / (Σw)², which is V/N
+    /// for N equal weights.
+    #[must_use]
+    pub fn power_mpc_h3(&self, grid: &Grid) -> f64 {
+        grid.volume_mpc_h3() * self.squared_weight / self.weight.powi(2)
+    }
 }
 
 impl Modes {
-    /// What Poisson points of power `shot_noise_mpc_h3`, see [`shot_noise_mpc_h3`], add to [`Modes::power`] when
+    /// What Poisson points of power `shot_noise_mpc_h3`, see [`ShotNoise`], add to [`Modes::power`] when
     /// they were assigned by `scheme`: their aliases included, window and interlacing as in these modes. Take it
     /// off with [`Spectrum::minus`].
     ///
@@ -24,16 +42,6 @@ impl Modes {
     /// even images count, as in Wang & Yu 2024, arXiv:2403.13561.
     #[must_use]
     pub fn shot_noise(&self, shot_noise_mpc_h3: f64, scheme: Scheme) -> Spectrum {
-        self.shot_noise_with(shot_noise_mpc_h3, scheme, Binning::Shells)
-    }
-
-    /// [`Modes::shot_noise`] over the modes of each band.
-    #[must_use]
-    pub fn shot_noise_in(&self, shot_noise_mpc_h3: f64, scheme: Scheme, bands: &Bands) -> Spectrum {
-        self.shot_noise_with(shot_noise_mpc_h3, scheme, Binning::Bands(bands))
-    }
-
-    fn shot_noise_with(&self, shot_noise_mpc_h3: f64, scheme: Scheme, binning: Binning) -> Spectrum {
         let ny = self.grid.cells()[1];
         let table = |images: fn(Scheme, f64) -> f64| -> [Vec<f64>; 3] {
             self.grid.cells().map(|n| (0..n).map(|i| images(scheme, PI * i as f64 / n as f64)).collect())
@@ -53,7 +61,7 @@ impl Modes {
                 *noise = of_row * window2[2][z] * images;
             }
         };
-        let bins = binned(&self.grid, binning, &values, |_| [1.0]);
+        let bins = binned(&self.grid, Binning::Shells, &values, |_| [1.0]);
         bins.into_iter().map(|bin| (bin.k_h_mpc, bin.means[0], bin.modes)).collect()
     }
 }
@@ -111,9 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn weights_enter_by_their_squares() {
+    fn weights_enter_by_their_squares_piece_by_piece() {
         let grid = Grid::new([4, 4, 4], [10.0, 20.0, 5.0]).unwrap();
-        assert_eq!(shot_noise_mpc_h3(&grid, 50, None), 20.0);
-        assert_eq!(shot_noise_mpc_h3(&grid, 3, Some(&[2.0, 1.0, 1.0])), 1000.0 * 6.0 / 16.0);
+        let mut equal = ShotNoise::default();
+        equal.add(20, None);
+        equal.add(30, None);
+        assert_eq!(equal.power_mpc_h3(&grid), 20.0);
+        let mut weighted = ShotNoise::default();
+        weighted.add(1, Some(&[2.0]));
+        weighted.add(2, Some(&[1.0, 1.0]));
+        assert_eq!(weighted.power_mpc_h3(&grid), 1000.0 * 6.0 / 16.0);
     }
 }

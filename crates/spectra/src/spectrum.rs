@@ -1,6 +1,6 @@
 //! Power spectra and what is made of two of them.
 
-use crate::{Bands, Modes, SpectraError};
+use crate::{Modes, SpectraError};
 use finescale_field::{Field3, Scheme};
 use serde::{Deserialize, Serialize};
 
@@ -46,25 +46,6 @@ impl Spectrum {
         let power = self.power.iter().zip(&other.power).map(|(mine, its)| mine - its).collect();
         Self { power, ..self.clone() }
     }
-
-    /// Means of k and power over the bins in each band, weighted by their numbers of modes; a bin goes where its
-    /// mean k lies. A band without modes has the centre as its k and NaN as its power, as [`Modes::power_in`].
-    #[must_use]
-    pub fn rebinned(&self, bands: &Bands) -> Self {
-        let mut sums = vec![(0.0, 0.0, 0u64); bands.count()];
-        for ((&k, &power), &modes) in self.k_h_mpc.iter().zip(&self.power).zip(&self.modes) {
-            if let Some(band) = bands.index(k) {
-                sums[band].0 += k * modes as f64;
-                sums[band].1 += power * modes as f64;
-                sums[band].2 += modes;
-            }
-        }
-        let mean = |((k, power, modes), centre): ((f64, f64, u64), f64)| match modes {
-            0 => (centre, f64::NAN, 0),
-            _ => (k / modes as f64, power / modes as f64, modes),
-        };
-        sums.into_iter().zip(bands.centres_h_mpc()).map(mean).collect()
-    }
 }
 
 impl FromIterator<(f64, f64, u64)> for Spectrum {
@@ -86,22 +67,6 @@ impl FromIterator<(f64, f64, u64)> for Spectrum {
 /// [`SpectraError::NotADensity`] if the mean is not positive and finite.
 pub fn power_spectrum(field: &Field3, window: Option<Scheme>) -> Result<Spectrum, SpectraError> {
     Ok(Modes::new(field, window)?.power())
-}
-
-/// Cross power V⟨Re δ_k ε_k*⟩ of two density fields in (Mpc/h)³.
-///
-/// # Errors
-/// [`SpectraError::NotADensity`] as [`power_spectrum`]; [`SpectraError::Grids`] if the fields are not on one grid.
-pub fn cross_power(a: &Field3, b: &Field3, window: Option<Scheme>) -> Result<Spectrum, SpectraError> {
-    Modes::new(a, window)?.cross(&Modes::new(b, window)?)
-}
-
-/// Correlation r = P_ab / √(P_aa P_bb) of two fields by wavenumber; NaN where a field has no power.
-///
-/// # Errors
-/// [`SpectraError::Grids`] if the fields are not on one grid.
-pub fn correlation(a: &Modes, b: &Modes) -> Result<Vec<f64>, SpectraError> {
-    Ok(correlation_of(&a.cross(b)?, &a.power(), &b.power()))
 }
 
 /// r = P_ab / √(P_aa P_bb) of spectra in the same bins.

@@ -92,13 +92,6 @@ impl Voids {
             density_h_mpc4: edges().zip(&self.counts).map(density).collect(),
         }
     }
-
-    /// Fraction of the box inside of voids.
-    #[must_use]
-    pub fn filling_fraction(&self) -> f64 {
-        let volume = |void: &Void| 4.0 / 3.0 * std::f64::consts::PI * void.radius_mpc_h.powi(3);
-        self.voids.iter().map(volume).sum::<f64>() / self.volume_mpc_h3
-    }
 }
 
 /// Flat indices of the voxels below the threshold, the lowest first; equal ones in the order of the field.
@@ -187,8 +180,6 @@ mod tests {
         assert_eq!(sizes.radius_mpc_h, [8.25, 6.75, 5.25]);
         let volume = 50.0 * 40.0 * 54.0;
         assert_eq!(sizes.density_h_mpc4, [1.0 / (volume * 1.5), 0.0, 1.0 / (volume * 1.5)]);
-        let filled = 4.0 / 3.0 * std::f64::consts::PI * (9f64.powi(3) + 6f64.powi(3)) / volume;
-        assert!((found.filling_fraction() - filled).abs() < 1e-12);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use common::{fixed_amplitudes, from_formula, gaussian, length};
 use finescale_field::{Field3, Grid, Scheme};
 use finescale_spectra::{
     Bands, FLOOR_DENSITY, LineOfSight, Modes, SpectraError, Spectrum, bootstrap_errors, fft::frequency,
-    fundamental_h_mpc, nyquist_h_mpc, power_in_blocks, power_spectrum, power_with_errors,
+    fundamental_h_mpc, nyquist_h_mpc, power_in_blocks, power_spectrum,
 };
 use std::f64::consts::TAU;
 
@@ -143,22 +143,13 @@ fn planes_give_the_bits_of_the_whole_field() {
     assert_eq!(broken.unwrap_err(), SpectraError::Percentile { found: 3.0 });
 }
 
-#[test]
-fn rebinning_weighs_by_modes() {
-    let spectrum = Spectrum {
-        k_h_mpc: vec![0.1, 0.2, 0.3, 0.9],
-        power: vec![50.0, 10.0, 40.0, 7.0],
-        modes: vec![5, 20, 10, 100],
+/// Bootstrap errors of the blocks' mean power, band by band.
+fn errors_of_means(blocks: &[Spectrum], resamples: usize, seed: u64) -> Vec<f64> {
+    let mean = |drawn: &[usize], band: usize| {
+        drawn.iter().map(|&block| blocks[block].power[band]).sum::<f64>() / drawn.len() as f64
     };
-    let bands = Bands::logarithmic(0.15, 0.6, 2).unwrap();
-    let found = spectrum.rebinned(&bands);
-    assert_eq!(found.modes, [20, 10]);
-    assert_eq!((&found.k_h_mpc[..], &found.power[..]), (&[0.2, 0.3][..], &[10.0, 40.0][..]));
-    let one = spectrum.rebinned(&Bands::logarithmic(0.15, 0.6, 1).unwrap());
-    assert!((one.power[0] - 20.0).abs() < 1e-12 && (one.k_h_mpc[0] - 7.0 / 30.0).abs() < 1e-12);
-    let empty = spectrum.rebinned(&Bands::logarithmic(2.0, 8.0, 1).unwrap());
-    assert!(empty.power[0].is_nan() && empty.modes == [0] && (empty.k_h_mpc[0] - 4.0).abs() < 1e-12);
-    assert_eq!(spectrum.minus(&spectrum).power, [0.0; 4]);
+    let means = |drawn: &[usize]| (0..blocks[0].len()).map(|band| mean(drawn, band)).collect();
+    bootstrap_errors(blocks.len(), resamples, seed, means).expect("blocks and resamples enough")
 }
 
 fn white() -> Field3 {
@@ -170,13 +161,12 @@ fn errors_of_white_noise_are_those_of_its_modes() {
     let bands = Bands::logarithmic(0.5, 1.5, 2).unwrap();
     let blocks = power_in_blocks(&white(), None, 4, &bands).unwrap();
     assert_eq!(blocks.len(), 64);
-    let found = power_with_errors(&white(), None, &bands, 4, 400, 3).unwrap();
-    assert_eq!(found.spectrum, Modes::new(&white(), None).unwrap().power_in(&bands));
+    let found = errors_of_means(&blocks, 400, 3);
     for band in 0..2 {
         // A mode's power has a relative scatter of 1.
         let modes = 64.0 * blocks[0].modes[band] as f64;
         let expected = 5.0 / modes.sqrt();
-        let ratio = found.standard_error[band] / expected;
+        let ratio = found[band] / expected;
         /// 64 blocks know a scatter to 1 / √126, 9 %.
         const FEW_BLOCKS: f64 = 0.3;
         assert!((ratio - 1.0).abs() < FEW_BLOCKS, "band {band}: {ratio}");
@@ -188,7 +178,7 @@ fn errors_depend_on_the_seed_only() {
     let bands = Bands::logarithmic(0.5, 1.5, 2).unwrap();
     let errors = |threads, seed| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| power_with_errors(&white(), None, &bands, 3, 50, seed).unwrap())
+        pool.install(|| errors_of_means(&power_in_blocks(&white(), None, 3, &bands).unwrap(), 50, seed))
     };
     assert_eq!(errors(1, 7), errors(4, 7));
     assert_ne!(errors(1, 7), errors(1, 8));
@@ -200,8 +190,8 @@ fn blocks_that_are_all_alike_have_no_error() {
     let field =
         from_formula(Grid::cube(16, 16.0).unwrap(), |i, j, k| 1.0 + 0.1 * tile(i) + 0.05 * tile(j) * tile(k));
     let bands = Bands::logarithmic(0.8, 3.0, 3).unwrap();
-    let found = power_with_errors(&field, None, &bands, 2, 20, 1).unwrap();
-    for (error, power) in found.standard_error.iter().zip(&found.spectrum.power) {
+    let blocks = power_in_blocks(&field, None, 2, &bands).unwrap();
+    for (error, power) in errors_of_means(&blocks, 20, 1).iter().zip(&blocks[0].power) {
         assert!(error / power < FFT_REL, "{error} of {power}");
     }
 }
@@ -213,7 +203,7 @@ fn blocks_that_do_not_fit_are_refused() {
         let found = power_in_blocks(&white(), None, blocks, &bands);
         assert!(matches!(found, Err(SpectraError::SubVolumes { .. })));
     }
-    let one = power_with_errors(&white(), None, &bands, 1, 20, 1);
+    let one = bootstrap_errors(1, 20, 1, |_| vec![]);
     assert_eq!(one, Err(SpectraError::Resamples { blocks: 1, resamples: 20 }));
     assert!(matches!(bootstrap_errors(8, 1, 1, |_| vec![]), Err(SpectraError::Resamples { .. })));
 }
