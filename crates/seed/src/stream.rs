@@ -41,7 +41,8 @@ pub enum Purpose {
 /// Random numbers for one purpose under one seed.
 ///
 /// # Examples
-/// A number belongs to its key and not to the order of calls: parts of a step can be made anywhere, in any order.
+/// A number belongs to its key and not to the order of calls: parts of a step can be made anywhere, in any
+/// order.
 /// ```
 /// use finescale_seed::{KeyedStream, Purpose};
 ///
@@ -116,7 +117,8 @@ pub(crate) fn unit_interval(high: u32, low: u32) -> f64 {
 /// Two Box-Muller pairs from four words.
 ///
 /// # Source
-/// Box & Muller 1958, Ann. Math. Statist. 29, 610. The radius uses a word in (0, 1], so the largest |normal| is 6.7.
+/// Box & Muller 1958, Ann. Math. Statist. 29, 610. The radius uses a word in (0, 1], so the largest |normal| is
+/// 6.7.
 fn normals(words: [u32; 4]) -> [f32; 4] {
     let pair = |radius_bits: u32, angle_bits: u32| {
         let uniform = (f64::from(radius_bits) + 1.0) / 4_294_967_296.0;

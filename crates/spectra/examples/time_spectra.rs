@@ -1,7 +1,7 @@
 //! Times the spectra of a raw f32 field on request; `scripts/measure_pylians.py` talks to it.
 //!
-//! Usage: time_spectra FIELD CELLS BOX_SIZE_MPC_H K1 K2 THETA...: the field holds 1 + δ, x slowest. Each line of input,
-//! `power` or `bispectrum`, is answered by one line of JSON.
+//! Usage: time_spectra FIELD CELLS BOX_SIZE_MPC_H K1 K2 THETA...: the field holds 1 + δ, x slowest. Each line
+//! of input, `power` or `bispectrum`, is answered by one line of JSON.
 
 use finescale_field::{Field3, Grid, Scheme};
 use finescale_spectra::{bispectrum, power_spectrum, triangles_by_angle};

@@ -1,8 +1,8 @@
 //! Sums over the independent modes in shells of |k| or in bands.
 //!
 //! Of a pair k, -k one is counted. The rules are those of Pylians (`Pk_library`): on the planes k_z = 0 and
-//! k_z = Nyquist, which hold both of a pair, modes with k_x < 0 are left out, and where k_x is zero or Nyquist too,
-//! those with k_y < 0.
+//! k_z = Nyquist, which hold both of a pair, modes with k_x < 0 are left out, and where k_x is zero or Nyquist
+//! too, those with k_y < 0.
 
 use crate::Bands;
 use crate::fft::frequency;
@@ -101,8 +101,8 @@ impl<const W: usize> Sums<W> {
     }
 }
 
-/// `bin_of` maps |k| in units of the fundamental to a bin, or to `bins` for none. Tasks of a fixed number of planes
-/// run in parallel and are added in the order of x: same bits for any number of threads.
+/// `bin_of` maps |k| in units of the fundamental to a bin, or to `bins` for none. Tasks of a fixed number of
+/// planes run in parallel and are added in the order of x: same bits for any number of threads.
 fn sum<const W: usize>(
     grid: &Grid,
     squares: &[Vec<f64>; 3],

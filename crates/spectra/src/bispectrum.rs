@@ -31,8 +31,8 @@ impl Bispectrum {
     }
 }
 
-/// B and Q of a density field at triangles of sides `k_h_mpc`, in shells one fundamental to each side as Pylians has
-/// them; see [`TriangleBins`] for more than one field and for other widths.
+/// B and Q of a density field at triangles of sides `k_h_mpc`, in shells one fundamental to each side as
+/// Pylians has them; see [`TriangleBins`] for more than one field and for other widths.
 ///
 /// # Errors
 /// [`SpectraError::NotADensity`] as [`Modes::new`]; [`SpectraError::Triangle`] as [`TriangleBins::new`].
@@ -48,14 +48,14 @@ pub fn bispectrum(
 impl TriangleBins {
     /// B = V² ⟨δ_k1 δ_k2 δ_k3⟩ over the triangles of each bin, no shot noise taken off.
     ///
-    /// The fields of single shells are made on the smallest grid that holds their triangles, at most three of them
-    /// at a time: beside the modes, three padded grids of at most the field's size.
+    /// The fields of single shells are made on the smallest grid that holds their triangles, at most three of
+    /// them at a time: beside the modes, three padded grids of at most the field's size.
     ///
     /// # Errors
     /// [`SpectraError::Grids`] if the modes are not on the grid of the bins.
     /// # Source
-    /// The estimator of Sefusatti et al. 2016, arXiv:1512.07295, and of Pylians `Pk_library.Bk`; its value does not
-    /// depend on the size of the shells' grid.
+    /// The estimator of Sefusatti et al. 2016, arXiv:1512.07295, and of Pylians `Pk_library.Bk`; its value does
+    /// not depend on the size of the shells' grid.
     pub fn measure(&self, modes: &Modes) -> Result<Bispectrum, SpectraError> {
         if self.grid != modes.grid {
             return Err(SpectraError::Grids { expected: Box::new(self.grid), found: Box::new(modes.grid) });

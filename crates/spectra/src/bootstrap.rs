@@ -5,11 +5,13 @@ use finescale_field::{Field3, Grid, Region, Scheme};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 use rayon::prelude::*;
 
-/// Power in bands of each of `blocks_per_axis`³ blocks, x slowest. δ is relative to the mean of the whole box, so
-/// that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to larger k.
+/// Power in bands of each of `blocks_per_axis`³ blocks, x slowest. δ is relative to the mean of the whole box,
+/// so that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to
+/// larger k.
 ///
 /// # Errors
-/// [`SpectraError::SubVolumes`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as [`Modes::new`].
+/// [`SpectraError::SubVolumes`] if the blocks do not divide the cells; [`SpectraError::NotADensity`] as
+/// [`Modes::new`].
 pub fn power_in_blocks(
     field: &Field3,
     window: Option<Scheme>,
@@ -35,8 +37,9 @@ pub fn power_in_blocks(
     (0..blocks.pow(3)).map(block).collect()
 }
 
-/// Standard errors of a statistic of blocks: its standard deviation over `resamples` draws of `blocks` blocks with
-/// replacement. `statistic` gets the numbers of the drawn blocks and returns the same number of values each time.
+/// Standard errors of a statistic of blocks: its standard deviation over `resamples` draws of `blocks` blocks
+/// with replacement. `statistic` gets the numbers of the drawn blocks and returns the same number of values
+/// each time.
 ///
 /// The draws depend on the seed only. Where a value is not finite, its error is NaN.
 ///

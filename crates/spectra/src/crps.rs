@@ -5,14 +5,16 @@ use crate::{SpectraError, blocks::block_means};
 use finescale_field::Field3;
 use rayon::prelude::*;
 
-/// Fair CRPS of `samples` about `truth`, the mean over blocks of `block`³ voxels (1: over voxels), in the units of the
-/// fields: ⟨ (1/M) Σ |x_i − y| − 1/(M (M − 1)) Σ_{i<j} |x_i − x_j| ⟩. Its expectation does not depend on M, and is
-/// the lowest for samples drawn from the truth's own distribution. Where one distribution is wide and another is narrow
-/// the wide one rules the mean: give [`log_density`](crate::log_density) for a score that voids count in.
+/// Fair CRPS of `samples` about `truth`, the mean over blocks of `block`³ voxels (1: over voxels), in the units
+/// of the fields: ⟨ (1/M) Σ |x_i − y| − 1/(M (M − 1)) Σ_{i<j} |x_i − x_j| ⟩. Its expectation does not depend on
+/// M, and is the lowest for samples drawn from the truth's own distribution. Where one distribution is wide and
+/// another is narrow the wide one rules the mean: give [`log_density`](crate::log_density) for a score that
+/// voids count in.
 ///
 /// # Errors
-/// [`SpectraError::Samples`] for fewer than two samples; [`SpectraError::Grids`] if they are not on the truth's grid;
-/// [`SpectraError::Blocks`] if a block does not divide the grid; [`SpectraError::NotADensity`] if a value is not finite.
+/// [`SpectraError::Samples`] for fewer than two samples; [`SpectraError::Grids`] if they are not on the truth's
+/// grid; [`SpectraError::Blocks`] if a block does not divide the grid; [`SpectraError::NotADensity`] if a value
+/// is not finite.
 /// # Source
 /// Ferro 2014, Q. J. R. Meteorol. Soc. 140, 1917, on fair scores.
 pub fn fair_crps(truth: &Field3, samples: &[&Field3], block: usize) -> Result<f64, SpectraError> {

@@ -26,25 +26,26 @@ pub struct Calibration {
     pub k_h_mpc: Vec<f64>,
     /// Number of independent modes.
     pub modes: Vec<u64>,
-    /// P(SR_i × SR_j) / P(SR × HR): the mean over all pairs i < j over the mean over all i. 1 for samples of the truth's
-    /// own conditional distribution, above for samples that agree with each other on what the truth has not, below for
-    /// detail that is damped. Their spread, if it is independent of the truth, is not seen here.
+    /// P(SR_i × SR_j) / P(SR × HR): the mean over all pairs i < j over the mean over all i. 1 for samples of
+    /// the truth's own conditional distribution, above for samples that agree with each other on what the truth
+    /// has not, below for detail that is damped. Their spread, if it is independent of the truth, is not seen
+    /// here.
     pub pair_ratio: Vec<f64>,
-    /// Standard deviation of that ratio when each sample in turn plays the truth for the others: the error that one
-    /// truth leaves, if the samples are right.
+    /// Standard deviation of that ratio when each sample in turn plays the truth for the others: the error that
+    /// one truth leaves, if the samples are right.
     pub pair_ratio_error: Vec<f64>,
-    /// √((M + 1)/M) · rms spread of the samples about their mean / rms error of that mean: 1 if right, below for
-    /// samples that vary too little.
+    /// √((M + 1)/M) · rms spread of the samples about their mean / rms error of that mean: 1 if right, below
+    /// for samples that vary too little.
     pub spread_over_error: Vec<f64>,
 }
 
 impl EnsemblePower {
-    /// Cross powers V⟨Re δ_k ε_k*⟩ of every two fields, each divided by its own mean and by `window` (see [`Modes::new`]).
-    /// Holds the modes of M + 1 fields at once.
+    /// Cross powers V⟨Re δ_k ε_k*⟩ of every two fields, each divided by its own mean and by `window` (see
+    /// [`Modes::new`]). Holds the modes of M + 1 fields at once.
     ///
     /// # Errors
-    /// [`SpectraError::Samples`] for fewer than three samples; [`SpectraError::Grids`] if they are not on the truth's
-    /// grid; [`SpectraError::NotADensity`] if a value is not finite or a mean not positive.
+    /// [`SpectraError::Samples`] for fewer than three samples; [`SpectraError::Grids`] if they are not on the
+    /// truth's grid; [`SpectraError::NotADensity`] if a value is not finite or a mean not positive.
     pub fn new(
         truth: &Field3,
         samples: &[&Field3],

@@ -4,9 +4,9 @@
 //! columns are gathered together, so that every cache line read is used whole. Each value depends on its own
 //! pencil only: the bits do not depend on the number of threads.
 //!
-//! In place, a field and its spectrum share one padded grid of (nx, ny, nz/2 + 1) complex numbers: a row holds the
-//! nz real values two by two. 1024³ cells take 8 · 1024² · 513 bytes = 4.3 GB; beyond that each
-//! thread needs a pencil and 16 columns.
+//! In place, a field and its spectrum share one padded grid of (nx, ny, nz/2 + 1) complex numbers: a row holds
+//! the nz real values two by two. 1024³ cells take 8 · 1024² · 513 bytes = 4.3 GB; beyond that each thread
+//! needs a pencil and 16 columns.
 
 use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
@@ -142,7 +142,8 @@ impl Fft3 {
         );
     }
 
-    /// [`Self::inverse`] in place, see [`pack_row`], of a spectrum that is zero beyond `limit` in the mode number of any axis.
+    /// [`Self::inverse`] in place, see [`pack_row`], of a spectrum that is zero beyond `limit` in the mode
+    /// number of any axis.
     pub(crate) fn inverse_in_place(&self, grid: &mut [Complex32], limit: [usize; 3]) {
         self.check_modes(grid.len());
         let [_, ny, nz] = self.cells;
@@ -153,8 +154,8 @@ impl Fft3 {
         );
     }
 
-    /// Transforms along x, in parallel over y: a worker owns the nx rows of its y. Only columns whose mode numbers
-    /// in y and z are within `limit`.
+    /// Transforms along x, in parallel over y: a worker owns the nx rows of its y. Only columns whose mode
+    /// numbers in y and z are within `limit`.
     fn along_x(&self, spectrum: &mut [Complex32], fft: &Arc<dyn Fft<f32>>, limit: [usize; 2]) {
         let [nx, ny, nz] = self.cells;
         let half = nz / 2 + 1;

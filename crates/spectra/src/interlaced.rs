@@ -53,8 +53,8 @@ impl InterlacedDepositor {
         Ok(())
     }
 
-    /// Modes (δ_k + δ'_k e^(i k·H/2)) / 2 of δ and of δ', made half a voxel H on, divided by the window: images an
-    /// odd number of sampling frequencies away cancel.
+    /// Modes (δ_k + δ'_k e^(i k·H/2)) / 2 of δ and of δ', made half a voxel H on, divided by the window: images
+    /// an odd number of sampling frequencies away cancel.
     ///
     /// # Errors
     /// [`SpectraError::NotADensity`] without mass.

@@ -3,8 +3,8 @@
 use crate::{SpectraError, one_point::check_finite};
 use finescale_field::Field3;
 
-/// Densities below this count as this, so that empty voxels have a logarithm: about one of the reference's 849 gas
-/// cells per voxel.
+/// Densities below this count as this, so that empty voxels have a logarithm: about one of the reference's 849
+/// gas cells per voxel.
 pub const FLOOR_DENSITY: f32 = 1e-3;
 
 /// f = ln(1 + δ), with 1 + δ not below [`FLOOR_DENSITY`].

@@ -22,15 +22,17 @@ pub struct Minkowski {
 
 /// The four Minkowski functionals of the periodic sets {field > threshold}, for `thresholds` that rise.
 ///
-/// Crofton's formula counts the cubes of the set and the faces, edges and vertices that they touch, so that voxels hang
-/// together by faces, edges and corners. Area and curvature are those of the three axes' directions, right on average
-/// over directions; smooth the field by a few voxels first ([`Smoother`](crate::Smoother)). In cubic voxels these are the
-/// numbers of Pylians' `MFs_library` without mask.
+/// Crofton's formula counts the cubes of the set and the faces, edges and vertices that they touch, so that
+/// voxels hang together by faces, edges and corners. Area and curvature are those of the three axes'
+/// directions, right on average over directions; smooth the field by a few voxels first
+/// ([`Smoother`](crate::Smoother)). In cubic voxels these are the numbers of Pylians' `MFs_library` without
+/// mask.
 ///
 /// # Errors
 /// [`SpectraError::Thresholds`] if they do not rise; [`SpectraError::NotADensity`] if a value is not finite.
 /// # Source
-/// Schmalzing & Buchert 1997, arXiv:astro-ph/9702130, on Crofton's formula; `MFs_library.Minkowski_slice` of Pylians3.
+/// Schmalzing & Buchert 1997, arXiv:astro-ph/9702130, on Crofton's formula; `MFs_library.Minkowski_slice` of
+/// Pylians3.
 pub fn minkowski(field: &Field3, thresholds: &[f64]) -> Result<Minkowski, SpectraError> {
     check_thresholds(thresholds)?;
     check_finite(field)?;
@@ -46,7 +48,8 @@ pub fn minkowski(field: &Field3, thresholds: &[f64]) -> Result<Minkowski, Spectr
     };
     for [cubes, face_x, face_y, face_z, edge_x, edge_y, edge_z, vertices] in counts.above() {
         let (faces, edges) = ([face_x, face_y, face_z], [edge_x, edge_y, edge_z]);
-        // Intervals of the set on lines along each axis, Euler characteristics of its sections across each axis.
+        // Intervals of the set on lines along each axis, Euler characteristics of its sections across each
+        // axis.
         let intervals = |a: usize| (faces[a] - cubes) as f64 / voxel[a];
         let section = |a: usize| {
             let (b, c) = ((a + 1) % 3, (a + 2) % 3);
@@ -70,8 +73,8 @@ pub(crate) fn check_thresholds(thresholds: &[f64]) -> Result<(), SpectraError> {
     Err(SpectraError::Thresholds { found: thresholds.to_vec() })
 }
 
-/// Kinds of elements: the cube, the faces across x, y, z, the edges along x, y, z, the vertex. Each voxel owns one of
-/// each, on its upper sides.
+/// Kinds of elements: the cube, the faces across x, y, z, the edges along x, y, z, the vertex. Each voxel owns
+/// one of each, on its upper sides.
 const KINDS: usize = 8;
 
 /// For each kind, the number of elements by how many thresholds the densest of its cubes exceeds.

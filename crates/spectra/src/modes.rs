@@ -56,8 +56,8 @@ pub(crate) enum Sampling {
 }
 
 impl Modes {
-    /// Modes of δ = f / mean − 1 for a density field (any unit); `window`: the mass assignment whose smoothing is
-    /// undone, Π (x/sin x)^p with x = π n / N and p = 1, 2, 3, 4 for NGP, CIC, TSC, PCS. No alias sum, no
+    /// Modes of δ = f / mean − 1 for a density field (any unit); `window`: the mass assignment whose smoothing
+    /// is undone, Π (x/sin x)^p with x = π n / N and p = 1, 2, 3, 4 for NGP, CIC, TSC, PCS. No alias sum, no
     /// interlacing, no shot-noise subtraction.
     ///
     /// # Errors
@@ -68,9 +68,9 @@ impl Modes {
         Self::with_mean(field, mean(field), window)
     }
 
-    /// Modes of ln(1 + δ) less its mean for a density field in units of the cosmic mean, as gridded; densities below
-    /// [`FLOOR_DENSITY`](crate::FLOOR_DENSITY) count as that. Most of the power of a density is in its peaks; of this,
-    /// in what fills the volume.
+    /// Modes of ln(1 + δ) less its mean for a density field in units of the cosmic mean, as gridded; densities
+    /// below [`FLOOR_DENSITY`](crate::FLOOR_DENSITY) count as that. Most of the power of a density is in its
+    /// peaks; of this, in what fills the volume.
     ///
     /// # Errors
     /// As [`log_density`].
@@ -100,8 +100,8 @@ impl Modes {
         Self::from_spectrum(grid, spectrum, window)
     }
 
-    /// [`Self::new`] of a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each x in
-    /// order, with room for ny nz values. Nothing else of the size of the field is held beside the modes.
+    /// [`Self::new`] of a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each
+    /// x in order, with room for ny nz values. Nothing else of the size of the field is held beside the modes.
     ///
     /// # Errors
     /// As [`Self::new`]; whatever `fill` returns.
@@ -142,8 +142,8 @@ impl Modes {
         &self.grid
     }
 
-    /// P = V⟨|δ_k|²⟩ in (Mpc/h)³, in shells of one fundamental: shell floor(|k|/k_F), without k = 0; empty shells
-    /// are left out. In boxes that are not cubes, k_F is that of the longest side.
+    /// P = V⟨|δ_k|²⟩ in (Mpc/h)³, in shells of one fundamental: shell floor(|k|/k_F), without k = 0; empty
+    /// shells are left out. In boxes that are not cubes, k_F is that of the longest side.
     #[must_use]
     pub fn power(&self) -> Spectrum {
         self.binned_with(self, Binning::Shells)

@@ -32,8 +32,8 @@ pub struct Multipoles {
 }
 
 impl Multipoles {
-    /// The multipoles with a shot noise of the same bins taken off P_0; at wavenumbers where the mass assignment
-    /// makes shot noise depend on direction, P_2 and P_4 keep what it gives them.
+    /// The multipoles with a shot noise of the same bins taken off P_0; at wavenumbers where the mass
+    /// assignment makes shot noise depend on direction, P_2 and P_4 keep what it gives them.
     #[must_use]
     pub fn minus(&self, shot_noise: &Spectrum) -> Self {
         let monopole =

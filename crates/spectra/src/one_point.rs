@@ -23,8 +23,8 @@ pub struct Pdf {
 /// Histogram of log10(1 + δ) in `bins` equal bins over [low, high).
 ///
 /// # Errors
-/// [`SpectraError::Interval`] if there are no bins or not low < high; [`SpectraError::NotADensity`] if a value is
-/// not finite.
+/// [`SpectraError::Interval`] if there are no bins or not low < high; [`SpectraError::NotADensity`] if a value
+/// is not finite.
 pub fn pdf(field: &Field3, low: f64, high: f64, bins: usize) -> Result<Pdf, SpectraError> {
     if bins == 0 || !(low < high && (high - low).is_finite()) {
         return Err(SpectraError::Interval { count: bins, low, high, positive: "" });
@@ -76,8 +76,8 @@ pub(crate) fn percentile_of_sorted<T: Copy + Into<f64>>(sorted: &[T], percent: f
 /// The value that `percent` of the voxels lie below, linear between neighbours (numpy's default).
 ///
 /// # Errors
-/// [`SpectraError::Percentile`] if `percent` is outside of 0 to 100; [`SpectraError::NotADensity`] if a value is
-/// not finite.
+/// [`SpectraError::Percentile`] if `percent` is outside of 0 to 100; [`SpectraError::NotADensity`] if a value
+/// is not finite.
 pub fn percentile(field: &Field3, percent: f64) -> Result<f64, SpectraError> {
     if !(0.0..=100.0).contains(&percent) {
         return Err(SpectraError::Percentile { found: percent });

@@ -19,8 +19,9 @@ pub struct PeakCounts {
     pub density_h_mpc3: Vec<f64>,
 }
 
-/// Peaks of the [`log_density`] of a density field, smoothed with a Gaussian of one voxel (of the coarsest axis): the
-/// [`local_maxima`] at or above the mean plus each of `nu` standard deviations of that smoothed field.
+/// Peaks of the [`log_density`] of a density field, smoothed with a Gaussian of one voxel (of the coarsest
+/// axis): the [`local_maxima`] at or above the mean plus each of `nu` standard deviations of that smoothed
+/// field.
 ///
 /// # Errors
 /// [`SpectraError::Thresholds`] if `nu` does not rise; [`SpectraError::NotADensity`] if a value is not finite.
@@ -39,8 +40,8 @@ pub fn peak_counts(field: &Field3, nu: &[f64]) -> Result<PeakCounts, SpectraErro
     Ok(PeakCounts { nu: nu.to_vec(), counts, density_h_mpc3 })
 }
 
-/// Flat indices (x slowest) of the voxels that are greater than each of their 26 neighbours, periodic. A voxel that is
-/// equal to a neighbour is none.
+/// Flat indices (x slowest) of the voxels that are greater than each of their 26 neighbours, periodic. A voxel
+/// that is equal to a neighbour is none.
 #[must_use]
 pub fn local_maxima(field: &Field3) -> Vec<usize> {
     let [nx, ny, nz] = field.grid().cells();
@@ -114,7 +115,8 @@ mod tests {
             let waves = [2.0, 3.0, 1.0];
             (0..3).map(|a| (TAU * waves[a] * (at[a] as f64 - 0.3) / cells[a] as f64).cos()).sum::<f64>().exp()
         });
-        // Smoothed by exp(-k²/2) to amplitudes of 0.735, 0.578 and 0.904, the highest voxels are at 2.16 / 0.919.
+        // Smoothed by exp(-k²/2) to amplitudes of 0.735, 0.578 and 0.904, the highest voxels are at 2.16 /
+        // 0.919.
         let found = peak_counts(&field, &[-3.0, 2.3, 2.4]).unwrap();
         assert_eq!(found.counts, [6, 6, 0]);
         assert_eq!(found.density_h_mpc3[0], 6.0 / (24.0 * 27.0 * 21.0));

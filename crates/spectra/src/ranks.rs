@@ -12,14 +12,16 @@ const FEWEST: usize = 2;
 /// How often the truth is the lowest, second lowest, ... of the M + 1 values of a voxel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RankHistogram {
-    /// Number of voxels or blocks by the number of samples below the truth, 0 to M. Flat if the truth could be one of
-    /// the samples, hollow if they vary too much, high at both ends if too little, sloping if they are biased.
+    /// Number of voxels or blocks by the number of samples below the truth, 0 to M. Flat if the truth could be
+    /// one of the samples, hollow if they vary too much, high at both ends if too little, sloping if they are
+    /// biased.
     pub counts: Vec<u64>,
 }
 
 impl RankHistogram {
-    /// Σ (count − mean)² / mean. Over independent voxels whose truth could be one of the samples: χ² of M degrees of
-    /// freedom. Neighbours are not independent: it is larger by about the number of voxels that vary together.
+    /// Σ (count − mean)² / mean. Over independent voxels whose truth could be one of the samples: χ² of M
+    /// degrees of freedom. Neighbours are not independent: it is larger by about the number of voxels that vary
+    /// together.
     #[must_use]
     pub fn chi_square(&self) -> f64 {
         let mean = self.counts.iter().sum::<u64>() as f64 / self.counts.len() as f64;
@@ -33,9 +35,10 @@ impl RankHistogram {
     }
 }
 
-/// Ranks of `truth` among `samples` in means of blocks of `block`³ voxels (1: voxels), of which every `stride`-th along
-/// each axis counts: a stride beyond the length over which the errors correlate makes them independent. Ties are broken
-/// by the number of `ties` that belongs to the block, so that equal values give flat ranks.
+/// Ranks of `truth` among `samples` in means of blocks of `block`³ voxels (1: voxels), of which every
+/// `stride`-th along each axis counts: a stride beyond the length over which the errors correlate makes them
+/// independent. Ties are broken by the number of `ties` that belongs to the block, so that equal values give
+/// flat ranks.
 ///
 /// # Errors
 /// As [`fair_crps`](crate::fair_crps); [`SpectraError::Blocks`] for a stride of zero, too.

@@ -17,13 +17,13 @@ pub struct Scattering {
     pub clumping: Vec<Vec<f64>>,
 }
 
-/// First and second order coefficients of `field` over `scales` octaves, with isotropic wavelets: differences of the
-/// Gaussians of radii R_j and 2 R_j. Give [`log_density`](crate::log_density) of a density, else the densest voxels
-/// are all that counts.
+/// First and second order coefficients of `field` over `scales` octaves, with isotropic wavelets: differences
+/// of the Gaussians of radii R_j and 2 R_j. Give [`log_density`](crate::log_density) of a density, else the
+/// densest voxels are all that counts.
 ///
 /// # Errors
-/// [`SpectraError::Radius`] if the largest radius, 2^scales voxels, is above a quarter of the box or there are no
-/// scales; [`SpectraError::NotADensity`] if a value is not finite.
+/// [`SpectraError::Radius`] if the largest radius, 2^scales voxels, is above a quarter of the box or there are
+/// no scales; [`SpectraError::NotADensity`] if a value is not finite.
 /// # Source
 /// Mallat 2012, arXiv:1101.2286; in cosmology Cheng et al. 2020, arXiv:2006.08561. The wavelets are our choice.
 pub fn scattering(field: &Field3, scales: usize) -> Result<Scattering, SpectraError> {

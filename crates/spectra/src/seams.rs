@@ -1,7 +1,7 @@
 //! Seams: whether a field shows where the tiles were that it was made of.
 //!
-//! Each score compares what lies at the faces of the tiles with what lies elsewhere in the same field, and comes with
-//! the range that the same score has where there are no faces. All are of f = [`log_density`].
+//! Each score compares what lies at the faces of the tiles with what lies elsewhere in the same field, and
+//! comes with the range that the same score has where there are no faces. All are of f = [`log_density`].
 
 mod faces;
 mod harmonics;
@@ -45,25 +45,26 @@ impl SeamScore {
 pub struct Seams {
     /// Mean |f(x) − f(x − 1)| over face planes, over the median of all planes: steps and ramps at faces.
     pub gradient: SeamScore,
-    /// Mean variance of f within the planes at both sides of faces, over the median of all planes: tiles that blur or
-    /// roughen towards their faces.
+    /// Mean variance of f within the planes at both sides of faces, over the median of all planes: tiles that
+    /// blur or roughen towards their faces.
     pub variance: SeamScore,
-    /// Power of waves along the axes at the harmonics of the tiles, over isotropic power at the same k, up to half of
-    /// the Nyquist wavenumber: a profile that repeats from tile to tile. Missing if the faces are not equally spaced
-    /// or less than four cells apart.
+    /// Power of waves along the axes at the harmonics of the tiles, over isotropic power at the same k, up to
+    /// half of the Nyquist wavenumber: a profile that repeats from tile to tile. Missing if the faces are not
+    /// equally spaced or less than four cells apart.
     pub harmonics: Option<SeamScore>,
 }
 
-/// Looks for seams of a periodic density field at `faces`. What the gradient and the variance are without seams is
-/// measured at random offsets of all faces at once, drawn from `offsets` (same stream, same bits), none of which
-/// touches a face; the median of planes includes the faces. What the harmonics are follows from their number: a mode's
-/// power is exponential.
+/// Looks for seams of a periodic density field at `faces`. What the gradient and the variance are without seams
+/// is measured at random offsets of all faces at once, drawn from `offsets` (same stream, same bits), none of
+/// which touches a face; the median of planes includes the faces. What the harmonics are follows from their
+/// number: a mode's power is exponential.
 ///
-/// Compare with the same of a truth box: a statistic of the grid itself, such as its mass assignment, shows in both.
+/// Compare with the same of a truth box: a statistic of the grid itself, such as its mass assignment, shows in
+/// both.
 ///
 /// # Errors
-/// [`SpectraError::Faces`] if there are no faces, or one lies outside of the field, or if fewer than two offsets along an axis touch none;
-/// [`SpectraError::NotADensity`] if a value is not finite.
+/// [`SpectraError::Faces`] if there are no faces, or one lies outside of the field, or if fewer than two
+/// offsets along an axis touch none; [`SpectraError::NotADensity`] if a value is not finite.
 pub fn seams(field: &Field3, faces: &TileFaces, offsets: KeyedStream) -> Result<Seams, SpectraError> {
     faces.check(field.grid().cells())?;
     let f = log_density(field)?;

@@ -24,8 +24,8 @@ impl ShotNoise {
         self.squared_weight += sum_of(2);
     }
 
-    /// Power of these particles in (Mpc/h)³ if they are Poisson points of `grid`'s box: V Σw² / (Σw)², which is V/N
-    /// for N equal weights.
+    /// Power of these particles in (Mpc/h)³ if they are Poisson points of `grid`'s box: V Σw² / (Σw)², which is
+    /// V/N for N equal weights.
     #[must_use]
     pub fn power_mpc_h3(&self, grid: &Grid) -> f64 {
         grid.volume_mpc_h3() * self.squared_weight / self.weight.powi(2)
@@ -34,8 +34,8 @@ impl ShotNoise {
 
 impl Modes {
     /// What Poisson points of power `shot_noise_mpc_h3`, see [`ShotNoise`], add to [`Modes::power`] when
-    /// they were assigned by `scheme`: their aliases included, window and interlacing as in these modes. Take it
-    /// off with [`Spectrum::minus`].
+    /// they were assigned by `scheme`: their aliases included, window and interlacing as in these modes. Take
+    /// it off with [`Spectrum::minus`].
     ///
     /// # Source
     /// The alias sums of Jing 2005, arXiv:astro-ph/0409240, eq. 20, here for all schemes; with interlacing only
@@ -77,8 +77,8 @@ fn all_images(scheme: Scheme, x: f64) -> f64 {
     }
 }
 
-/// Σ_m (−1)^m W²(x + m π): derivatives of Σ (−1)^m / (x + m π) = 1 / sin x. |x| up to π/2, or from π/2 to π for what
-/// lies one image below.
+/// Σ_m (−1)^m W²(x + m π): derivatives of Σ (−1)^m / (x + m π) = 1 / sin x. |x| up to π/2, or from π/2 to π for
+/// what lies one image below.
 fn signed_images(scheme: Scheme, x: f64) -> f64 {
     let s2 = x.sin().powi(2);
     // |cos|: an index beyond Nyquist stands for a mode of x − π.

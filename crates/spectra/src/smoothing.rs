@@ -52,8 +52,8 @@ impl Smoother {
         Ok(Self { grid, fft, spectrum })
     }
 
-    /// The field convolved with `kernel` of radius `radius_mpc_h` (R of the kernel, comoving Mpc/h), periodic. The
-    /// mean stays.
+    /// The field convolved with `kernel` of radius `radius_mpc_h` (R of the kernel, comoving Mpc/h), periodic.
+    /// The mean stays.
     ///
     /// # Errors
     /// [`SpectraError::Radius`] if the radius is negative or not finite.

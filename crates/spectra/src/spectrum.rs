@@ -61,7 +61,8 @@ impl FromIterator<(f64, f64, u64)> for Spectrum {
     }
 }
 
-/// P = V⟨|δ_k|²⟩ of a density field in (Mpc/h)³, in shells of one fundamental; see [`Modes`] for the conventions.
+/// P = V⟨|δ_k|²⟩ of a density field in (Mpc/h)³, in shells of one fundamental; see [`Modes`] for the
+/// conventions.
 ///
 /// # Errors
 /// [`SpectraError::NotADensity`] if the mean is not positive and finite.

@@ -72,8 +72,8 @@ pub(crate) struct Family {
     pub(crate) cells: [usize; 3],
 }
 
-/// Triangle bins on a grid: a bin is all ordered triples of modes k1 + k2 + k3 = 0, one out of each of three shells
-/// [k_i − w, k_i + w). They are counted once, and measured in any number of fields.
+/// Triangle bins on a grid: a bin is all ordered triples of modes k1 + k2 + k3 = 0, one out of each of three
+/// shells [k_i − w, k_i + w). They are counted once, and measured in any number of fields.
 ///
 /// Modes near 2/3 of Nyquist would form triangles that close only by the periodicity of the grid: those are
 /// refused, where Pylians counts them.
@@ -92,8 +92,8 @@ impl TriangleBins {
     /// Triangles that share their first two sides belong one after the other, which saves transforms.
     ///
     /// # Errors
-    /// [`SpectraError::Triangle`] if a side is negative or not finite, a shell has no width or reaches Nyquist, or
-    /// the largest mode numbers of the three shells sum to the cells of an axis or more.
+    /// [`SpectraError::Triangle`] if a side is negative or not finite, a shell has no width or reaches Nyquist,
+    /// or the largest mode numbers of the three shells sum to the cells of an axis or more.
     pub fn new(grid: &Grid, k_h_mpc: &[[f64; 3]], half_width_h_mpc: f64) -> Result<Self, SpectraError> {
         let mut families: Vec<Family> = Vec::new();
         for &sides in k_h_mpc {

@@ -35,16 +35,18 @@ pub struct VoidSizeFunction {
     pub density_h_mpc4: Vec<f64>,
 }
 
-/// Finds spheres of the given radii in which the mean of δ = `field` − 1 is below `threshold` (such as −0.7) and that
-/// do not overlap. From the largest radius down: δ is smoothed with a top hat, and from the emptiest voxel on, each
-/// voxel below the threshold becomes the centre of a void if a sphere there keeps clear of all found before.
+/// Finds spheres of the given radii in which the mean of δ = `field` − 1 is below `threshold` (such as −0.7)
+/// and that do not overlap. From the largest radius down: δ is smoothed with a top hat, and from the emptiest
+/// voxel on, each voxel below the threshold becomes the centre of a void if a sphere there keeps clear of all
+/// found before.
 ///
-/// `field` is a density in units of the cosmic mean, periodic. Spheres keep clear if their centres are no closer than
-/// the sum of their radii (Pylians does the same while voids are few; for many it looks at voxels instead).
+/// `field` is a density in units of the cosmic mean, periodic. Spheres keep clear if their centres are no
+/// closer than the sum of their radii (Pylians does the same while voids are few; for many it looks at voxels
+/// instead).
 ///
 /// # Errors
-/// [`SpectraError::Radius`] if a radius is below one voxel or above half of the box; [`SpectraError::NotADensity`] if a
-/// value is not finite.
+/// [`SpectraError::Radius`] if a radius is below one voxel or above half of the box;
+/// [`SpectraError::NotADensity`] if a value is not finite.
 /// # Source
 /// Banerjee & Dalal 2016, arXiv:1606.06167; Pylians `void_library.void_finder`.
 pub fn find_voids(field: &Field3, radii_mpc_h: &[f64], threshold: f64) -> Result<Voids, SpectraError> {
@@ -80,8 +82,8 @@ pub fn find_voids(field: &Field3, radii_mpc_h: &[f64], threshold: f64) -> Result
 }
 
 impl Voids {
-    /// dn/dR between neighbouring radii, as Pylians has it: one bin fewer than radii, and the voids of the smallest
-    /// radius are in none.
+    /// dn/dR between neighbouring radii, as Pylians has it: one bin fewer than radii, and the voids of the
+    /// smallest radius are in none.
     #[must_use]
     pub fn size_function(&self) -> VoidSizeFunction {
         let edges = || self.radii_mpc_h.windows(2);

@@ -4,13 +4,14 @@ use crate::{SpectraError, log_density};
 use finescale_field::Field3;
 use rayon::prelude::*;
 
-/// Wasserstein-1 distance of the distributions of [`ln(1 + δ)`](crate::log_density) over the voxels of two fields, in
-/// units of that natural logarithm: ∫ |F⁻¹(q) − G⁻¹(q)| dq. The fields may have different grids.
+/// Wasserstein-1 distance of the distributions of [`ln(1 + δ)`](crate::log_density) over the voxels of two
+/// fields, in units of that natural logarithm: ∫ |F⁻¹(q) − G⁻¹(q)| dq. The fields may have different grids.
 ///
 /// # Errors
 /// [`SpectraError::NotADensity`] if a value is not finite.
 /// # Source
-/// Vallender 1974, Theory Probab. Appl. 18, 784: in one dimension the distance is that of the quantile functions.
+/// Vallender 1974, Theory Probab. Appl. 18, 784: in one dimension the distance is that of the quantile
+/// functions.
 pub fn wasserstein(a: &Field3, b: &Field3) -> Result<f64, SpectraError> {
     Ok(of_sorted(&sorted(&log_density(a)?), &sorted(&log_density(b)?)))
 }

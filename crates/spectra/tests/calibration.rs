@@ -1,5 +1,6 @@
-//! Samples whose exact conditional distribution is known: a truth 1 + c + n, c the condition and n noise independent of
-//! it, and samples 1 + c + α n' with noise of their own. α = 1 draws from the truth's own distribution.
+//! Samples whose exact conditional distribution is known: a truth 1 + c + n, c the condition and n noise
+//! independent of it, and samples 1 + c + α n' with noise of their own. α = 1 draws from the truth's own
+//! distribution.
 
 mod support;
 

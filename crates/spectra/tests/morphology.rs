@@ -41,7 +41,8 @@ fn minkowski_functionals_of_gaussian_fields_are_the_closed_forms() {
             mean(|f| &f.curvature_h_mpc2, i),
             mean(|f| &f.euler_h_mpc3, i),
         ];
-        // Tolerances: the scatter of twelve boxes and, from V1 on, what the lattice loses: 2 %, 4 %, 5 % of the largest value.
+        // Tolerances: the scatter of twelve boxes and, from V1 on, what the lattice loses: 2 %, 4 %, 5 % of the
+        // largest value.
         let largest =
             [1.0, 2.0 / 3.0 * lambda * normal, 2.0 / 3.0 * lambda.powi(2) * 0.242, lambda.powi(3) * normal];
         for order in 0..4 {
@@ -53,7 +54,8 @@ fn minkowski_functionals_of_gaussian_fields_are_the_closed_forms() {
 
 #[test]
 fn peaks_of_gaussian_fields_are_as_many_as_expected() {
-    // Bardeen, Bond, Kaiser & Szalay 1986, ApJ 304, 15, n_pk(-∞) = 0.016 R*^−3: n = (29 − 6 √6) / (5^(3/2) 2 (2π)²) R*^−3, R* = √3 σ1 / σ2.
+    // Bardeen, Bond, Kaiser & Szalay 1986, ApJ 304, 15, n_pk(-∞) = 0.016 R*^−3: n = (29 − 6 √6) / (5^(3/2) 2
+    // (2π)²) R*^−3, R* = √3 σ1 / σ2.
     let scale = (3.0f64 * 1.5 / 3.75).sqrt() * RADIUS_MPC_H;
     let per_volume = (29.0 - 6.0 * 6f64.sqrt()) / (5f64.powf(1.5) * 2.0 * (2.0 * PI).powi(2)) / scale.powi(3);
     let expected = per_volume * 72f64.powi(3) * SEEDS as f64;

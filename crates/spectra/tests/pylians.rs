@@ -6,7 +6,8 @@ use ndarray::Array3;
 use serde::Deserialize;
 use std::f64::consts::TAU;
 
-/// Pylians sums f32 modes and rounds to f32 in places; a wrong rule on a plane of modes moves a bin by percents.
+/// Pylians sums f32 modes and rounds to f32 in places; a wrong rule on a plane of modes moves a bin by
+/// percents.
 const PYLIANS_REL: f64 = 1e-4;
 
 #[derive(Deserialize)]

@@ -2,8 +2,8 @@
 
 use crate::SpectraError;
 
-/// The planes where tiles meet, per axis: face `x` lies between the cells x − 1 and x, face 0 between the last and the
-/// first. An axis without entries has no seams to look for.
+/// The planes where tiles meet, per axis: face `x` lies between the cells x − 1 and x, face 0 between the last
+/// and the first. An axis without entries has no seams to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TileFaces {
     planes: [Vec<usize>; 3],
@@ -16,8 +16,8 @@ impl TileFaces {
         Self { planes }
     }
 
-    /// The faces of tiles of `period_cells` that start at cell `origin` and fill `cells` along each axis; the last
-    /// tile is shorter where they do not divide the cells. An axis of a single tile or less has none.
+    /// The faces of tiles of `period_cells` that start at cell `origin` and fill `cells` along each axis; the
+    /// last tile is shorter where they do not divide the cells. An axis of a single tile or less has none.
     #[must_use]
     pub fn every(period_cells: usize, origin: usize, cells: [usize; 3]) -> Self {
         let planes = cells.map(|n| {

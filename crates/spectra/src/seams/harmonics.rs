@@ -45,8 +45,8 @@ pub(super) fn score(f: &Field3, means: &[Vec<f64>; 3], faces: &TileFaces) -> Opt
     })
 }
 
-/// The middle 95 % of the mean over axes of means of exponential variables: a gamma distribution of that mean and
-/// variance, by the cube root that is about normal.
+/// The middle 95 % of the mean over axes of means of exponential variables: a gamma distribution of that mean
+/// and variance, by the cube root that is about normal.
 ///
 /// # Source
 /// Wilson & Hilferty 1931, PNAS 17, 684.
@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn isotropic_power_is_the_mean_over_the_shell_without_the_axes() {
-        // One wave (1, 2, 2) of 3 fundamentals in a box that is not a cube; and one along y that does not count.
+        // One wave (1, 2, 2) of 3 fundamentals in a box that is not a cube; and one along y that does not
+        // count.
         let grid = Grid::new([12, 12, 24], [20.0, 20.0, 40.0]).unwrap();
         let value = |(i, j, k): (usize, usize, usize)| {
             let turns = (i as f64 + 2.0 * j as f64 + 2.0 * k as f64 / 2.0) / 12.0;

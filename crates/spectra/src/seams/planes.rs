@@ -95,8 +95,8 @@ impl Sums {
     }
 }
 
-/// Scores that scatter as one more of them does about the mean of the others: n values scatter about their own mean by
-/// √((n − 1)/(n + 1)) of that, whether or not neighbours are alike.
+/// Scores that scatter as one more of them does about the mean of the others: n values scatter about their own
+/// mean by √((n − 1)/(n + 1)) of that, whether or not neighbours are alike.
 fn widened(scores: Vec<f64>) -> Vec<f64> {
     let count = scores.len() as f64;
     let mean = scores.iter().sum::<f64>() / count;
@@ -104,7 +104,8 @@ fn widened(scores: Vec<f64>) -> Vec<f64> {
     scores.into_iter().map(|score| mean + factor * (score - mean)).collect()
 }
 
-/// Mean of `by_face` over the faces, over its median, per axis with faces; expected: the same at random offsets.
+/// Mean of `by_face` over the faces, over its median, per axis with faces; expected: the same at random
+/// offsets.
 pub(super) fn score(
     by_face: &[Vec<f64>; 3],
     faces: &TileFaces,
@@ -174,7 +175,8 @@ mod tests {
         let found = score(&by_face, &faces, KeyedStream::new(1, Purpose::Bootstrap)).unwrap();
         assert_eq!(found.axes, [Some(2.5), Some(1.0), None]);
         assert_eq!(found.at_faces, 1.75);
-        // Along x, elsewhere is (2 + 2) / 2 / 2 or (1 + 2) / 2 / 2, along y 1: √3 times as wide, and the mean of both.
+        // Along x, elsewhere is (2 + 2) / 2 / 2 or (1 + 2) / 2 / 2, along y 1: √3 times as wide, and the mean
+        // of both.
         for (found, sign) in found.expected.iter().zip([-1.0, 1.0]) {
             let expected = (0.875 + sign * 3f64.sqrt() * 0.125 + 1.0) / 2.0;
             assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
