@@ -31,7 +31,7 @@ def power(finescale, path):
     command = [finescale, "spectrum", path, "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True)
     spectrum = json.loads(out.stdout.splitlines()[-1])
-    return numpy.array(spectrum["k_h_mpc"]), numpy.array(spectrum["power"])
+    return numpy.array(spectrum["k_h_mpc"]), numpy.array(spectrum["power_mpc_h3"])
 
 
 def main():

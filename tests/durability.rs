@@ -185,7 +185,7 @@ fn a_sample_as_numpy_cube_is_read_as_it_is() {
             spectrum.current_dir(story.path("")).args(["spectrum", name, "--json"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        value["power"].clone()
+        value["power_mpc_h3"].clone()
     };
     let of_grid = power("s.hdf5");
     assert!(of_grid.as_array().is_some_and(|values| !values.is_empty()), "{of_grid}");

@@ -21,7 +21,7 @@ fn the_power_spectrum_is_the_one_that_numpy_found() {
     let spectrum: Value = serde_json::from_str(&std::fs::read_to_string(&spectrum).unwrap()).unwrap();
     let golden = std::fs::read_to_string(project("tests/data/gadget4_dm_64_pk128.json")).unwrap();
     let golden: Value = serde_json::from_str(&golden).unwrap();
-    let expected = [("k_h_mpc", "k_h_mpc"), ("power", "power")];
+    let expected = [("k_h_mpc", "k_h_mpc"), ("power_mpc_h3", "power")];
     for (key, name) in expected {
         for (bin, (found, expected)) in column(&spectrum, key).iter().zip(column(&golden, name)).enumerate() {
             assert!((found / expected - 1.0).abs() < REL, "bin {bin}: {key} = {found}, not {expected}");

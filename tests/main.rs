@@ -8,5 +8,6 @@ mod disk;
 mod durability;
 mod gadget4;
 mod pipeline;
+mod spectrum;
 mod training;
 mod wrong_input;

@@ -186,7 +186,7 @@ fn the_smaller_commands() {
     assert!(correlation > 0.9 && correlation <= 1.0, "{correlation}");
     let table = String::from_utf8(bytes(&story.path("spectrum.csv"))).unwrap();
     assert!(table.starts_with("k_h_mpc,modes,power_mpc_h3,other_power_mpc_h3,"), "{table}");
-    assert_eq!(table.lines().count(), 1 + spectrum["power"].as_array().unwrap().len());
+    assert_eq!(table.lines().count(), 1 + spectrum["power_mpc_h3"].as_array().unwrap().len());
 
     // Particles written by `mock` give the grid that `mock` wrote.
     let size = ["--box-size", "12.5", "--cells", "16", "--particles-low", "8", "--particles-high", "16"];

@@ -68,9 +68,7 @@ fn particles_that_are_not_there() {
 }
 
 #[test]
-fn a_grid_where_a_snapshot_is_needed_and_the_other_way_round() {
-    let snapshot = project(SNAPSHOT).join(FILES[0]);
-    fails(finescale().arg("spectrum").arg(&snapshot), &[FILES[0], "not a finescale grid", "finescale grid"]);
+fn a_grid_where_a_snapshot_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let grid = gridded(folder.path());
     gridding_fails(&grid, "dm", &["grid.hdf5", "not a simulation snapshot"]);

@@ -3,7 +3,7 @@
 use crate::commands;
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
-use finescale_field::ScalarName;
+use finescale_field::{FieldError, ScalarName, Scheme};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -48,7 +48,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The whole story on data/demo with the shipped model: grid, upscale, compare
+    /// Grid, upscale and compare the data of data/demo with the shipped model
     Demo(commands::demo::Demo),
     /// Put the particles of a snapshot on a grid
     Grid(commands::grid::GridCommand),
@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Upscale(commands::upscale::Upscale),
     /// Judge samples against the truth: spectra, plots, report
     Compare(commands::compare::Compare),
-    /// Measure the power spectrum of a grid
+    /// Measure the power spectrum of a grid, a numpy cube, or the particles of a snapshot
     Spectrum(commands::spectrum::SpectrumCommand),
     /// Turn a checkpoint of the reference implementation into a model
     Import(commands::import::Import),
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Mock(commands::mock::Mock),
     /// Measure seconds per network evaluation on this machine
     Bench(commands::bench::Bench),
-    /// Say what this machine offers, and check the layers on the device against the CPU
+    /// Say what this machine offers, and run a self-test of the network's layers on the device
     Doctor(commands::doctor::Doctor),
     /// Say what a snapshot, grid, model or run folder holds
     Info(commands::info::Info),
@@ -117,6 +117,18 @@ impl fmt::Display for DeviceName {
     }
 }
 
+/// How particles were assigned to the voxels of a field, if they were: a scheme, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment(pub(crate) Option<Scheme>);
+
+impl FromStr for Assignment {
+    type Err = FieldError;
+
+    fn from_str(name: &str) -> Result<Self, FieldError> {
+        if name == "none" { Ok(Self(None)) } else { name.parse().map(|scheme| Self(Some(scheme))) }
+    }
+}
+
 /// Three numbers separated by commas, or one for all axes.
 pub(crate) fn three<T: FromStr + Copy>(text: &str) -> Result<[T; 3], String> {
     let numbers: Option<Vec<T>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
@@ -155,6 +167,13 @@ mod tests {
         assert_eq!(three::<f64>("2.5"), Ok([2.5; 3]));
         assert_eq!(three::<i64>("1, -2,3"), Ok([1, -2, 3]));
         assert!(three::<usize>("1,2").is_err());
+    }
+
+    #[test]
+    fn assignments_are_schemes_or_none() {
+        assert_eq!("none".parse::<Assignment>().unwrap(), Assignment(None));
+        assert_eq!("tsc".parse::<Assignment>().unwrap(), Assignment(Some(Scheme::Tsc)));
+        assert!("spline".parse::<Assignment>().is_err());
     }
 
     #[test]

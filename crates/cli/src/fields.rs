@@ -39,7 +39,7 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mass => "mass",
             Self::Count => "count",
@@ -94,7 +94,7 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
     if !(mean.is_finite() && mean > 0.0) {
         let path = path.display();
         return Err(bad_input(format!(
-            "{path}: the mean is {mean}; a density with a positive mean is needed"
+            "{path}: the mean is {mean}; a density with a positive mean is needed (if this is delta, store 1 + delta)"
         )));
     }
     let meta = GridMeta {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(15);
+/// Work that is done sooner needs no line.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Progress of one piece of work.
 pub(crate) struct Progress {
@@ -97,13 +99,21 @@ impl Progress {
         }
     }
 
-    /// The last word.
+    /// The last word, where there is one to say.
     pub(crate) fn finish(mut self) {
+        let has_news = self.has_news(self.started.elapsed());
         match &self.display {
-            Display::Bar(bar) => bar.abandon(),
-            Display::Lines => self.line(),
-            Display::Nothing => {}
+            Display::Bar(bar) if has_news => bar.abandon(),
+            Display::Bar(bar) => bar.finish_and_clear(),
+            Display::Lines if has_news => self.line(),
+            Display::Lines | Display::Nothing => {}
         }
+    }
+
+    /// Whether the last state is worth a line: it took a while to get there, or says more than that all is
+    /// done.
+    fn has_news(&self, elapsed: Duration) -> bool {
+        elapsed >= SOON || !self.remark.is_empty()
     }
 
     fn line(&mut self) {
@@ -174,6 +184,15 @@ mod tests {
         assert_eq!(text, "upscale: 60 of 100 evaluations, 2.0 s per evaluation, 80 s left");
         progress.set(100);
         assert_eq!(progress.text(Duration::from_secs(200)), "upscale: 100 of 100 evaluations in 3 min 20 s");
+    }
+
+    #[test]
+    fn what_is_done_soon_needs_no_line_unless_there_is_a_remark() {
+        let mut progress = Progress::new("reading", "planes", 8, 0, true, Arc::default());
+        let [soon, later] = [1, 3].map(Duration::from_secs);
+        assert!(!progress.has_news(soon) && progress.has_news(later));
+        progress.remark("loss 0.5".to_owned());
+        assert!(progress.has_news(soon));
     }
 
     #[test]

@@ -10,16 +10,16 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// Configuration that has the network and its patches
+    /// Configuration file (its `network` and `patch_cells` are used)
     #[arg(long, value_name = "CONFIG")]
     config: PathBuf,
     /// What to measure
     #[arg(long, value_enum, default_value_t = Work::Forward)]
     mode: Work,
-    /// Patches in an evaluation
+    /// Patches evaluated at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Evaluations to measure; the median counts
+    /// Evaluations to measure; their median is reported
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: usize,
 }
@@ -38,7 +38,8 @@ impl Bench {
         let gflops = flop / seconds / 1e9;
         let memory = peak_memory_bytes();
         context.say(format_args!(
-            "{}: {seconds:.3} s per evaluation of {batch} x {cells}^3 cells, {:.1} GFLOP, {gflops:.0} GFLOP/s, {} threads, peak {}",
+            "{}: {seconds:.3} s per evaluation of {batch} x {cells}^3 cells, {:.1} GFLOP, {gflops:.0} GFLOP/s, \
+             {} threads, peak {}",
             self.mode.name(),
             flop / 1e9,
             context.threads(),

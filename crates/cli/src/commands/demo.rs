@@ -26,7 +26,7 @@ pub(crate) struct Demo {
     /// Folder with the demo's data and model
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     data: PathBuf,
-    /// One window of each volume in few steps: seconds instead of minutes, and not the model's best
+    /// One window of each volume in few steps: faster and less accurate
     #[arg(long)]
     quick: bool,
 }

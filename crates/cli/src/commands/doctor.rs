@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {}
 
-/// Largest difference between a layer and its plain composition on the CPU, relative to the largest value: f32 sums
-/// of a few thousand terms in another order, or TF32 on a GPU.
+/// Largest difference between a layer and its plain composition on the CPU, relative to the largest value: f32
+/// sums of a few thousand terms in another order, or TF32 on a GPU.
 const CPU_TOLERANCE: f64 = 1e-4;
 const GPU_TOLERANCE: f64 = 5e-3;
 

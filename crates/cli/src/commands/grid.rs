@@ -24,11 +24,10 @@ pub(crate) struct GridCommand {
     /// Mass assignment: ngp, cic, tsc or pcs
     #[arg(long, default_value = "cic")]
     scheme: Scheme,
-    /// What a particle counts
+    /// Weight of a particle: its mass, or 1
     #[arg(long, value_enum, default_value_t = Weight::Mass)]
     weight: Weight,
-    /// A number to write beside the field, if the snapshot does not say it or is wrong: redshift, omega_m or sigma_8;
-    /// may be repeated
+    /// Store a parameter that the snapshot lacks or has wrong: redshift, omega_m or sigma_8; may be repeated
     #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
     scalars: Vec<(ScalarName, f64)>,
     /// The grid file to write; a name ending in .npy gives a numpy cube

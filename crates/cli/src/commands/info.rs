@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Info {
-    /// A snapshot, grid, model or run folder
+    /// A snapshot, grid file, model or run folder; a .npy cube says nothing of itself
     file: PathBuf,
 }
 

@@ -1,104 +1,164 @@
-//! `finescale spectrum`: power spectra of grids.
+//! `finescale spectrum`: power spectra of grids and of the particles of snapshots.
 
-use crate::arguments::three;
+mod particles;
+mod source;
+mod table;
+
+use crate::arguments::{Assignment, three};
 use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields::Weight;
 use crate::files::{check_output, write_text};
-use crate::{fields, provenance};
-use anyhow::Context as _;
-use clap::Args;
-use finescale_spectra::{Modes, Spectrum, correlation_of};
-use serde_json::{Value, json};
-use std::fmt::Write as _;
+use clap::{Args, ValueEnum};
+use finescale_field::Scheme;
+use finescale_snapshot::Species;
+use finescale_spectra::LineOfSight;
+use serde_json::Value;
+use source::{Source, check_applies};
 use std::path::{Path, PathBuf};
+use table::Table;
 
 #[derive(Args, Debug)]
 pub(crate) struct SpectrumCommand {
-    /// The grid to measure; its mass assignment window is divided out
-    grid: PathBuf,
-    /// A second grid: also measure the cross spectrum and the correlation
-    #[arg(long, value_name = "GRID")]
+    /// A grid file, a .npy cube of 1 + delta, or a snapshot, whose particles are gridded first
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// Another grid, cube or snapshot of the same box: also measure its power, the cross power and the
+    /// correlation
+    #[arg(long, value_name = "PATH")]
     cross: Option<PathBuf>,
-    /// Side of a .npy cube in Mpc/h, one or three numbers
-    #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
-    box_size: Option<[f64; 3]>,
-    /// Where to write it: .json or .csv
+    /// Where to write the spectrum: a name ending in .json or .csv
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Also measure the quadrupole and the hexadecapole of PATH about --line-of-sight
+    #[arg(long)]
+    multipoles: bool,
+    /// Axis of the multipoles: positions along it must be those in redshift space already
+    #[arg(long, value_enum, value_name = "AXIS", default_value_t = Axis::Z, requires = "multipoles")]
+    line_of_sight: Axis,
+    /// Poisson noise of the particles, with its aliases on the grid: show it in a column of its own, or show it
+    /// and subtract it from the power [default: neither]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    shot_noise: Option<ShotNoiseColumn>,
+    #[command(flatten)]
+    cube: CubeOptions,
+    #[command(flatten)]
+    particles: ParticleOptions,
 }
 
-/// Everything measured, bin by bin.
-struct Measured {
-    power: Spectrum,
-    /// Second grid's power, cross power and correlation.
-    cross: Option<(Spectrum, Spectrum, Vec<f64>)>,
+/// What a numpy cube does not say of itself.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Numpy cubes")]
+struct CubeOptions {
+    /// Side of the box in Mpc/h, as 100 or as 100,100,50
+    #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
+    box_size: Option<[f64; 3]>,
+    /// Mass assignment of a cube that does not say it: none, ngp, cic, tsc or pcs; its window is divided out.
+    /// Grid files say theirs; without this option the power of such a cube is that of the field as it is
+    #[arg(long, value_name = "SCHEME")]
+    assignment: Option<Assignment>,
+}
+
+/// How the particles of a snapshot are gridded.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Snapshots")]
+struct ParticleOptions {
+    /// Which particles: gas, dm or stars [default: the only ones]
+    #[arg(long)]
+    particles: Option<Species>,
+    /// Which particles of the snapshot --cross [default: those of --particles]
+    #[arg(long, value_name = "PARTICLES", requires = "cross")]
+    cross_particles: Option<Species>,
+    /// Cells per side [default: about one per particle, at most 512; with a grid, the grid's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    cells: Option<u32>,
+    /// Mass assignment: ngp, cic, tsc or pcs; its window is divided out [default: cic]
+    #[arg(long)]
+    scheme: Option<Scheme>,
+    /// Weight of a particle: its mass, or 1 [default: mass]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    weight: Option<Weight>,
+    /// Assign to two grids half a voxel apart, whose nearest aliases cancel: better power near the Nyquist
+    /// wavenumber for twice the memory
+    #[arg(long)]
+    interlaced: bool,
+}
+
+/// An axis of the box.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Axis {
+    X,
+    Y,
+    Z,
+}
+
+impl From<Axis> for LineOfSight {
+    fn from(axis: Axis) -> Self {
+        match axis {
+            Axis::X => Self::X,
+            Axis::Y => Self::Y,
+            Axis::Z => Self::Z,
+        }
+    }
+}
+
+/// What becomes of the shot noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ShotNoiseColumn {
+    /// In the column shot_noise_mpc_h3; the power holds it
+    Show,
+    /// In the column shot_noise_mpc_h3, and subtracted from the power
+    Subtract,
+}
+
+/// The ways to write a spectrum.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Csv,
 }
 
 impl SpectrumCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        if let Some(output) = &self.output {
-            let inputs = [Some(&self.grid), self.cross.as_ref()].into_iter().flatten();
-            check_output(output, inputs.map(PathBuf::as_path))?;
-        }
-        let measured = self.measure()?;
-        let json = measured.json();
-        match &self.output {
-            Some(path) if is_csv(path) => write_text(path, &measured.table(","))?,
-            Some(path) => write_text(path, &format!("{json:#}\n"))?,
-            None => context.say(measured.table("  ").trim_end()),
+        let first = Source::open(&self.path)?;
+        let second = self.cross.as_deref().map(Source::open).transpose()?;
+        let sources: Vec<&Source> = [Some(&first), second.as_ref()].into_iter().flatten().collect();
+        let format = self.output.as_deref().map(|output| check_format(output, &sources)).transpose()?;
+        check_applies(&sources, &self.cube, &self.particles)?;
+
+        let cells = self.particles.cells.map(|cells| cells as usize);
+        let cells = cells.or_else(|| sources.iter().find_map(|source| source.cells()));
+        let measured =
+            first.measure(context, &self.cube, &self.particles, self.particles.particles, cells)?;
+        let other = match second {
+            None => None,
+            Some(second) => {
+                let species = self.particles.cross_particles.or(self.particles.particles);
+                let cells = cells.or(Some(measured.modes.grid().cells()[0]));
+                Some(second.measure(context, &self.cube, &self.particles, species, cells)?)
+            }
+        };
+        let line_of_sight = self.multipoles.then(|| self.line_of_sight.into());
+        let table = Table::new(context, &measured, other.as_ref(), line_of_sight, self.shot_noise)?;
+        let json = table.json();
+        match self.output.as_deref().zip(format) {
+            Some((path, Format::Csv)) => write_text(path, &table.text(","))?,
+            Some((path, Format::Json)) => write_text(path, &format!("{json:#}\n"))?,
+            None => context.say(table.text("  ").trim_end()),
         }
         Ok(json)
     }
-
-    fn measure(&self) -> anyhow::Result<Measured> {
-        let modes = |path: &Path| -> anyhow::Result<Modes> {
-            let grid = fields::load(path, self.box_size)?;
-            Modes::new(&grid.field, grid.meta.assignment)
-                .with_context(|| format!("measuring {}", path.display()))
-        };
-        let first = modes(&self.grid)?;
-        let power = first.power();
-        let Some(other) = &self.cross else { return Ok(Measured { power, cross: None }) };
-        let second = modes(other)?;
-        let cross = first.cross(&second).with_context(|| format!("crossing with {}", other.display()))?;
-        let correlation = correlation_of(&cross, &power, &second.power());
-        Ok(Measured { power, cross: Some((second.power(), cross, correlation)) })
-    }
 }
 
-impl Measured {
-    fn json(&self) -> Value {
-        let Spectrum { k_h_mpc, power, modes } = &self.power;
-        let mut json = json!({ "k_h_mpc": k_h_mpc, "modes": modes, "power": power });
-        if let Some((other, cross, correlation)) = &self.cross {
-            json["other_power"] = json!(other.power);
-            json["cross_power"] = json!(cross.power);
-            json["cross_correlation"] = json!(correlation);
-        }
-        json["provenance"] = provenance::provenance(json!({}));
-        json
+/// The format that the output's name asks for; nothing that is read may be replaced.
+fn check_format(output: &Path, sources: &[&Source]) -> anyhow::Result<Format> {
+    check_output(output, sources.iter().flat_map(|source| source.files()))?;
+    match output.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => Ok(Format::Json),
+        Some("csv") => Ok(Format::Csv),
+        _ => Err(bad_input(format!(
+            "{}: a spectrum is written as .json or as .csv; choose another --output",
+            output.display()
+        ))),
     }
-
-    fn table(&self, separator: &str) -> String {
-        let mut names = vec!["k_h_mpc", "modes", "power_mpc_h3"];
-        if self.cross.is_some() {
-            names.extend(["other_power_mpc_h3", "cross_power_mpc_h3", "cross_correlation"]);
-        }
-        let mut table = names.join(separator) + "\n";
-        for bin in 0..self.power.len() {
-            let (k, modes) = (self.power.k_h_mpc[bin], self.power.modes[bin]);
-            let mut row =
-                vec![format!("{k:.6}"), modes.to_string(), format!("{:.6e}", self.power.power[bin])];
-            if let Some((other, cross, correlation)) = &self.cross {
-                row.push(format!("{:.6e}", other.power[bin]));
-                row.push(format!("{:.6e}", cross.power[bin]));
-                row.push(format!("{:.6}", correlation[bin]));
-            }
-            writeln!(table, "{}", row.join(separator)).expect("a String takes everything");
-        }
-        table
-    }
-}
-
-fn is_csv(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "csv")
 }

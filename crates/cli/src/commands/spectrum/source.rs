@@ -1,0 +1,231 @@
+//! What a spectrum is measured of: a grid, a numpy cube, or the particles of a snapshot.
+
+use super::particles::{self, Gridding};
+use super::{CubeOptions, ParticleOptions};
+use crate::arguments::Assignment;
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields::{self, Weight};
+use anyhow::Context as _;
+use finescale_field::{Grid, Region, Scheme, check_memory};
+use finescale_snapshot::{GridMeta, GridReader, Snapshot, SnapshotError, Species};
+use finescale_spectra::{Complex32, Modes};
+use ndarray::{Array3, Axis};
+use std::path::{Path, PathBuf};
+
+/// Planes read at once: those of one HDF5 chunk of our grids.
+const PLANES: usize = 32;
+/// Voxels of simulations in Mpc/h: beyond, a box is likely to be in other units.
+const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
+
+/// An input, opened.
+pub(super) enum Source {
+    Grid(PathBuf, GridReader),
+    Cube(PathBuf),
+    Snapshot(PathBuf, Snapshot),
+}
+
+/// The modes of an input, and what is known of them.
+pub(super) struct Measured {
+    pub(super) path: PathBuf,
+    pub(super) modes: Modes,
+    /// The particles, if they were gridded here.
+    pub(super) particles: Option<Species>,
+    /// The mass assignment whose window was divided out.
+    pub(super) window: Option<Scheme>,
+    pub(super) interlaced: bool,
+    /// Poisson noise in (Mpc/h)³, if it is known.
+    pub(super) shot_noise_mpc_h3: Option<f64>,
+}
+
+impl Source {
+    /// Opens whatever `path` is.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        if fields::is_npy(path) {
+            return Ok(Self::Cube(path.into()));
+        }
+        if path.is_dir() {
+            return Self::open_snapshot(path);
+        }
+        match GridReader::open(path) {
+            Ok(reader) => Ok(Self::Grid(path.into(), reader)),
+            Err(SnapshotError::NotAGrid { detail: no_grid, .. }) => match Snapshot::open(path) {
+                Err(SnapshotError::NotASnapshot { detail: no_snapshot, .. }) => Err(bad_input(format!(
+                    "{}: neither a finescale grid ({no_grid}) nor a snapshot ({no_snapshot})",
+                    path.display()
+                ))),
+                snapshot => Ok(Self::Snapshot(path.into(), snapshot.context("reading a snapshot")?)),
+            },
+            // A set of files may be named without index.
+            Err(SnapshotError::NotFound { .. }) => Self::open_snapshot(path),
+            Err(error) => Err(error).context("reading a grid"),
+        }
+    }
+
+    fn open_snapshot(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self::Snapshot(path.into(), Snapshot::open(path).context("reading a snapshot")?))
+    }
+
+    /// The files that are read.
+    pub(super) fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Grid(path, _) | Self::Cube(path) => vec![path],
+            Self::Snapshot(_, snapshot) => snapshot.files().collect(),
+        }
+    }
+
+    /// Cells per side, if the input fixes them; what is gridded can only be crossed with cubes.
+    pub(super) fn cells(&self) -> Option<usize> {
+        match self {
+            Self::Grid(_, reader) => Some(reader.grid().cells()[0]),
+            Self::Cube(_) | Self::Snapshot(..) => None,
+        }
+    }
+
+    /// Measures the modes; `species` and `cells` are for particles.
+    pub(super) fn measure(
+        self,
+        context: &Context,
+        cube: &CubeOptions,
+        options: &ParticleOptions,
+        species: Option<Species>,
+        cells: Option<usize>,
+    ) -> anyhow::Result<Measured> {
+        let measured = match self {
+            Self::Grid(path, reader) => of_grid(context, path, &reader)?,
+            Self::Cube(path) => of_cube(context, path, cube)?,
+            Self::Snapshot(path, snapshot) => {
+                let species = particles::species(&snapshot, species)
+                    .with_context(|| format!("measuring {}", path.display()))?;
+                let how = Gridding {
+                    species,
+                    cells: cells
+                        .unwrap_or_else(|| particles::default_cells(snapshot.header().count(species))),
+                    scheme: options.scheme.unwrap_or(Scheme::Cic),
+                    weight: options.weight.unwrap_or(Weight::Mass),
+                    interlaced: options.interlaced,
+                };
+                particles::measure(context, path, &snapshot, &how)?
+            }
+        };
+        warn_of_units(context, &measured);
+        Ok(measured)
+    }
+}
+
+/// Options that no input has a use for are mistakes.
+pub(super) fn check_applies(
+    sources: &[&Source],
+    cube: &CubeOptions,
+    particles: &ParticleOptions,
+) -> anyhow::Result<()> {
+    let has = |kind: fn(&Source) -> bool| sources.iter().any(|source| kind(source));
+    let of_cubes = [("--box-size", cube.box_size.is_some()), ("--assignment", cube.assignment.is_some())];
+    let of_particles = [
+        ("--particles", particles.particles.is_some()),
+        ("--cross-particles", particles.cross_particles.is_some()),
+        ("--cells", particles.cells.is_some()),
+        ("--scheme", particles.scheme.is_some()),
+        ("--weight", particles.weight.is_some()),
+        ("--interlaced", particles.interlaced),
+    ];
+    let given = |options: &[(&str, bool)]| {
+        options.iter().filter(|(_, given)| *given).map(|&(name, _)| name).collect::<Vec<_>>().join(", ")
+    };
+    let (cubes, snapshots) = (given(&of_cubes), given(&of_particles));
+    if !cubes.is_empty() && !has(|source| matches!(source, Source::Cube(_))) {
+        return Err(bad_input(format!("{cubes}: for .npy cubes only; HDF5 files say this themselves")));
+    }
+    if !snapshots.is_empty() && !has(|source| matches!(source, Source::Snapshot(..))) {
+        return Err(bad_input(format!(
+            "{snapshots}: for snapshots only; a grid was made already, and its particles are not in it"
+        )));
+    }
+    Ok(())
+}
+
+/// The modes of a grid file, which is read some planes at a time: beside its transform there is no field in
+/// memory.
+fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Result<Measured> {
+    let (grid, meta) = (*reader.grid(), reader.meta());
+    let [nx, ny, nz] = grid.cells();
+    let bytes =
+        [nx, ny, nz / 2 + 1].iter().fold(size_of::<Complex32>() as u128, |bytes, &n| bytes * n as u128);
+    check_memory(format_args!("the Fourier modes of {:?} cells", grid.cells()), bytes)
+        .with_context(|| path.display().to_string())?;
+    reader.check_values().context("reading a grid")?;
+    let mut progress = context.progress("reading", "planes", nx as u64, 0);
+    let mut slab = Array3::zeros([0; 3]);
+    let modes = Modes::from_planes(grid, meta.assignment, |x, plane| {
+        if x % PLANES == 0 {
+            let start = [i64::try_from(x).context("a grid has fewer planes")?, 0, 0];
+            slab = reader.read(&Region { start, shape: [PLANES.min(nx - x), ny, nz] })?;
+        }
+        let values = slab.index_axis(Axis(0), x % PLANES);
+        plane.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
+        check_density(&grid, x, plane)?;
+        progress.set(x as u64 + 1);
+        anyhow::Ok(())
+    })
+    .with_context(|| format!("measuring {}", path.display()))?;
+    progress.finish();
+    let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, meta);
+    let window = meta.assignment;
+    Ok(Measured { path, modes, particles: None, window, interlaced: false, shot_noise_mpc_h3 })
+}
+
+/// The modes of a numpy cube.
+fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::Result<Measured> {
+    let cube = fields::load(&path, options.box_size)?;
+    let measuring = || format!("measuring {}", path.display());
+    let grid = *cube.field.grid();
+    let [_, ny, nz] = grid.cells();
+    for (x, plane) in cube.field.as_slice().chunks_exact(ny * nz).enumerate() {
+        check_density(&grid, x, plane).with_context(measuring)?;
+    }
+    let window = match (cube.meta.assignment, options.assignment) {
+        (Some(scheme), _) => Some(scheme),
+        (None, Some(Assignment(given))) => given,
+        (None, None) => {
+            context.note(format_args!(
+                "{}: does not say its mass assignment: no window is divided out (--assignment says it)",
+                path.display()
+            ));
+            None
+        }
+    };
+    let modes = Modes::new(&cube.field, window).with_context(measuring)?;
+    let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, &cube.meta);
+    Ok(Measured { path, modes, particles: None, window, interlaced: false, shot_noise_mpc_h3 })
+}
+
+/// V/N in (Mpc/h)³ of a field that counts particles.
+fn counted_noise_mpc_h3(grid: &Grid, meta: &GridMeta) -> Option<f64> {
+    let particles = meta.mean * grid.voxels() as f64;
+    let counts = meta.provenance.get("weight").is_some_and(|weight| *weight == Weight::Count.name());
+    (counts && particles > 0.0).then(|| grid.volume_mpc_h3() / particles)
+}
+
+/// Plane x of a density has no negative values.
+fn check_density(grid: &Grid, x: usize, plane: &[f32]) -> anyhow::Result<()> {
+    let Some(at) = plane.iter().position(|&value| value < 0.0) else { return Ok(()) };
+    let (nz, value) = (grid.cells()[2], plane[at]);
+    Err(bad_input(format!(
+        "holds negative values ({value} in voxel [{x}, {}, {}]): this looks like delta; store 1 + delta",
+        at / nz,
+        at % nz
+    )))
+}
+
+fn warn_of_units(context: &Context, measured: &Measured) {
+    let grid = measured.modes.grid();
+    let voxel = grid.voxel_mpc_h();
+    if voxel.iter().any(|size| !PLAUSIBLE_VOXELS_MPC_H.contains(size)) {
+        context.warn(format_args!(
+            "{}: voxels of {} Mpc/h: is the box, {:?} Mpc/h, in kpc/h?",
+            measured.path.display(),
+            voxel[0],
+            grid.box_size_mpc_h()
+        ));
+    }
+}

@@ -1,0 +1,143 @@
+//! The columns of a spectrum: the same names in CSV and in JSON.
+
+use super::ShotNoiseColumn;
+use super::source::Measured;
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::provenance::provenance;
+use anyhow::Context as _;
+use finescale_spectra::{LineOfSight, Multipoles, Spectrum, correlation_of};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Everything measured, bin by bin.
+pub(super) struct Table {
+    columns: Vec<Column>,
+    fields: Value,
+}
+
+struct Column {
+    name: &'static str,
+    json: Value,
+    text: Vec<String>,
+}
+
+impl Column {
+    fn new<T: Copy + Serialize>(name: &'static str, values: &[T], text: impl Fn(T) -> String) -> Self {
+        Self { name, json: json!(values), text: values.iter().map(|&value| text(value)).collect() }
+    }
+
+    /// Powers in (Mpc/h)³.
+    fn power(name: &'static str, values: &[f64]) -> Self {
+        Self::new(name, values, |power| format!("{power:.6e}"))
+    }
+}
+
+impl Table {
+    /// Measures the powers of one field, or of two and their cross power.
+    pub(super) fn new(
+        context: &Context,
+        first: &Measured,
+        other: Option<&Measured>,
+        line_of_sight: Option<LineOfSight>,
+        shot_noise: Option<ShotNoiseColumn>,
+    ) -> anyhow::Result<Self> {
+        let noise = noise_of(context, first, shot_noise)?;
+        let power = less(first.modes.power(), noise.as_ref(), shot_noise);
+        let mut columns = vec![
+            Column::new("k_h_mpc", &power.k_h_mpc, |k| format!("{k:.6}")),
+            Column::new("modes", &power.modes, |modes| modes.to_string()),
+            Column::power("power_mpc_h3", &power.power),
+        ];
+        if let Some(line_of_sight) = line_of_sight {
+            let Multipoles { quadrupole, hexadecapole, .. } = first.modes.multipoles(line_of_sight);
+            columns.push(Column::power("quadrupole_mpc_h3", &quadrupole));
+            columns.push(Column::power("hexadecapole_mpc_h3", &hexadecapole));
+        }
+        if let Some(noise) = &noise {
+            columns.push(Column::power("shot_noise_mpc_h3", &noise.power));
+        }
+        let mut fields = vec![described(first, shot_noise)];
+        if let Some(other) = other {
+            let noise = noise_of(context, other, shot_noise)?;
+            let other_power = less(other.modes.power(), noise.as_ref(), shot_noise);
+            let cross = first.modes.cross(&other.modes);
+            let cross = cross.with_context(|| format!("crossing with {}", other.path.display()))?;
+            let correlation = correlation_of(&cross, &power, &other_power);
+            columns.push(Column::power("other_power_mpc_h3", &other_power.power));
+            if let Some(noise) = &noise {
+                columns.push(Column::power("other_shot_noise_mpc_h3", &noise.power));
+            }
+            columns.push(Column::power("cross_power_mpc_h3", &cross.power));
+            columns.push(Column::new("cross_correlation", &correlation, |r| format!("{r:.6}")));
+            fields.push(described(other, shot_noise));
+        }
+        Ok(Self { columns, fields: fields.into() })
+    }
+
+    /// Columns by their names, the fields they are of, and how they were made.
+    pub(super) fn json(&self) -> Value {
+        let mut json = json!({ "fields": self.fields, "provenance": provenance(json!({})) });
+        for column in &self.columns {
+            json[column.name] = column.json.clone();
+        }
+        json
+    }
+
+    /// A line of names and a line for each bin.
+    pub(super) fn text(&self, separator: &str) -> String {
+        let line = |cells: Vec<&str>| cells.join(separator) + "\n";
+        let bins = self.columns.first().map_or(0, |column| column.text.len());
+        let row = |bin: usize| line(self.columns.iter().map(|column| column.text[bin].as_str()).collect());
+        let names = line(self.columns.iter().map(|column| column.name).collect());
+        names + &(0..bins).map(row).collect::<String>()
+    }
+}
+
+/// The noise to show, with its aliases; what is not asked for is told where it was measured.
+fn noise_of(
+    context: &Context,
+    measured: &Measured,
+    asked: Option<ShotNoiseColumn>,
+) -> anyhow::Result<Option<Spectrum>> {
+    let path = measured.path.display();
+    let (level, scheme) = match (measured.shot_noise_mpc_h3, measured.window) {
+        (Some(level), Some(scheme)) => (level, scheme),
+        _ if asked.is_none() => return Ok(None),
+        _ => {
+            return Err(bad_input(format!(
+                "{path}: does not say the shot noise of its particles; measure the snapshot itself, or a grid made \
+                 with --weight count"
+            )));
+        }
+    };
+    let what = match asked {
+        None => "in the power (--shot-noise subtract takes it out)",
+        Some(ShotNoiseColumn::Show) => "in the power",
+        Some(ShotNoiseColumn::Subtract) => "subtracted from the power",
+    };
+    context.note(format_args!("{path}: shot noise {level:.4} (Mpc/h)^3, {what}"));
+    Ok(asked.map(|_| measured.modes.shot_noise(level, scheme)))
+}
+
+fn less(power: Spectrum, noise: Option<&Spectrum>, asked: Option<ShotNoiseColumn>) -> Spectrum {
+    match (noise, asked) {
+        (Some(noise), Some(ShotNoiseColumn::Subtract)) => power.minus(noise),
+        _ => power,
+    }
+}
+
+/// What was measured, and how.
+fn described(measured: &Measured, shot_noise: Option<ShotNoiseColumn>) -> Value {
+    let grid = measured.modes.grid();
+    json!({
+        "path": measured.path.to_string_lossy(),
+        "particles": measured.particles.map(|species| species.to_string()),
+        "cells": grid.cells(),
+        "box_size_mpc_h": grid.box_size_mpc_h(),
+        "window": measured.window,
+        "interlaced": measured.interlaced,
+        "shot_noise_mpc_h3": measured.shot_noise_mpc_h3,
+        "shot_noise_subtracted": shot_noise == Some(ShotNoiseColumn::Subtract),
+    })
+}
