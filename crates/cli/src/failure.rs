@@ -52,84 +52,15 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(error) = error.downcast_ref::<SnapshotError>() {
-        return snapshot(error);
-    }
-    if let Some(error) = error.downcast_ref::<PairError>() {
-        return pairs(error);
-    }
-    if let Some(error) = error.downcast_ref::<TrainingError>() {
-        return training(error);
-    }
-    if let Some(error) = error.downcast_ref::<OutpaintError>() {
-        return outpaint(error);
-    }
-    if let Some(error) = error.downcast_ref::<MockError>() {
-        return mock(error);
-    }
-    if let Some(error) = error.downcast_ref::<ReportError>() {
-        return !matches!(error, ReportError::Write { .. });
-    }
-    error.is::<BadInput>()
-        || error.downcast_ref::<FieldError>().is_some_and(|error| !is_memory(error))
-        || error.is::<SpectraError>()
-        || error.is::<DenoiserError>()
-}
-
-/// A machine that is too small is no bad input.
-fn is_memory(error: &FieldError) -> bool {
-    matches!(error, FieldError::Memory { .. })
-}
-
-fn snapshot(error: &SnapshotError) -> bool {
-    if let SnapshotError::Field { source, .. } = error {
-        return !is_memory(source);
-    }
-    !matches!(error, SnapshotError::Write { .. } | SnapshotError::Io { .. } | SnapshotError::Hdf5 { .. })
-}
-
-fn pairs(error: &PairError) -> bool {
-    match error {
-        PairError::Read(error) => snapshot(error),
-        _ => true,
-    }
-}
-
-fn training(error: &TrainingError) -> bool {
-    match error {
-        TrainingError::Pairs(error) => pairs(error),
-        TrainingError::Tiling(error) => outpaint(error),
-        TrainingError::Write { .. }
-        | TrainingError::Busy { .. }
-        | TrainingError::Moved { .. }
-        | TrainingError::Memory(_)
-        | TrainingError::NotFinite { .. }
-        | TrainingError::NoGradient { .. }
-        | TrainingError::Tensor(_) => false,
-        _ => true,
-    }
-}
-
-fn outpaint(error: &OutpaintError) -> bool {
-    if let OutpaintError::Field(error) = error {
-        return !is_memory(error);
-    }
-    !matches!(
-        error,
-        OutpaintError::Cancelled
-            | OutpaintError::NotFinite { .. }
-            | OutpaintError::Busy { .. }
-            | OutpaintError::Io { .. }
-            | OutpaintError::Tensor(_)
-    )
-}
-
-fn mock(error: &MockError) -> bool {
-    match error {
-        MockError::Snapshot(error) => snapshot(error),
-        MockError::Cancelled => false,
-        _ => true,
-    }
+    let said = None
+        .or(error.downcast_ref().map(SnapshotError::is_input))
+        .or(error.downcast_ref().map(FieldError::is_input))
+        .or(error.downcast_ref().map(PairError::is_input))
+        .or(error.downcast_ref().map(TrainingError::is_input))
+        .or(error.downcast_ref().map(OutpaintError::is_input))
+        .or(error.downcast_ref().map(MockError::is_input))
+        .or(error.downcast_ref().map(|error| !matches!(error, ReportError::Write { .. })));
+    said.unwrap_or(error.is::<BadInput>() || error.is::<SpectraError>() || error.is::<DenoiserError>())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::unet::Recorded;
 use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, UNet};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor};
-use finescale_diffusion::Denoise;
+use finescale_diffusion::{Denoise, Known};
 
 /// A U-Net that estimates clean patches. It follows the values of the parameters it was made from.
 #[derive(Clone, Debug)]
@@ -121,9 +121,9 @@ impl Denoiser {
         let baseline = condition.narrow(1, channels - fields, fields)?;
         let noisy = (noisy - scaled(&baseline, scales, |s| s.signal)?)?;
         let condition = if self.config.known_channels {
-            let known = condition.narrow(1, channels, 1)?;
-            let values = (condition.narrow(1, channels + 1, fields)? - baseline.broadcast_mul(&known)?)?;
-            Tensor::cat(&[&condition.narrow(1, 0, channels)?, &known, &values], 1)?
+            let [condition, known, values] = Known::split(condition, channels)?;
+            let values = (values - baseline.broadcast_mul(&known)?)?;
+            Tensor::cat(&[&condition, &known, &values], 1)?
         } else {
             condition.clone()
         };

@@ -5,9 +5,7 @@
 
 use candle_core::{DType, Device, Tensor, npy::NpzTensors};
 use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters, Prediction, UNet, import_reference};
-use finescale_diffusion::{
-    Denoise, KeyedNoise, Levels, LinearBetas, Sampler, Schedule, WithKnown, masked_loss,
-};
+use finescale_diffusion::{Denoise, KeyedNoise, Known, Levels, LinearBetas, Sampler, Schedule, masked_loss};
 use finescale_seed::{KeyedStream, Purpose};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +76,7 @@ fn loss_and_gradients() {
     let column = alpha_bar.reshape((2, 1, 1, 1, 1)).unwrap();
     let signal = clean.broadcast_mul(&column.sqrt().unwrap()).unwrap();
     let noisy = (signal + noise.broadcast_mul(&(1.0 - column).unwrap().sqrt().unwrap()).unwrap()).unwrap();
-    let noisy = WithKnown::new(&denoiser, &mask, &clean).unwrap().hold(&noisy).unwrap();
+    let noisy = Known::new(&mask, &clean).unwrap().hold(&noisy).unwrap();
 
     let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
     let residual = denoiser.residual(&clean, &noisy, &condition, &noise, &alpha_bar, mode).unwrap();
@@ -129,7 +127,7 @@ fn ancestral_sampling() {
     let noise = (0..STEPS).rev().map(|t| noise.get(t).unwrap()).collect();
     let noise = KeyedNoise::prescribed(noise);
 
-    let known = WithKnown::new(&denoiser, &arrays.get("mask"), &arrays.get("y0")).unwrap();
+    let known = Known::new(&arrays.get("mask"), &arrays.get("y0")).unwrap();
     let solver = Sampler::Ddpm.solver(levels);
     let mut state = arrays.get("y_T");
     for step in 0..STEPS {

@@ -1,6 +1,8 @@
 //! Lessons for a sampler of few steps.
 
-use crate::{Denoise, DiffusionError, KeyedNoise, Levels, Sampler, alpha_bar_of_sigma, sigma_of_alpha_bar};
+use crate::{
+    Denoise, DiffusionError, KeyedNoise, Levels, Next, Sampler, alpha_bar_of_sigma, sigma_of_alpha_bar,
+};
 use candle_core::Tensor;
 
 /// Where the teacher's evaluations lie between two of the student's levels, in parts of their distance in ln sigma: it
@@ -35,14 +37,8 @@ pub fn distilled_clean(
     let between = |part: &f64| alpha_bar_of_sigma(sigma * libm::pow(next / sigma, *part));
     let path = TEACHER_EVALUATIONS.iter().map(between).chain([to]).collect();
     let solver = Sampler::DpmSolverPlusPlus2M.solver(Levels::new(path)?);
-    let unused = KeyedNoise::prescribed(Vec::new());
-    let (mut state, mut memory) = (noisy.clone(), None);
-    for evaluation in 0..TEACHER_EVALUATIONS.len() {
-        let level = solver.noise_level(evaluation, noisy.dim(0)?, noisy.device())?;
-        let clean = teacher.predict_clean(&state, condition, &level)?;
-        let after = solver.step(&state, &clean, memory.as_ref(), evaluation, &unused)?;
-        (state, memory) = (after.state, after.memory);
-    }
+    let (from_here, steps, none) = (Next::new(noisy.clone()), TEACHER_EVALUATIONS.len(), KeyedNoise::none());
+    let state = solver.integrate::<DiffusionError>(teacher, from_here, condition, steps, &none, || Ok(()))?;
     // With y = x / √ᾱ, a step of DDIM is y' = w y + (1 − w) D, w = sigma' / sigma.
     let weight = next / sigma;
     let (start, end) = (noisy.affine(1.0 / from.sqrt(), 0.0)?, state.affine(1.0 / to.sqrt(), 0.0)?);

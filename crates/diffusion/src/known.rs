@@ -4,29 +4,31 @@ use crate::training::check_mask;
 use crate::{Denoise, DiffusionError};
 use candle_core::{DType, Tensor};
 
-/// A denoiser that is told which voxels are known: it sees their clean values in the noisy input, and its
-/// estimate holds them to the bit. No solver knows of masks.
-pub struct WithKnown<'a> {
-    denoiser: &'a dyn Denoise,
+/// Voxels whose clean values are known: they enter the network as they are, and come out so.
+///
+/// This is the one place that knows how: training and sampling hold known voxels by [`hold`](Self::hold), and a network
+/// that takes known channels sees, after its condition's channels, 1 where a voxel is known, and the values there.
+#[derive(Clone, Debug)]
+pub struct Known {
     generate: Tensor,
     values: Tensor,
     channels: Tensor,
 }
 
-impl<'a> WithKnown<'a> {
-    /// Wraps `denoiser`. `mask` is 1 where a voxel is to be generated and 0 where `values` holds it.
+impl Known {
+    /// `mask` is 1 where a voxel is to be generated and 0 where `values` holds it.
     ///
     /// # Shapes
     /// `mask`: (b, 1, n, n, n); `values`: (b, fields, n, n, n), f32.
     /// # Errors
     /// [`DiffusionError::Shape`] if the shapes do not fit.
-    pub fn new(denoiser: &'a dyn Denoise, mask: &Tensor, values: &Tensor) -> Result<Self, DiffusionError> {
+    pub fn new(mask: &Tensor, values: &Tensor) -> Result<Self, DiffusionError> {
         check_mask("the mask", mask, values)?;
         let generate = mask.to_dtype(DType::U8)?.broadcast_as(values.shape())?.contiguous()?;
         // Chosen, not multiplied: the values of unknown voxels may be anything, also NaN.
-        let known_values = generate.where_cond(&values.zeros_like()?, values)?;
-        let channels = Tensor::cat(&[&mask.affine(-1.0, 1.0)?, &known_values], 1)?; // (b, 1 + fields, n, n, n)
-        Ok(Self { denoiser, generate, values: known_values, channels })
+        let values = generate.where_cond(&values.zeros_like()?, values)?;
+        let channels = Tensor::cat(&[&mask.affine(-1.0, 1.0)?, &values], 1)?; // (b, 1 + fields, n, n, n)
+        Ok(Self { generate, values, channels })
     }
 
     /// `tensor` with the known voxels set to their values.
@@ -35,6 +37,49 @@ impl<'a> WithKnown<'a> {
     /// Whatever the tensor operations report, for another shape.
     pub fn hold(&self, tensor: &Tensor) -> candle_core::Result<Tensor> {
         self.generate.where_cond(&tensor.contiguous()?, &self.values)
+    }
+
+    /// The condition as `denoiser` takes it: followed by the known channels, if it takes those.
+    ///
+    /// # Shapes
+    /// `condition`: (b, c, n, n, n); the result has c or c + 1 + fields channels.
+    /// # Errors
+    /// Whatever the tensor operations report, for another shape.
+    pub fn join(&self, condition: &Tensor, denoiser: &dyn Denoise) -> candle_core::Result<Tensor> {
+        match denoiser.takes_known_channels() {
+            true => Tensor::cat(&[condition, &self.channels], 1),
+            false => Ok(condition.clone()),
+        }
+    }
+
+    /// Takes apart what [`join`](Self::join) put together: the `channels` of the condition, where voxels are known, and
+    /// their values.
+    ///
+    /// # Shapes
+    /// (b, channels, n, n, n), (b, 1, n, n, n) and (b, fields, n, n, n).
+    /// # Errors
+    /// Whatever the tensor operations report, for another shape.
+    pub fn split(joined: &Tensor, channels: usize) -> candle_core::Result<[Tensor; 3]> {
+        let fields = joined.dim(1)? - channels - 1;
+        let part = |start, length| joined.narrow(1, start, length);
+        Ok([part(0, channels)?, part(channels, 1)?, part(channels + 1, fields)?])
+    }
+}
+
+/// A denoiser that is told which voxels are known: it sees their clean values in the noisy input, and its estimate holds
+/// them to the bit. No solver knows of masks.
+pub struct WithKnown<'a> {
+    denoiser: &'a dyn Denoise,
+    known: Known,
+}
+
+impl<'a> WithKnown<'a> {
+    /// Wraps `denoiser`. Mask and values are those of [`Known::new`].
+    ///
+    /// # Errors
+    /// [`DiffusionError::Shape`] if the shapes do not fit.
+    pub fn new(denoiser: &'a dyn Denoise, mask: &Tensor, values: &Tensor) -> Result<Self, DiffusionError> {
+        Ok(Self { denoiser, known: Known::new(mask, values)? })
     }
 }
 
@@ -45,14 +90,8 @@ impl Denoise for WithKnown<'_> {
         condition: &Tensor,
         noise_level: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        let noisy = self.hold(noisy)?;
-        let clean = if self.denoiser.takes_known_channels() {
-            let condition = Tensor::cat(&[condition, &self.channels], 1)?; // (b, c + 1 + fields, n, n, n)
-            self.denoiser.predict_clean(&noisy, &condition, noise_level)?
-        } else {
-            self.denoiser.predict_clean(&noisy, condition, noise_level)?
-        };
-        self.hold(&clean)
+        let (noisy, condition) = (self.known.hold(noisy)?, self.known.join(condition, self.denoiser)?);
+        self.known.hold(&self.denoiser.predict_clean(&noisy, &condition, noise_level)?)
     }
 }
 
@@ -101,16 +140,19 @@ mod tests {
     fn known_channels_are_appended_on_request() {
         // Unknown voxels: both channels are zero there.
         assert_eq!(estimate(true), [11.0, 0.1, 13.0]);
-        let denoiser = Sum { known_channels: true };
-        let known = WithKnown::new(&denoiser, &row([1.0, 0.0, 1.0]), &row([5.0, 0.25, 5.0])).unwrap();
+        let known = Known::new(&row([1.0, 0.0, 1.0]), &row([5.0, 0.25, 5.0])).unwrap();
         let channels: Vec<f32> = known.channels.flatten_all().unwrap().to_vec1().unwrap();
         assert_eq!(channels, [0.0, 1.0, 0.0, 0.0, 0.25, 0.0]);
+        let joined = known.join(&row([10.0; 3]), &Sum { known_channels: true }).unwrap();
+        let parts =
+            Known::split(&joined, 1).unwrap().map(|part| part.flatten_all().unwrap().to_vec1().unwrap());
+        assert_eq!(parts, [vec![10.0f32; 3], vec![0.0, 1.0, 0.0], vec![0.0, 0.25, 0.0]]);
     }
 
     #[test]
     fn a_voxel_is_known_in_all_fields_or_in_none() {
         let values = Tensor::cat(&[row([5.0, 0.25, 5.0]), row([5.0, 0.75, 5.0])], 1).unwrap();
-        let known = WithKnown::new(&Sum { known_channels: true }, &row([1.0, 0.0, 1.0]), &values).unwrap();
+        let known = Known::new(&row([1.0, 0.0, 1.0]), &values).unwrap();
         let channels: Vec<f32> = known.channels.flatten_all().unwrap().to_vec1().unwrap();
         assert_eq!(channels, [0.0, 1.0, 0.0, 0.0, 0.25, 0.0, 0.0, 0.75, 0.0]);
         let held = known.hold(&values.affine(0.0, 9.0).unwrap()).unwrap();
@@ -120,7 +162,7 @@ mod tests {
     #[test]
     fn a_mask_of_another_shape_is_refused() {
         let mask = Tensor::ones((1, 1, 1, 1, 2), DType::F32, &Device::Cpu).unwrap();
-        let error = WithKnown::new(&Sum { known_channels: false }, &mask, &row([0.0; 3])).err().unwrap();
+        let error = Known::new(&mask, &row([0.0; 3])).unwrap_err();
         assert!(matches!(error, DiffusionError::Shape { what: "the mask", .. }));
     }
 }

@@ -23,7 +23,7 @@ pub use config::{DiffusionConfig, LevelDraw, LossWeight, TrainingLevels};
 pub use denoise::Denoise;
 pub use distillation::distilled_clean;
 pub use error::DiffusionError;
-pub use known::WithKnown;
+pub use known::{Known, WithKnown};
 pub use levels::{Levels, SamplingLevels, alpha_bar_of_sigma, sigma_of_alpha_bar};
 pub use noise::KeyedNoise;
 pub use sampler::{Sampler, SamplingConfig};

@@ -53,6 +53,12 @@ impl KeyedNoise {
         self
     }
 
+    /// No noise, for solvers that use none: any other finds [`DiffusionError::PrescribedNoise`].
+    #[must_use]
+    pub fn none() -> Self {
+        Self::prescribed(Vec::new())
+    }
+
     /// Given tensors as the noise of steps 0, 1, ...: for comparison with other codes.
     #[must_use]
     pub fn prescribed(noise: Vec<Tensor>) -> Self {

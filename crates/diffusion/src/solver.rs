@@ -1,6 +1,6 @@
 //! From noise to data: linear updates of a state of any size, one for each estimate of the network.
 
-use crate::{DiffusionError, KeyedNoise, Levels};
+use crate::{Denoise, DiffusionError, KeyedNoise, Levels};
 use candle_core::{DType, Device, Tensor};
 
 /// Least variance of an ancestral step, as the reference clips it.
@@ -48,13 +48,27 @@ pub struct Next {
     pub state: Tensor,
     /// What the solver needs to remember for the next update.
     pub memory: Option<Tensor>,
+    /// Whether the state is unit noise, to which the first estimate adds the mean.
+    is_noise: bool,
 }
 
 impl Next {
     /// A state without a past.
     #[must_use]
     pub fn new(state: Tensor) -> Self {
-        Self { state, memory: None }
+        Self { state, memory: None, is_noise: false }
+    }
+
+    /// The unit noise that a sample starts from.
+    #[must_use]
+    pub fn noise(state: Tensor) -> Self {
+        Self { state, memory: None, is_noise: true }
+    }
+
+    /// A state after some steps, and what was remembered of them.
+    #[must_use]
+    pub fn after(state: Tensor, memory: Tensor) -> Self {
+        Self { state, memory: Some(memory), is_noise: false }
     }
 }
 
@@ -91,6 +105,46 @@ impl Solver {
         Ok((clean.affine(alpha_bar.sqrt(), 0.0)? + noise.affine((1.0 - alpha_bar).sqrt(), 0.0)?)?)
     }
 
+    /// The sampling loop: from where a sample is, through the first `steps` of the levels. Each step asks `denoiser` for a
+    /// clean estimate and updates the state by it; then `evaluated` is told, and may stop it.
+    ///
+    /// # Shapes
+    /// State, and noise: (b, fields, n, n, n); `condition`: (b, channels, n, n, n).
+    /// # Errors
+    /// Those of the denoiser, of [`advance`](Self::advance) and of `evaluated`.
+    pub fn integrate<E: From<DiffusionError> + From<candle_core::Error>>(
+        &self,
+        denoiser: &dyn Denoise,
+        mut at: Next,
+        condition: &Tensor,
+        steps: usize,
+        noise: &KeyedNoise,
+        mut evaluated: impl FnMut() -> Result<(), E>,
+    ) -> Result<Tensor, E> {
+        for step in 0..steps {
+            let noise_level = self.noise_level(step, at.state.dim(0)?, at.state.device())?;
+            let clean = denoiser.predict_clean(&at.state, condition, &noise_level)?;
+            at = self.advance(&at, &clean, step, noise)?;
+            evaluated()?;
+        }
+        Ok(at.state)
+    }
+
+    /// One step of a state of any size, given the `clean` estimate for it; unit noise is first [`start`](Self::start)ed.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn advance(
+        &self,
+        at: &Next,
+        clean: &Tensor,
+        step: usize,
+        noise: &KeyedNoise,
+    ) -> Result<Next, DiffusionError> {
+        let started = if at.is_noise { &self.start(&at.state, clean)? } else { &at.state };
+        self.step(started, clean, at.memory.as_ref(), step, noise)
+    }
+
     /// The state for the next step, given the `clean` estimate for this one. Steps count from 0; the last one returns
     /// its estimate, a clean state. `memory` is what the step before returned, `None` at the first.
     ///
@@ -116,7 +170,7 @@ impl Solver {
             Order::First => Next::new(update.apply(state, clean, step, noise)?),
             Order::Second => {
                 let estimate = self.extrapolated(clean, memory, step)?;
-                Next { state: update.apply(state, &estimate, step, noise)?, memory: Some(clean.clone()) }
+                Next::after(update.apply(state, &estimate, step, noise)?, clean.clone())
             }
         })
     }

@@ -105,3 +105,24 @@ pub enum FieldError {
         why: String,
     },
 }
+
+impl FieldError {
+    /// Whether what was asked for, or a file that was given, is at fault, and not the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Memory { .. } => false,
+            Self::Grid { .. }
+            | Self::Stretched { .. }
+            | Self::Shape { .. }
+            | Self::RegionSize { .. }
+            | Self::Scheme { .. }
+            | Self::Weights { .. }
+            | Self::NotFinite { .. }
+            | Self::NoMass { .. }
+            | Self::Factor { .. }
+            | Self::Density { .. }
+            | Self::Normalizer { .. } => true,
+        }
+    }
+}

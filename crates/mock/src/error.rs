@@ -24,3 +24,16 @@ pub enum MockError {
     #[error(transparent)]
     Snapshot(#[from] finescale_snapshot::SnapshotError),
 }
+
+impl MockError {
+    /// Whether what was asked for, or a file that was given, is at fault, and not the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Field(source) => source.is_input(),
+            Self::Snapshot(source) => source.is_input(),
+            Self::Cancelled => false,
+            Self::Config { .. } => true,
+        }
+    }
+}

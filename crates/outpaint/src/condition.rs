@@ -14,6 +14,9 @@ pub trait Condition: Sync {
     /// Cells and box.
     fn grid(&self) -> &Grid;
 
+    /// Number of channels.
+    fn count(&self) -> usize;
+
     /// The channels of a periodic window of the box, one after another.
     ///
     /// # Errors
@@ -32,6 +35,10 @@ pub trait Condition: Sync {
 impl Condition for Vec<Field3> {
     fn grid(&self) -> &Grid {
         self.first().expect("a condition has a channel").grid()
+    }
+
+    fn count(&self) -> usize {
+        self.len()
     }
 
     fn channels(&self, region: &Region) -> Result<Vec<f32>, OutpaintError> {
@@ -133,6 +140,10 @@ impl PreparedCondition {
 impl Condition for PreparedCondition {
     fn grid(&self) -> &Grid {
         &self.grid
+    }
+
+    fn count(&self) -> usize {
+        self.values.fields() + self.scalars.len()
     }
 
     fn channels(&self, region: &Region) -> Result<Vec<f32>, OutpaintError> {

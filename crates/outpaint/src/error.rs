@@ -166,6 +166,34 @@ pub enum OutpaintError {
 }
 
 impl OutpaintError {
+    /// Whether what was asked for, or a file that was given, is at fault, and not the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Field(source) => source.is_input(),
+            Self::NotFinite { .. }
+            | Self::Cancelled
+            | Self::Busy { .. }
+            | Self::Io { .. }
+            // Its source is asked for itself.
+            | Self::Read(_)
+            | Self::Tensor(_) => false,
+            Self::SmallerThanWindow { .. }
+            | Self::Overlap { .. }
+            | Self::Channels { .. }
+            | Self::Damaged { .. }
+            | Self::Region { .. }
+            | Self::GivenVoxel { .. }
+            | Self::GivenFields { .. }
+            | Self::Unfinished { .. }
+            | Self::ResumeMismatch { .. }
+            | Self::OtherProgram { .. }
+            | Self::ForeignFolder { .. }
+            | Self::Header { .. }
+            | Self::Diffusion(_) => true,
+        }
+    }
+
     /// An [`OutpaintError::Io`].
     pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { path: path.into(), doing, source }

@@ -180,13 +180,12 @@ impl Updates {
             let shape = (1, self.noise.fields, planes, ny, nz);
             Ok(Tensor::from_vec(volume.read(block)?, shape, &Device::Cpu)?)
         };
-        let (mut state, clean) = (tensor(state)?, tensor(estimate)?);
-        if step == 0 {
-            state = self.solver.start(&state, &clean)?;
-        }
-        // Before the first step nothing is remembered; a solver that remembers nothing does not look.
-        let memory = if step == 0 { None } else { Some(tensor(memory)?) };
-        Ok(self.solver.step(&state, &clean, memory.as_ref(), step, &self.noise.block(block)?)?)
+        // A solver that remembers nothing does not look.
+        let at = match step {
+            0 => Next::noise(tensor(state)?),
+            _ => Next::after(tensor(state)?, tensor(memory)?),
+        };
+        Ok(self.solver.advance(&at, &tensor(estimate)?, step, &self.noise.block(block)?)?)
     }
 }
 

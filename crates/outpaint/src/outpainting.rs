@@ -5,7 +5,7 @@ use crate::identity::identity;
 use crate::job::{Listener, check_finite};
 use crate::store::WindowStore;
 use crate::{Job, Order, OutpaintError, Progress, Store};
-use finescale_diffusion::{Denoise, KeyedNoise, Next, WithKnown};
+use finescale_diffusion::{KeyedNoise, Next, WithKnown};
 use finescale_field::Region;
 use ndarray::Array3;
 
@@ -63,18 +63,12 @@ fn sample_windows(
     let cells = job.grid().cells();
     let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?
         .of_fields(job.fields());
-    let mut at = Next::new(noise.start()?); // (b, fields, w, w, w)
-    for step in 0..solver.steps() {
-        let noise_level = solver.noise_level(step, positions.len(), job.device)?;
-        let clean = denoiser.predict_clean(&at.state, &condition, &noise_level)?;
-        if step == 0 {
-            at.state = solver.start(&at.state, &clean)?;
-        }
-        at = solver.step(&at.state, &clean, at.memory.as_ref(), step, &noise)?;
-        listener.evaluated(positions.len())?;
-    }
+    let from = Next::noise(noise.start()?); // (b, fields, w, w, w)
+    let clean = solver.integrate(&denoiser, from, &condition, solver.steps(), &noise, || {
+        listener.evaluated(positions.len())
+    })?;
 
-    let values: Vec<f32> = at.state.flatten_all()?.to_vec1()?;
+    let values: Vec<f32> = clean.flatten_all()?.to_vec1()?;
     let of_windows = values.chunks_exact(job.fields() * regions[0].voxels());
     for ((&position, region), values) in positions.iter().zip(&regions).zip(of_windows) {
         check_finite(position, region, values, job.region.shape)?;

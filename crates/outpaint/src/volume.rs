@@ -51,6 +51,10 @@ impl Volume {
         Ok(Self { shape, values: Values::unnamed(folder, shape.values())? })
     }
 
+    pub(crate) fn fields(&self) -> usize {
+        self.shape.fields
+    }
+
     /// The values of a region, one field after another.
     pub(crate) fn read(&self, region: &Region) -> Result<Vec<f32>, OutpaintError> {
         let mut window = vec![0f32; self.shape.fields * region.voxels()];

@@ -284,6 +284,40 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
+    /// Whether what was asked for, or a file that was given, is at fault, and not the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Field { source, .. } => source.is_input(),
+            Self::Hdf5 { .. }
+            | Self::Write { .. }
+            | Self::Io { .. } => false,
+            Self::NotFound { .. }
+            | Self::Folder { .. }
+            | Self::NotHdf5 { .. }
+            | Self::Truncated { .. }
+            | Self::Damaged { .. }
+            | Self::Locked { .. }
+            | Self::Elsewhere { .. }
+            | Self::Source { .. }
+            | Self::Unwritten { .. }
+            | Self::Attribute { .. }
+            | Self::NotASnapshot { .. }
+            | Self::AmbiguousFolder { .. }
+            | Self::MissingChunk { .. }
+            | Self::ChunkWithoutIndex { .. }
+            | Self::ForeignChunk { .. }
+            | Self::ParticleCount { .. }
+            | Self::ChunkCount { .. }
+            | Self::MissingDataset { .. }
+            | Self::MissingSpecies { .. }
+            | Self::NotFinite { .. }
+            | Self::Outside { .. }
+            | Self::NotAGrid { .. }
+            | Self::Npy { .. } => true,
+        }
+    }
+
     /// An [`SnapshotError::Hdf5`], or [`SnapshotError::Truncated`] when that is what HDF5 says.
     pub(crate) fn hdf5(path: &Path, doing: impl Into<String>, error: &hdf5::Error) -> Self {
         let detail = one_line(error);
