@@ -108,6 +108,36 @@ pub enum PairError {
     },
 }
 
+impl PairError {
+    /// Whether the user's input is at fault rather than the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Read(error) => snapshot_is_input(error),
+            Self::NoTraining
+            | Self::Split { .. }
+            | Self::Missing { .. }
+            | Self::Density { .. }
+            | Self::Mean { .. }
+            | Self::Quantity { .. }
+            | Self::NoPair { .. }
+            | Self::Unlike { .. }
+            | Self::NoScalar { .. }
+            | Self::Normalizer { .. }
+            | Self::NoRoom { .. } => true,
+        }
+    }
+}
+
+/// Files that are not what they should be are input; a disk that fails and a machine that is too small are not.
+fn snapshot_is_input(error: &SnapshotError) -> bool {
+    match error {
+        SnapshotError::Field { source, .. } => !matches!(source, FieldError::Memory { .. }),
+        SnapshotError::Write { .. } | SnapshotError::Io { .. } | SnapshotError::Hdf5 { .. } => false,
+        _ => true,
+    }
+}
+
 fn list(cells: &[[usize; 3]]) -> String {
     match cells {
         [] => "there is no such box (name some under data.validation, or set data.hold_out)".to_owned(),
@@ -118,4 +148,19 @@ fn list(cells: &[[usize; 3]]) -> String {
 fn remedy(hold_out: &Option<Region>) -> String {
     hold_out
         .map_or(String::new(), |r| format!(" or another hold_out than {:?} cells at {:?}", r.shape, r.start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_at_fault_is_no_input_at_fault() {
+        let memory = FieldError::Memory { what: "a grid".to_owned(), needed: 9, available: None };
+        let full = std::io::ErrorKind::StorageFull.into();
+        assert!(PairError::NoTraining.is_input());
+        assert!(PairError::Read(SnapshotError::NotFound { path: "a".into() }).is_input());
+        assert!(!PairError::Read(SnapshotError::Write { path: "a".into(), source: full }).is_input());
+        assert!(!PairError::Read(SnapshotError::Field { path: "a".into(), source: memory }).is_input());
+    }
 }

@@ -1,5 +1,7 @@
 //! Errors of this crate.
 
+use finescale_field::FieldError;
+use finescale_outpaint::OutpaintError;
 use std::path::PathBuf;
 
 /// What can go wrong with configurations, runs and models.
@@ -83,7 +85,7 @@ pub enum TrainingError {
     },
     /// A file that memory cannot hold.
     #[error(transparent)]
-    Memory(finescale_field::FieldError),
+    Memory(FieldError),
     /// A condition with other voxels than those the model was trained on.
     #[error(
         "the model was trained on voxels of {expected:?} Mpc/h, the condition has {found:?}; grid the snapshot \
@@ -182,7 +184,7 @@ pub enum TrainingError {
     Diffusion(#[from] finescale_diffusion::DiffusionError),
     /// The tiling whose masks are trained on, and samples.
     #[error(transparent)]
-    Tiling(Box<finescale_outpaint::OutpaintError>),
+    Tiling(Box<OutpaintError>),
     /// Power spectra.
     #[error("the spectrum of the truth to validate on: {0}")]
     Spectrum(#[from] finescale_spectra::SpectraError),
@@ -191,14 +193,77 @@ pub enum TrainingError {
     Tensor(#[from] candle_core::Error),
 }
 
+impl TrainingError {
+    /// Whether the user's input is at fault rather than the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Pairs(error) => error.is_input(),
+            Self::Tiling(error) => outpaint_is_input(error),
+            Self::Write { .. }
+            | Self::Busy { .. }
+            | Self::Moved { .. }
+            | Self::Memory(_)
+            | Self::NotFinite { .. }
+            | Self::NoGradient { .. }
+            | Self::Tensor(_) => false,
+            Self::ConfigSyntax { .. }
+            | Self::ConfigValue { .. }
+            | Self::Read { .. }
+            | Self::Malformed { .. }
+            | Self::Foreign { .. }
+            | Self::Configuration { .. }
+            | Self::Weights { .. }
+            | Self::VoxelSize { .. }
+            | Self::RunExists { .. }
+            | Self::OtherProgram { .. }
+            | Self::ConfigChanged { .. }
+            | Self::Teacher { .. }
+            | Self::Network(_)
+            | Self::Diffusion(_)
+            | Self::Spectrum(_) => true,
+        }
+    }
+}
+
+/// Settings that make no tiling are input; a stop, a device or a disk that fails and a machine that is too small are not.
+fn outpaint_is_input(error: &OutpaintError) -> bool {
+    match error {
+        OutpaintError::Field(error) => !matches!(error, FieldError::Memory { .. }),
+        OutpaintError::Cancelled
+        | OutpaintError::NotFinite { .. }
+        | OutpaintError::Busy { .. }
+        | OutpaintError::Io { .. }
+        | OutpaintError::Tensor(_) => false,
+        _ => true,
+    }
+}
+
 impl From<finescale_pairs::PairError> for TrainingError {
     fn from(error: finescale_pairs::PairError) -> Self {
         Self::Pairs(Box::new(error))
     }
 }
 
-impl From<finescale_outpaint::OutpaintError> for TrainingError {
-    fn from(error: finescale_outpaint::OutpaintError) -> Self {
+impl From<OutpaintError> for TrainingError {
+    fn from(error: OutpaintError) -> Self {
         Self::Tiling(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use finescale_pairs::PairError;
+
+    #[test]
+    fn a_machine_at_fault_is_no_input_at_fault() {
+        let file = || ("run".into(), std::io::Error::from(std::io::ErrorKind::StorageFull));
+        let ((path, source), (read_path, read_source)) = (file(), file());
+        assert!(!TrainingError::Write { path, source }.is_input());
+        assert!(TrainingError::Read { path: read_path, source: read_source }.is_input());
+        assert!(TrainingError::from(PairError::NoTraining).is_input());
+        assert!(!TrainingError::from(OutpaintError::Cancelled).is_input());
+        assert!(TrainingError::from(OutpaintError::GivenFields { expected: 1, found: 2 }).is_input());
     }
 }
