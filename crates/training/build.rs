@@ -26,12 +26,12 @@ const BESIDE: [&str; 3] = ["tests", "benches", "examples"];
 fn main() {
     println!("cargo:rerun-if-env-changed=FINESCALE_COMMIT");
     println!("cargo:rerun-if-changed=build.rs");
-    let commit = std::env::var("FINESCALE_COMMIT").ok().or_else(of_checkout);
+    let commit = std::env::var("FINESCALE_COMMIT").ok().or_else(checkout_commit);
     println!("cargo:rustc-env=FINESCALE_COMMIT={}", commit.unwrap_or_else(|| "unknown".into()));
 }
 
 /// The commit of the checkout that this is, and whether its sources were changed.
-fn of_checkout() -> Option<String> {
+fn checkout_commit() -> Option<String> {
     // A folder inside of somebody else's repository has no commit of its own.
     if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
         return None;

@@ -6,6 +6,7 @@ use finescale_diffusion::Denoise;
 pub(crate) use finescale_field::available_memory_bytes;
 use finescale_field::check_memory;
 use finescale_seed::{KeyedStream, Purpose};
+pub(crate) use finescale_training::peak_memory_bytes;
 use std::time::Instant;
 
 /// What is measured.
@@ -121,17 +122,6 @@ pub(crate) fn normal(number: u32, shape: &[usize], device: &Device) -> candle_co
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
-}
-
-/// Most memory that this process has had so far, in bytes, where the system tells.
-pub(crate) fn peak_memory_bytes() -> Option<u64> {
-    kibibytes("/proc/self/status", "VmHWM:")
-}
-
-fn kibibytes(file: &str, key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Bytes as a person says them.

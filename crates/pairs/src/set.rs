@@ -1,9 +1,11 @@
 //! All pairs of a run, in memory.
 
-use crate::batch::Place;
 use crate::crops::{Crops, Wanted};
 use crate::load::load;
-use crate::{Batch, DataConfig, GridMeta, Normalization, Normalizers, Pair, PairError, Symmetry};
+use crate::patch_batch::Place;
+use crate::{
+    DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PatchBatch, Symmetry,
+};
 use finescale_field::{Boundary, Channels, Conditioning, Field3, Grid, Normalizer, Region, Transform};
 use finescale_seed::{KeyedStream, Purpose};
 
@@ -21,6 +23,7 @@ pub struct PairSet {
     hold_out: Option<Region>,
     condition_meta: GridMeta,
     truth_meta: Vec<GridMeta>,
+    data_kind: DataKind,
 }
 
 /// A part of a box.
@@ -74,11 +77,21 @@ impl PairSet {
         let truth_meta = first.truth.iter().map(|file| file.meta.clone()).collect();
         let conditioning = normalizers.conditioning(channels);
         let scalar_ranges = scalar_ranges(&training, &conditioning.channels)?;
+        let data_kind = DataKind::from_pairs(&training);
         let normalised = |pairs: Vec<Pair>| -> Result<Vec<_>, _> {
             pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning)).collect()
         };
         let (training, validation) = (normalised(training)?, normalised(validation)?);
-        Ok(Self { normalizers, scalar_ranges, training, validation, hold_out, condition_meta, truth_meta })
+        Ok(Self {
+            normalizers,
+            scalar_ranges,
+            training,
+            validation,
+            hold_out,
+            condition_meta,
+            truth_meta,
+            data_kind,
+        })
     }
 
     /// Reads the pairs that `config` names and normalises them as it says.
@@ -130,6 +143,20 @@ impl PairSet {
         &self.truth_meta
     }
 
+    /// Whether the training pairs are mock or real, as far as their files tell.
+    #[must_use]
+    pub fn data_kind(&self) -> DataKind {
+        self.data_kind
+    }
+
+    /// Memory of all fields in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let pairs = self.training.iter().chain(&self.validation);
+        let voxels = pairs.map(|pair| pair.grid().voxels() * (pair.condition.len() + pair.truth.len()));
+        voxels.sum::<usize>() * size_of::<f32>()
+    }
+
     /// Whether there is anything to validate on.
     #[must_use]
     pub fn has_validation(&self) -> bool {
@@ -147,7 +174,7 @@ impl PairSet {
         step: u32,
         batch_size: usize,
         patch_cells: usize,
-    ) -> Result<Batch, PairError> {
+    ) -> Result<PatchBatch, PairError> {
         let wanted = self.hold_out.map_or(Wanted::Anywhere, Wanted::Outside);
         let places = Places::new("training", &self.training, self.hold_out, patch_cells, wanted)?;
         let [crop, symmetry] = [Purpose::Crop, Purpose::Symmetry].map(|p| KeyedStream::new(seed, p));
@@ -157,7 +184,7 @@ impl PairSet {
                 places.get(crop.uniform(step, i), Symmetry::new(number))
             })
             .collect();
-        Ok(Batch::gather(&drawn, patch_cells))
+        Ok(PatchBatch::gather(&drawn, patch_cells))
     }
 
     /// Validation patches `index * batch_size ..`, upright: the same ones in every run.
@@ -169,7 +196,7 @@ impl PairSet {
         index: usize,
         batch_size: usize,
         patch_cells: usize,
-    ) -> Result<Batch, PairError> {
+    ) -> Result<PatchBatch, PairError> {
         let (pairs, wanted) = match self.hold_out {
             Some(region) => (&self.training, Wanted::Inside(region)),
             None => (&self.validation, Wanted::Anywhere),
@@ -180,7 +207,7 @@ impl PairSet {
         let drawn: Vec<_> = (first..first + batch_size)
             .map(|i| places.get(stream.uniform(0, i as u64), Symmetry::IDENTITY))
             .collect();
-        Ok(Batch::gather(&drawn, patch_cells))
+        Ok(PatchBatch::gather(&drawn, patch_cells))
     }
 
     /// A fixed part of what validates, at most `cells` per axis: from the first cell on of the first validation

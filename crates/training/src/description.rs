@@ -1,7 +1,7 @@
 //! What a model is: everything beside its weights.
 
 use crate::tensor_file::Metadata;
-use crate::{RunConfig, TrainingError};
+use crate::{Lineage, RunConfig, TrainingError};
 use finescale_field::{Conditioning, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown};
 use finescale_pairs::{GridMeta, Normalizers, PairSet, one_or_many};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub struct ModelDescription {
     /// Least and largest value of each of `data.scalars` in the training pairs.
     #[serde(default)]
     pub scalar_ranges: Vec<[f64; 2]>,
+    /// The models and data that it was made from; empty in files of versions that did not record it.
+    #[serde(default)]
+    pub lineage: Lineage,
     /// Updates made so far.
     pub step: u64,
     /// Seed of the run.
@@ -68,7 +71,7 @@ const COSMOLOGY_TOLERANCE: f64 = 0.01;
 
 impl ModelDescription {
     /// The description of a run before its first step.
-    pub(crate) fn new(config: &RunConfig, pairs: &PairSet) -> Self {
+    pub(crate) fn new(config: &RunConfig, pairs: &PairSet, lineage: Lineage) -> Self {
         let field = |meta: &GridMeta, normalizer| FieldDescription {
             quantity: meta.quantity.clone(),
             redshift: meta.redshift,
@@ -85,6 +88,7 @@ impl ModelDescription {
             training_box_mpc_h: pairs.grid().box_size_mpc_h(),
             cosmology: truth[0].cosmology().cloned().unwrap_or_default(),
             scalar_ranges: pairs.scalar_ranges().to_vec(),
+            lineage,
             step: 0,
             seed: config.training.seed,
             commit: env!("FINESCALE_COMMIT").into(),

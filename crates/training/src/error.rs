@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum TrainingError {
     /// A configuration that is not the JSON expected here.
-    #[error("{path}: in `{key}`: {problem}; configs/demo.json shows every key")]
+    #[error("{path}: in `{key}`: {problem}; configs/demo.json is an example")]
     ConfigSyntax {
         /// The configuration file.
         path: PathBuf,

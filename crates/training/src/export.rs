@@ -1,6 +1,7 @@
 //! What a run starts from and is shown, as files, so that another program can repeat its first steps.
 
-use crate::draws::{Draw, Draws};
+use crate::noised_batch::NoisedBatch;
+use crate::patch_source::PatchSource;
 use crate::state::{fresh_weights, named};
 use crate::tensor_file::{self, Metadata};
 use crate::{NamedTensors, Precision, RunConfig, TrainingError};
@@ -20,10 +21,10 @@ use std::path::Path;
 pub fn export_draws(config: &RunConfig, out: &Path, steps: u32) -> Result<(), TrainingError> {
     config.check()?;
     let pairs = PairSet::load_with(&config.data, config.data.normalization())?;
-    export(config, pairs, out, steps)
+    export(config, &pairs, out, steps)
 }
 
-fn export(config: &RunConfig, pairs: PairSet, out: &Path, steps: u32) -> Result<(), TrainingError> {
+fn export(config: &RunConfig, pairs: &PairSet, out: &Path, steps: u32) -> Result<(), TrainingError> {
     finescale_durable::create_folder(out)
         .map_err(|source| TrainingError::Write { path: out.into(), source })?;
     let device = Device::Cpu;
@@ -31,9 +32,9 @@ fn export(config: &RunConfig, pairs: PairSet, out: &Path, steps: u32) -> Result<
     let path = out.join("weights.safetensors");
     tensor_file::write(&path, &Metadata::new(), &named(&weights), Precision::F32)?;
 
-    let draw = Draw::new(config, pairs)?;
+    let source = PatchSource::new(config, pairs)?;
     for step in 0..steps {
-        let Draws { condition, clean, noise, mask, weight, alpha_bars } = draw.training(step)?;
+        let NoisedBatch { condition, clean, noise, mask, weight, alpha_bars } = source.training(step)?;
         let tensors = [
             ("condition", condition),
             ("clean", clean),
@@ -58,10 +59,10 @@ mod tests {
     use finescale_denoiser::Parameters;
 
     #[test]
-    fn files_hold_the_weights_and_draws_of_the_run() {
+    fn files_hold_the_weights_and_batches_of_the_run() {
         let (config, folder) = (fixtures::config(), tempfile::tempdir().unwrap());
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        export(&config, pairs.clone(), folder.path(), 2).unwrap();
+        export(&config, &pairs, folder.path(), 2).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
         let read = |name: &str| tensor_file::read(&folder.path().join(name), &Device::Cpu).unwrap();
         let bits = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -71,16 +72,16 @@ mod tests {
         assert_eq!(found.len(), weights.vars().count());
         assert!(weights.tensors().all(|(name, tensor)| bits(tensor) == bits(&found[name])));
 
-        let draws = Draw::new(&config, pairs).unwrap().training(1).unwrap();
+        let batch = PatchSource::new(&config, &pairs).unwrap().training(1).unwrap();
         let (metadata, found, _) = read("step_00002.safetensors");
         let levels: Vec<f64> = serde_json::from_str(&metadata["alpha_bars"]).unwrap();
-        assert_eq!(levels, draws.alpha_bars);
+        assert_eq!(levels, batch.alpha_bars);
         let expected = [
-            ("clean", draws.clean),
-            ("condition", draws.condition),
-            ("mask", draws.mask),
-            ("noise", draws.noise),
-            ("weight", draws.weight),
+            ("clean", batch.clean),
+            ("condition", batch.condition),
+            ("mask", batch.mask),
+            ("noise", batch.noise),
+            ("weight", batch.weight),
         ];
         assert!(found.keys().eq(expected.iter().map(|(name, _)| name)));
         for (name, tensor) in &expected {

@@ -1,9 +1,9 @@
 //! A tiny universe and network for tests.
 
-use crate::{ModelDescription, RunConfig};
+use crate::{Lineage, ModelDescription, RunConfig};
 use candle_core::{Device, Tensor};
 use finescale_denoiser::Parameters;
-use finescale_field::{Channels, Field3, Grid, ScalarName};
+use finescale_field::{Channels, Field3, Grid, Region, ScalarName};
 use finescale_pairs::{Normalization, Pair, PairError, PairSet};
 use finescale_seed::{KeyedStream, Purpose};
 use ndarray::Array3;
@@ -75,7 +75,13 @@ pub(crate) fn training_pairs() -> PairSet {
     PairSet::new(vec![pair(1)], vec![], None, Normalization::default(), Channels::default()).unwrap()
 }
 
+/// A pair to validate on in a region, and to train on elsewhere.
+pub(crate) fn held_out_pairs(region: Region) -> PairSet {
+    PairSet::new(vec![pair(1)], vec![], Some(region), Normalization::default(), Channels::default()).unwrap()
+}
+
 pub(crate) fn description() -> ModelDescription {
     let config = config();
-    ModelDescription::new(&config, &pairs(config.data.normalization()).unwrap())
+    let pairs = pairs(config.data.normalization()).unwrap();
+    ModelDescription::new(&config, &pairs, Lineage::default())
 }

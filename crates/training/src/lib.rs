@@ -1,29 +1,38 @@
 //! The training loop, averaged weights, checkpoints, metrics.
 //!
-//! [`train`] follows a [`RunConfig`]. What the network is shown in step n (patches, symmetries, noise, levels, masks
+//! A [`Run`] follows a [`RunConfig`]: [`Origin::find`] finds the weights that it starts with, [`Run::new`] makes it ready
+//! with its pairs, [`Run::plan`] measures what it will take, and [`Run::go`] trains. What the network is shown in step n (patches, symmetries, noise, levels, masks
 //! of known voxels, dropout) is a pure function of the seed and n, so a run that was stopped continues with the
 //! bits of one that never stopped. A [`Model`] is one file with the averaged weights and all that sampling needs.
 
 mod average;
+mod changes;
+mod checks;
 mod config;
 mod description;
-mod draws;
 mod error;
 mod event;
 mod export;
 #[cfg(test)]
 mod fixtures;
+mod folder;
 mod learner;
 mod learning_rate;
 mod levels;
+mod lineage;
+mod memory;
 mod metrics;
 mod model;
+mod noised_batch;
 mod objective;
 mod optimizer;
+mod origin;
+mod patch_source;
 mod patient_log;
+mod plan;
 mod prefetch;
-mod rehearsal;
 mod run;
+mod running;
 mod spectrum;
 mod state;
 mod teacher;
@@ -37,10 +46,14 @@ pub use description::{FieldDescription, ModelDescription};
 pub use error::TrainingError;
 pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
 pub use export::export_draws;
+pub use folder::is_resumable;
 pub use learning_rate::Decay;
+pub use lineage::{Lineage, Parent, Role};
+pub use memory::peak_memory_bytes;
 pub use model::{Model, ModelSummary};
-pub use rehearsal::Rehearsal;
-pub use run::{Start, is_resumable, train};
+pub use origin::{Origin, Start};
+pub use plan::Plan;
+pub use run::Run;
 pub use tensor_file::{NamedTensors, Precision};
 
 /// The commit that the program was built from, or "unknown" outside a checkout.

@@ -14,7 +14,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Opens the log at `path` and drops every line of a step after `step`, as well as a line cut short: a
-    /// resumed run writes them again.
+    /// resumed run writes them again. Before its first update, a run has yet to write all.
     pub(crate) fn open(path: &Path, step: u64) -> Result<Self, TrainingError> {
         let (mut log, bytes) = PatientLog::open(path)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -43,7 +43,7 @@ impl Metrics {
 
 fn belongs(line: &str, step: u64) -> bool {
     let parsed: Option<Value> = serde_json::from_str(line).ok();
-    parsed.and_then(|v| v["step"].as_u64()).is_some_and(|found| found <= step)
+    parsed.and_then(|v| v["step"].as_u64()).is_some_and(|found| step > 0 && found <= step)
 }
 
 #[cfg(test)]

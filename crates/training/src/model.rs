@@ -2,7 +2,7 @@
 
 use crate::state::named;
 use crate::tensor_file;
-use crate::tensor_header::Header;
+use crate::tensor_header::{Header, hex};
 use crate::{ModelDescription, Precision, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{Denoiser, Parameters};
@@ -41,12 +41,12 @@ impl Model {
     /// [`TrainingError::Memory`] for one that is larger than memory.
     pub fn load(path: &Path, device: &Device) -> Result<Self, TrainingError> {
         // All that can be wrong with the header is found before the weights take memory.
-        ModelSummary::of_header(path)?;
+        ModelSummary::read_header(path)?;
         let (metadata, weights, bytes) = tensor_file::read(path, device)?;
         let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
         let parameters = Parameters::from_tensors(&description.configuration.network, weights, device)
             .map_err(|source| TrainingError::Weights { path: path.into(), source })?;
-        let hash = hexadecimal(&Sha256::digest(&bytes));
+        let hash = hex(&Sha256::digest(&bytes));
         Ok(Self { description, parameters, file: Some((path.into(), hash)) })
     }
 
@@ -104,7 +104,7 @@ impl ModelSummary {
     /// # Errors
     /// As [`Model::load`].
     pub fn read(path: &Path) -> Result<Self, TrainingError> {
-        let (description, parameters) = Self::of_header(path)?;
+        let (description, parameters) = Self::read_header(path)?;
         let failed = |source| TrainingError::Read { path: path.into(), source };
         let mut hash = Sha256::new();
         let mut file = std::fs::File::open(path).map_err(failed)?;
@@ -115,11 +115,11 @@ impl ModelSummary {
                 length => hash.update(&buffer[..length]),
             }
         }
-        Ok(Self { description, parameters, sha256: hexadecimal(&hash.finalize()) })
+        Ok(Self { description, parameters, sha256: hex(&hash.finalize()) })
     }
 
     /// The description, and the number of parameters, which are those of its network.
-    fn of_header(path: &Path) -> Result<(ModelDescription, usize), TrainingError> {
+    fn read_header(path: &Path) -> Result<(ModelDescription, usize), TrainingError> {
         let header = Header::read(path)?;
         let description = ModelDescription::from_metadata(path, FORMAT, &header.metadata)?;
         let shapes = header.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
@@ -130,10 +130,6 @@ impl ModelSummary {
             .map_err(|source| TrainingError::Weights { path: path.into(), source })
             .map(|count| (description, count))
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

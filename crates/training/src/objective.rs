@@ -1,15 +1,15 @@
 //! The loss of one batch.
 
 use crate::TrainingError;
-use crate::draws::Draws;
+use crate::noised_batch::NoisedBatch;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 use finescale_denoiser::{Denoiser, Mode, Residual};
 use finescale_diffusion::{Denoise, masked_loss, noising};
 
 /// Mean squared error of the network's output over the voxels to generate; known voxels enter clean.
-pub(crate) fn loss(denoiser: &Denoiser, draws: &Draws, mode: Mode) -> Result<Loss, TrainingError> {
-    let Draws { condition, clean, noise, mask, weight, alpha_bars } = draws;
+pub(crate) fn loss(denoiser: &Denoiser, batch: &NoisedBatch, mode: Mode) -> Result<Loss, TrainingError> {
+    let NoisedBatch { condition, clean, noise, mask, weight, alpha_bars } = batch;
     let known = mask.affine(-1.0, 1.0)?;
     let known_values = clean.broadcast_mul(&known)?;
     let noisy = (noising(clean, noise, alpha_bars)?.broadcast_mul(mask)? + &known_values)?;
@@ -28,10 +28,10 @@ pub(crate) fn loss(denoiser: &Denoiser, draws: &Draws, mode: Mode) -> Result<Los
 
 /// Mean of clean estimate minus clean field over the voxels to generate, weighed as the loss weighs them. The best
 /// estimate has none at any level of noise; what a network has, samples inherit.
-pub(crate) fn bias(denoiser: &Denoiser, draws: &Draws, loss: &Loss) -> Result<f64, TrainingError> {
-    let levels = Tensor::new(draws.alpha_bars.as_slice(), draws.clean.device())?;
+pub(crate) fn bias(denoiser: &Denoiser, batch: &NoisedBatch, loss: &Loss) -> Result<f64, TrainingError> {
+    let levels = Tensor::new(batch.alpha_bars.as_slice(), batch.clean.device())?;
     let error = denoiser.clean_error(loss.residual.values(), &levels)?;
-    let weight = (&draws.mask * &draws.weight)?.broadcast_as(error.shape())?;
+    let weight = (&batch.mask * &batch.weight)?.broadcast_as(error.shape())?;
     let sum = |tensor: &Tensor| -> Result<f64, TrainingError> {
         Ok(tensor.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
     };

@@ -1,26 +1,27 @@
-//! The draws of the next update, made while the network computes.
+//! The batch of the next update, made while the network computes.
 //!
-//! For two patches of 32^3 they take 2 ms, where the demo's network takes two seconds on two shared cores: no gain that
+//! For two patches of 32^3 it takes 2 ms, where the demo's network takes two seconds on two shared cores: no gain that
 //! could be measured there. It is for devices on which an update takes milliseconds.
 
 use crate::TrainingError;
-use crate::draws::{Draw, Draws};
+use crate::noised_batch::NoisedBatch;
+use crate::patch_source::PatchSource;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
-/// The draws of `steps` in their order, made on a thread of its own. They are functions of (seed, step), so their
+/// The batches of `steps` in their order, made on a thread of its own. They are functions of (seed, step), so their
 /// bits do not depend on when they are made. The thread ends with `steps`, or when the receiver is dropped.
 pub(crate) fn prefetch<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    draw: &'scope Draw,
+    source: &'scope PatchSource,
     steps: Range<u32>,
-) -> Receiver<Result<Draws, TrainingError>> {
+) -> Receiver<Result<NoisedBatch, TrainingError>> {
     // No room in the channel: the thread holds the one batch that is ahead.
     let (sender, receiver) = sync_channel(0);
     scope.spawn(move || {
         for step in steps {
-            if sender.send(draw.training(step)).is_err() {
+            if sender.send(source.training(step)).is_err() {
                 break;
             }
         }
@@ -33,20 +34,21 @@ mod tests {
     use super::*;
     use crate::fixtures;
 
-    fn values(draws: &Draws) -> Vec<Vec<f32>> {
-        let Draws { condition, clean, noise, mask, .. } = draws;
+    fn values(batch: &NoisedBatch) -> Vec<Vec<f32>> {
+        let NoisedBatch { condition, clean, noise, mask, .. } = batch;
         [condition, clean, noise, mask].map(|t| t.flatten_all().unwrap().to_vec1().unwrap()).into()
     }
 
     #[test]
-    fn draws_made_ahead_are_those_of_their_steps() {
+    fn batches_made_ahead_are_those_of_their_steps() {
         let config = fixtures::config();
-        let draw = Draw::new(&config, fixtures::pairs(config.data.normalization()).unwrap()).unwrap();
-        let found: Vec<Draws> =
-            std::thread::scope(|scope| prefetch(scope, &draw, 2..5).iter().map(Result::unwrap).collect());
+        let pairs = fixtures::pairs(config.data.normalization()).unwrap();
+        let source = PatchSource::new(&config, &pairs).unwrap();
+        let found: Vec<NoisedBatch> =
+            std::thread::scope(|scope| prefetch(scope, &source, 2..5).iter().map(Result::unwrap).collect());
         assert_eq!(found.len(), 3);
         for (step, found) in (2..).zip(&found) {
-            let expected = draw.training(step).unwrap();
+            let expected = source.training(step).unwrap();
             assert_eq!((values(found), &found.alpha_bars), (values(&expected), &expected.alpha_bars));
         }
         assert_ne!(values(&found[0]), values(&found[1]));
@@ -55,8 +57,9 @@ mod tests {
     #[test]
     fn a_run_that_ends_early_ends_its_thread() {
         let config = fixtures::config();
-        let draw = Draw::new(&config, fixtures::pairs(config.data.normalization()).unwrap()).unwrap();
+        let pairs = fixtures::pairs(config.data.normalization()).unwrap();
+        let source = PatchSource::new(&config, &pairs).unwrap();
         // The scope would wait for ever for a thread that makes all of these.
-        std::thread::scope(|scope| prefetch(scope, &draw, 0..u32::MAX).recv().unwrap().unwrap());
+        std::thread::scope(|scope| prefetch(scope, &source, 0..u32::MAX).recv().unwrap().unwrap());
     }
 }

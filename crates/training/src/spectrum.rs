@@ -5,7 +5,7 @@ use crate::{RunConfig, SpectrumConfig, SpectrumMetrics, TrainingError};
 use candle_core::Device;
 use finescale_diffusion::Denoise;
 use finescale_field::{Field3, Normalizer, Region};
-use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Store, generate};
+use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Plan, Store, generate};
 use finescale_pairs::PairSet;
 use finescale_spectra::{Bands, Modes, SpectraError, Spectrum, fundamental_h_mpc, nyquist_h_mpc};
 use std::sync::atomic::AtomicBool;
@@ -63,6 +63,16 @@ impl SpectrumCheck {
     /// Whether it is time, after update `step` of `steps`.
     pub(crate) fn is_due(&self, step: u64, steps: u64) -> bool {
         step.is_multiple_of(self.config.every_steps) || step == steps
+    }
+
+    /// Evaluations of a patch that the samples take.
+    ///
+    /// # Errors
+    /// [`TrainingError::Tiling`] if windows do not fit.
+    pub(crate) fn evaluations(&self) -> Result<u64, TrainingError> {
+        let cells = self.condition[0].grid().cells();
+        let plan = Plan::new(&self.generation, cells, self.window_cells, self.boundary)?;
+        Ok((plan.evaluations * self.config.samples) as u64)
     }
 
     /// Draws the samples and compares their mean power with the truth's. None if `stop` became true meanwhile.

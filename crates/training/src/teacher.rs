@@ -1,6 +1,6 @@
 //! Distillation: a network of few steps that learns from one of many.
 
-use crate::draws::Draws;
+use crate::noised_batch::NoisedBatch;
 use crate::{Model, RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_denoiser::Denoiser;
@@ -30,25 +30,20 @@ impl Teacher {
         Ok(Self { denoiser, levels: config.generation.sampling.levels.levels()? })
     }
 
-    /// ᾱ where the student's sampler begins.
-    pub(crate) fn first_level(&self) -> f64 {
-        self.levels.alpha_bars()[0]
-    }
-
     /// The same noisy patches with other clean fields behind them: those from which one step of the student's sampler
     /// leads where the teacher's goes. Their levels are some of the student's.
-    pub(crate) fn lesson(&self, draws: &Draws) -> Result<Draws, TrainingError> {
+    pub(crate) fn lesson(&self, batch: &NoisedBatch) -> Result<NoisedBatch, TrainingError> {
         let (mut clean, mut noise, mut start) = (Vec::new(), Vec::new(), 0);
         // Levels come in order, so that patches at the same one are together.
-        for group in draws.alpha_bars.chunk_by(|a, b| a == b) {
+        for group in batch.alpha_bars.chunk_by(|a, b| a == b) {
             let of_group = |tensor: &Tensor| tensor.narrow(0, start, group.len());
-            let noisy = noising(&of_group(&draws.clean)?, &of_group(&draws.noise)?, group)?;
+            let noisy = noising(&of_group(&batch.clean)?, &of_group(&batch.noise)?, group)?;
             let alpha_bar = group[0];
             let step = self.levels.alpha_bars().iter().position(|&level| level == alpha_bar);
             let step = step.expect("a student's patches are at the levels of its sampler");
-            let teacher = WithKnown::new(&self.denoiser, &of_group(&draws.mask)?, &of_group(&draws.clean)?)?;
+            let teacher = WithKnown::new(&self.denoiser, &of_group(&batch.mask)?, &of_group(&batch.clean)?)?;
             let estimate =
-                distilled_clean(&teacher, &noisy, &of_group(&draws.condition)?, &self.levels, step)?;
+                distilled_clean(&teacher, &noisy, &of_group(&batch.condition)?, &self.levels, step)?;
             let estimate = teacher.hold(&estimate)?;
             // What is left of the noisy patches is their noise.
             let left = (noisy - estimate.affine(alpha_bar.sqrt(), 0.0)?)?;
@@ -56,13 +51,13 @@ impl Teacher {
             clean.push(estimate);
             start += group.len();
         }
-        Ok(Draws {
-            condition: draws.condition.clone(),
+        Ok(NoisedBatch {
+            condition: batch.condition.clone(),
             clean: Tensor::cat(&clean, 0)?,
             noise: Tensor::cat(&noise, 0)?,
-            mask: draws.mask.clone(),
-            weight: draws.weight.clone(),
-            alpha_bars: draws.alpha_bars.clone(),
+            mask: batch.mask.clone(),
+            weight: batch.weight.clone(),
+            alpha_bars: batch.alpha_bars.clone(),
         })
     }
 }
@@ -70,9 +65,9 @@ impl Teacher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws::Draw;
     use crate::fixtures;
     use crate::objective;
+    use crate::patch_source::PatchSource;
     use finescale_denoiser::Mode;
     use finescale_diffusion::{Denoise, Sampler, SamplingLevels};
 
@@ -91,9 +86,9 @@ mod tests {
         Teacher::new(denoiser.unwrap(), config).unwrap()
     }
 
-    fn draws(config: &RunConfig) -> Draws {
+    fn batch(config: &RunConfig) -> NoisedBatch {
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        Draw::new(config, pairs).unwrap().training(0).unwrap()
+        PatchSource::new(config, &pairs).unwrap().training(0).unwrap()
     }
 
     fn flat(tensor: &Tensor) -> Vec<f32> {
@@ -109,13 +104,13 @@ mod tests {
     #[test]
     fn a_lesson_is_about_the_same_noisy_patches_and_keeps_known_voxels() {
         let config = config(3, 0.1);
-        let (teacher, draws) = (teacher(&config), draws(&config));
-        let lesson = teacher.lesson(&draws).unwrap();
-        assert_eq!(lesson.alpha_bars, draws.alpha_bars);
-        let noisy = |draws: &Draws| noising(&draws.clean, &draws.noise, &draws.alpha_bars).unwrap();
+        let (teacher, batch) = (teacher(&config), batch(&config));
+        let lesson = teacher.lesson(&batch).unwrap();
+        assert_eq!(lesson.alpha_bars, batch.alpha_bars);
+        let noisy = |batch: &NoisedBatch| noising(&batch.clean, &batch.noise, &batch.alpha_bars).unwrap();
         // Clean and noise add up to the patch again, in f32.
-        assert!(distance(&noisy(&lesson), &noisy(&draws)) < 1e-5);
-        let (found, truth, mask) = (flat(&lesson.clean), flat(&draws.clean), flat(&draws.mask));
+        assert!(distance(&noisy(&lesson), &noisy(&batch)) < 1e-5);
+        let (found, truth, mask) = (flat(&lesson.clean), flat(&batch.clean), flat(&batch.mask));
         assert!(mask.contains(&0.0) && mask.contains(&1.0));
         for ((found, truth), mask) in found.iter().zip(&truth).zip(&mask) {
             assert_eq!(found == truth, *mask == 0.0, "{found} {truth}");
@@ -127,11 +122,11 @@ mod tests {
         // A hundred levels between sigma 2 and 1.9: from one to the next the estimate hardly changes. (With many more,
         // rounding does.)
         let config = config(100, 1.9);
-        let (teacher, draws) = (teacher(&config), draws(&config));
-        let loss = |draws: &Draws| {
-            objective::loss(&teacher.denoiser, draws, Mode::Evaluate).unwrap().value().unwrap()
+        let (teacher, batch) = (teacher(&config), batch(&config));
+        let loss = |batch: &NoisedBatch| {
+            objective::loss(&teacher.denoiser, batch, Mode::Evaluate).unwrap().value().unwrap()
         };
-        let (own, truth) = (loss(&teacher.lesson(&draws).unwrap()), loss(&draws));
+        let (own, truth) = (loss(&teacher.lesson(&batch).unwrap()), loss(&batch));
         assert!(own < 1e-4 * truth, "{own} instead of {truth}");
         assert!(teacher.denoiser.takes_known_channels());
     }

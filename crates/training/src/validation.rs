@@ -1,7 +1,7 @@
 //! The averaged weights on pairs that training never sees.
 
-use crate::draws::Draws;
 use crate::learner::Judged;
+use crate::noised_batch::NoisedBatch;
 use crate::{LevelLoss, TrainingError, ValidationMetrics};
 use finescale_diffusion::sigma_of_alpha_bar;
 
@@ -10,13 +10,13 @@ const RANGES: usize = 4;
 
 /// The means of what `judge` finds over `batches`, which come noisiest first, and over each quarter of them.
 pub(crate) fn validate(
-    batches: &[Draws],
+    batches: &[NoisedBatch],
     step: u64,
-    mut judge: impl FnMut(&Draws) -> Result<Judged, TrainingError>,
+    mut judge: impl FnMut(&NoisedBatch) -> Result<Judged, TrainingError>,
 ) -> Result<ValidationMetrics, TrainingError> {
     let found = batches.iter().map(&mut judge).collect::<Result<Vec<Judged>, _>>()?;
     let per_range = batches.len().div_ceil(RANGES);
-    let range = |(batches, found): (&[Draws], &[Judged])| {
+    let range = |(batches, found): (&[NoisedBatch], &[Judged])| {
         let sigma = |alpha_bar: Option<&f64>| sigma_of_alpha_bar(*alpha_bar.expect("a batch has patches"));
         LevelLoss {
             sigma_max: sigma(batches[0].alpha_bars.first()),
@@ -29,6 +29,6 @@ pub(crate) fn validate(
     Ok(ValidationMetrics { step, validation_loss: mean(&found, |judged| judged.loss), levels })
 }
 
-fn mean(found: &[Judged], of: impl Fn(&Judged) -> f64) -> f64 {
-    found.iter().map(of).sum::<f64>() / found.len() as f64
+fn mean(found: &[Judged], value: impl Fn(&Judged) -> f64) -> f64 {
+    found.iter().map(value).sum::<f64>() / found.len() as f64
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use finescale_denoiser::import_reference;
 use finescale_field::{Grid, Normalizer, Scheme};
 use finescale_pairs::Normalization;
-use finescale_training::{FieldDescription, Model, ModelDescription, Precision, RunConfig};
+use finescale_training::{FieldDescription, Lineage, Model, ModelDescription, Precision, RunConfig};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -68,6 +68,7 @@ impl Import {
             training_box_mpc_h: grid.box_size_mpc_h(),
             cosmology: json!({ "omega_m": 0.3089, "omega_b": 0.0486, "hubble": 0.6774 }),
             scalar_ranges: Vec::new(),
+            lineage: Lineage::default(),
             step: 0,
             seed: config.training.seed,
             commit: finescale_training::COMMIT.to_owned(),

@@ -75,6 +75,7 @@ fn model(path: &Path) -> anyhow::Result<Value> {
         "file": path.to_string_lossy(),
         "sha256": model.sha256,
         "parameters": model.parameters,
+        "made_by": model.description.lineage.lines(model.description.step),
         "description": model.description,
     }))
 }

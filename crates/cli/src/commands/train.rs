@@ -1,33 +1,36 @@
 //! `finescale train`: from pairs to a model.
 
+mod display;
 mod plan;
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::progress::Progress;
 use anyhow::Context as _;
 use clap::Args;
-use finescale_training::{Event, Model, RunConfig, Start, is_resumable, train};
+use display::Display;
+use finescale_pairs::PairSet;
+use finescale_training::{Event, Model, Origin, Run, RunConfig, Start, is_resumable};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Train {
-    /// The configuration (JSON)
+    /// The configuration (JSON), such as those in configs/
     config: PathBuf,
     /// Folder of the run [default: runs/ and the configuration's name]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder, with the same bits as if it had never stopped, or begin if there is none
+    /// Go on with the run in this folder, or begin if there is none; with the same bits as if it had never stopped if the
+    /// configuration is unchanged. Changed keys are listed with what they change
     #[arg(long)]
     resume: bool,
     /// As --resume, even where another version, device or instruction set computed it so far: with other bits
     #[arg(long)]
     resume_anyway: bool,
-    /// Begin with the weights and normalizers of a model
+    /// Fine-tune: begin with the weights and normalizers of a model of the same `network` section
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Print the resolved configuration and the plan, from updates on random patches, and stop
+    /// Check all that the run would check, measure an update, print the resolved configuration and the plan, and stop
     #[arg(long)]
     dry_run: bool,
 }
@@ -38,13 +41,41 @@ impl Train {
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         config.data.check().context("in the configuration's data")?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&self.config));
-        if self.dry_run {
-            return dry_run(context, &config, &out);
-        }
         let device = context.device()?;
+        let resumes = self.resumes(&out)?;
+        let from = self.model_to_begin_with(context, &out, resumes)?;
+        let from = from.map(|path| Model::load(path, &device).context("reading a model")).transpose()?;
+        let start = match &from {
+            _ if resumes && self.resume_anyway => Start::ResumeAnyway,
+            _ if resumes => Start::Resume,
+            Some(model) => Start::From(model),
+            None => Start::Fresh,
+        };
+
+        let program = context.program();
+        let find = |config: &RunConfig| Origin::find(config, &out, start, &device, &program);
+        let origin = find(&config)?;
+        let pairs = PairSet::load_with(&config.data, origin.normalization())?;
+        let (config, origin) = match config.training.minutes {
+            None => (config, origin),
+            Some(minutes) => {
+                let config = config.with_steps(steps_within(context, &config, origin, &pairs, minutes)?);
+                let origin = find(&config)?;
+                (config, origin)
+            }
+        };
+        let run = Run::new(&config, origin, &pairs)?;
+        for warning in run.warnings() {
+            context.warn(format_args!("{}: {warning}", out.display()));
+        }
+        if self.dry_run { plan::print(context, &config, run, &out) } else { go(context, &config, run, &out) }
+    }
+
+    /// Whether there is a run that is to go on.
+    fn resumes(&self, out: &Path) -> anyhow::Result<bool> {
         let wants = self.resume || self.resume_anyway;
-        let resumes = wants && is_resumable(&out);
-        let model = out.join("model.safetensors");
+        let resumes = wants && is_resumable(out);
+        let model = model_of(out);
         if wants && !resumes && model.try_exists().unwrap_or(true) {
             return Err(bad_input(format!(
                 "{}: its state.safetensors is not there, so this run cannot be resumed; begin another one with its weights: \
@@ -53,34 +84,24 @@ impl Train {
                 model.display()
             )));
         }
-        if let Some(from) = self.from.as_deref().filter(|_| resumes) {
+        Ok(resumes)
+    }
+
+    /// The model of --from, unless there is a run to go on with.
+    fn model_to_begin_with(
+        &self,
+        context: &Context,
+        out: &Path,
+        resumes: bool,
+    ) -> anyhow::Result<Option<&Path>> {
+        let from = self.from.as_deref();
+        if let Some(from) = from.filter(|_| resumes) {
             let (from, out) = (from.display(), out.display());
             context.warn(format_args!(
                 "--from {from}: not read, the run in {out} goes on with weights of its own"
             ));
         }
-        let from = self.from.as_deref().filter(|_| !resumes);
-        let from = from.map(|path| Model::load(path, &device).context("reading a model")).transpose()?;
-        let start = match &from {
-            _ if resumes && self.resume_anyway => Start::ResumeAnyway,
-            _ if resumes => Start::Resume,
-            Some(model) => Start::From(model),
-            None => Start::Fresh,
-        };
-        let mut display = Display::new(context, config.training.batch_size);
-        let (program, stop) = (context.program(), context.keep_work_on_stop());
-        let mut observer = |event: &Event| display.show(event);
-        let summary = train(&config, &out, start, &device, &program, &mut observer, stop)?;
-        if let Some(progress) = display.progress.take() {
-            progress.finish();
-        }
-        let updates = summary.step;
-        anyhow::ensure!(
-            summary.complete,
-            "stopped after {updates} updates; all of them are kept, go on with --resume"
-        );
-        context.say(format_args!("{}: {updates} updates done", model.display()));
-        Ok(json!({ "run": out.to_string_lossy(), "model": model.to_string_lossy(), "summary": summary }))
+        Ok(from.filter(|_| !resumes))
     }
 }
 
@@ -88,101 +109,46 @@ fn default_folder(config: &Path) -> PathBuf {
     Path::new("runs").join(config.file_stem().unwrap_or_default())
 }
 
-/// Events on a terminal.
-struct Display<'a> {
-    context: &'a Context,
-    progress: Option<Progress>,
-    batch_size: usize,
-    /// Seconds of all updates so far, without what lies between them.
-    update_seconds: f64,
-    updates: u64,
-    last_loss: f64,
-    validation_loss: Option<f64>,
-    spectrum_error: Option<f64>,
+fn model_of(out: &Path) -> PathBuf {
+    out.join("model.safetensors")
 }
 
-impl<'a> Display<'a> {
-    fn new(context: &'a Context, batch_size: usize) -> Self {
-        Self {
-            context,
-            progress: None,
-            batch_size,
-            update_seconds: 0.0,
-            updates: 0,
-            last_loss: 0.0,
-            validation_loss: None,
-            spectrum_error: None,
-        }
+/// The updates that `minutes` are: as they were fixed when the run began, or else as many as an update of it is measured
+/// to allow.
+fn steps_within(
+    context: &Context,
+    config: &RunConfig,
+    origin: Origin,
+    pairs: &PairSet,
+    minutes: f64,
+) -> anyhow::Result<u64> {
+    if let Some(steps) = origin.fixed_steps() {
+        context.note(format_args!(
+            "training.minutes {minutes}: the {steps} updates that the run was begun with; for others write training.steps"
+        ));
+        return Ok(steps);
     }
-
-    fn show(&mut self, event: &Event) {
-        if let Event::Started { step, steps, parameters } = event {
-            let progress = self.context.progress("train", "updates", *steps, *step);
-            progress.note(&format!("{parameters} parameters, {steps} updates, {step} of them done"));
-            self.progress = Some(progress);
-        }
-        self.remember(event);
-        let remark = self.remark();
-        let Some(progress) = &mut self.progress else { return };
-        match event {
-            Event::Step(metrics) => {
-                progress.remark(remark);
-                progress.set(metrics.step);
-            }
-            Event::Validation(metrics) => progress.note(&format!(
-                "update {}: training loss {:.4}, validation loss {:.5}",
-                metrics.step, self.last_loss, metrics.validation_loss
-            )),
-            Event::Spectrum(metrics) => progress.note(&format!(
-                "update {}: P(k) of a sample over the truth's {}, mean |ln| {:.3}",
-                metrics.step,
-                ratios(&metrics.power_ratio),
-                metrics.spectrum_error
-            )),
-            _ => {}
-        }
-    }
-
-    fn remember(&mut self, event: &Event) {
-        match event {
-            Event::Step(metrics) => {
-                self.last_loss = metrics.loss;
-                self.update_seconds += self.batch_size as f64 / metrics.samples_per_second;
-                self.updates += 1;
-            }
-            Event::Validation(metrics) => self.validation_loss = Some(metrics.validation_loss),
-            Event::Spectrum(metrics) => self.spectrum_error = Some(metrics.spectrum_error),
-            _ => {}
-        }
-    }
-
-    /// The latest numbers, for the line that tells updates and time left.
-    fn remark(&self) -> String {
-        let samples = self.updates as f64 * self.batch_size as f64;
-        let mut text = format!("loss {:.4}, {:.2} samples/s", self.last_loss, samples / self.update_seconds);
-        if let Some(loss) = self.validation_loss {
-            text += &format!(", validation {loss:.4}");
-        }
-        if let Some(error) = self.spectrum_error {
-            text += &format!(", P(k) off by {error:.3}");
-        }
-        text
-    }
+    // The length of a run does not change what an update takes.
+    let plan = Run::new(&config.with_steps(1), origin, pairs)?.plan()?;
+    let steps = plan.steps_within(minutes);
+    context.note(format_args!(
+        "training.minutes {minutes}: {steps} updates of {:.3} s with their validations; the run's config.json keeps this \
+         number",
+        plan.seconds_per_update
+    ));
+    Ok(steps)
 }
 
-fn ratios(ratios: &[f64]) -> String {
-    ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ")
-}
-
-/// The resolved configuration, and what the run will take on this machine.
-fn dry_run(context: &Context, config: &RunConfig, out: &Path) -> anyhow::Result<Value> {
-    context.say(config.resolved());
-    let plan = plan::Plan::new(config, &context.device()?)?;
-    for line in plan.lines() {
-        context.say(line);
-    }
-    context.say(format_args!("the run goes to {}", out.display()));
-    let mut result = plan.to_json();
-    (result["config"], result["run"]) = (json!(config), json!(out.to_string_lossy()));
-    Ok(result)
+/// Trains, and tells how it goes.
+fn go(context: &Context, config: &RunConfig, run: Run, out: &Path) -> anyhow::Result<Value> {
+    let mut display = Display::new(context, config.training.batch_size);
+    let summary = run.go(&mut |event: &Event| display.show(event), context.keep_work_on_stop())?;
+    display.finish();
+    let (updates, model) = (summary.step, model_of(out));
+    anyhow::ensure!(
+        summary.complete,
+        "stopped after {updates} updates; all of them are kept, go on with --resume"
+    );
+    context.say(format_args!("{}: {updates} updates done", model.display()));
+    Ok(json!({ "run": out.to_string_lossy(), "model": model.to_string_lossy(), "summary": summary }))
 }

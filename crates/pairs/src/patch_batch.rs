@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 /// Normalised patches, flat and contiguous, shape (size, channels, `patch_cells`, `patch_cells`, `patch_cells`).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
+pub struct PatchBatch {
     /// Low resolution, one channel or more.
     pub condition: Vec<f32>,
     /// High resolution of the same places, a channel for each field.
@@ -25,11 +25,11 @@ pub(crate) struct Place<'a> {
     pub(crate) symmetry: Symmetry,
 }
 
-impl Batch {
+impl PatchBatch {
     pub(crate) fn gather(places: &[Place], patch_cells: usize) -> Self {
         let voxels = patch_cells.pow(3);
-        let channels = |of: fn(&Place) -> usize| places.first().map_or(1, of) * voxels;
-        let (per_condition, per_truth) = (channels(|p| p.condition.len()), channels(|p| p.truth.len()));
+        let values = |channels: fn(&Place) -> usize| places.first().map_or(1, channels) * voxels;
+        let (per_condition, per_truth) = (values(|p| p.condition.len()), values(|p| p.truth.len()));
         let mut condition = vec![0f32; places.len() * per_condition];
         let mut truth = vec![0f32; places.len() * per_truth];
         let patches =

@@ -1,0 +1,116 @@
+//! Where a model comes from.
+
+use crate::Model;
+use finescale_pairs::DataKind;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The models and data that a model was made from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lineage {
+    /// The models that it began with and learned from; none if its weights were drawn by a seed.
+    pub parents: Vec<Parent>,
+    /// Whether its own training data is mock or real.
+    pub data: DataKind,
+    /// SHA-256 of each of its own data files in hexadecimal, by the name in its configuration. Empty in a model of a
+    /// version that did not record it, or of another program.
+    pub files: BTreeMap<String, String>,
+}
+
+/// A model that another one was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parent {
+    /// What the other one has of it.
+    pub role: Role,
+    /// Its file, as it was named.
+    pub file: String,
+    /// SHA-256 of its file in hexadecimal.
+    pub sha256: String,
+    /// Updates that made it from its own parents.
+    pub updates: u64,
+    /// Where it comes from itself.
+    pub lineage: Lineage,
+}
+
+/// What a model has of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The weights and normalizers that it began with.
+    Weights,
+    /// What it learned from instead of from the truth; it began with these weights, too, if it has no other parent.
+    Teacher,
+}
+
+impl Parent {
+    pub(crate) fn new(role: Role, model: &Model) -> Self {
+        let file = model.path().map(|path| path.to_string_lossy().into_owned());
+        Self {
+            role,
+            file: file.unwrap_or_default(),
+            sha256: model.sha256().unwrap_or_default().to_owned(),
+            updates: model.description.step,
+            lineage: model.description.lineage.clone(),
+        }
+    }
+}
+
+impl Lineage {
+    /// The story of a model that made `updates` updates, for a person: one line a model, its own first.
+    #[must_use]
+    pub fn lines(&self, updates: u64) -> Vec<String> {
+        let mut lines = vec![self.line(updates)];
+        for Parent { role, file, sha256, updates, lineage } in &self.parents {
+            let does = match role {
+                Role::Weights => "begun from",
+                Role::Teacher => "taught by",
+            };
+            let hash = sha256.get(..8).unwrap_or(sha256);
+            let mut told = lineage.lines(*updates);
+            told[0] = format!("{does} {file} ({hash}): {}", told[0]);
+            lines.extend(told);
+        }
+        lines
+    }
+
+    fn line(&self, updates: u64) -> String {
+        match self.files.len() {
+            0 => format!("{updates} updates; its data is not recorded"),
+            1 => format!("{updates} updates on {}, 1 file", self.data),
+            files => format!("{updates} updates on {}, {files} files", self.data),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(data: DataKind, files: usize, parents: Vec<Parent>) -> Lineage {
+        let file = |number: usize| (format!("box_{number}.hdf5"), "ab".repeat(32));
+        Lineage { parents, data, files: (0..files).map(file).collect() }
+    }
+
+    #[test]
+    fn the_story_goes_back_to_the_first_model() {
+        let parent = |role, file: &str, updates, lineage| {
+            let (file, sha256) = (file.to_owned(), "50b97978".repeat(8));
+            Parent { role, file, sha256, updates, lineage }
+        };
+        let old = Lineage::default();
+        let first = lineage(DataKind::Mock, 4, vec![parent(Role::Weights, "old", 5, old)]);
+        let model = lineage(DataKind::Real, 2, vec![parent(Role::Teacher, "first", 1700, first)]);
+        assert_eq!(
+            model.lines(90),
+            [
+                "90 updates on real data, 2 files",
+                "taught by first (50b97978): 1700 updates on mock gas, 4 files",
+                "begun from old (50b97978): 5 updates; its data is not recorded",
+            ]
+        );
+        let text = serde_json::to_string(&model).unwrap();
+        assert_eq!(serde_json::from_str::<Lineage>(&text).unwrap(), model);
+    }
+}

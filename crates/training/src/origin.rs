@@ -1,0 +1,182 @@
+//! What a run starts from, found before its data is read.
+
+use crate::checks::{check_program, check_same_network, check_section, check_unchanged};
+use crate::folder::{BEST, RunFolder, STATE};
+use crate::state::{Marks, State, fresh_weights, named};
+use crate::teacher::Teacher;
+use crate::tensor_header::hex;
+use crate::{Model, ModelDescription, Parent, Role, RunConfig, TrainingError};
+use candle_core::Device;
+use finescale_denoiser::Parameters;
+use finescale_pairs::Normalization;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where a run starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// From weights drawn by the seed, or those of the teacher, if there is one.
+    Fresh,
+    /// Where the run in the same folder stopped, with the bits of a run that never stopped.
+    Resume,
+    /// The same, even if another program, device or instruction set computed it so far: with other bits.
+    ResumeAnyway,
+    /// From the weights and normalizers of a model, with a new optimizer.
+    From(&'a Model),
+}
+
+/// The weights, optimizer, normalizers and teacher that a run starts with, and the folder that it will be kept in.
+///
+/// The normalizers of a model or state hold for the pairs, too: so the pairs are loaded between
+/// [`find`](Self::find) and [`Run::new`](crate::Run::new), with [`normalization`](Self::normalization).
+pub struct Origin {
+    pub(crate) folder: RunFolder,
+    pub(crate) device: Device,
+    pub(crate) state: State,
+    /// Who computes, and from what.
+    pub(crate) marks: Marks,
+    pub(crate) teacher: Option<Teacher>,
+    pub(crate) parents: Vec<Parent>,
+    /// SHA-256 of each data file by name.
+    pub(crate) data_files: BTreeMap<String, String>,
+    /// Of the run so far, if it is resumed.
+    pub(crate) resumed: Option<RunConfig>,
+    normalization: Normalization,
+}
+
+impl Origin {
+    /// Finds what the run of `config` in the folder `out` starts from, and checks that the two belong together. Makes
+    /// nothing in the folder of a new run. `program` says who computes: version, device, instruction set, whatever makes
+    /// other bits.
+    ///
+    /// # Errors
+    /// As [`RunConfig::check`]; [`TrainingError::RunExists`] if a fresh run would overwrite another,
+    /// [`TrainingError::Busy`] if another process works on it, [`TrainingError::ConfigChanged`] if state, model or
+    /// teacher are of another network or data, [`TrainingError::OtherProgram`] if another program computed it,
+    /// [`TrainingError::Write`] if there could be no such folder, and whatever reading the files reports.
+    pub fn find(
+        config: &RunConfig,
+        out: &Path,
+        start: Start,
+        device: &Device,
+        program: &Value,
+    ) -> Result<Self, TrainingError> {
+        config.check()?;
+        let folder = match start {
+            Start::Fresh | Start::From(_) => RunFolder::for_new_run(out),
+            Start::Resume | Start::ResumeAnyway => RunFolder::for_resuming(out),
+        }?;
+        let teacher = config.training.teacher.as_deref();
+        let teacher = teacher.map(|path| Teacher::load(path, config, device)).transpose()?;
+        let pairs = config.data.training.iter().chain(&config.data.validation);
+        let data_files = hashes(pairs.flat_map(|pair| [vec![pair.condition()], pair.truth()].concat()))?;
+        let mut inputs = data_files.clone();
+        inputs.extend(hashes(config.training.teacher.clone())?);
+        let marks = Marks { program: program.clone(), inputs: json!(inputs) };
+
+        let taught_by = teacher.as_ref().map(|(_, model)| Parent::new(Role::Teacher, model));
+        let (state, stored, parents, resumed) = match (start, &teacher) {
+            (Start::Resume | Start::ResumeAnyway, _) => {
+                let (state, description) = resume(config, &folder, start, device, &marks)?;
+                let ModelDescription { lineage, configuration, .. } = description.clone();
+                (state, Some(description), lineage.parents, Some(configuration))
+            }
+            (Start::From(model), _) => {
+                let parents = std::iter::once(Parent::new(Role::Weights, model)).chain(taught_by).collect();
+                (begin(config, model, out, device)?, Some(model.description.clone()), parents, None)
+            }
+            // A student begins with what its teacher knows.
+            (Start::Fresh, Some((_, model))) => {
+                let parents = taught_by.into_iter().collect();
+                (begin(config, model, out, device)?, Some(model.description.clone()), parents, None)
+            }
+            (Start::Fresh, None) => {
+                let weights = fresh_weights(config, device)?;
+                (State::new(&config.network, weights, config.training.weight_decay)?, None, Vec::new(), None)
+            }
+        };
+        let given = stored.map(|description| Normalization::Given(description.normalizers()));
+        let normalization = given.unwrap_or_else(|| config.data.normalization());
+        if let Some((_, model)) = &teacher {
+            let path = model.path().unwrap_or(out);
+            check_same_network(path, config, &model.description.configuration)?;
+            let same = normalization == Normalization::Given(model.description.normalizers());
+            check_section(path, "data", same)?;
+        }
+        let (teacher, device) = (teacher.map(|(teacher, _)| teacher), device.clone());
+        Ok(Self { folder, device, state, marks, teacher, parents, data_files, resumed, normalization })
+    }
+
+    /// How the pairs of the run are normalised: as those of the model or state that it goes on from, or else as its
+    /// configuration says.
+    #[must_use]
+    pub fn normalization(&self) -> Normalization {
+        self.normalization.clone()
+    }
+
+    /// Updates of the run as they were fixed when it began, if it is resumed.
+    #[must_use]
+    pub fn fixed_steps(&self) -> Option<u64> {
+        self.resumed.as_ref().map(|config| config.training.steps)
+    }
+}
+
+/// The state of the run in `folder`, and how it is described.
+fn resume(
+    config: &RunConfig,
+    folder: &RunFolder,
+    start: Start,
+    device: &Device,
+    marks: &Marks,
+) -> Result<(State, ModelDescription), TrainingError> {
+    let out = folder.path();
+    let (mut state, description, found) = State::load(&folder.file(STATE), device)?;
+    check_unchanged(out, config, &description.configuration)?;
+    check_section(out, "contents of its data files or teacher", marks.inputs == found.inputs)?;
+    check_program(out, &marks.program, &found.program, start)?;
+    forget_lost_best(&mut state, &folder.file(BEST), device);
+    state.optimizer.weight_decay = config.training.weight_decay;
+    Ok((state, description))
+}
+
+/// The state of a run that begins with the weights of `model`.
+fn begin(config: &RunConfig, model: &Model, out: &Path, device: &Device) -> Result<State, TrainingError> {
+    check_same_network(model.path().unwrap_or(out), config, &model.description.configuration)?;
+    let weights = Parameters::from_tensors(&config.network, named(model.parameters()), device)?;
+    State::new(&config.network, weights, config.training.weight_decay)
+}
+
+/// A best model that is no longer there, or no longer whole, is not waited for: the next validation makes a new one.
+fn forget_lost_best(state: &mut State, best: &Path, device: &Device) {
+    if let Some(loss) = state.best_validation_loss
+        && let Err(error) = Model::load(best, device)
+    {
+        tracing::warn!(
+            "{error}: the model of validation loss {loss} is lost; the next validation makes a new best one"
+        );
+        state.best_validation_loss = None;
+    }
+}
+
+/// The SHA-256 of each file in hexadecimal, by its name in the configuration; none of a file that is not there.
+fn hashes(files: impl IntoIterator<Item = PathBuf>) -> Result<BTreeMap<String, String>, TrainingError> {
+    let mut hashes = BTreeMap::new();
+    for path in files {
+        let failed = |source| TrainingError::Read { path: path.clone(), source };
+        if path.try_exists().map_err(failed)? {
+            let mut file = finescale_durable::open_to_read(&path).map_err(failed)?;
+            let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
+            loop {
+                match file.read(&mut block).map_err(failed)? {
+                    0 => break,
+                    count => hash.update(&block[..count]),
+                }
+            }
+            hashes.insert(path.to_string_lossy().into_owned(), hex(&hash.finalize()));
+        }
+    }
+    Ok(hashes)
+}

@@ -1,0 +1,238 @@
+//! The training loop.
+
+use crate::event::LogLine;
+use crate::folder::{BEST, CONFIG, METRICS, MODEL, STATE};
+use crate::metrics::Metrics;
+use crate::noised_batch::NoisedBatch;
+use crate::prefetch::prefetch;
+use crate::run::{Run, key};
+use crate::spectrum::SpectrumCheck;
+use crate::state::{Best, State, named};
+use crate::tensorboard::EventFile;
+use crate::validation::validate;
+use crate::{Event, Model, ModelDescription, Precision, StepMetrics, Summary, TrainingError, tensor_file};
+use finescale_denoiser::Parameters;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// Time from a failed save to the next try.
+const SAVE_AGAIN: Duration = Duration::from_secs(60);
+
+/// A run that has its folder and writes to it.
+pub(crate) struct Running<'a> {
+    pub(crate) run: Run<'a>,
+    metrics: Metrics,
+    events: EventFile,
+    /// Step of the state on disk.
+    saved: u64,
+    /// Whether a model on disk is older than the state.
+    is_model_behind: bool,
+}
+
+impl<'a> Running<'a> {
+    /// Takes the folder of `run`, and writes what a run has before its next update.
+    pub(crate) fn begin(mut run: Run<'a>) -> Result<Self, TrainingError> {
+        // The state first: from here on there is a run to resume.
+        if run.folder.claim()? {
+            run.learner.state.save(&run.folder.file(STATE), &run.description, &run.marks)?;
+        }
+        let config = run.config.resolved();
+        tensor_file::write_atomically(&run.folder.file(CONFIG), |file| writeln!(file, "{config}"))?;
+        let state = &run.learner.state;
+        let (saved, is_model_behind) = (state.step, state.unwritten_best.is_some());
+        let metrics = Metrics::open(&run.folder.file(METRICS), saved)?;
+        let events = EventFile::create(run.folder.path(), saved + 1)?;
+        Ok(Self { run, metrics, events, saved, is_model_behind })
+    }
+
+    pub(crate) fn go(
+        &mut self,
+        observer: &mut dyn FnMut(&Event),
+        stop: &AtomicBool,
+    ) -> Result<Summary, TrainingError> {
+        let (step, steps) = (self.state().step, self.run.config.training.steps);
+        observer(&Event::Started { step, steps, parameters: self.state().weights.count() });
+        // What a model knows before it learns more; fresh weights know nothing.
+        let knows = step == 0 && !self.run.description.lineage.parents.is_empty();
+        if knows && !self.run.validation.is_empty() && !stop.load(Ordering::Relaxed) {
+            self.validate(observer)?;
+        }
+        let source = Arc::clone(&self.run.source);
+        let last_loss = std::thread::scope(|scope| {
+            let batches = prefetch(scope, &source, key(step)..key(steps));
+            self.follow(&batches, observer, stop)
+        })?;
+        // Without an update, too: a finished run may be resumed for another `generation` section in its model.
+        if self.saved != self.state().step || self.is_model_behind || last_loss.is_none() {
+            self.save(observer)?;
+        }
+        self.metrics.sync();
+        Ok(Summary {
+            step: self.state().step,
+            complete: self.state().step >= steps,
+            last_loss,
+            best_validation_loss: self.state().best_validation_loss,
+        })
+    }
+
+    /// Makes an update with each of `batches`, and validates and saves when it is time. Returns the last loss.
+    fn follow(
+        &mut self,
+        batches: &Receiver<Result<NoisedBatch, TrainingError>>,
+        observer: &mut dyn FnMut(&Event),
+        stop: &AtomicBool,
+    ) -> Result<Option<f64>, TrainingError> {
+        let training = &self.run.config.training;
+        let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
+        let (mut last_save, mut last_loss, mut save_after) = (Instant::now(), None, save_every);
+        while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
+            let metrics = self.step(batches).map_err(|error| self.keep_last_good_state(error))?;
+            last_loss = Some(metrics.loss);
+            self.log(&metrics);
+            observer(&Event::Step(metrics));
+            if self.judge(observer, stop)? || last_save.elapsed() >= save_after {
+                save_after =
+                    if self.save_if_possible(observer)? { save_every } else { SAVE_AGAIN.min(save_every) };
+                last_save = Instant::now();
+            }
+        }
+        Ok(last_loss)
+    }
+
+    /// One update of the weights and their averages, with the next of `batches`.
+    fn step(
+        &mut self,
+        batches: &Receiver<Result<NoisedBatch, TrainingError>>,
+    ) -> Result<StepMetrics, TrainingError> {
+        let (started, step, training) = (Instant::now(), self.state().step, &self.run.config.training);
+        let batch = batches.recv().expect("batches are made for every step that is left")?;
+        let parts = self.run.shown(&batch)?.parts(training.accumulate)?;
+        let path = self.run.folder.path();
+        let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: path.into() };
+        let update = self.run.learner.update(&parts)?.ok_or_else(failed)?;
+        Ok(StepMetrics {
+            step: step + 1,
+            loss: update.loss,
+            learning_rate: update.learning_rate,
+            gradient_norm: update.gradient_norm,
+            samples_per_second: training.batch_size as f64 / started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short is
+    /// left out.
+    fn judge(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<bool, TrainingError> {
+        let (training, step) = (&self.run.config.training, self.state().step);
+        let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
+        if validate && !self.run.validation.is_empty() {
+            self.validate(observer)?;
+        }
+        let due = |check: &&SpectrumCheck| check.is_due(step, training.steps);
+        let Some(check) = self.run.spectrum.as_ref().filter(due) else { return Ok(validate) };
+        if let Some(metrics) = check.measure(&self.run.learner.averaged, &self.run.device, step, stop)? {
+            self.log(&metrics);
+            observer(&Event::Spectrum(metrics));
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        let (learner, parts) = (&self.run.learner, self.run.config.training.accumulate);
+        let judge = |batch: &NoisedBatch| learner.validate(&batch.parts(parts)?);
+        let metrics = validate(&self.run.validation, learner.state.step, judge)?;
+        self.log(&metrics);
+        let state = self.state();
+        let unwritten = state.unwritten_best.as_ref().map(|best| best.loss);
+        let best = unwritten.or(state.best_validation_loss).unwrap_or(f64::INFINITY);
+        if metrics.validation_loss < best {
+            let best = Best { loss: metrics.validation_loss, model: self.model()? };
+            self.run.learner.state.unwritten_best = Some(best);
+        }
+        observer(&Event::Validation(metrics));
+        Ok(())
+    }
+
+    /// Makes everything durable. The state comes last: whatever is written before it is made again, with the same bits, on
+    /// the way from an older state.
+    fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        self.run.folder.check_in_place()?;
+        self.metrics.sync();
+        let best = self.save_best();
+        let model = self.model()?.save(&self.run.folder.file(MODEL), Precision::F32);
+        // The state is saved even where the others cannot be: hours of updates hang on it.
+        self.save_state()?;
+        observer(&Event::Saved { step: self.saved });
+        let all = best.and(model);
+        self.is_model_behind = all.is_err();
+        all
+    }
+
+    fn save_best(&mut self) -> Result<(), TrainingError> {
+        let state = &mut self.run.learner.state;
+        if let Some(Best { loss, model }) = &state.unwritten_best {
+            model.save(&self.run.folder.file(BEST), Precision::F32)?;
+            state.best_validation_loss = Some(*loss);
+            state.unwritten_best = None;
+        }
+        Ok(())
+    }
+
+    fn save_state(&mut self) -> Result<(), TrainingError> {
+        self.state().save(&self.run.folder.file(STATE), &self.description(), &self.run.marks)?;
+        self.saved = self.state().step;
+        Ok(())
+    }
+
+    /// Saves, unless the disk refuses: training goes on then. Whether it worked.
+    fn save_if_possible(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<bool, TrainingError> {
+        match self.save(observer) {
+            Ok(()) => Ok(true),
+            Err(error @ TrainingError::Write { .. }) => {
+                let saved = self.saved;
+                tracing::warn!(
+                    "{error}; training goes on from memory and tries again, on disk is update {saved}"
+                );
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// After a failed step the weights are still those before it. The error says which step is on disk.
+    fn keep_last_good_state(&mut self, error: TrainingError) -> TrainingError {
+        if let Err(failed) = self.save(&mut |_| {}) {
+            tracing::warn!("{failed}");
+        }
+        match error {
+            TrainingError::NotFinite { step, path, .. } => {
+                TrainingError::NotFinite { step, saved: self.saved, path }
+            }
+            other => other,
+        }
+    }
+
+    fn log(&mut self, line: &impl LogLine) {
+        self.metrics.write(line);
+        self.events.scalars(line.step(), &line.scalars());
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.run.learner.state
+    }
+
+    fn description(&self) -> ModelDescription {
+        ModelDescription { step: self.state().step, ..self.run.description.clone() }
+    }
+
+    fn model(&self) -> Result<Model, TrainingError> {
+        let averages = &self.state().averages;
+        let network = &self.run.config.network;
+        let copy = Parameters::from_tensors(network, named(averages), &averages.device())?;
+        Ok(Model::new(self.description(), copy))
+    }
+}
+
+#[cfg(test)]
+mod tests;
