@@ -62,8 +62,9 @@ impl OpenCondition {
 }
 
 impl Generator {
-    /// Loads the model `path`.
+    /// Loads the model `path`, or that of the run folder `path`.
     pub(crate) fn load(context: &Context, path: &Path) -> anyhow::Result<Self> {
+        let path = &if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
         let device = context.device()?;
         let model = Model::load(path, &device).context("reading a model")?;
         let denoiser = model.denoiser()?;
@@ -241,7 +242,13 @@ impl Generator {
             assignment: truth.assignment,
             periodic: job.result_boundary() == Boundary::Periodic,
             provenance: provenance(json!({
-                "model": { "file": self.path.to_string_lossy(), "sha256": self.hash, "step": model.step, "commit": model.commit },
+                "model": {
+                    "file": self.path.to_string_lossy(),
+                    "sha256": self.hash,
+                    "step": model.step,
+                    "commit": model.commit,
+                    "made_by": model.lineage.lines(model.step),
+                },
                 "condition": condition.path.to_string_lossy(),
                 "region": job.region,
                 "generation": job.config,

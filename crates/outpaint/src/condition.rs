@@ -158,3 +158,86 @@ impl Condition for PreparedCondition {
         Ok(self.hash.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use finescale_field::{Channels, FieldError, Normalizer, Scalar, ScalarName, Transform};
+    use ndarray::Array3;
+
+    const TRANSFORM: Transform = Transform::Linear { mu: 0.5, s: 2.0, low: -1.0, high: 9.0 };
+    const CELLS: [usize; 3] = [70, 9, 12];
+
+    fn conditioning() -> Conditioning {
+        let normalizer = |mean_count| Normalizer { mean_count, transform: TRANSFORM };
+        let channels = Channels {
+            surroundings_smoothing_cells: Some(1.0),
+            scalars: vec![Scalar { name: ScalarName::Redshift, centre: 1.0, width: 2.0 }],
+            baseline_smoothing_cells: Some(0.5),
+        };
+        Conditioning { density: normalizer(0.1), truth: vec![normalizer(3.0), normalizer(2.0)], channels }
+    }
+
+    fn density() -> Field3 {
+        let grid = Grid::new(CELLS, CELLS.map(|n| 0.5 * n as f64)).unwrap();
+        Field3::new(grid, Array3::from_shape_fn(CELLS, |(x, y, z)| ((x * 7 + y * z) % 11) as f32)).unwrap()
+    }
+
+    fn prepared(
+        part: Region,
+        boundary: Boundary,
+        folder: Option<&Path>,
+    ) -> Result<PreparedCondition, OutpaintError> {
+        PreparedCondition::new(&conditioning(), &density(), boundary, &[0.5], part, folder)
+    }
+
+    #[test]
+    fn blocks_and_parts_have_the_bits_of_the_whole_in_memory_and_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for boundary in [Boundary::Periodic, Boundary::Open] {
+            let whole = conditioning().apply(&density(), boundary, &[0.5]).unwrap();
+            let window = Region { start: [68, 4, 2], shape: [2, 5, 10] };
+            for part in [Region::whole(density().grid()), Region { start: [66, 3, 1], shape: [4, 6, 11] }] {
+                for folder in [None, Some(folder.path())] {
+                    let prepared = prepared(part, boundary, folder).unwrap();
+                    assert_eq!(prepared.channels(&window).unwrap(), whole.channels(&window).unwrap());
+                    assert_eq!((prepared.count(), Condition::grid(&prepared)), (5, density().grid()));
+                }
+            }
+        }
+        // Around the periodic face.
+        let part = Region { start: [-2, 0, -5], shape: [6, 9, 12] };
+        let window = Region { start: [69, -3, 9], shape: [3, 9, 4] };
+        let whole = conditioning().apply(&density(), Boundary::Periodic, &[0.5]).unwrap();
+        let found = prepared(part, Boundary::Periodic, None).unwrap().channels(&window).unwrap();
+        assert_eq!(found, whole.channels(&window).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_hash_is_of_the_whole_box_and_of_its_scalars() {
+        let hash = |part, values: &[f64]| {
+            let all = (conditioning(), density());
+            let made = PreparedCondition::new(&all.0, &all.1, Boundary::Periodic, values, part, None);
+            made.unwrap().hash().unwrap()
+        };
+        let whole = hash(Region::whole(density().grid()), &[0.5]);
+        assert_eq!(whole, hash(Region::cube([3; 3], 4), &[0.5]));
+        assert_ne!(whole, hash(Region::cube([3; 3], 4), &[0.25]));
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused() {
+        let part = Region { start: [66, 3, 1], shape: [4, 6, 11] };
+        let prepared = prepared(part, Boundary::Periodic, None).unwrap();
+        let error = prepared.channels(&Region::cube([65, 4, 2], 2)).unwrap_err();
+        assert!(matches!(error, OutpaintError::Region { .. }), "{error}");
+        assert!(super::tests::prepared(Region::cube([0; 3], 10), Boundary::Periodic, None).is_err());
+        let mut wrong = density();
+        wrong.as_slice_mut()[(40 * 9 + 2) * 12 + 7] = -1.0;
+        let error =
+            PreparedCondition::new(&conditioning(), &wrong, Boundary::Open, &[0.5], part, None).unwrap_err();
+        let expected = FieldError::Density { voxel: [40, 2, 7], value: -1.0 };
+        assert!(matches!(&error, OutpaintError::Field(found) if *found == expected), "{error}");
+    }
+}

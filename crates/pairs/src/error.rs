@@ -113,7 +113,7 @@ impl PairError {
     #[must_use]
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Read(error) => snapshot_is_input(error),
+            Self::Read(error) => error.is_input(),
             Self::NoTraining
             | Self::Split { .. }
             | Self::Missing { .. }
@@ -126,15 +126,6 @@ impl PairError {
             | Self::Normalizer { .. }
             | Self::NoRoom { .. } => true,
         }
-    }
-}
-
-/// Files that are not what they should be are input; a disk that fails and a machine that is too small are not.
-fn snapshot_is_input(error: &SnapshotError) -> bool {
-    match error {
-        SnapshotError::Field { source, .. } => !matches!(source, FieldError::Memory { .. }),
-        SnapshotError::Write { .. } | SnapshotError::Io { .. } | SnapshotError::Hdf5 { .. } => false,
-        _ => true,
     }
 }
 

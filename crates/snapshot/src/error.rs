@@ -289,9 +289,7 @@ impl SnapshotError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Field { source, .. } => source.is_input(),
-            Self::Hdf5 { .. }
-            | Self::Write { .. }
-            | Self::Io { .. } => false,
+            Self::Hdf5 { .. } | Self::Write { .. } | Self::Io { .. } => false,
             Self::NotFound { .. }
             | Self::Folder { .. }
             | Self::NotHdf5 { .. }

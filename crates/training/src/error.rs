@@ -199,7 +199,7 @@ impl TrainingError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Pairs(error) => error.is_input(),
-            Self::Tiling(error) => outpaint_is_input(error),
+            Self::Tiling(error) => error.is_input(),
             Self::Write { .. }
             | Self::Busy { .. }
             | Self::Moved { .. }
@@ -223,19 +223,6 @@ impl TrainingError {
             | Self::Diffusion(_)
             | Self::Spectrum(_) => true,
         }
-    }
-}
-
-/// Settings that make no tiling are input; a stop, a device or a disk that fails and a machine that is too small are not.
-fn outpaint_is_input(error: &OutpaintError) -> bool {
-    match error {
-        OutpaintError::Field(error) => !matches!(error, FieldError::Memory { .. }),
-        OutpaintError::Cancelled
-        | OutpaintError::NotFinite { .. }
-        | OutpaintError::Busy { .. }
-        | OutpaintError::Io { .. }
-        | OutpaintError::Tensor(_) => false,
-        _ => true,
     }
 }
 

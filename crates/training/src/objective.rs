@@ -5,19 +5,14 @@ use crate::noised_batch::NoisedBatch;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 use finescale_denoiser::{Denoiser, Mode, Residual};
-use finescale_diffusion::{Denoise, masked_loss, noising};
+use finescale_diffusion::{Known, masked_loss, noising};
 
 /// Mean squared error of the network's output over the voxels to generate; known voxels enter clean.
 pub(crate) fn loss(denoiser: &Denoiser, batch: &NoisedBatch, mode: Mode) -> Result<Loss, TrainingError> {
     let NoisedBatch { condition, clean, noise, mask, weight, alpha_bars } = batch;
-    let known = mask.affine(-1.0, 1.0)?;
-    let known_values = clean.broadcast_mul(&known)?;
-    let noisy = (noising(clean, noise, alpha_bars)?.broadcast_mul(mask)? + &known_values)?;
-    let condition = if denoiser.takes_known_channels() {
-        Tensor::cat(&[condition, &known, &known_values], 1)? // (b, c + 1 + fields, n, n, n)
-    } else {
-        condition.clone()
-    };
+    let known = Known::new(mask, clean)?;
+    let noisy = known.hold(&noising(clean, noise, alpha_bars)?)?;
+    let condition = known.join(condition, denoiser)?;
     // Levels in f64: in f32 those of little noise round to 1.
     let levels = Tensor::new(alpha_bars.as_slice(), clean.device())?;
     let residual = denoiser.residual(clean, &noisy, &condition, noise, &levels, mode)?;

@@ -4,7 +4,7 @@ use crate::noised_batch::NoisedBatch;
 use crate::{Model, RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_denoiser::Denoiser;
-use finescale_diffusion::{Levels, WithKnown, distilled_clean, noising};
+use finescale_diffusion::{Known, Levels, WithKnown, distilled_clean, noising};
 use std::path::Path;
 
 /// A model that another one learns from.
@@ -41,10 +41,11 @@ impl Teacher {
             let alpha_bar = group[0];
             let step = self.levels.alpha_bars().iter().position(|&level| level == alpha_bar);
             let step = step.expect("a student's patches are at the levels of its sampler");
-            let teacher = WithKnown::new(&self.denoiser, &of_group(&batch.mask)?, &of_group(&batch.clean)?)?;
+            let (mask, known) = (of_group(&batch.mask)?, of_group(&batch.clean)?);
+            let teacher = WithKnown::new(&self.denoiser, &mask, &known)?;
             let estimate =
                 distilled_clean(&teacher, &noisy, &of_group(&batch.condition)?, &self.levels, step)?;
-            let estimate = teacher.hold(&estimate)?;
+            let estimate = Known::new(&mask, &known)?.hold(&estimate)?;
             // What is left of the noisy patches is their noise.
             let left = (noisy - estimate.affine(alpha_bar.sqrt(), 0.0)?)?;
             noise.push(left.affine(1.0 / (1.0 - alpha_bar).sqrt(), 0.0)?);

@@ -24,25 +24,27 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Upscale {
-    /// The model to sample from (.safetensors)
+    /// The model to sample from: a .safetensors file, or the folder of a training run
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// The low-resolution field: a grid, a .npy cube, or a snapshot, which is gridded as the model needs it
     #[arg(long, value_name = "GRID|SNAPSHOT")]
     condition: PathBuf,
-    /// Side of a .npy cube in Mpc/h, one or three numbers
+    /// Side of a .npy cube in Mpc/h, e.g. 100 or 100,100,50; the cube holds 1 + delta or counts, and its mean is taken
+    /// for particles per voxel
     #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
     box_size: Option<[f64; 3]>,
-    /// A number that the model is told, if the condition's file does not say it or another one is meant: redshift,
-    /// omega_m or sigma_8; may be repeated
+    /// Set a parameter that the model is conditioned on (redshift, omega_m, sigma_8) by hand, in place of what the
+    /// condition's file says; may be repeated
     #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
     scalars: Vec<(ScalarName, f64)>,
     /// The grid file to write; a name ending in .npy gives a numpy cube. Of a model of several fields, one file for
     /// each, NAME_FIELD
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
-    /// What windows tell each other: joint (all take each step together), raster (the paper's order), wavefront (its
-    /// bits in parallel) or colour (eight phases) [default: the model's]
+    /// How neighbouring windows are made to agree: joint (the whole volume is denoised together, without seams), raster
+    /// (one after another, as in the paper), wavefront (raster's result, faster in open volumes) or colour (eight groups)
+    /// [default: the model's]
     #[arg(long, value_parser = strategy)]
     strategy: Option<Strategy>,
     /// Sampler: ddpm, ddim, dpm_solver++2m or sde_dpm_solver++2m [default: the model's]
@@ -51,8 +53,8 @@ pub(crate) struct Upscale {
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
     #[arg(long, value_parser = region)]
     region: Option<Region>,
-    /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit. Repeated for
-    /// each field of a model of several
+    /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit. Give it once per
+    /// field if the model draws several
     #[arg(long, value_name = "GRID")]
     extend: Vec<PathBuf>,
     /// Where its first cell lies in the condition's box
@@ -64,20 +66,21 @@ pub(crate) struct Upscale {
     /// Steps of the sampler [default: the model's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
-    /// Noise that the sampler begins with, in units of the normalized field [default: the model's]
+    /// Noise that the sampler begins with, as a multiple of the normalized field's unit (the demo model: 12) [default:
+    /// the model's]
     #[arg(long, value_name = "SIGMA")]
     sigma_max: Option<f64>,
     /// Least overlap of neighbouring windows in cells [default: the model's]
     #[arg(long, value_name = "CELLS")]
     overlap: Option<usize>,
-    /// Cells before its faces that a window leaves to those that go on from there: raster, wavefront and colour
-    /// [default: the model's]
+    /// Outermost cells of a window that are thrown away and drawn again by its neighbour; not used by joint [default: the
+    /// model's]
     #[arg(long, value_name = "CELLS")]
     margin: Option<usize>,
     /// Seed of the first sample [default: the model's]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Samples to draw, with consecutive seeds; more than one are named NAME_SEED
+    /// Samples to draw, with consecutive seeds: out.hdf5 becomes out_1.hdf5, out_2.hdf5, ...
     #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     samples: u64,
     /// Go on with what an interrupted run left; a sample that is there already, and is this one, is kept
