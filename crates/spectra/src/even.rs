@@ -23,7 +23,11 @@ impl EvenTransform {
 
     /// Σ_k e^(i k·x) over the modes in a set that holds each mode with all signs; `contains` gets mode numbers
     /// up to `limit`. Shape: [n/2 + 1] of each axis.
-    pub(crate) fn of(&self, contains: impl Fn([usize; 3]) -> bool + Sync, limit: [usize; 3]) -> Vec<f64> {
+    pub(crate) fn sum_over(
+        &self,
+        contains: impl Fn([usize; 3]) -> bool + Sync,
+        limit: [usize; 3],
+    ) -> Vec<f64> {
         let [_, ny, nz] = self.shape();
         let mut values = vec![0.0; self.shape().iter().product()];
         values.par_chunks_mut(nz).enumerate().for_each(|(row, values)| {
@@ -100,7 +104,7 @@ mod tests {
     fn a_set_of_modes_is_a_sum_of_cosines() {
         let cells = [8, 7, 10];
         let transform = EvenTransform::new(cells);
-        let found = transform.of(|k| k == [2, 0, 3] || k == [0, 1, 0], [2, 1, 3]);
+        let found = transform.sum_over(|k| k == [2, 0, 3] || k == [0, 1, 0], [2, 1, 3]);
         for (at, found) in found.iter().enumerate() {
             let x = [at / 24, at / 6 % 4, at % 6];
             let cosine = |axis: usize, k: usize| (TAU * (k * x[axis]) as f64 / cells[axis] as f64).cos();
@@ -108,7 +112,7 @@ mod tests {
             assert!((found - expected).abs() < 1e-12, "{x:?}: {found} for {expected}");
         }
         // Squares sum to the number of modes.
-        let one = transform.of(|k| k == [0; 3], [0; 3]);
+        let one = transform.sum_over(|k| k == [0; 3], [0; 3]);
         assert!((transform.sum_of_products([&found, &found, &one]) - 6.0).abs() < 1e-12);
     }
 }

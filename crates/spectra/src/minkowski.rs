@@ -36,7 +36,7 @@ pub struct Minkowski {
 pub fn minkowski(field: &Field3, thresholds: &[f64]) -> Result<Minkowski, SpectraError> {
     check_thresholds(thresholds)?;
     check_finite(field)?;
-    let counts = Counts::of(field, thresholds);
+    let counts = Counts::new(field, thresholds);
     let voxel = field.grid().voxel_mpc_h();
     let voxels = field.grid().voxels() as f64;
     let mut found = Minkowski {
@@ -81,7 +81,7 @@ const KINDS: usize = 8;
 struct Counts(Vec<[i64; KINDS]>);
 
 impl Counts {
-    fn of(field: &Field3, thresholds: &[f64]) -> Self {
+    fn new(field: &Field3, thresholds: &[f64]) -> Self {
         let [nx, ny, nz] = field.grid().cells();
         let values = field.as_slice();
         let exceeded = |value: f32| thresholds.partition_point(|&t| t < f64::from(value));

@@ -68,7 +68,7 @@ pub struct Seams {
 pub fn seams(field: &Field3, faces: &TileFaces, offsets: KeyedStream) -> Result<Seams, SpectraError> {
     faces.check(field.grid().cells())?;
     let f = log_density(field)?;
-    let planes = PlaneStatistics::of(&f);
+    let planes = PlaneStatistics::new(&f);
     Ok(Seams {
         gradient: planes::score(&planes.steps, faces, offsets)?,
         variance: planes::score(&planes.variance_around_faces(), faces, offsets)?,

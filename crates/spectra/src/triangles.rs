@@ -150,7 +150,8 @@ fn fast_size(least: usize) -> usize {
 fn count(family: &Family, squares: &[Vec<f64>; 3]) -> Vec<u64> {
     let transform = EvenTransform::new(family.cells);
     let of = |shell: &Shell| {
-        transform.of(|[x, y, z]| shell.contains(squares[0][x] + squares[1][y] + squares[2][z]), shell.limit)
+        transform
+            .sum_over(|[x, y, z]| shell.contains(squares[0][x] + squares[1][y] + squares[2][z]), shell.limit)
     };
     let [first, second] = &family.sides;
     let a = of(first);

@@ -31,9 +31,9 @@ struct Sums {
 }
 
 impl PlaneStatistics {
-    pub(super) fn of(f: &Field3) -> Self {
+    pub(super) fn new(f: &Field3) -> Self {
         let cells = f.grid().cells();
-        let planes: Vec<Sums> = (0..cells[0]).into_par_iter().map(|x| Sums::of_plane(f, x)).collect();
+        let planes: Vec<Sums> = (0..cells[0]).into_par_iter().map(|x| Sums::from_plane(f, x)).collect();
         // Sums of x-planes are added in the order of x: same bits for any number of threads.
         let gather = |part: fn(&Sums) -> &[Vec<f64>; 3]| -> [Vec<f64>; 3] {
             std::array::from_fn(|axis| {
@@ -73,7 +73,7 @@ impl PlaneStatistics {
 }
 
 impl Sums {
-    fn of_plane(f: &Field3, x: usize) -> Self {
+    fn from_plane(f: &Field3, x: usize) -> Self {
         let [nx, ny, nz] = f.grid().cells();
         let zeros = || [vec![0.0; 1], vec![0.0; ny], vec![0.0; nz]];
         let mut sums = Self { steps: zeros(), values: zeros(), squares: zeros() };
@@ -155,7 +155,7 @@ mod tests {
         let value = |(i, j, k): (usize, usize, usize)| (100 * i + 10 * j * j + k) as f32;
         let grid = Grid::new([3, 4, 2], [1.0; 3]).unwrap();
         let f = Field3::new(grid, Array3::from_shape_fn(grid.cells(), value)).unwrap();
-        let planes = PlaneStatistics::of(&f);
+        let planes = PlaneStatistics::new(&f);
         assert_eq!(planes.steps, [vec![200.0, 100.0, 100.0], vec![90.0, 10.0, 30.0, 50.0], vec![1.0, 1.0]]);
         assert_eq!(planes.means[1], [100.5, 110.5, 140.5, 190.5]);
         // Plane y: three values of x at 0, 100, 200 (variance 20000/3) and two of z (variance 1/4).
