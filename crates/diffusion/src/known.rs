@@ -144,8 +144,9 @@ mod tests {
         let channels: Vec<f32> = known.channels.flatten_all().unwrap().to_vec1().unwrap();
         assert_eq!(channels, [0.0, 1.0, 0.0, 0.0, 0.25, 0.0]);
         let joined = known.join(&row([10.0; 3]), &Sum { known_channels: true }).unwrap();
-        let parts =
-            Known::split(&joined, 1).unwrap().map(|part| part.flatten_all().unwrap().to_vec1().unwrap());
+        let parts = Known::split(&joined, 1)
+            .unwrap()
+            .map(|part| part.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         assert_eq!(parts, [vec![10.0f32; 3], vec![0.0, 1.0, 0.0], vec![0.0, 0.25, 0.0]]);
     }
 

@@ -8,6 +8,7 @@ use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
 use finescale_field::{Field3, Grid, Normalizer, Region, WindowError, Windows, check_memory};
 use ndarray::Array3;
 use serde_json::Value;
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 
 /// A volume that is generated. Its values stay where the work was, to be read window by window.
@@ -63,6 +64,12 @@ pub fn generate<'a>(
     };
     let (grid, normalizers, given) = (job.result_grid()?, job.truth_normalizers, job.given_values());
     Ok(Generated { values, grid, normalizers, given })
+}
+
+impl fmt::Debug for Generated<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Generated").field("grid", &self.grid).finish_non_exhaustive()
+    }
 }
 
 impl Generated<'_> {

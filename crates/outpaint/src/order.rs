@@ -267,7 +267,6 @@ mod tests {
 
     #[test]
     fn given_voxels_are_not_generated() {
-        let grid = Grid::new([8; 3], [1.0; 3]).unwrap();
         let given = GivenPlace { start: [6; 3], shape: [4; 3], period: [8; 3] };
         let order = Order::raster(Tiling::new([8; 3], 8, 2, Boundary::Periodic).unwrap()).around(Some(given));
         assert_eq!(order.unknown(0).sum(), 512.0 - 64.0);

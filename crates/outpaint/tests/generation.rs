@@ -316,6 +316,7 @@ fn what_is_given_stays_to_the_bit_and_is_gone_on_from() {
     let (start, shape) = ([0, 0, 20], [24, 6, 6]);
     let grid = Grid::new(shape, shape.map(|n| 0.5 * n as f64)).unwrap();
     let given = Field3::new(grid, Array3::from_elem(shape, 15.3f32.exp())).unwrap();
+    let fields: [&dyn Windows; 1] = [&given];
     let mean_beside = |sample: &Field3| {
         let plane = sample.extract(&Region { start: [0, 0, 2], shape: [24, 6, 1] }).unwrap();
         plane.mapv(f64::from).mean().unwrap().ln()
@@ -324,18 +325,19 @@ fn what_is_given_stays_to_the_bit_and_is_gone_on_from() {
         let mut job = Job { window_cells: 6, ..job };
         job.config.strategy = strategy;
         let free = run(&job, &Store::Memory).unwrap();
-        job.given = Some(Given { fields: &[&given], start });
+        job.given = Some(Given { fields: &fields, start });
         let sample = run(&job, &Store::Memory).unwrap();
         let held = sample.extract(&Region { start, shape }).unwrap();
         assert_eq!(held, *given.values(), "{strategy:?}");
         let (free, beside) = (mean_beside(&free), mean_beside(&sample));
         assert!(beside > free + 1.0, "{strategy:?}: {beside} beside it, {free} without it");
     }
-    let mut job = Job { given: Some(Given { fields: &[&given], start }), ..job };
+    let mut job = Job { given: Some(Given { fields: &fields, start }), ..job };
     job.boundary = Boundary::Open;
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
     let other = Field3::zeros(Grid::new([6; 3], [2.0; 3]).unwrap());
-    job.given = Some(Given { fields: &[&other], start: [0; 3] });
+    let fields: [&dyn Windows; 1] = [&other];
+    job.given = Some(Given { fields: &fields, start: [0; 3] });
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::GivenVoxel { .. })));
 }
 

@@ -145,8 +145,16 @@ mod tests {
         let field = read_npy(&path, [1.0, 2.0, 3.0]).unwrap();
         assert_eq!(field.values(), values);
         assert_eq!(field.grid().box_size_mpc_h(), [1.0, 2.0, 3.0]);
+        let window = Region { start: [1, -1, 3], shape: [2, 2, 3] };
+        let read = || NpyReader::open(&path, [1.0; 3]).unwrap().read(&window).unwrap();
+        assert_eq!(read(), field.extract(&window).unwrap());
         write_npy(&path, &field).unwrap();
         assert_eq!(read_npy(&path, [1.0, 2.0, 3.0]).unwrap(), field);
+        assert_eq!(read(), field.extract(&window).unwrap());
+        // The bytes are those of numpy's own writer.
+        let mut plain = Vec::new();
+        field.values().write_npy(&mut plain).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), plain);
     }
 
     #[test]

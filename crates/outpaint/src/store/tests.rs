@@ -26,7 +26,7 @@ fn run(store: &mut WindowStore, end_exclusive: usize) {
 }
 
 fn whole(store: &WindowStore) -> Vec<f32> {
-    store.read(&Region { start: [0; 3], shape: [12, 7, 12] }).unwrap()
+    store.values().read(&Region { start: [0; 3], shape: [12, 7, 12] }).unwrap()
 }
 
 fn undisturbed() -> Vec<f32> {
