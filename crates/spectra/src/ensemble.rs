@@ -1,13 +1,11 @@
 //! Cross powers of a truth and samples of it, and what they say of the samples' calibration.
 
-use crate::ranks::check_ensemble;
 use crate::{Bands, Modes, SpectraError};
-use finescale_field::{Field3, Scheme};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Fewest samples of which one can play the truth for the pairs of the others.
-const FEWEST: usize = 3;
+/// Fewest samples that are a pair.
+const FEWEST: usize = 2;
 
 /// Cross powers of each two of a truth and M samples of it, in bands of k.
 #[derive(Clone, Debug)]
@@ -31,38 +29,31 @@ pub struct Calibration {
     /// has not, below for detail that is damped. Their spread, if it is independent of the truth, is not seen
     /// here.
     pub pair_ratio: Vec<f64>,
-    /// Standard deviation of that ratio when each sample in turn plays the truth for the others: the error that
-    /// one truth leaves, if the samples are right.
+    /// Standard deviation of that ratio when each sample in turn plays the truth for the others: the error that one
+    /// truth leaves, if the samples are right; NaN for two samples, which leave no pair.
     pub pair_ratio_error: Vec<f64>,
-    /// √((M + 1)/M) · rms spread of the samples about their mean / rms error of that mean: 1 if right, below
-    /// for samples that vary too little.
+    /// r²(sample, truth), mean over the samples.
+    pub r2: Vec<f64>,
+    /// √((M + 1)/M) · rms spread of the samples about their mean / rms error of that mean: 1 if right, below for
+    /// samples that vary too little.
     pub spread_over_error: Vec<f64>,
 }
 
 impl EnsemblePower {
-    /// Cross powers V⟨Re δ_k ε_k*⟩ of every two fields, each divided by its own mean and by `window` (see
-    /// [`Modes::new`]). Holds the modes of M + 1 fields at once.
+    /// Cross powers V⟨Re δ_k ε_k*⟩ of every two of a truth and its samples.
     ///
     /// # Errors
-    /// [`SpectraError::Samples`] for fewer than three samples; [`SpectraError::Grids`] if they are not on the
-    /// truth's grid; [`SpectraError::NotADensity`] if a value is not finite or a mean not positive.
-    pub fn new(
-        truth: &Field3,
-        samples: &[&Field3],
-        bands: &Bands,
-        window: Option<Scheme>,
-    ) -> Result<Self, SpectraError> {
+    /// [`SpectraError::Samples`] for fewer than two samples; [`SpectraError::Grids`] if they are not on the truth's grid.
+    pub fn new(truth: &Modes, samples: &[&Modes], bands: &Bands) -> Result<Self, SpectraError> {
         if samples.len() < FEWEST {
             return Err(SpectraError::Samples { needed: FEWEST, found: samples.len() });
         }
-        check_ensemble(truth, samples)?;
-        let members = samples.iter().chain([&truth]);
-        let members = members.map(|field| Modes::new(field, window)).collect::<Result<Vec<_>, _>>()?;
+        let members: Vec<&Modes> = samples.iter().copied().chain([truth]).collect();
         let count = members.len();
         let pairs: Vec<(usize, usize)> = (0..count).flat_map(|a| (0..=a).map(move |b| (a, b))).collect();
         let spectra = pairs
             .par_iter()
-            .map(|&(a, b)| members[a].cross_in(&members[b], bands))
+            .map(|&(a, b)| members[a].cross_in(members[b], bands))
             .collect::<Result<Vec<_>, _>>()?;
         let mut power = vec![vec![0.0; count * count]; bands.count()];
         for (&(a, b), spectrum) in pairs.iter().zip(&spectra) {
@@ -95,6 +86,7 @@ impl EnsemblePower {
             modes: self.modes.clone(),
             pair_ratio: self.power.iter().map(|band| self.pair_ratio(band, &others(truth), truth)).collect(),
             pair_ratio_error: self.power.iter().map(error).collect(),
+            r2: self.power.iter().map(|band| self.r2(band)).collect(),
             spread_over_error: self.power.iter().map(|band| self.spread_over_error(band)).collect(),
         }
     }
@@ -113,6 +105,13 @@ impl EnsemblePower {
             .flat_map(|(nth, &i)| samples[..nth].iter().map(move |&j| self.at(band, i, j)))
             .sum();
         pairs / (count * (count - 1.0) / 2.0) / with_truth
+    }
+
+    /// Mean of P_iy² / (P_ii P_yy) over the samples i of the truth y.
+    fn r2(&self, band: &[f64]) -> f64 {
+        let truth = self.samples;
+        let of = |i| self.at(band, i, truth).powi(2) / (self.at(band, i, i) * self.at(band, truth, truth));
+        (0..self.samples).map(of).sum::<f64>() / self.samples as f64
     }
 
     /// √((M + 1)/M) times spread over error, from powers: with x̄ the mean of the samples,
@@ -147,6 +146,8 @@ mod tests {
         let mean = ratios.iter().sum::<f64>() / 3.0;
         let deviation = (ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
         assert!((found.pair_ratio_error[0] - deviation).abs() < 1e-12, "{}", found.pair_ratio_error[0]);
+        // One mode each is fully correlated.
+        assert!((found.r2[0] - 1.0).abs() < 1e-15);
         // Mean 3: spread² = (4 + 1 + 9) / 2, error² = 1.
         assert!((found.spread_over_error[0] - (4.0 / 3.0 * 7.0f64).sqrt()).abs() < 1e-12);
     }

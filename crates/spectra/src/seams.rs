@@ -15,6 +15,9 @@ use finescale_seed::KeyedStream;
 use planes::PlaneStatistics;
 use serde::{Deserialize, Serialize};
 
+/// How many per cent of seamless fields have a score in [`SeamScore::expected`].
+pub const EXPECTED_PERCENT: f64 = 95.0;
+
 /// A score at the faces of tiles, and what it is elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeamScore {

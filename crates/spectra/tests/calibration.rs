@@ -6,7 +6,7 @@ mod support;
 
 use finescale_field::{Field3, Grid};
 use finescale_seed::{KeyedStream, Purpose};
-use finescale_spectra::{Bands, Calibration, EnsemblePower, RankHistogram, fair_crps, rank_histogram};
+use finescale_spectra::{Bands, Calibration, EnsemblePower, Modes, RankHistogram, fair_crps, rank_histogram};
 use std::f64::consts::PI;
 use support::{gaussian, white};
 
@@ -71,8 +71,10 @@ impl Sandbox {
     fn calibration(&self, samples: &[Field3]) -> Calibration {
         // Up to 0.6 h/Mpc the condition has at least a fourth of the power.
         let bands = Bands::logarithmic(0.13, 0.6, 3).expect("a rising interval");
+        let modes = |field| Modes::of(field, None).expect("a sound field");
+        let samples: Vec<_> = samples.iter().map(modes).collect();
         let samples: Vec<_> = samples.iter().collect();
-        EnsemblePower::new(&self.truth, &samples, &bands, None).expect("sound fields").calibration()
+        EnsemblePower::new(&modes(&self.truth), &samples, &bands).expect("one grid").calibration()
     }
 
     fn ranks(&self, samples: &[Field3], stride: usize) -> RankHistogram {

@@ -1,6 +1,6 @@
 //! Statistics by plane of cells, along each axis.
 
-use super::{SeamScore, TileFaces};
+use super::{EXPECTED_PERCENT, SeamScore, TileFaces};
 use crate::{SpectraError, one_point::percentile_of_sorted};
 use finescale_field::Field3;
 use finescale_seed::{KeyedStream, Sequence};
@@ -10,8 +10,8 @@ use rayon::prelude::*;
 const OFFSETS: usize = 4000;
 /// Fewest offsets without faces that have a scatter.
 const FEWEST: usize = 2;
-/// The middle 95 %.
-const RANGE_PERCENT: [f64; 2] = [2.5, 97.5];
+/// The middle of [`EXPECTED_PERCENT`].
+const RANGE_PERCENT: [f64; 2] = [(100.0 - EXPECTED_PERCENT) / 2.0, (100.0 + EXPECTED_PERCENT) / 2.0];
 
 /// By axis and plane.
 pub(super) struct PlaneStatistics {
