@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate may use.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("durable", &[]),
     ("seed", &[]),
     ("field", &[]),
@@ -17,10 +17,11 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("diffusion", &["seed"]),
     ("training", &["durable", "field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "spectra"]),
     ("outpaint", &["durable", "field", "seed", "snapshot", "diffusion"]),
-    ("report", &["durable", "field", "seed", "spectra"]),
+    ("judge", &["field", "seed", "spectra"]),
+    ("report", &["durable", "field", "judge"]),
     ("cli", &ALL_BUT_CLI),
 ];
-const ALL_BUT_CLI: [&str; 13] = [
+const ALL_BUT_CLI: [&str; 14] = [
     "durable",
     "seed",
     "field",
@@ -33,6 +34,7 @@ const ALL_BUT_CLI: [&str; 13] = [
     "diffusion",
     "training",
     "outpaint",
+    "judge",
     "report",
 ];
 /// Libraries that only some crates may name.
@@ -45,7 +47,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
     ("anyhow", &["cli"]),
 ];
 /// Crates of pure numbers, which know no tensors.
-const WITHOUT_CANDLE: [&str; 4] = ["seed", "field", "snapshot", "spectra"];
+const WITHOUT_CANDLE: [&str; 6] = ["seed", "field", "snapshot", "spectra", "judge", "report"];
 /// What lies visibly at the top, beside folders that git ignores.
 const TOP: [&str; 13] = [
     "CHANGELOG.md",

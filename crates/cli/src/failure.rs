@@ -3,10 +3,10 @@
 use crate::terminal::plain;
 use finescale_denoiser::DenoiserError;
 use finescale_field::FieldError;
+use finescale_judge::JudgeError;
 use finescale_mock::MockError;
 use finescale_outpaint::OutpaintError;
 use finescale_pairs::PairError;
-use finescale_report::ReportError;
 use finescale_snapshot::SnapshotError;
 use finescale_spectra::SpectraError;
 use finescale_training::TrainingError;
@@ -58,9 +58,13 @@ fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
         .or(error.downcast_ref().map(PairError::is_input))
         .or(error.downcast_ref().map(TrainingError::is_input))
         .or(error.downcast_ref().map(OutpaintError::is_input))
-        .or(error.downcast_ref().map(MockError::is_input))
-        .or(error.downcast_ref().map(|error| !matches!(error, ReportError::Write { .. })));
-    said.unwrap_or(error.is::<BadInput>() || error.is::<SpectraError>() || error.is::<DenoiserError>())
+        .or(error.downcast_ref().map(MockError::is_input));
+    said.unwrap_or(
+        error.is::<BadInput>()
+            || error.is::<SpectraError>()
+            || error.is::<JudgeError>()
+            || error.is::<DenoiserError>(),
+    )
 }
 
 #[cfg(test)]

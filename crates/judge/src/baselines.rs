@@ -1,8 +1,8 @@
 //! What a sampler must beat, and what nothing can: fields and numbers that every report compares with.
 
 use crate::measured::Measured;
+use crate::octants::CosmicVariance;
 use crate::statistics::FieldStatistics;
-use crate::sub_volumes::CosmicVariance;
 use finescale_field::Field3;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -10,7 +10,8 @@ use serde::Serialize;
 /// The baselines of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Baselines {
-    /// The condition with the truth's distribution of densities: the best monotone relation between the two fields.
+    /// The condition with the truth's distribution of densities: the best monotone relation between the two
+    /// fields.
     pub matched_pdf: Measured<FieldStatistics>,
     /// Tiles that were drawn without knowing of each other: must show seams.
     pub independent_tiles: Measured<FieldStatistics>,
@@ -18,8 +19,8 @@ pub struct Baselines {
     pub cosmic_variance: Measured<CosmicVariance>,
 }
 
-/// `condition` with the values of `truth`, the densest where the condition is densest, and so on by rank. Equal values
-/// keep the order of the voxels.
+/// `condition` with the values of `truth`, the densest where the condition is densest, and so on by rank.
+/// Equal values keep the order of the voxels.
 #[deny(clippy::cast_possible_truncation)] // 1626³ voxels are more than a u32 counts
 pub(crate) fn with_matched_pdf(condition: &Field3, truth: &Field3) -> Field3 {
     let source = condition.as_slice();

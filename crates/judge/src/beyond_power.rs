@@ -1,31 +1,21 @@
 //! Statistics beyond the power spectrum, of one field.
 
+use crate::limits::{MINKOWSKI_VOXELS, VOID_CONTRAST};
 use crate::measured::Measured;
 use crate::triangles::{Bispectra, Triangles};
-use finescale_field::{Field3, Grid, coarsen};
+use finescale_field::{Field3, Grid};
 use finescale_spectra::{
-    Bands, Kernel, LineOfSight, Minkowski, Modes, Multipoles, Pdf, PeakCounts, Scattering, Smoother,
-    SpectraError, VoidSizeFunction, find_voids, log_density, minkowski, pdf, peak_counts, percentiles,
-    scattering, wasserstein,
+    Bands, Kernel, LineOfSight, Minkowski, Modes, Multipoles, PeakCounts, Scattering, Smoother, SpectraError,
+    VoidSizeFunction, find_voids, log_density, minkowski, peak_counts, scattering,
 };
 use serde::Serialize;
 
-use crate::statistics::PDF_RANGE;
-
-/// Voxels per axis of the blocks whose densities are counted.
-pub(crate) const BLOCKS: [usize; 3] = [1, 2, 4];
-/// Percentiles of the densities.
-pub(crate) const PERCENTS: [f64; 7] = [0.1, 1.0, 16.0, 50.0, 84.0, 99.0, 99.9];
-/// Spheres below this mean contrast are voids.
-const VOID_THRESHOLD: f64 = -0.7;
 /// The smallest void in voxels, the step to the next radius, and the largest in parts of the box.
 const VOID_VOXELS: f64 = 4.0;
 const VOID_STEP: f64 = 1.2;
 const VOID_OF_BOX: f64 = 1.0 / 6.0;
 /// Height of peaks in standard deviations: 0, 0.5, ... 5.
 const PEAK_STEPS: usize = 11;
-/// Radius of the Gaussian before Minkowski functionals, in voxels.
-const MINKOWSKI_VOXELS: f64 = 2.0;
 /// log10 of the thresholds of 1 + δ for Minkowski functionals: from, to, number.
 const MINKOWSKI_RANGE: (f64, f64, usize) = (-1.0, 1.2, 23);
 /// Most octaves of the scattering transform.
@@ -34,14 +24,13 @@ const OCTAVES: usize = 4;
 /// Statistics of a field beyond its power spectrum, each with its reason where it could not be measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct BeyondPower {
-    /// P_0, P_2 and P_4 along z, in the bands of the report: P_2 and P_4 of a statistically isotropic field are zero.
+    /// P_0, P_2 and P_4 along z, in the bands of the report: P_2 and P_4 of a statistically isotropic field
+    /// are zero.
     pub multipoles: Multipoles,
     /// Power of ln(1 + δ) in the bands of the report, in (Mpc/h)³.
     pub log_power: Measured<Vec<f64>>,
     /// Bispectra of the triangles that the grid allows.
     pub bispectrum: Measured<Bispectra>,
-    /// Densities of voxels and of blocks of voxels.
-    pub densities: Vec<Densities>,
     /// Number density of spherical voids by radius.
     pub voids: Measured<VoidSizeFunction>,
     /// Peaks of the smoothed logarithmic density.
@@ -54,40 +43,13 @@ pub struct BeyondPower {
     pub scattering: Measured<Scattering>,
 }
 
-/// Densities of blocks of voxels.
-#[derive(Clone, Debug, Serialize)]
-pub struct Densities {
-    /// Voxels of a block along each axis.
-    pub block: usize,
-    /// Distribution and percentiles; skipped if the blocks do not divide the grid.
-    pub of_blocks: Measured<DensityStatistics>,
-}
-
-/// The distribution of densities.
-#[derive(Clone, Debug, Serialize)]
-pub struct DensityStatistics {
-    /// Fraction per unit of log10(1 + δ), in the bins of the report.
-    pub per_dex: Vec<f64>,
-    /// Fraction below the first bin, empty blocks included.
-    pub below: f64,
-    /// Fraction above the last bin.
-    pub above: f64,
-    /// Percentages.
-    pub percents: [f64; 7],
-    /// The density that so many percent lie below, in units of the cosmic mean.
-    pub percentiles: Vec<f64>,
-    /// Wasserstein-1 distance of ln(1 + δ) from the truth's distribution; none for the truth.
-    pub wasserstein: Option<f64>,
-}
-
 impl BeyondPower {
-    /// Of `field` with its `modes`; `truth`: what its distribution is compared with.
+    /// Of `field` with its `modes`.
     pub(crate) fn new(
         field: &Field3,
         modes: &Modes,
         bands: &Bands,
         triangles: &Result<Triangles, String>,
-        truth: Option<&Field3>,
     ) -> Self {
         let grid = field.grid();
         let bispectrum = match triangles {
@@ -99,7 +61,6 @@ impl BeyondPower {
             multipoles: modes.multipoles_in(LineOfSight::Z, bands),
             log_power: Modes::from_log_density(field).map(|modes| modes.power_in(bands).power).into(),
             bispectrum,
-            densities: BLOCKS.map(|block| densities(field, truth, block)).into(),
             voids: voids(field),
             peaks: peak_counts(field, &(0..PEAK_STEPS).map(|i| 0.5 * i as f64).collect::<Vec<_>>()).into(),
             minkowski: functionals(field, radius).into(),
@@ -117,22 +78,6 @@ fn shortest(grid: &Grid) -> f64 {
     grid.box_size_mpc_h().into_iter().fold(f64::INFINITY, f64::min)
 }
 
-fn densities(field: &Field3, truth: Option<&Field3>, block: usize) -> Densities {
-    let measure = || -> Result<DensityStatistics, SpectraError> {
-        let blocks = |field: &Field3| {
-            let cells = field.grid().cells();
-            coarsen(field, [block; 3]).map_err(|_| SpectraError::Blocks { block, cells })
-        };
-        let (low, high, bins) = PDF_RANGE;
-        let coarse = blocks(field)?;
-        let Pdf { per_dex, below, above, .. } = pdf(&coarse, low, high, bins)?;
-        let wasserstein = truth.map(|truth| wasserstein(&coarse, &blocks(truth)?)).transpose()?;
-        let percentiles = percentiles(&coarse, &PERCENTS)?;
-        Ok(DensityStatistics { per_dex, below, above, percents: PERCENTS, percentiles, wasserstein })
-    };
-    Densities { block, of_blocks: measure().into() }
-}
-
 fn voids(field: &Field3) -> Measured<VoidSizeFunction> {
     let (smallest, largest) = (VOID_VOXELS * coarsest(field.grid()), VOID_OF_BOX * shortest(field.grid()));
     let radii: Vec<f64> = (0..).map(|i| smallest * VOID_STEP.powi(i)).take_while(|&r| r <= largest).collect();
@@ -140,7 +85,7 @@ fn voids(field: &Field3) -> Measured<VoidSizeFunction> {
         let reason = format!("voids of {VOID_VOXELS} voxels or more are too large for this box");
         return Measured::skipped(reason);
     }
-    find_voids(field, &radii, VOID_THRESHOLD).map(|voids| voids.size_function()).into()
+    find_voids(field, &radii, VOID_CONTRAST).map(|voids| voids.size_function()).into()
 }
 
 fn functionals(field: &Field3, radius_mpc_h: f64) -> Result<Minkowski, SpectraError> {

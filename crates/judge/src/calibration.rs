@@ -1,18 +1,14 @@
 //! Whether samples vary as much as they should: several samples of one truth.
 
+use crate::limits::{LEAST_R2, SCORE_BLOCKS};
 use crate::measured::Measured;
-use crate::statistics::{Transformed, mean_of};
 use finescale_field::Field3;
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_spectra::{
-    Bands, EnsemblePower, RankHistogram, SpectraError, fair_crps, log_density, rank_histogram,
+    Bands, EnsemblePower, Modes, RankHistogram, SpectraError, fair_crps, log_density, rank_histogram,
 };
 use serde::Serialize;
 
-/// Samples that agree with the truth less than this are not judged: r² of a sample and the truth.
-pub(crate) const LEAST_R2: f64 = 0.05;
-/// Voxels per axis of the blocks of the scores.
-const BLOCKS: [usize; 2] = [1, 4];
 /// Cells between the blocks of a rank histogram: beyond the length over which errors are alike.
 const RANK_SPACING_CELLS: usize = 8;
 const SEED: u64 = 2;
@@ -28,8 +24,8 @@ pub struct CalibrationReport {
     pub r2: Vec<f64>,
     /// Least r² of bands that are judged.
     pub least_r2: f64,
-    /// √((M + 1)/M) rms spread / rms error of the samples' mean, by band: 1 if right, below for too little spread;
-    /// empty for fewer than three samples.
+    /// √((M + 1)/M) rms spread / rms error of the samples' mean, by band: 1 if right, below for too little
+    /// spread; empty for fewer than three samples.
     pub spread_over_error: Vec<f64>,
     /// Scores of blocks of voxels.
     pub scores: Vec<BlockScores>,
@@ -49,45 +45,23 @@ pub struct BlockScores {
 }
 
 impl CalibrationReport {
-    /// Of two samples or more.
+    /// Of two samples or more: the fields and their modes, which are those of [`Modes::of`] without a window.
     pub(crate) fn new(
-        truth: &Field3,
-        samples: &[&Field3],
-        transformed: (&Transformed, &[Transformed]),
+        truth: (&Field3, &Modes),
+        (samples, modes): (&[&Field3], &[&Modes]),
         bands: &Bands,
     ) -> Result<Self, SpectraError> {
-        if samples.len() < 2 {
-            return Err(SpectraError::Samples { needed: 2, found: samples.len() });
-        }
-        let (true_modes, modes) = transformed;
-        let with_truth = modes
-            .iter()
-            .map(|sample| Ok(sample.modes.cross_in(&true_modes.modes, bands)?.power))
-            .collect::<Result<Vec<_>, SpectraError>>()?;
-        let mut r2 = Vec::new();
-        for (cross, sample) in with_truth.iter().zip(modes) {
-            let auto = sample.banded.power.iter().zip(&true_modes.banded.power);
-            r2.push(cross.iter().zip(auto).map(|(c, (a, b))| c * c / (a * b)).collect::<Vec<_>>());
-        }
-        let (pair_ratio, pair_ratio_standard_error, spread_over_error) = if samples.len() == 2 {
-            let pair = modes[0].modes.cross_in(&modes[1].modes, bands)?.power;
-            let mean = mean_of(with_truth.iter().map(Vec::as_slice));
-            let ratio: Vec<f64> = pair.iter().zip(mean).map(|(pair, mean)| pair / mean).collect();
-            (ratio, vec![f64::NAN; bands.count()], Vec::new())
-        } else {
-            let found = EnsemblePower::new(truth, samples, bands, None)?.calibration();
-            (found.pair_ratio, found.pair_ratio_error, found.spread_over_error)
-        };
-        let logarithm = log_density(truth)?;
+        let found = EnsemblePower::new(truth.1, modes, bands)?.calibration();
+        let logarithm = log_density(truth.0)?;
         let logarithms = samples.iter().map(|s| log_density(s)).collect::<Result<Vec<_>, _>>()?;
         let logarithms: Vec<&Field3> = logarithms.iter().collect();
         Ok(Self {
-            pair_ratio,
-            pair_ratio_standard_error,
-            r2: mean_of(r2.iter().map(Vec::as_slice)),
+            pair_ratio: found.pair_ratio,
+            pair_ratio_standard_error: found.pair_ratio_error,
+            r2: found.r2,
             least_r2: LEAST_R2,
-            spread_over_error,
-            scores: BLOCKS.map(|block| BlockScores::new(&logarithm, &logarithms, block)).into(),
+            spread_over_error: if samples.len() > 2 { found.spread_over_error } else { Vec::new() },
+            scores: SCORE_BLOCKS.map(|block| BlockScores::new(&logarithm, &logarithms, block)).into(),
         })
     }
 }

@@ -1,18 +1,20 @@
-//! The goals of a good model, and whether they are met. All goals stand in [`GOALS`].
+//! The goals of a good model, and whether they are met. Their numbers are those of [`limits`].
 
-use crate::calibration::LEAST_R2;
-use crate::pooled::{Estimate, Pooled};
+use crate::estimate::Estimate;
+use crate::limits::{self, EXPECTED_PERCENT, LEAST_R2, Limit};
+use crate::pooled::Pooled;
+use crate::worst::worst;
 use serde::Serialize;
 
 /// What a goal is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Quantity {
     /// P / P_truth up to a wavenumber in h/Mpc.
-    Power { up_to_h_mpc: f64 },
+    Power(f64),
     /// P(SR_i × SR_j) / P(SR × HR) up to a wavenumber.
-    PairRatio { up_to_h_mpc: f64 },
+    PairRatio(f64),
     /// B / B_truth of equilateral triangles up to a wavenumber.
-    Bispectrum { up_to_h_mpc: f64 },
+    Bispectrum(f64),
     /// 99.9th percentile of the density over the truth's.
     DensePercentile,
     /// Mass over the truth's.
@@ -24,66 +26,53 @@ enum Quantity {
 /// One goal.
 struct Goal {
     key: &'static str,
-    name: &'static str,
+    name: String,
     quantity: Quantity,
-    /// Largest distance of a ratio from 1; of seams: the part of seamless fields outside of the 95 % range.
+    /// Largest distance of a ratio from 1; of seams: the part of seamless fields outside of the range.
     wanted: f64,
 }
 
-/// Goals that figures draw, too. Power: largest distance from 1, and up to which k in h/Mpc.
-pub(crate) const POWER_GOALS: [(f64, f64); 2] = [(0.03, 1.0), (0.06, 4.0)];
-pub(crate) const PAIR_GOAL: f64 = 0.05;
-pub(crate) const BISPECTRUM_GOAL: f64 = 0.10;
+impl Goal {
+    fn new(key: &'static str, name: impl Into<String>, quantity: Quantity, wanted: f64) -> Self {
+        Self { key, name: name.into(), quantity, wanted }
+    }
 
-const GOALS: [Goal; 7] = [
-    Goal {
-        key: "power_large_scales",
-        name: "Power, k ≤ 1 h/Mpc",
-        quantity: Quantity::Power { up_to_h_mpc: POWER_GOALS[0].1 },
-        wanted: POWER_GOALS[0].0,
-    },
-    Goal {
-        key: "power_small_scales",
-        name: "Power, k ≤ 4 h/Mpc",
-        quantity: Quantity::Power { up_to_h_mpc: POWER_GOALS[1].1 },
-        wanted: POWER_GOALS[1].0,
-    },
-    Goal {
-        key: "pair_ratio",
-        name: "Calibration: pairs of samples, k ≤ 2 h/Mpc",
-        quantity: Quantity::PairRatio { up_to_h_mpc: 2.0 },
-        wanted: PAIR_GOAL,
-    },
-    Goal {
-        key: "bispectrum",
-        name: "Bispectrum, k ≤ 2 h/Mpc",
-        quantity: Quantity::Bispectrum { up_to_h_mpc: 2.0 },
-        wanted: BISPECTRUM_GOAL,
-    },
-    Goal {
-        key: "percentile_99_9",
-        name: "Densest 0.1 % of the voxels",
-        quantity: Quantity::DensePercentile,
-        wanted: 0.05,
-    },
-    Goal { key: "mass", name: "Total mass", quantity: Quantity::Mass, wanted: 0.005 },
-    Goal { key: "seams", name: "Seams inside the 95 % range", quantity: Quantity::Seams, wanted: 0.05 },
-];
+    /// Of the bands up to a wavenumber.
+    fn in_bands(key: &'static str, name: &str, quantity: fn(f64) -> Quantity, limit: Limit) -> Self {
+        let up_to = limit.up_to_h_mpc;
+        Self::new(key, format!("{name}, k ≤ {up_to} h/Mpc"), quantity(up_to), limit.off_by)
+    }
+}
+
+/// All goals, in the order of a report.
+fn goals() -> [Goal; 7] {
+    let dense = format!("Densest {:.1} % of the voxels", 100.0 - limits::DENSE_PERCENT);
+    let seams = format!("Seams inside the {EXPECTED_PERCENT} % range");
+    [
+        Goal::in_bands("power_large_scales", "Power", Quantity::Power, limits::POWER[0]),
+        Goal::in_bands("power_small_scales", "Power", Quantity::Power, limits::POWER[1]),
+        Goal::in_bands("pair_ratio", "Calibration: pairs of samples", Quantity::PairRatio, limits::PAIRS),
+        Goal::in_bands("bispectrum", "Bispectrum", Quantity::Bispectrum, limits::BISPECTRUM),
+        Goal::new("percentile_99_9", dense, Quantity::DensePercentile, limits::DENSE),
+        Goal::new("mass", "Total mass", Quantity::Mass, limits::MASS),
+        Goal::new("seams", seams, Quantity::Seams, limits::SEAMS),
+    ]
+}
 
 /// Whether a goal is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is.
+    /// The goal is met.
     Pass,
-    /// It is not.
+    /// The goal is missed.
     Miss,
-    /// Nobody knows: `note` says why.
+    /// What it is about was not measured: `note` says why.
     NotMeasured,
 }
 
 impl Outcome {
-    /// In a word or two.
+    /// In words for a person.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -100,7 +89,7 @@ pub struct Judgement {
     /// Its name for programs.
     pub key: &'static str,
     /// Its name for persons.
-    pub goal: &'static str,
+    pub goal: String,
     /// Largest distance from 1 that is good (of seams: part of the samples that may show some).
     pub wanted: f64,
     /// The ratio that was found, of several bands the worst one's; of seams the part that shows some.
@@ -117,29 +106,23 @@ pub struct Judgement {
     pub note: Option<String>,
 }
 
-/// The worst of several ratios.
-struct Worst {
-    ratio: f64,
-    standard_error: f64,
-    k_h_mpc: f64,
-}
-
 impl Pooled {
     /// All goals, judged.
     #[must_use]
     pub fn judge(&self) -> Vec<Judgement> {
-        GOALS.iter().map(|goal| self.judge_one(goal)).collect()
+        goals().iter().map(|goal| self.judge_one(goal)).collect()
     }
 
     fn judge_one(&self, goal: &Goal) -> Judgement {
-        let at_bands = |estimate, up_to| worst(&self.k_h_mpc, estimate, up_to);
-        let at_once = |estimate: &Estimate| worst(&[0.0], estimate, f64::INFINITY);
+        let of = |k: &[f64], found: &Estimate, up_to| worst(k, &found.value, &found.standard_error, up_to);
+        let at_bands = |estimate, up_to| of(&self.k_h_mpc, estimate, up_to);
+        let at_once = |estimate| of(&[0.0], estimate, f64::INFINITY);
         let (found, missing) = match goal.quantity {
-            Quantity::Power { up_to_h_mpc } => (
+            Quantity::Power(up_to_h_mpc) => (
                 at_bands(&self.ratio, up_to_h_mpc),
                 format!("no band has its mean k below {up_to_h_mpc} h/Mpc"),
             ),
-            Quantity::PairRatio { up_to_h_mpc } => (
+            Quantity::PairRatio(up_to_h_mpc) => (
                 at_bands(&self.pair_ratio, up_to_h_mpc),
                 if self.pair_ratio.value.is_empty() {
                     "needs two samples of one box, or more".to_owned()
@@ -147,8 +130,8 @@ impl Pooled {
                     format!("no band up to {up_to_h_mpc} h/Mpc has r² above {LEAST_R2}")
                 },
             ),
-            Quantity::Bispectrum { up_to_h_mpc } => (
-                worst(&self.bispectrum_k_h_mpc, &self.bispectrum_ratio, up_to_h_mpc),
+            Quantity::Bispectrum(up_to_h_mpc) => (
+                of(&self.bispectrum_k_h_mpc, &self.bispectrum_ratio, up_to_h_mpc),
                 format!("the grid holds no equilateral triangles up to {up_to_h_mpc} h/Mpc"),
             ),
             Quantity::DensePercentile => {
@@ -176,8 +159,8 @@ impl Pooled {
             return Judgement { note: self.seams_skipped.clone(), ..blank };
         }
         // One in twenty shows some by chance, or as many as the truth at the same faces, up to one in ten:
-        // neighbouring offsets are alike, so that ranges made of them are narrow. Twice the binomial deviation is
-        // allowed on top.
+        // neighbouring offsets are alike, so that ranges made of them are narrow. Twice the binomial
+        // deviation is allowed on top.
         let tested = self.seams_tested as f64;
         let outside = |inside: usize| 1.0 - inside as f64 / tested;
         let by_chance = outside(self.truth_seamless).clamp(goal.wanted, 2.0 * goal.wanted);
@@ -203,7 +186,7 @@ impl Pooled {
 fn blank(goal: &Goal) -> Judgement {
     Judgement {
         key: goal.key,
-        goal: goal.name,
+        goal: goal.name.clone(),
         wanted: goal.wanted,
         found: None,
         standard_error: None,
@@ -216,20 +199,8 @@ fn blank(goal: &Goal) -> Judgement {
 
 /// The only value of an estimate and its error, if it has one, in three decimals.
 fn first_of(estimate: &Estimate) -> String {
-    let value = estimate.value.first().copied().unwrap_or(f64::NAN);
-    let error = estimate.standard_error.first().filter(|error| error.is_finite());
-    format!("{value:.3}") + &error.map_or_else(String::new, |error| format!(" ± {error:.3}"))
-}
-
-fn worst(k_h_mpc: &[f64], estimate: &Estimate, up_to_h_mpc: f64) -> Option<Worst> {
-    let errors = estimate.standard_error.iter().copied().chain(std::iter::repeat(f64::NAN));
-    k_h_mpc
-        .iter()
-        .zip(&estimate.value)
-        .zip(errors)
-        .filter(|((k, ratio), _)| **k <= up_to_h_mpc && ratio.is_finite())
-        .map(|((&k_h_mpc, &ratio), standard_error)| Worst { ratio, standard_error, k_h_mpc })
-        .max_by(|a, b| (a.ratio - 1.0).abs().total_cmp(&(b.ratio - 1.0).abs()))
+    let (value, error) = estimate.first().unwrap_or((f64::NAN, f64::NAN));
+    format!("{value:.3}") + &if error.is_finite() { format!(" ± {error:.3}") } else { String::new() }
 }
 
 #[cfg(test)]

@@ -1,50 +1,8 @@
 //! Several boxes together: what the goals are judged by.
 
-use crate::statistics::{mean_of, standard_error_of};
-use finescale_field::Grid;
+use crate::estimate::{Estimate, standard_error_of};
+use crate::summary::BoxSummary;
 use serde::Serialize;
-
-/// A number per band or bin with its standard error; null where there is none.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Estimate {
-    /// The values.
-    pub value: Vec<f64>,
-    /// Their standard errors.
-    pub standard_error: Vec<f64>,
-}
-
-/// What one box adds to the means over boxes: means over its samples, with the errors that it knows of itself.
-#[derive(Clone, Debug, Serialize)]
-pub struct BoxSummary {
-    /// Its name.
-    pub label: String,
-    /// Number of samples.
-    pub samples: usize,
-    /// P / P_truth by band.
-    pub ratio: Estimate,
-    /// r with the truth by band.
-    pub cross_correlation: Estimate,
-    /// P(SR_i × SR_j) / P(SR × HR) by band where r² is large enough; empty for one sample.
-    pub pair_ratio: Estimate,
-    /// P / P_truth of ln(1 + δ) by band.
-    pub log_power_ratio: Estimate,
-    /// B / B_truth by equilateral triangle; empty where the grid holds none.
-    pub bispectrum_ratio: Estimate,
-    /// 99.9th percentile of the density over that of the truth.
-    pub percentile_99_9_ratio: Estimate,
-    /// Mass over that of the truth.
-    pub mass_ratio: Estimate,
-    /// Per sample whose tiles are known: whether it is seamless.
-    pub seamless: Vec<bool>,
-    /// The same of the truth at the faces of that sample.
-    pub truth_seamless: Vec<bool>,
-    /// Gradient at faces over the truth's at the same faces; empty where no tiles are known.
-    pub seam_gradient_ratio: Estimate,
-    /// Why seams were not looked for, if they were not.
-    pub seams_skipped: Option<String>,
-    #[serde(skip)]
-    pub(crate) grid: Grid,
-}
 
 /// Where the standard errors of [`Pooled`] come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -96,13 +54,6 @@ pub struct Pooled {
     pub seam_gradient_ratio: Estimate,
     /// Why seams were not looked for, if they were not.
     pub seams_skipped: Option<String>,
-}
-
-impl Estimate {
-    /// A mean over samples with the scatter of the samples as error.
-    pub(crate) fn of<'a>(values: impl Iterator<Item = &'a [f64]> + Clone) -> Self {
-        Self { value: mean_of(values.clone()), standard_error: standard_error_of(values) }
-    }
 }
 
 impl Pooled {

@@ -1,6 +1,8 @@
 //! Power spectra that others published.
 
-use crate::ReportError;
+use crate::JudgeError;
+use crate::bands::BandMeans;
+use crate::estimate::ratios;
 use serde::Serialize;
 use std::path::Path;
 
@@ -30,13 +32,13 @@ pub struct PublishedComparison {
 }
 
 impl PublishedSpectrum {
-    /// Reads a table of two columns, k in h/Mpc and P in (Mpc/h)³, separated by blanks or commas. `#` begins a comment,
-    /// further columns are left out.
+    /// Reads a table of two columns, k in h/Mpc and P in (Mpc/h)³, separated by blanks or commas. `#` begins
+    /// a comment, further columns are left out.
     ///
     /// # Errors
-    /// [`ReportError::Table`] names the line and the remedy.
-    pub fn parse(label: impl Into<String>, path: &Path, text: &str) -> Result<Self, ReportError> {
-        let bad = |line: usize, detail: String| ReportError::Table { path: path.to_owned(), line, detail };
+    /// [`JudgeError::Table`] names the line and the remedy.
+    pub fn parse(label: impl Into<String>, path: &Path, text: &str) -> Result<Self, JudgeError> {
+        let bad = |line: usize, detail: String| JudgeError::Table { path: path.to_owned(), line, detail };
         let (mut k_h_mpc, mut power): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
         for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
             let content = line.split('#').next().unwrap_or_default();
@@ -44,7 +46,7 @@ impl PublishedSpectrum {
             let Some(first) = columns.next() else { continue };
             let second =
                 columns.next().ok_or_else(|| bad(number, format!("`{}` is one column", content.trim())))?;
-            let value = |text: &str| -> Result<f64, ReportError> {
+            let value = |text: &str| -> Result<f64, JudgeError> {
                 let value = text.parse::<f64>().map_err(|_| {
                     bad(number, format!("`{text}` is no number; begin a line of names with #"))
                 })?;
@@ -84,10 +86,15 @@ impl PublishedSpectrum {
 }
 
 impl PublishedComparison {
-    pub(crate) fn new(spectrum: PublishedSpectrum, k_h_mpc: &[f64], truth: &[f64], samples: &[f64]) -> Self {
-        let band_power: Vec<f64> = k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
-        let over = |power: &[f64]| power.iter().zip(&band_power).map(|(p, its)| p / its).collect();
-        Self { truth_ratio: over(truth), sample_ratio: over(samples), band_power, spectrum }
+    /// Beside the truth's power in `bands` and the mean of the samples'.
+    pub(crate) fn new(spectrum: PublishedSpectrum, bands: &BandMeans, samples: &[f64]) -> Self {
+        let band_power: Vec<f64> = bands.k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
+        Self {
+            truth_ratio: ratios(&bands.truth_power, &band_power),
+            sample_ratio: ratios(samples, &band_power),
+            band_power,
+            spectrum,
+        }
     }
 }
 
@@ -95,7 +102,7 @@ impl PublishedComparison {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<PublishedSpectrum, ReportError> {
+    fn parse(text: &str) -> Result<PublishedSpectrum, JudgeError> {
         PublishedSpectrum::parse("tng", Path::new("pk.txt"), text)
     }
 

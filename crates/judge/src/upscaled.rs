@@ -1,61 +1,65 @@
 //! Fields that were upscaled where no truth is known.
 
-use crate::comparison::bands_of;
-use crate::slices::Slices;
-use crate::statistics::{FieldStatistics, Transformed, named};
-use crate::{Labelled, ReportError};
+use crate::bands::bands_of;
+use crate::error::named;
+use crate::statistics::FieldStatistics;
+use crate::transformed::Transformed;
+use crate::{JudgeError, Labelled};
 use finescale_field::Grid;
-use serde_json::{Value, json};
+use finescale_spectra::nyquist_h_mpc;
+use serde::Serialize;
 
 /// A condition and what was drawn from it.
-#[derive(Clone, Debug)]
-pub(crate) struct Upscaled {
-    pub(crate) title: String,
-    pub(crate) grid: Grid,
-    pub(crate) k_h_mpc: Vec<f64>,
-    pub(crate) modes: Vec<u64>,
-    pub(crate) condition: FieldStatistics,
-    pub(crate) samples: Vec<FieldStatistics>,
-    pub(crate) slices: Slices,
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Upscaled {
+    /// Heading of the section.
+    pub title: String,
+    /// Cells and box size in Mpc/h.
+    #[serde(flatten)]
+    pub grid: Grid,
+    /// Nyquist wavenumber in h/Mpc.
+    pub nyquist_h_mpc: f64,
+    /// Mean |k| of the modes of each shell in h/Mpc.
+    pub k_h_mpc: Vec<f64>,
+    /// Independent modes of each shell.
+    pub modes: Vec<u64>,
+    /// The low-resolution field.
+    pub condition: FieldStatistics,
+    /// The samples, one at least.
+    pub samples: Vec<FieldStatistics>,
 }
 
 impl Upscaled {
-    pub(crate) fn new(
-        title: String,
+    /// Measures fields that share a grid.
+    ///
+    /// # Errors
+    /// [`JudgeError::NoSamples`]; [`JudgeError::Statistics`] if a field is not a density or lies on another
+    /// grid than the condition.
+    pub fn new(
+        title: impl Into<String>,
         condition: &Labelled<'_>,
         samples: &[Labelled<'_>],
-    ) -> Result<Self, ReportError> {
-        let first = samples.first().ok_or(ReportError::NoSamples)?;
+    ) -> Result<Self, JudgeError> {
+        if samples.is_empty() {
+            return Err(JudgeError::NoSamples);
+        }
         let grid = *condition.field.grid();
         let bands = bands_of(&grid).map_err(named(&condition.label))?;
         let of_condition = Transformed::new(condition, &bands)?;
-        let mut statistics = Vec::with_capacity(samples.len());
-        for sample in samples {
-            let modes = Transformed::new(sample, &bands)?;
-            // Only to learn that the grids agree.
-            modes.modes.cross_in(&of_condition.modes, &bands).map_err(named(&sample.label))?;
-            statistics.push(FieldStatistics::alone(sample, &modes)?);
-        }
+        let measure = |sample: &Labelled<'_>| {
+            let transformed = Transformed::new(sample, &bands)?;
+            transformed.check_grid(&grid)?;
+            FieldStatistics::alone(sample, &transformed, None)
+        };
         Ok(Self {
-            title,
+            title: title.into(),
             grid,
-            k_h_mpc: of_condition.shells.k_h_mpc.clone(),
-            modes: of_condition.shells.modes.clone(),
-            condition: FieldStatistics::alone(condition, &of_condition)?,
-            samples: statistics,
-            slices: Slices::through_densest(first.field, Some(condition), samples, None),
-        })
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        json!({
-            "title": self.title,
-            "cells": self.grid.cells(),
-            "box_size_mpc_h": self.grid.box_size_mpc_h(),
-            "k_h_mpc": self.k_h_mpc,
-            "modes": self.modes,
-            "condition": self.condition,
-            "samples": self.samples,
+            nyquist_h_mpc: nyquist_h_mpc(&grid),
+            samples: samples.iter().map(measure).collect::<Result<_, _>>()?,
+            condition: FieldStatistics::alone(condition, &of_condition, None)?,
+            k_h_mpc: of_condition.shells.k_h_mpc,
+            modes: of_condition.shells.modes,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A comparison in a handful of numbers.
 
+use crate::estimate::mean_abs_ln;
 use crate::statistics::{AgainstTruth, FieldStatistics};
 use serde::Serialize;
 
@@ -61,21 +62,9 @@ fn quoted_band(edges_h_mpc: &[f64]) -> usize {
     edges_h_mpc.partition_point(|&edge| edge <= QUOTED_K_H_MPC).clamp(1, bands) - 1
 }
 
-/// Mean |ln| over the bands that hold modes.
-fn mean_abs_ln(ratio: &[f64]) -> f64 {
-    let logs: Vec<f64> = ratio.iter().filter(|r| !r.is_nan()).map(|r| r.ln().abs()).collect();
-    logs.iter().sum::<f64>() / logs.len() as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn logarithms_count_both_ways_and_empty_bands_not_at_all() {
-        let half = std::f64::consts::LN_2;
-        assert!((mean_abs_ln(&[0.5, 2.0, 1.0, f64::NAN]) - 2.0 * half / 3.0).abs() < 1e-15);
-    }
 
     #[test]
     fn the_quoted_band_holds_one_h_per_mpc_or_is_the_nearest() {

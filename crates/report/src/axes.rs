@@ -1,9 +1,10 @@
 //! A plot's frame: grid lines, marks, numbers, curves and a legend.
 
-use crate::drawing::{Align, Direction, Drawing, Pen, Text, Weight};
 use crate::raster::text_width;
+use crate::svg::{Frame, Pen, Place, Svg, Text, number};
 use crate::theme::Ink;
 use crate::ticks::{Scale, Tick};
+use serde_json::json;
 
 /// Sizes in page units.
 pub(crate) const LABEL_SIZE: f32 = 13.0;
@@ -11,12 +12,30 @@ pub(crate) const TICK_SIZE: f32 = 12.0;
 const SMALL_TICK: f32 = 3.0;
 const DOT: f32 = 6.0;
 const BAND_OPACITY: f32 = 0.22;
+/// How many times closer the marks lie that the page has at hand for a part of an axis.
+const ZOOMS: [usize; 4] = [1, 3, 10, 30];
+/// A browser that lacks the bundled font has a wider one.
+const FALLBACK_WIDTH: f32 = 1.1;
+/// Room of the page's buttons to the right of a legend.
+const BUTTONS: f32 = 118.0;
 
-/// A frame (left, top, right, bottom in page units) with its two scales.
+/// A frame with its two scales.
 pub(crate) struct Axes {
-    pub(crate) frame: [f32; 4],
+    pub(crate) frame: Frame,
     pub(crate) x: Scale,
     pub(crate) y: Scale,
+}
+
+/// The marks along one axis, drawn as at its origin and then put in their places.
+struct Marks {
+    axis: &'static str,
+    scale: Scale,
+    count: usize,
+    /// The line of a mark with a number, and of one without.
+    long: [(f32, f32); 2],
+    short: [(f32, f32); 2],
+    /// Where numbers stand, and which of their points; none where they are those of another axis.
+    number: Option<((f32, f32), &'static str)>,
 }
 
 impl Axes {
@@ -27,62 +46,50 @@ impl Axes {
     }
 
     /// Grid lines, marks and numbers; `x_label`: none for a plot that shares the axis of the one below.
-    pub(crate) fn draw(&self, drawing: &mut Drawing, x_label: Option<&str>, y_label: &str) {
+    pub(crate) fn draw(&self, svg: &mut Svg, x_label: Option<&str>, y_label: &str) {
         let [left, top, right, bottom] = self.frame;
-        let text = Text {
-            weight: Weight::Regular,
-            size: TICK_SIZE,
-            ink: Ink::Muted,
-            align: Align::Centre,
-            direction: Direction::Right,
+        let across = Marks {
+            axis: "x",
+            scale: self.x,
+            count: ((right - left) / 60.0) as usize,
+            long: [(0.0, top), (0.0, bottom)],
+            short: [(0.0, bottom - SMALL_TICK), (0.0, bottom)],
+            number: x_label.map(|_| ((0.0, bottom + 17.0), "middle")),
         };
-        for Tick { value, label } in self.x.ticks(((right - left) / 60.0) as usize) {
-            let (x, _) = self.point(value, f64::NAN);
-            if let Some(label) = label {
-                drawing.line(&[(x, top), (x, bottom)], &HAIRLINE);
-                if x_label.is_some() {
-                    drawing.text(label, (x, bottom + 17.0), &text);
-                }
-            } else {
-                drawing.line(&[(x, bottom - SMALL_TICK), (x, bottom)], &SPINE);
-            }
-        }
-        for Tick { value, label } in self.y.ticks(((bottom - top) / 30.0) as usize) {
-            let (_, y) = self.point(f64::NAN, value);
-            if let Some(label) = label {
-                drawing.line(&[(left, y), (right, y)], &HAIRLINE);
-                drawing.text(label, (left - 8.0, y + 4.2), &Text { align: Align::Right, ..text });
-            } else {
-                drawing.line(&[(left, y), (left + SMALL_TICK, y)], &SPINE);
-            }
-        }
-        drawing.line(&[(left, top), (left, bottom), (right, bottom)], &SPINE);
-        let label = Text { size: LABEL_SIZE, ink: Ink::Text, ..text };
+        across.draw(svg, |part| (left + part * (right - left), 0.0));
+        let up = Marks {
+            axis: "y",
+            scale: self.y,
+            count: ((bottom - top) / 30.0) as usize,
+            long: [(left, 0.0), (right, 0.0)],
+            short: [(left, 0.0), (left + SMALL_TICK, 0.0)],
+            number: Some(((left - 8.0, 4.2), "end")),
+        };
+        up.draw(svg, |part| (0.0, bottom - part * (bottom - top)));
+        svg.line(&[(left, top), (left, bottom), (right, bottom)], &SPINE);
+        let label = Text::new(LABEL_SIZE, Ink::Text, "middle");
         if let Some(x_label) = x_label {
-            drawing.text(x_label, ((left + right) / 2.0, bottom + 38.0), &label);
+            svg.text(x_label, ((left + right) / 2.0, bottom + 38.0), &label);
         }
-        let up = Text { direction: Direction::Up, ..label };
-        drawing.text(y_label, (left - 46.0, (top + bottom) / 2.0), &up);
+        svg.text_upwards(y_label, (left - 46.0, (top + bottom) / 2.0), &label);
     }
 
-    /// A curve through the points that exist on the scales, inside of the frame.
-    pub(crate) fn curve(&self, drawing: &mut Drawing, xs: &[f64], ys: &[f64], pen: &Pen) {
+    /// A curve through the points that exist on the scales.
+    pub(crate) fn curve(&self, svg: &mut Svg, xs: &[f64], ys: &[f64], pen: &Pen) {
         let points: Vec<_> = xs.iter().zip(ys).map(|(&x, &y)| self.point(x, y)).collect();
         for piece in points.split(|(x, y)| !(x.is_finite() && y.is_finite())) {
             match piece {
                 [] => {}
-                // A point between gaps: a dot.
-                [(x, y)] => drawing.line_in(&[(x - 0.5, *y), (x + 0.5, *y)], pen, Some(self.frame)),
-                piece => drawing.line_in(piece, pen, Some(self.frame)),
+                // A point between gaps.
+                [(x, y)] => svg.line(&[(x - 0.5, *y), (x + 0.5, *y)], pen),
+                piece => svg.line(piece, pen),
             }
         }
     }
 
     /// A dot with its error bar at each point that exists on the scales.
-    pub(crate) fn dots(&self, drawing: &mut Drawing, [xs, ys, errors]: [&[f64]; 3], pen: &Pen) {
+    pub(crate) fn dots(&self, svg: &mut Svg, [xs, ys, errors]: [&[f64]; 3], ink: Ink) {
         let errors = errors.iter().copied().chain(std::iter::repeat(f64::NAN));
-        let thin = Pen { width: 1.4, dash: None, ..*pen };
-        let dot = Pen { width: DOT, dash: None, ..*pen };
         for ((&x, &y), error) in xs.iter().zip(ys).zip(errors) {
             let (at, up) = self.point(x, y);
             if !(at.is_finite() && up.is_finite()) {
@@ -91,14 +98,14 @@ impl Axes {
             let [low, high] = [y - error, y + error].map(|end| self.point(x, end).1);
             if high.is_finite() {
                 let bottom = if low.is_finite() { low } else { self.frame[3] };
-                drawing.line_in(&[(at, bottom), (at, high)], &thin, Some(self.frame));
+                svg.line(&[(at, bottom), (at, high)], &Pen { ink, width: 1.4, dash: None });
             }
-            drawing.line_in(&[(at - 0.01, up), (at + 0.01, up)], &dot, Some(self.frame));
+            svg.dot((at, up), ink, DOT);
         }
     }
 
     /// Shades between `low` and `high`, as far as they exist.
-    pub(crate) fn band(&self, drawing: &mut Drawing, xs: &[f64], low: &[f64], high: &[f64], ink: Ink) {
+    pub(crate) fn band(&self, svg: &mut Svg, xs: &[f64], low: &[f64], high: &[f64], ink: Ink) {
         let floor = self.frame[3];
         let points: Vec<_> = xs
             .iter()
@@ -110,40 +117,88 @@ impl Axes {
             let upper = piece.iter().map(|&(x, _, high)| (x, high));
             let lower = piece.iter().rev().map(|&(x, low, _)| (x, low));
             if piece.len() > 1 {
-                drawing.area_in(upper.chain(lower).collect(), ink, BAND_OPACITY, Some(self.frame));
+                svg.area(&upper.chain(lower).collect::<Vec<_>>(), ink, BAND_OPACITY);
             }
         }
     }
 
     /// Shades a part of the frame: x from, x to, y from, y to.
-    pub(crate) fn shade(&self, drawing: &mut Drawing, [x0, x1, low, high]: [f64; 4]) {
+    pub(crate) fn shade(&self, svg: &mut Svg, [x0, x1, low, high]: [f64; 4]) {
         let [left, top, right, bottom] = self.frame;
         let y = |value| self.point(f64::NAN, value).1.clamp(top, bottom);
         let x = |value: f64| self.point(value, f64::NAN).0.clamp(left, right);
-        let [x0, x1] = [if x0 > 0.0 { x(x0) } else { left }, if x1.is_finite() { x(x1) } else { right }];
-        drawing.rectangle([x0, y(high), x1, y(low)], Ink::Tolerance);
+        svg.rectangle([if x0 > 0.0 { x(x0) } else { left }, y(high), x(x1), y(low)], Ink::Tolerance);
     }
 }
 
-/// One entry per curve, in rows from (`left`, `y`) on, each row as long as fits; returns the height used.
-pub(crate) fn legend(drawing: &mut Drawing, [left, right, y]: [f32; 3], entries: &[(String, Pen)]) -> f32 {
+impl Marks {
+    /// `place`: where a part of the axis lies.
+    fn draw(&self, svg: &mut Svg, place: impl Fn(f32) -> (f32, f32)) {
+        let zoomed = match svg.place {
+            Place::Page => format!(" data-marks='{}'", self.zoomed()),
+            Place::File => String::new(),
+        };
+        svg.open(format_args!("class=\"axis {}\"{zoomed}", self.axis));
+        for Tick { value, label } in self.scale.ticks(self.count) {
+            let (x, y) = place(self.scale.fraction(value) as f32);
+            let class = if label.is_some() { "mark" } else { "mark minor" };
+            svg.open(format_args!("class=\"{class}\" transform=\"translate({} {})\"", number(x), number(y)));
+            match &label {
+                Some(label) => {
+                    svg.line(&self.long, &HAIRLINE);
+                    if let Some((at, anchor)) = self.number {
+                        svg.text(label, at, &Text::new(TICK_SIZE, Ink::Muted, anchor));
+                    }
+                }
+                None => svg.line(&self.short, &SPINE),
+            }
+            svg.close();
+        }
+        svg.close();
+    }
+
+    /// JSON for the page: by [`ZOOMS`], the parts of the axis where marks lie, and their numbers.
+    fn zoomed(&self) -> String {
+        let marks = |zoom: usize| {
+            let parts = (0..zoom).map(|i| self.scale.part([i, i + 1].map(|i| i as f64 / zoom as f64)));
+            let ticks = parts.flat_map(|part| part.ticks(self.count)).filter_map(|tick| {
+                let part = format!("{:.5}", self.scale.fraction(tick.value)).parse::<f64>().ok()?;
+                Some(json!([part, tick.label?]))
+            });
+            let mut ticks: Vec<_> = ticks.collect();
+            ticks.dedup();
+            ticks
+        };
+        json!(ZOOMS.map(|zoom| (zoom, marks(zoom)))).to_string()
+    }
+}
+
+/// An entry of a legend.
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) pen: Pen,
+    pub(crate) is_dots: bool,
+}
+
+/// One entry per key, in rows from (`left`, `y`) on, each row as long as fits; returns the height used.
+pub(crate) fn legend(svg: &mut Svg, [left, right, y]: [f32; 3], keys: &[Key]) -> f32 {
     const SWATCH: f32 = 26.0;
     const ROW: f32 = 20.0;
-    let text = Text {
-        weight: Weight::Regular,
-        size: LABEL_SIZE,
-        ink: Ink::Text,
-        align: Align::Left,
-        direction: Direction::Right,
-    };
+    let right = if svg.place == Place::Page { right - BUTTONS } else { right };
     let (mut x, mut row) = (left, y);
-    for (label, pen) in entries {
-        let width = SWATCH + 8.0 + text_width(label, text.weight, text.size);
+    for (index, Key { name, pen, is_dots }) in keys.iter().enumerate() {
+        let width = SWATCH + 8.0 + FALLBACK_WIDTH * text_width(name, LABEL_SIZE);
         if x > left && x + width > right {
             (x, row) = (left, row + ROW);
         }
-        drawing.line(&[(x, row - 4.5), (x + SWATCH, row - 4.5)], pen);
-        drawing.text(label, (x + SWATCH + 8.0, row), &text);
+        svg.open(format_args!("class=\"key\" data-key=\"{index}\""));
+        if *is_dots {
+            svg.dot((x + SWATCH / 2.0, row - 4.5), pen.ink, DOT);
+        } else {
+            svg.line(&[(x, row - 4.5), (x + SWATCH, row - 4.5)], pen);
+        }
+        svg.text(name, (x + SWATCH + 8.0, row), &Text::new(LABEL_SIZE, Ink::Text, "start"));
+        svg.close();
         x += width + 22.0;
     }
     row - y + ROW

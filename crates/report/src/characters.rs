@@ -9,7 +9,8 @@ const PICTURE_OF_DELETE: char = '\u{2421}';
 /// How these begin, a spreadsheet runs.
 const RUN_BY_SPREADSHEETS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
 
-/// The text with a visible sign for each character that XML forbids or a terminal obeys; tabs and line breaks stay.
+/// The text with a visible sign for each character that XML forbids or a terminal obeys; tabs and line breaks
+/// stay.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| sign(c) == c) {
         return Cow::Borrowed(text);
@@ -40,11 +41,6 @@ pub(crate) fn visible_json(value: Value) -> Value {
     }
 }
 
-/// Text as HTML and SVG need it.
-pub(crate) fn escape(text: &str) -> String {
-    visible(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 /// Text that a spreadsheet shows and does not run: what it would take for a formula begins with `'`.
 pub(crate) fn no_formula(text: &str) -> Cow<'_, str> {
     if text.starts_with(RUN_BY_SPREADSHEETS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
@@ -60,7 +56,6 @@ mod tests {
         let text = "a\0\u{1}\u{1b}[31m\r\u{7f}\u{9b}\u{fffe}\u{ffff}\t\n\u{e9}\u{2400}";
         let seen = "a\u{2400}\u{2401}\u{241b}[31m\u{240d}\u{2421}\u{fffd}\u{fffd}\u{fffd}\t\n\u{e9}\u{2400}";
         assert_eq!(visible(text), seen);
-        assert_eq!(escape("<\u{8}\">&"), "&lt;\u{2408}&quot;&gt;&amp;");
         assert!(matches!(visible("P(k) √\n\t"), Cow::Borrowed(_)));
         let json = visible_json(json!({"\u{1}": ["\u{7f}", 1.5, null, {"x": "\r"}]}));
         assert_eq!(json, json!({"\u{2401}": ["\u{2421}", 1.5, null, {"x": "\u{240d}"}]}));

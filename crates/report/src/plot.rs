@@ -1,9 +1,10 @@
-//! Plots of curves, described once: drawn as figures, and handed to the page to be looked at closely.
+//! Plots of curves, described as data; drawn by [`Plot::svg`], and serialised for what the page reads from
+//! them.
 
-use crate::axes::{Axes, legend};
-use crate::drawing::{Drawing, Pen};
+use crate::axes::{Axes, Key, legend};
+use crate::svg::{Pen, Place, Svg};
 use crate::ticks::Scale;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
 const LEFT: f32 = 62.0;
 const TOP: f32 = 14.0;
@@ -12,7 +13,7 @@ const BOTTOM_MARGIN: f32 = 50.0;
 const GAP: f32 = 16.0;
 
 /// Panels above each other that share their x axis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Plot {
     pub(crate) x_label: String,
     pub(crate) x: Scale,
@@ -20,27 +21,34 @@ pub(crate) struct Plot {
 }
 
 /// One frame of a plot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Panel {
     pub(crate) y_label: String,
     pub(crate) y: Scale,
     /// In page units.
+    #[serde(skip)]
     pub(crate) height: f32,
     /// Shaded parts: x from, x to, y from, y to.
+    #[serde(skip)]
     pub(crate) shades: Vec<[f64; 4]>,
     pub(crate) curves: Vec<Curve>,
 }
 
 /// A line or dots.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Curve {
     /// In the legend; none for a line that needs no name.
     pub(crate) name: Option<String>,
+    #[serde(skip)]
     pub(crate) pen: Pen,
+    #[serde(skip)]
     pub(crate) style: Style,
+    #[serde(serialize_with = "short")]
     pub(crate) x: Vec<f64>,
+    #[serde(serialize_with = "short")]
     pub(crate) y: Vec<f64>,
     /// Standard errors; empty if not known.
+    #[serde(serialize_with = "short")]
     pub(crate) error: Vec<f64>,
 }
 
@@ -70,6 +78,18 @@ impl Curve {
     pub(crate) fn unnamed(self) -> Self {
         Self { name: None, ..self }
     }
+
+    fn draw(&self, svg: &mut Svg, axes: &Axes) {
+        let Self { x, y, error, pen, .. } = self;
+        if self.style == Style::Dots {
+            return axes.dots(svg, [x, y, error], pen.ink);
+        }
+        if !error.is_empty() {
+            let end = |sign: f64| y.iter().zip(error).map(|(y, error)| y + sign * error).collect::<Vec<_>>();
+            axes.band(svg, x, &end(-1.0), &end(1.0), pen.ink);
+        }
+        axes.curve(svg, x, y, pen);
+    }
 }
 
 impl Panel {
@@ -81,96 +101,69 @@ impl Panel {
         Self { shades, ..self }
     }
 
-    fn draw(&self, drawing: &mut Drawing, axes: &Axes, x_label: Option<&str>) {
-        self.shades.iter().for_each(|shade| axes.shade(drawing, *shade));
-        axes.draw(drawing, x_label, &self.y_label);
+    fn draw(&self, svg: &mut Svg, axes: &Axes, x_label: Option<&str>, keys: &[Key]) {
+        let [left, top, right, bottom] = axes.frame;
+        svg.open(format_args!("class=\"panel\" data-frame=\"{left} {top} {right} {bottom}\""));
+        svg.open_clipped(axes.frame);
+        self.shades.iter().for_each(|shade| axes.shade(svg, *shade));
+        svg.close_clipped();
+        axes.draw(svg, x_label, &self.y_label);
+        svg.open_clipped(axes.frame);
         for curve in &self.curves {
-            let Curve { x, y, error, pen, .. } = curve;
-            match curve.style {
-                Style::Dots => axes.dots(drawing, [x, y, error], pen),
-                Style::Line => {
-                    if !error.is_empty() {
-                        let end = |sign: f64| -> Vec<f64> {
-                            y.iter().zip(error).map(|(y, error)| y + sign * error).collect()
-                        };
-                        axes.band(drawing, x, &end(-1.0), &end(1.0), pen.ink);
-                    }
-                    axes.curve(drawing, x, y, pen);
-                }
-            }
+            let key = keys.iter().position(|key| Some(&key.name) == curve.name.as_ref());
+            svg.open(key.map_or(String::new(), |key| format!("data-key=\"{key}\"")));
+            curve.draw(svg, axes);
+            svg.close();
         }
+        svg.close_clipped();
+        svg.close();
     }
 }
 
 impl Plot {
-    /// On a sheet of `width` page units.
-    pub(crate) fn draw(&self, width: f32) -> Drawing {
+    /// The drawing on a sheet of `width` page units; `name` is unique on a page.
+    pub(crate) fn svg(&self, place: Place, name: &str, description: &str, width: f32) -> String {
         let right = width - RIGHT_MARGIN;
-        let mut entries: Vec<(String, Pen)> = Vec::new();
-        for curve in self.panels.iter().flat_map(|panel| &panel.curves) {
-            if let Some(name) = &curve.name
-                && entries.iter().all(|(known, _)| known != name)
-            {
-                entries.push((name.clone(), curve.pen));
-            }
-        }
-        let mut drawing = Drawing::new(width, 0.0);
-        let mut top = 18.0 + legend(&mut drawing, [LEFT.min(width / 8.0), right, 18.0], &entries) - TOP;
+        let mut svg = Svg::new(place, name);
+        let keys = self.keys();
+        let first = 26.0 + legend(&mut svg, [LEFT.min(width / 8.0), right, 18.0], &keys) - TOP;
+        let mut top = first;
         for (index, panel) in self.panels.iter().enumerate() {
             let axes = Axes { frame: [LEFT, top, right, top + panel.height], x: self.x, y: panel.y };
             let last = index + 1 == self.panels.len();
-            panel.draw(&mut drawing, &axes, last.then_some(self.x_label.as_str()));
+            panel.draw(&mut svg, &axes, last.then_some(self.x_label.as_str()), &keys);
             top += panel.height + if last { BOTTOM_MARGIN } else { GAP };
         }
-        drawing.height = top;
-        drawing
+        if place == Place::Page {
+            svg.open("class=\"cursor\"");
+            svg.line(&[(0.0, first), (0.0, top - BOTTOM_MARGIN)], &CURSOR);
+            svg.close();
+        }
+        svg.finish(width, top, description)
     }
 
-    /// For the script of the page.
-    pub(crate) fn to_json(&self) -> Value {
-        let scale = |scale: Scale| match scale {
-            Scale::Linear { low, high } => json!({ "log": false, "low": short(low), "high": short(high) }),
-            Scale::Log { low, high } => json!({ "log": true, "low": short(low), "high": short(high) }),
-        };
-        let list = |values: &[f64]| values.iter().map(|&v| short(v)).collect::<Vec<_>>();
-        let panel = |panel: &Panel| {
-            let curves: Vec<Value> = panel
-                .curves
-                .iter()
-                .map(|curve| {
-                    json!({
-                        "name": curve.name,
-                        "ink": curve.pen.ink.name(),
-                        "width": short(curve.pen.width.into()),
-                        "dash": curve.pen.dash,
-                        "dots": curve.style == Style::Dots,
-                        "x": list(&curve.x),
-                        "y": list(&curve.y),
-                        "error": list(&curve.error),
-                    })
-                })
-                .collect();
-            let shades: Vec<Vec<Value>> = panel.shades.iter().map(|shade| list(shade)).collect();
-            json!({
-                "label": panel.y_label,
-                "y": scale(panel.y),
-                "height": panel.height,
-                "shades": shades,
-                "curves": curves,
-            })
-        };
-        json!({
-            "label": self.x_label,
-            "x": scale(self.x),
-            "panels": self.panels.iter().map(panel).collect::<Vec<_>>(),
-        })
+    /// The names of the curves, each once.
+    fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = Vec::new();
+        for curve in self.panels.iter().flat_map(|panel| &panel.curves) {
+            if let Some(name) = &curve.name
+                && keys.iter().all(|known| known.name != *name)
+            {
+                let is_dots = curve.style == Style::Dots;
+                keys.push(Key { name: name.clone(), pen: curve.pen, is_dots });
+            }
+        }
+        keys
     }
 }
 
+const CURSOR: Pen = Pen { dash: Some([3.0, 3.0]), ..crate::axes::SPINE };
+
 /// Five digits are more than a screen shows; null where there is no number.
-fn short(value: f64) -> Value {
-    let rounded = format!("{value:.4e}").parse::<f64>().unwrap_or(f64::NAN);
-    if rounded.is_finite() { json!(rounded) } else { Value::Null }
+fn short<S: Serializer>(values: &[f64], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(
+        values.iter().map(|value| format!("{value:.4e}").parse::<f64>().ok().filter(|v| v.is_finite())),
+    )
 }
 
 /// A logarithmic axis that holds the positive finite values, a little widened.

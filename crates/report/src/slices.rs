@@ -1,7 +1,7 @@
 //! Slices of fields, one voxel thick, on one colour scale.
 
-use crate::Labelled;
 use finescale_field::Field3;
+use finescale_judge::Labelled;
 use ndarray::{Array2, Axis};
 
 /// Panels larger than this are averaged over blocks of voxels.

@@ -1,290 +1,210 @@
-//! The statistics as tables: one CSV file per statistic, numbers in full, gaps empty.
+//! The arrays of report.json as tables: one CSV file per statistic, numbers in full, gaps empty.
 
-use crate::Comparison;
 use crate::characters::no_formula;
-use crate::statistics::FieldStatistics;
-use std::fmt::Write as _;
+use serde_json::{Value, json};
 
-/// Columns of one length, each with its name.
-pub(crate) struct Table {
-    /// File name without ending.
-    pub(crate) name: &'static str,
-    columns: Vec<(String, Vec<String>)>,
-}
+/// Name of a column and the path of its values in report.json: `*` goes through a list or the members of an
+/// object in order, `@` too, for their names; `#` numbers a list; a list at the end is a column.
+type Column = (&'static str, &'static str);
 
-impl Table {
-    fn new(name: &'static str) -> Self {
-        Self { name, columns: Vec::new() }
-    }
+/// A table: its name, columns that number its rows, those of the report, and those of each member of a list.
+/// There, `{}` in a name is the label of the member.
+type Spec = (&'static str, &'static [Column], &'static [Column], &'static str, &'static [Column]);
 
-    fn numbers(mut self, name: impl Into<String>, values: &[f64]) -> Self {
-        let text = |v: &f64| if v.is_finite() { v.to_string() } else { String::new() };
-        self.columns.push((name.into(), values.iter().map(text).collect()));
-        self
-    }
+const SHELLS: &[Column] = &[("k_h_mpc", "k_h_mpc"), ("modes", "modes")];
+const BANDS: &[Column] = &[
+    ("k_min_h_mpc", "bands/k_min_h_mpc"),
+    ("k_max_h_mpc", "bands/k_max_h_mpc"),
+    ("k_h_mpc", "bands/k_h_mpc"),
+    ("modes", "bands/modes"),
+];
+const BAND_MEANS: &[Column] = &[
+    ("ratio", "pooled/ratio/value"),
+    ("ratio_standard_error", "pooled/ratio/standard_error"),
+    ("transfer", "pooled/transfer/value"),
+    ("transfer_standard_error", "pooled/transfer/standard_error"),
+    ("cross_correlation", "pooled/cross_correlation/value"),
+    ("cross_correlation_standard_error", "pooled/cross_correlation/standard_error"),
+    ("log_power_ratio", "pooled/log_power_ratio/value"),
+    ("log_power_ratio_standard_error", "pooled/log_power_ratio/standard_error"),
+    ("truth_power_standard_error", "truth/band_power_standard_error"),
+    ("sample_scatter_standard_error", "bands/sample_ratio_standard_error"),
+    ("bootstrap_standard_error", "bands/sample_ratio_bootstrap_error"),
+];
+const CALIBRATION: &[Column] = &[
+    ("pair_ratio", "pooled/pair_ratio/value"),
+    ("pair_ratio_standard_error", "pooled/pair_ratio/standard_error"),
+    ("r2", "calibration/r2"),
+    ("spread_over_error", "calibration/spread_over_error"),
+];
+const VARIANCE: &[Column] = &[
+    ("octant_power_scatter", "baselines/cosmic_variance/octant_power_scatter"),
+    ("box_power_scatter", "baselines/cosmic_variance/box_power_scatter"),
+];
+const MULTIPOLES: &[Column] = &[
+    ("{} P0", "multipoles/monopole"),
+    ("{} P2", "multipoles/quadrupole"),
+    ("{} P4", "multipoles/hexadecapole"),
+];
+const PUBLISHED: &[Column] =
+    &[("{} P", "band_power"), ("truth / {}", "truth_ratio"), ("samples / {}", "sample_ratio")];
+const TRIANGLES: &[Column] = &[
+    ("triangle", "truth/bispectrum/@/triangles"),
+    ("k1_h_mpc", "truth/bispectrum/*/k_h_mpc/*/0"),
+    ("k2_h_mpc", "truth/bispectrum/*/k_h_mpc/*/1"),
+    ("k3_h_mpc", "truth/bispectrum/*/k_h_mpc/*/2"),
+    ("triangles", "truth/bispectrum/*/triangles"),
+];
+const BISPECTRA: &[Column] = &[("{} B", "bispectrum/*/bispectrum"), ("{} Q", "bispectrum/*/reduced")];
+const MINKOWSKI: &[Column] = &[
+    ("{} V0", "minkowski/volume"),
+    ("{} V1_h_mpc", "minkowski/area_h_mpc"),
+    ("{} V2_h_mpc2", "minkowski/curvature_h_mpc2"),
+    ("{} V3_h_mpc3", "minkowski/euler_h_mpc3"),
+];
+const SCATTERING: &[Column] =
+    &[("{} deviation", "scattering/deviation"), ("{} sparsity", "scattering/sparsity")];
+const GOALS: &[Column] = &[
+    ("goal", "goals/*/key"),
+    ("wanted", "goals/*/wanted"),
+    ("found", "goals/*/found"),
+    ("standard_error", "goals/*/standard_error"),
+    ("at_k_h_mpc", "goals/*/at_k_h_mpc"),
+    ("excess", "goals/*/excess"),
+    ("outcome", "goals/*/outcome"),
+    ("note", "goals/*/note"),
+];
+const SEAMS: &[Column] = &[
+    ("field", "tested/*/label"),
+    ("gradient", "tested/*/seams/field/gradient/at_faces"),
+    ("gradient_low", "tested/*/seams/field/gradient/expected/0"),
+    ("gradient_high", "tested/*/seams/field/gradient/expected/1"),
+    ("truth_gradient", "tested/*/seams/truth/gradient/at_faces"),
+    ("truth_gradient_low", "tested/*/seams/truth/gradient/expected/0"),
+    ("truth_gradient_high", "tested/*/seams/truth/gradient/expected/1"),
+    ("variance", "tested/*/seams/field/variance/at_faces"),
+    ("harmonics", "tested/*/seams/field/harmonics/at_faces"),
+    ("seamless", "tested/*/seams/seamless"),
+];
 
-    fn counts(mut self, name: impl Into<String>, values: &[u64]) -> Self {
-        self.columns.push((name.into(), values.iter().map(u64::to_string).collect()));
-        self
-    }
+const TABLES: &[Spec] = &[
+    ("power", SHELLS, &[], "fields", &[("{}", "power")]),
+    ("ratio", SHELLS, &[], "fields", &[("{}", "ratio")]),
+    ("transfer", SHELLS, &[], "fields", &[("{}", "transfer")]),
+    ("cross_correlation", SHELLS, &[], "fields", &[("{}", "cross_correlation")]),
+    ("bands", BANDS, BAND_MEANS, "", &[]),
+    ("multipoles", BANDS, &[], "fields", MULTIPOLES),
+    ("calibration", BANDS, CALIBRATION, "", &[]),
+    ("ranks_voxels", RANKS[0], &[("count", "calibration/scores/0/ranks/counts")], "", &[]),
+    ("ranks_blocks", RANKS[1], &[("count", "calibration/scores/1/ranks/counts")], "", &[]),
+    ("cosmic_variance", BANDS, VARIANCE, "", &[]),
+    ("published", BANDS, &[], "published", PUBLISHED),
+    ("bispectrum", TRIANGLES, &[], "fields", BISPECTRA),
+    ("pdf_voxels", PDF[0], &[], "fields", &[("{}", "densities/0/of_blocks/per_dex")]),
+    ("pdf_blocks_2", PDF[1], &[], "fields", &[("{}", "densities/1/of_blocks/per_dex")]),
+    ("pdf_blocks_4", PDF[2], &[], "fields", &[("{}", "densities/2/of_blocks/per_dex")]),
+    ("percentiles_voxels", PERCENT[0], &[], "fields", &[("{}", "densities/0/of_blocks/percentiles")]),
+    ("percentiles_blocks_2", PERCENT[1], &[], "fields", &[("{}", "densities/1/of_blocks/percentiles")]),
+    ("percentiles_blocks_4", PERCENT[2], &[], "fields", &[("{}", "densities/2/of_blocks/percentiles")]),
+    ("wasserstein", BLOCKS, &[], "fields", &[("{}", "densities/*/of_blocks/wasserstein")]),
+    (
+        "voids",
+        &[("radius_mpc_h", "truth/voids/radius_mpc_h")],
+        &[],
+        "fields",
+        &[("{}", "voids/density_h_mpc4")],
+    ),
+    ("peaks", &[("nu", "truth/peaks/nu")], &[], "fields", &[("{}", "peaks/density_h_mpc3")]),
+    ("minkowski", &[("threshold", "truth/minkowski/thresholds")], &[], "fields", MINKOWSKI),
+    ("scattering", &[("radius_mpc_h", "truth/scattering/radii_mpc_h")], &[], "fields", SCATTERING),
+    ("goals", &[], GOALS, "", &[]),
+    ("seams", &[], SEAMS, "", &[]),
+];
+const RANKS: [&[Column]; 2] = [
+    &[("samples_below_truth", "calibration/scores/0/ranks/counts/#")],
+    &[("samples_below_truth", "calibration/scores/1/ranks/counts/#")],
+];
+const PDF: [&[Column]; 3] = [
+    &[("log10_density", "truth/densities/0/of_blocks/log10_density")],
+    &[("log10_density", "truth/densities/1/of_blocks/log10_density")],
+    &[("log10_density", "truth/densities/2/of_blocks/log10_density")],
+];
+const PERCENT: [&[Column]; 3] = [
+    &[("percent", "truth/densities/0/of_blocks/percents")],
+    &[("percent", "truth/densities/1/of_blocks/percents")],
+    &[("percent", "truth/densities/2/of_blocks/percents")],
+];
+const BLOCKS: &[Column] = &[("block", "truth/densities/*/block")];
 
-    fn texts(mut self, name: impl Into<String>, values: Vec<String>) -> Self {
-        let values = values.iter().map(|text| no_formula(text).into_owned());
-        self.columns.push((name.into(), values.collect()));
-        self
-    }
-
-    /// A column per field that has the statistic, or none.
-    fn fields(self, comparison: &Comparison, of: impl Fn(&FieldStatistics) -> Option<Vec<f64>>) -> Self {
-        let found = fields(comparison).into_iter().filter_map(|f| Some((f.label.clone(), of(f)?)));
-        found.fold(self, |table, (label, values)| table.numbers(label, &values))
-    }
-
-    /// The content of the file.
-    pub(crate) fn csv(&self) -> String {
-        let quoted = |text: &str| {
-            if text.contains([',', '"', '\n', '\r']) {
-                format!("\"{}\"", text.replace('"', "\"\""))
-            } else {
-                text.to_owned()
-            }
-        };
-        let names: Vec<String> = self.columns.iter().map(|(name, _)| quoted(&no_formula(name))).collect();
-        let mut csv = names.join(",") + "\n";
-        let rows = self.columns.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
-        for row in 0..rows {
-            let cells: Vec<String> = self
-                .columns
-                .iter()
-                .map(|(_, values)| values.get(row).map_or(String::new(), |value| quoted(value)))
-                .collect();
-            writeln!(csv, "{}", cells.join(",")).expect("writing to a string");
-        }
-        csv
-    }
-}
-
-fn fields(comparison: &Comparison) -> Vec<&FieldStatistics> {
-    let baselines = &comparison.baselines;
-    std::iter::once(&comparison.truth)
-        .chain(&comparison.condition)
-        .chain(&comparison.samples)
-        .chain(baselines.matched_pdf.done())
-        .chain(baselines.independent_tiles.done())
-        .collect()
-}
-
-/// All tables that have a row.
-pub(crate) fn tables(comparison: &Comparison) -> Vec<Table> {
-    let mut tables = spectra(comparison);
-    tables.extend(in_bands(comparison));
-    tables.extend(beyond_power(comparison));
-    tables.extend(judged(comparison));
-    tables.retain(|table| table.columns.iter().any(|(_, values)| !values.is_empty()));
-    tables
-}
-
-fn spectra(comparison: &Comparison) -> Vec<Table> {
-    let table =
-        |name| Table::new(name).numbers("k_h_mpc", &comparison.k_h_mpc).counts("modes", &comparison.modes);
-    vec![
-        table("power").fields(comparison, |f| Some(f.power.clone())),
-        table("ratio").fields(comparison, |f| Some(f.against_truth.as_ref()?.ratio.clone())),
-        table("transfer").fields(comparison, |f| Some(f.against_truth.as_ref()?.transfer.clone())),
-        table("cross_correlation")
-            .fields(comparison, |f| Some(f.against_truth.as_ref()?.cross_correlation.clone())),
-    ]
-}
-
-fn in_bands(comparison: &Comparison) -> Vec<Table> {
-    let (bands, pooled) = (&comparison.bands, &comparison.pooled);
-    let table = |name| {
-        Table::new(name)
-            .numbers("k_min_h_mpc", &bands.k_min_h_mpc)
-            .numbers("k_max_h_mpc", &bands.k_max_h_mpc)
-            .numbers("k_h_mpc", &bands.k_h_mpc)
-            .counts("modes", &bands.modes)
-    };
-    let multipoles =
-        fields(comparison).into_iter().filter_map(|f| Some((&f.label, f.beyond_power.as_ref()?)));
-    let multipoles = multipoles.fold(table("multipoles"), |table, (label, beyond)| {
-        table
-            .numbers(format!("{label} P0"), &beyond.multipoles.monopole)
-            .numbers(format!("{label} P2"), &beyond.multipoles.quadrupole)
-            .numbers(format!("{label} P4"), &beyond.multipoles.hexadecapole)
+/// Name and content of all tables that have values, of the content of report.json.
+pub(crate) fn tables(report: &Value) -> Vec<(&'static str, String)> {
+    let of_one = [&report["truth"], &report["condition"]].into_iter();
+    let baselines = ["matched_pdf", "independent_tiles"].map(|name| &report["baselines"][name]);
+    let fields = of_one.chain(report["samples"].as_array().into_iter().flatten()).chain(baselines);
+    let fields: Vec<&Value> = fields.filter(|field| field["label"].is_string()).collect();
+    let tested: Vec<&&Value> = fields.iter().filter(|field| field["seams"]["field"].is_object()).collect();
+    let lists = json!({ "fields": fields, "tested": tested, "published": report["published"] });
+    let find =
+        |path: &str| if path.starts_with("tested/") { values(&lists, path) } else { values(report, path) };
+    let made = TABLES.iter().map(|&(name, rows, columns, list, of_members)| {
+        let of_report = columns.iter().map(|&(name, path)| (name.to_owned(), find(path)));
+        let members = lists[list].as_array().into_iter().flatten();
+        let of_members = members.flat_map(|member| {
+            let label = member["label"].as_str().unwrap_or_default();
+            of_members.iter().map(move |(name, path)| (name.replace("{}", label), values(member, path)))
+        });
+        let found: Vec<_> =
+            of_report.chain(of_members).filter(|(_, values)| values.iter().any(|v| !v.is_null())).collect();
+        let rows = rows.iter().map(|&(name, path)| (name.to_owned(), find(path)));
+        (name, if found.is_empty() { None } else { Some(csv(&rows.chain(found).collect::<Vec<_>>())) })
     });
-    let mut found = vec![
-        table("bands")
-            .numbers("ratio", &pooled.ratio.value)
-            .numbers("ratio_standard_error", &pooled.ratio.standard_error)
-            .numbers("transfer", &pooled.transfer.value)
-            .numbers("transfer_standard_error", &pooled.transfer.standard_error)
-            .numbers("cross_correlation", &pooled.cross_correlation.value)
-            .numbers("cross_correlation_standard_error", &pooled.cross_correlation.standard_error)
-            .numbers("log_power_ratio", &pooled.log_power_ratio.value)
-            .numbers("log_power_ratio_standard_error", &pooled.log_power_ratio.standard_error)
-            .numbers("truth_power_standard_error", &comparison.truth.band_power_standard_error)
-            .numbers("sample_scatter_standard_error", &bands.sample_ratio_standard_error)
-            .numbers("bootstrap_standard_error", &bands.sample_ratio_bootstrap_error),
-        multipoles,
-    ];
-    if let Some(calibration) = comparison.calibration.done() {
-        found.push(
-            table("calibration")
-                .numbers("pair_ratio", &pooled.pair_ratio.value)
-                .numbers("pair_ratio_standard_error", &pooled.pair_ratio.standard_error)
-                .numbers("r2", &calibration.r2)
-                .numbers("spread_over_error", &calibration.spread_over_error),
-        );
-        for scores in &calibration.scores {
-            let Some(ranks) = scores.ranks.done() else { continue };
-            let name = if scores.block == 1 { "ranks_voxels" } else { "ranks_blocks" };
-            let rank: Vec<u64> = (0..ranks.counts.len() as u64).collect();
-            found.push(Table::new(name).counts("samples_below_truth", &rank).counts("count", &ranks.counts));
-        }
-    }
-    if let Some(variance) = comparison.baselines.cosmic_variance.done() {
-        found.push(
-            table("cosmic_variance")
-                .numbers("octant_power_scatter", &variance.octant_power_scatter)
-                .numbers("box_power_scatter", &variance.box_power_scatter),
-        );
-    }
-    if !comparison.published.is_empty() {
-        found.push(comparison.published.iter().fold(table("published"), |table, published| {
-            let label = &published.spectrum.label;
-            table
-                .numbers(format!("{label} P"), &published.band_power)
-                .numbers(format!("truth / {label}"), &published.truth_ratio)
-                .numbers(format!("samples / {label}"), &published.sample_ratio)
-        }));
-    }
-    found
+    made.filter_map(|(name, csv)| Some((name, csv?))).collect()
 }
 
-fn beyond_power(comparison: &Comparison) -> Vec<Table> {
-    let Some(truth) = &comparison.truth.beyond_power else { return Vec::new() };
-    let mut found = Vec::new();
-    if let Some(bispectra) = truth.bispectrum.done() {
-        let mut table = Table::new("bispectrum");
-        let families =
-            |b: &crate::Bispectra| [b.equilateral.clone(), b.isosceles.clone(), b.squeezed.clone()];
-        let all = families(bispectra);
-        let names = all.iter().zip(["equilateral", "isosceles", "squeezed"]);
-        let names = names.flat_map(|(part, name)| vec![name.to_owned(); part.k_h_mpc.len()]).collect();
-        table = table.texts("triangle", names);
-        for side in 0..3 {
-            let sides: Vec<f64> = all.iter().flat_map(|part| part.k_h_mpc.iter().map(|k| k[side])).collect();
-            table = table.numbers(format!("k{}_h_mpc", side + 1), &sides);
-        }
-        let counts: Vec<u64> = all.iter().flat_map(|part| part.triangles.clone()).collect();
-        table = table.counts("triangles", &counts);
-        for field in fields(comparison) {
-            let Some(mine) = field.beyond_power.as_ref().and_then(|b| b.bispectrum.done()) else { continue };
-            let mine = families(mine);
-            let values = |of: fn(&finescale_spectra::Bispectrum) -> &Vec<f64>| -> Vec<f64> {
-                mine.iter().flat_map(|part| of(part).clone()).collect()
-            };
-            table = table
-                .numbers(format!("{} B", field.label), &values(|b| &b.bispectrum))
-                .numbers(format!("{} Q", field.label), &values(|b| &b.reduced));
-        }
-        found.push(table);
-    }
-    let (low, high, bins) = crate::statistics::PDF_RANGE;
-    let centres: Vec<f64> =
-        (0..bins).map(|bin| low + (bin as f64 + 0.5) * (high - low) / bins as f64).collect();
-    for (index, name) in ["pdf_voxels", "pdf_blocks_2", "pdf_blocks_4"].into_iter().enumerate() {
-        let of = |f: &FieldStatistics| {
-            Some(f.beyond_power.as_ref()?.densities[index].of_blocks.done()?.per_dex.clone())
+/// The values at a path; null for a member of a list that has none.
+fn values(value: &Value, path: &str) -> Vec<Value> {
+    let member = |name: &str| value.get(name).or_else(|| value.get(name.parse::<usize>().ok()?));
+    let Some((first, rest)) = path.split_once('/') else {
+        return match (path, member(path)) {
+            ("#", _) => (0..value.as_array().map_or(0, Vec::len)).map(|row| json!(row)).collect(),
+            (_, Some(Value::Array(values))) => values.clone(),
+            (_, Some(value)) => vec![value.clone()],
+            (_, None) => vec![],
         };
-        found.push(Table::new(name).numbers("log10_density", &centres).fields(comparison, of));
-    }
-    let mut densities = Table::new("percentiles");
-    let measured: Vec<_> =
-        truth.densities.iter().enumerate().filter(|(_, d)| d.of_blocks.done().is_some()).collect();
-    let per = crate::beyond_power::PERCENTS;
-    let blocks: Vec<u64> = measured.iter().flat_map(|(_, d)| vec![d.block as u64; per.len()]).collect();
-    let percents: Vec<f64> = measured.iter().flat_map(|_| per).collect();
-    densities = densities.counts("block", &blocks).numbers("percent", &percents);
-    densities = densities.fields(comparison, |f| {
-        let beyond = f.beyond_power.as_ref()?;
-        let of = |index: usize| Some(beyond.densities[index].of_blocks.done()?.percentiles.clone());
-        measured.iter().map(|&(index, _)| of(index)).collect::<Option<Vec<_>>>().map(|all| all.concat())
-    });
-    found.push(densities);
-    let sizes: Vec<u64> = truth.densities.iter().map(|densities| densities.block as u64).collect();
-    found.push(Table::new("wasserstein").counts("block", &sizes).fields(comparison, |f| {
-        let beyond = f.beyond_power.as_ref()?;
-        let of = |d: &crate::Densities| d.of_blocks.done().and_then(|d| d.wasserstein).unwrap_or(f64::NAN);
-        f.against_truth.as_ref().map(|_| beyond.densities.iter().map(of).collect())
-    }));
-    if let Some(voids) = truth.voids.done() {
-        let of = |f: &FieldStatistics| Some(f.beyond_power.as_ref()?.voids.done()?.density_h_mpc4.clone());
-        found.push(Table::new("voids").numbers("radius_mpc_h", &voids.radius_mpc_h).fields(comparison, of));
-    }
-    if let Some(peaks) = truth.peaks.done() {
-        let of = |f: &FieldStatistics| Some(f.beyond_power.as_ref()?.peaks.done()?.density_h_mpc3.clone());
-        found.push(Table::new("peaks").numbers("nu", &peaks.nu).fields(comparison, of));
-    }
-    if let Some(minkowski) = truth.minkowski.done() {
-        let mut table = Table::new("minkowski").numbers("threshold", &minkowski.thresholds);
-        for field in fields(comparison) {
-            let Some(mine) = field.beyond_power.as_ref().and_then(|b| b.minkowski.done()) else { continue };
-            table = table
-                .numbers(format!("{} V0", field.label), &mine.volume)
-                .numbers(format!("{} V1_h_mpc", field.label), &mine.area_h_mpc)
-                .numbers(format!("{} V2_h_mpc2", field.label), &mine.curvature_h_mpc2)
-                .numbers(format!("{} V3_h_mpc3", field.label), &mine.euler_h_mpc3);
+    };
+    let members: Vec<(&str, &Value)> = match value {
+        Value::Array(values) => values.iter().map(|value| ("", value)).collect(),
+        Value::Object(members) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+        _ => vec![],
+    };
+    match first {
+        "*" => members.iter().flat_map(|(_, member)| or_null(values(member, rest))).collect(),
+        "@" => {
+            members.iter().flat_map(|(name, member)| vec![json!(name); values(member, rest).len()]).collect()
         }
-        found.push(table);
+        name => member(name).map_or(vec![], |member| values(member, rest)),
     }
-    if let Some(scattering) = truth.scattering.done() {
-        let mut table = Table::new("scattering").numbers("radius_mpc_h", &scattering.radii_mpc_h);
-        for field in fields(comparison) {
-            let Some(mine) = field.beyond_power.as_ref().and_then(|b| b.scattering.done()) else { continue };
-            table = table
-                .numbers(format!("{} deviation", field.label), &mine.deviation)
-                .numbers(format!("{} sparsity", field.label), &mine.sparsity);
-        }
-        found.push(table);
-    }
-    found
 }
 
-fn judged(comparison: &Comparison) -> Vec<Table> {
-    let goals = &comparison.goals;
-    let optional = |of: fn(&crate::Judgement) -> Option<f64>| -> Vec<f64> {
-        goals.iter().map(|goal| of(goal).unwrap_or(f64::NAN)).collect()
+fn or_null(values: Vec<Value>) -> Vec<Value> {
+    if values.is_empty() { vec![Value::Null] } else { values }
+}
+
+fn csv(columns: &[(String, Vec<Value>)]) -> String {
+    let quoted = |text: &str| {
+        let is_plain = !text.contains([',', '"', '\n', '\r']);
+        if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
     };
-    let texts = |of: &dyn Fn(&crate::Judgement) -> String| goals.iter().map(of).collect::<Vec<_>>();
-    let goals = Table::new("goals")
-        .texts("goal", texts(&|goal| goal.key.to_owned()))
-        .numbers("wanted", &goals.iter().map(|goal| goal.wanted).collect::<Vec<_>>())
-        .numbers("found", &optional(|goal| goal.found))
-        .numbers("standard_error", &optional(|goal| goal.standard_error))
-        .numbers("at_k_h_mpc", &optional(|goal| goal.at_k_h_mpc))
-        .numbers("excess", &optional(|goal| goal.excess))
-        .texts("outcome", texts(&|goal| goal.outcome.name().to_owned()))
-        .texts("note", texts(&|goal| goal.note.clone().unwrap_or_default()));
-    let tested: Vec<_> = fields(comparison)
-        .into_iter()
-        .filter_map(|f| Some((&f.label, f.against_truth.as_ref()?.seams.done()?)))
-        .collect();
-    let numbers =
-        |of: fn(&crate::SeamTest) -> f64| tested.iter().map(|(_, test)| of(test)).collect::<Vec<_>>();
-    let seams = Table::new("seams")
-        .texts("field", tested.iter().map(|(label, _)| (*label).clone()).collect())
-        .numbers("gradient", &numbers(|test| test.field.gradient.at_faces))
-        .numbers("gradient_low", &numbers(|test| test.field.gradient.expected[0]))
-        .numbers("gradient_high", &numbers(|test| test.field.gradient.expected[1]))
-        .numbers("truth_gradient", &numbers(|test| test.truth.gradient.at_faces))
-        .numbers("truth_gradient_low", &numbers(|test| test.truth.gradient.expected[0]))
-        .numbers("truth_gradient_high", &numbers(|test| test.truth.gradient.expected[1]))
-        .numbers("variance", &numbers(|test| test.field.variance.at_faces))
-        .numbers("harmonics", &numbers(|test| test.field.harmonics.as_ref().map_or(f64::NAN, |h| h.at_faces)))
-        .texts("seamless", tested.iter().map(|(_, test)| test.seamless.to_string()).collect());
-    vec![goals, seams]
+    let cell = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => quoted(&no_formula(text)),
+        Some(Value::Number(number)) if number.is_f64() => number.as_f64().unwrap_or(f64::NAN).to_string(),
+        Some(value) => value.to_string(),
+    };
+    let count = columns.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+    let head: Vec<String> = columns.iter().map(|(name, _)| quoted(&no_formula(name))).collect();
+    let row = |row: usize| columns.iter().map(|(_, values)| cell(values.get(row))).collect::<Vec<_>>();
+    std::iter::once(head).chain((0..count).map(row)).map(|cells| cells.join(",") + "\n").collect()
 }
 
 #[cfg(test)]
@@ -293,14 +213,29 @@ mod tests {
 
     #[test]
     fn gaps_are_empty_and_commas_are_quoted() {
-        let table = Table::new("x").numbers("a,b", &[0.1, f64::NAN]).texts("c", vec!["say \"x\"".to_owned()]);
-        assert_eq!(table.csv(), "\"a,b\",c\n0.1,\"say \"\"x\"\"\"\n,\n");
+        let columns =
+            [("a,b".to_owned(), vec![json!(0.1), Value::Null]), ("c".to_owned(), vec![json!("say \"x\"")])];
+        assert_eq!(csv(&columns), "\"a,b\",c\n0.1,\"say \"\"x\"\"\"\n,\n");
     }
 
     #[test]
     fn texts_are_no_formulas_and_numbers_stay_numbers() {
-        let texts = ["=1+2", "-x", "a\rb"].map(str::to_owned).to_vec();
-        let table = Table::new("x").numbers("=cmd|calc P", &[-0.5, 1e-7, -2.0]).texts("@note", texts);
-        assert_eq!(table.csv(), "'=cmd|calc P,'@note\n-0.5,'=1+2\n0.0000001,'-x\n-2,\"a\rb\"\n");
+        let texts = ["=1+2", "-x", "a\rb"].map(|text| json!(text)).to_vec();
+        let numbers = [-0.5, 1e-7, -2.0].map(|number| json!(number)).to_vec();
+        let columns = [("=cmd|calc P".to_owned(), numbers), ("@note".to_owned(), texts)];
+        assert_eq!(csv(&columns), "'=cmd|calc P,'@note\n-0.5,'=1+2\n0.0000001,'-x\n-2,\"a\rb\"\n");
+    }
+
+    #[test]
+    fn paths_go_through_lists_and_objects() {
+        let value = json!({"a": {"x": {"k": [[1, 2], [3, 4]]}, "y": {"k": [[5, 6]]}}, "b": [{"c": 1}, {}]});
+        let found = |path| values(&value, path).iter().map(Value::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(found("a/*/k/*/1"), "2 4 6");
+        assert_eq!(found("a/x/k/#"), "0 1");
+        assert_eq!(found("a/@/k"), "\"x\" \"x\" \"y\"");
+        assert_eq!(
+            (found("b/*/c"), found("b/0/c"), found("nothing/c")),
+            ("1 null".into(), "1".into(), "".into())
+        );
     }
 }

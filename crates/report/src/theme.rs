@@ -1,15 +1,8 @@
-//! Colours for light and dark pages. The lines differ in hue, lightness and dash: vermilion, blue, green and purple of
-//! Okabe & Ito, which the colour-blind tell apart, against ink.
+//! Colours for light and dark pages. The lines differ in hue, lightness and dash: vermilion, blue, green and
+//! purple of Okabe & Ito, which the colour-blind tell apart, against ink.
 
 /// Red, green, blue.
 pub(crate) type Colour = [u8; 3];
-
-/// Which page a figure lies on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Theme {
-    Light,
-    Dark,
-}
 
 /// What a colour is for; each theme has one of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,62 +20,38 @@ pub(crate) enum Ink {
     Published,
 }
 
-impl Ink {
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Paper,
-        Self::Text,
-        Self::Muted,
-        Self::Grid,
-        Self::Tolerance,
-        Self::Truth,
-        Self::Condition,
-        Self::Sample,
-        Self::FaintSample,
-        Self::Baseline,
-        Self::Published,
-    ];
+/// By [`Ink`]: its name in the style sheet, its colour on light and on dark pages.
+const PALETTE: [(&str, Colour, Colour); 11] = [
+    ("paper", [255, 255, 255], [27, 29, 35]),
+    ("ink", [34, 34, 40], [230, 230, 235]),
+    ("muted", [96, 96, 106], [158, 160, 172]),
+    ("grid", [232, 232, 236], [48, 51, 60]),
+    ("tolerance", [228, 241, 249], [30, 49, 63]),
+    ("truth", [28, 28, 34], [240, 240, 244]),
+    ("condition", [213, 94, 0], [255, 146, 62]),
+    ("sample", [0, 114, 178], [86, 180, 233]),
+    ("faint-sample", [158, 202, 228], [48, 94, 124]),
+    ("baseline", [168, 82, 138], [214, 140, 186]),
+    ("published", [0, 132, 96], [60, 196, 150]),
+];
 
+impl Ink {
     /// Its name in the style sheet.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Paper => "paper",
-            Self::Text => "ink",
-            Self::Muted => "muted",
-            Self::Grid => "grid",
-            Self::Tolerance => "tolerance",
-            Self::Truth => "truth",
-            Self::Condition => "condition",
-            Self::Sample => "sample",
-            Self::FaintSample => "faint-sample",
-            Self::Baseline => "baseline",
-            Self::Published => "published",
-        }
+        PALETTE[self as usize].0
     }
 
-    pub(crate) fn colour(self, theme: Theme) -> Colour {
-        let [light, dark] = match self {
-            Self::Paper => [[255, 255, 255], [27, 29, 35]],
-            Self::Text => [[34, 34, 40], [230, 230, 235]],
-            Self::Muted => [[96, 96, 106], [158, 160, 172]],
-            Self::Grid => [[232, 232, 236], [48, 51, 60]],
-            Self::Tolerance => [[228, 241, 249], [30, 49, 63]],
-            Self::Truth => [[28, 28, 34], [240, 240, 244]],
-            Self::Condition => [[213, 94, 0], [255, 146, 62]],
-            Self::Sample => [[0, 114, 178], [86, 180, 233]],
-            Self::FaintSample => [[158, 202, 228], [48, 94, 124]],
-            Self::Baseline => [[168, 82, 138], [214, 140, 186]],
-            Self::Published => [[0, 132, 96], [60, 196, 150]],
-        };
-        match theme {
-            Theme::Light => light,
-            Theme::Dark => dark,
-        }
+    /// Its colour on light paper, as style sheets write it.
+    pub(crate) fn light(self) -> String {
+        hexadecimal(PALETTE[self as usize].1)
     }
+}
 
-    /// The colours of a theme as variables of a style sheet.
-    pub(crate) fn variables(theme: Theme) -> String {
-        Self::ALL.map(|ink| format!("--{}: {};", ink.name(), hexadecimal(ink.colour(theme)))).join(" ")
-    }
+/// The colours of light and of dark pages as variables of a style sheet.
+pub(crate) fn variables() -> [String; 2] {
+    let light = PALETTE.map(|(name, light, _)| format!("--{name}: {};", hexadecimal(light)));
+    let dark = PALETTE.map(|(name, _, dark)| format!("--{name}: {};", hexadecimal(dark)));
+    [light, dark].map(|variables| variables.join(" "))
 }
 
 /// As style sheets write it.

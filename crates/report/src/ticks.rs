@@ -1,7 +1,14 @@
 //! Scales, and numbers along them.
 
+use crate::numbers::plain;
+use serde::Serialize;
+
+/// A logarithmic axis that spans less than this factor has the marks of a linear one.
+const LEAST_SPAN: f64 = 4.0;
+
 /// How an axis maps values to its length.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Scale {
     Linear { low: f64, high: f64 },
     Log { low: f64, high: f64 },
@@ -23,10 +30,25 @@ impl Scale {
         }
     }
 
+    /// The axis between two fractions of this one.
+    pub(crate) fn part(self, [from, to]: [f64; 2]) -> Self {
+        match self {
+            Self::Linear { low, high } => {
+                let at = |part: f64| low + part * (high - low);
+                Self::Linear { low: at(from), high: at(to) }
+            }
+            Self::Log { low, high } => {
+                let at = |part: f64| low * (high / low).powf(part);
+                Self::Log { low: at(from), high: at(to) }
+            }
+        }
+    }
+
     /// About `count` labelled marks, and small ones between those of a logarithmic axis.
     pub(crate) fn ticks(self, count: usize) -> Vec<Tick> {
         match self {
             Self::Linear { low, high } => linear_ticks(low, high, count),
+            Self::Log { low, high } if high / low < LEAST_SPAN => linear_ticks(low, high, count),
             Self::Log { low, high } => log_ticks(low, high, count),
         }
     }
@@ -37,7 +59,7 @@ fn linear_ticks(low: f64, high: f64, count: usize) -> Vec<Tick> {
     let decade = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|s| s * decade).into_iter().find(|&s| s >= rough * 0.999);
     let step = step.unwrap_or(10.0 * decade);
-    let digits = (0..6).find(|&d| (step * 10f64.powi(d)).fract().abs() < 1e-6).unwrap_or(6) as usize;
+    let digits = (0..12).find(|&d| (step * 10f64.powi(d)).fract().abs() < 1e-6).unwrap_or(12) as usize;
     let (first, last) = ((low / step - 1e-6).ceil() as i64, (high / step + 1e-6).floor() as i64);
     let tick = |i: i64| Tick { value: i as f64 * step, label: Some(plain(i as f64 * step, digits)) };
     (first..=last).map(tick).collect()
@@ -65,14 +87,6 @@ fn log_ticks(low: f64, high: f64, count: usize) -> Vec<Tick> {
         }
     }
     ticks
-}
-
-/// A number with `digits` decimals and a real minus sign.
-pub(crate) fn plain(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    let negative = text.starts_with('-') && text.chars().any(|c| ('1'..='9').contains(&c));
-    let text = text.trim_start_matches('-').to_owned();
-    if negative { format!("−{text}") } else { text }
 }
 
 fn superscript(exponent: i32) -> String {
@@ -117,6 +131,7 @@ mod tests {
         assert_eq!(labels(&Scale::Log { low: 1e-8, high: 1e4 }.ticks(4)), ["10⁻⁶", "10⁻³", "10⁰", "10³"]);
         let all = Scale::Log { low: 1.0, high: 1000.0 }.ticks(4);
         assert_eq!(all.len(), 28);
+        assert_eq!(labels(&Scale::Log { low: 1.1, high: 1.9 }.ticks(4)), ["1.2", "1.4", "1.6", "1.8"]);
     }
 
     #[test]
@@ -124,6 +139,10 @@ mod tests {
         assert!((Scale::Log { low: 0.1, high: 10.0 }.fraction(1.0) - 0.5).abs() < 1e-12);
         assert!((Scale::Linear { low: -1.0, high: 3.0 }.fraction(0.0) - 0.25).abs() < 1e-12);
         assert!(Scale::Log { low: 0.1, high: 10.0 }.fraction(-1.0).is_nan());
-        assert_eq!(plain(-0.0001, 2), "0.00");
+        assert_eq!(
+            Scale::Linear { low: 0.0, high: 8.0 }.part([0.25, 0.5]),
+            Scale::Linear { low: 2.0, high: 4.0 }
+        );
+        assert_eq!(Scale::Log { low: 1.0, high: 16.0 }.part([0.5, 1.0]), Scale::Log { low: 4.0, high: 16.0 });
     }
 }

@@ -1,8 +1,8 @@
 //! Whole fields for the page, small enough to be embedded: logarithms in one byte per voxel.
 
-use crate::Labelled;
 use crate::slices::Slices;
 use finescale_field::{Field3, coarsen};
+use finescale_judge::Fields;
 
 /// More voxels along x or y are averaged over blocks.
 const LARGEST_SIDE: usize = 128;
@@ -25,23 +25,24 @@ pub(crate) struct Volumes {
 }
 
 impl Volumes {
-    pub(crate) fn new(
-        truth: &Labelled<'_>,
-        condition: Option<&Labelled<'_>>,
-        samples: &[Labelled<'_>],
-    ) -> Self {
+    /// Of condition, samples and truth, on the colour scale of `slices`, which begin at its plane.
+    pub(crate) fn new(fields: &Fields<'_>, slices: &Slices) -> Self {
+        let Fields { truth, condition, samples, .. } = fields;
         let cells = truth.field.grid().cells();
         let shown: Vec<_> =
-            condition.into_iter().chain(samples.iter().take(SAMPLES_SHOWN)).chain([truth]).collect();
+            condition.iter().chain(samples.iter().take(SAMPLES_SHOWN)).chain([truth]).collect();
         let block = block(cells, shown.len());
-        let slices = Slices::through_densest(truth.field, None, &[], Some(truth));
         let bytes = |field: &Field3| match coarsen(field, block) {
             Ok(coarse) => coarse.as_slice().iter().map(|&v| quantised(v, slices.range)).collect(),
             Err(_) => Vec::new(),
         };
-        let fields: Vec<_> = shown.iter().map(|f| (f.label.clone(), bytes(f.field))).collect();
         let plane = (slices.depth_mpc_h / slices.thickness_mpc_h) as usize;
-        Self { fields, cells: std::array::from_fn(|a| cells[a] / block[a]), block, first: plane / block[2] }
+        Self {
+            fields: shown.iter().map(|f| (f.label.clone(), bytes(f.field))).collect(),
+            cells: std::array::from_fn(|a| cells[a] / block[a]),
+            block,
+            first: plane / block[2],
+        }
     }
 }
 

@@ -1,344 +1,228 @@
-// The page without this script is whole: pictures instead of what can be moved. No library, no network.
+// The page without this script is whole: it moves what is there. No library, no network.
 (() => {
   "use strict";
   const root = document.documentElement;
   root.classList.add("js");
-  const element = (name, attributes = {}, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  };
-  const data = id => {
-    const holder = document.getElementById(id);
-    return holder ? JSON.parse(holder.textContent) : null;
-  };
-  const sign = text => text.replace("-", "\u2212");
+  const data = id => JSON.parse(document.getElementById(id).textContent);
   const shown = value => {
     if (value === null || !isFinite(value)) return "\u2013";
     const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e5)) return sign(value.toExponential(2));
-    return sign(String(Number(value.toPrecision(4))));
+    const isPlain = size === 0 || (size >= 1e-3 && size < 1e5);
+    return (isPlain ? String(Number(value.toPrecision(4))) : value.toExponential(2)).replace("-", "\u2212");
   };
+  const within = (value, low, high) => Math.min(high, Math.max(low, value));
 
   // Light or dark.
-  const toggle = element("button", { type: "button", class: "theme" });
-  const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const name = () => {
-    toggle.textContent = isDark() ? "Light page" : "Dark page";
-    toggle.setAttribute("aria-label", isDark() ? "Switch to light colours" : "Switch to dark colours");
-  };
+  const theme = document.querySelector(".theme");
   const wish = () => new URLSearchParams(location.hash.slice(1));
-  if (wish().get("theme")) root.dataset.theme = wish().get("theme");
-  toggle.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; name(); });
-  name();
-  document.querySelector("header").append(toggle);
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const paint = colours => {
+    root.dataset.theme = colours;
+    theme.textContent = colours === "dark" ? "Light page" : "Dark page";
+  };
+  paint(wish().get("theme") || system);
+  theme.addEventListener("click", () => paint(root.dataset.theme === "dark" ? "light" : "dark"));
 
   // Slices through whole fields.
-  const volumes = data("volumes");
-  const place = document.querySelector("figure.slices");
-  if (volumes && place) {
-    const [nx, ny, nz] = volumes.cells;
-    const colours = volumes.colours.match(/../g).map(pair => parseInt(pair, 16));
-    const [low, high] = volumes.range;
-    const fields = volumes.fields.map(({ label, data }) => {
-      const text = atob(data);
-      const bytes = new Uint8Array(text.length);
-      for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-      const canvas = element("canvas", { width: nx, height: ny, role: "img" });
-      canvas.style.aspectRatio = `${volumes.size[0]} / ${volumes.size[1]}`;
-      return { label, bytes, canvas };
-    });
-    const where = element("output", { class: "where" });
-    const value = element("output", { class: "value-at" });
-    const slider = element("input", { type: "range", min: 0, max: nz - 1, step: 1, "aria-label": "Slice along z" });
-    const depth = z => (z + 0.5) * volumes.size[2] / nz;
-    const draw = z => {
-      for (const { label, bytes, canvas } of fields) {
-        const context = canvas.getContext("2d");
-        const image = context.createImageData(nx, ny);
+  const slices = (figure, { cells: [nx, ny, nz], size, range: [low, high], first, colours, fields }) => {
+    const [slider, where, value] = ["input", ".where", ".value-at"].map(name => figure.querySelector(name));
+    const panels = figure.querySelector(".panels");
+    const canvases = [...panels.querySelectorAll("canvas")];
+    // Opaque, as the bytes of a pixel lie in memory: alpha, blue, green, red.
+    const pixel = ([r, R, g, G, b, B]) => parseInt(["ff", b, B, g, G, r, R].join(""), 16);
+    const palette = Uint32Array.from(colours.match(/.{6}/g), pixel);
+    const volumes = fields.map(({ data }) => Uint8Array.from(atob(data), letter => letter.charCodeAt(0)));
+    const draw = () => {
+      const z = Number(slider.value);
+      const depth = (z + 0.5) * size[2] / nz;
+      canvases.forEach((canvas, index) => {
+        const image = new ImageData(nx, ny);
+        const pixels = new Uint32Array(image.data.buffer);
         for (let x = 0; x < nx; x++) {
           for (let y = 0; y < ny; y++) {
-            const colour = 3 * bytes[(x * ny + y) * nz + z];
-            const pixel = 4 * ((ny - 1 - y) * nx + x);
-            image.data[pixel] = colours[colour];
-            image.data[pixel + 1] = colours[colour + 1];
-            image.data[pixel + 2] = colours[colour + 2];
-            image.data[pixel + 3] = 255;
+            pixels[(ny - 1 - y) * nx + x] = palette[volumes[index][(x * ny + y) * nz + z]];
           }
         }
-        context.putImageData(image, 0, 0);
-        canvas.setAttribute("aria-label", `Slice of ${label} at z = ${shown(depth(z))} Mpc/h`);
-      }
-      where.textContent = `z = ${depth(z).toFixed(1)} of ${shown(volumes.size[2])} Mpc/h`;
-      slider.setAttribute("aria-valuetext", where.textContent);
-      place.dataset.slice = z;
+        canvas.getContext("2d").putImageData(image, 0, 0);
+        canvas.ariaLabel = `Slice of ${fields[index].label} at z = ${shown(depth)} Mpc/h`;
+      });
+      where.textContent = slider.ariaValueText = `z = ${depth.toFixed(1)} of ${shown(size[2])} Mpc/h`;
+      figure.dataset.slice = z;
     };
-    const panels = element("div", { class: "panels" }, ...fields.map(({ label, canvas }) =>
-      element("div", { class: "panel" }, element("p", {}, label), canvas)));
-    const bar = element("div", { class: "bar", "aria-hidden": "true" });
-    const stops = Array.from({ length: 17 }, (_, i) => {
-      const at = 3 * Math.round(i * 255 / 16);
-      return `rgb(${colours[at]} ${colours[at + 1]} ${colours[at + 2]})`;
-    });
-    bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-    const legend = element("div", { class: "scale" }, element("span", {}, "log\u2081\u2080(1 + \u03b4)"),
-      element("span", { class: "end" }, shown(low)), bar, element("span", { class: "end" }, shown(high)), value);
-    place.prepend(panels, element("div", { class: "control" }, slider, where), legend);
-    const set = z => {
-      slider.value = Math.max(0, Math.min(nz - 1, z));
-      draw(Number(slider.value));
-    };
-    slider.addEventListener("input", () => draw(Number(slider.value)));
-    panels.tabIndex = 0;
-    panels.setAttribute("aria-label", "Slices; the arrow keys move them");
+    const go = z => { slider.value = z; draw(); };
+    slider.addEventListener("input", draw);
     panels.addEventListener("keydown", event => {
-      const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 }[event.key];
-      if (step) { set(Number(slider.value) + step); event.preventDefault(); }
-    });
-    panels.addEventListener("pointermove", event => {
-      const field = fields.find(({ canvas }) => canvas === event.target);
-      if (!field) return;
-      const frame = field.canvas.getBoundingClientRect();
-      const x = Math.min(nx - 1, Math.max(0, Math.floor((event.clientX - frame.left) / frame.width * nx)));
-      const y = Math.min(ny - 1, Math.max(0, ny - 1 - Math.floor((event.clientY - frame.top) / frame.height * ny)));
-      const byte = field.bytes[(x * ny + y) * nz + Number(slider.value)];
-      const bound = byte === 0 ? "\u2264 " : byte === 255 ? "\u2265 " : "";
-      value.textContent = `${field.label}: 1 + \u03b4 ${bound || "= "}${shown(10 ** (low + byte / 255 * (high - low)))}`;
-    });
-    panels.addEventListener("pointerleave", () => { value.textContent = ""; });
-    const follow = () => { if (wish().has("slice")) set(Number(wish().get("slice"))); };
-    set(volumes.first);
-    follow();
-    addEventListener("hashchange", follow);
-    place.classList.add("live");
-  }
-
-  // Plots.
-  const superscript = text => text.replace(/./g, c => c === "-" ? "\u207b" : "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"[c]);
-  const ticks = (scale, count) => {
-    const found = [];
-    const { low, high } = scale;
-    if (!scale.log || high / low < 4) {
-      const rough = (high - low) / Math.max(count, 1);
-      const decade = 10 ** Math.floor(Math.log10(rough));
-      const step = [1, 2, 2.5, 5, 10].map(s => s * decade).find(s => s >= rough * 0.999) || 10 * decade;
-      for (let i = Math.ceil(low / step - 1e-6); i <= Math.floor(high / step + 1e-6); i++) found.push([i * step, shown(Number((i * step).toPrecision(6)))]);
-      return found;
-    }
-    const decades = Math.log10(high / low);
-    const plain = decades < 2.2 && low > 1e-4 && high < 1e5;
-    const every = Math.max(1, Math.ceil(decades / Math.max(count, 1)));
-    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) {
-      for (let lead = 1; lead < 10; lead++) {
-        const value = lead * 10 ** e;
-        if (value < low * 0.9999 || value > high * 1.0001) continue;
-        const label = plain ? ([1, 2, 5].includes(lead) ? shown(Number(value.toPrecision(6))) : null)
-          : lead === 1 && e % every === 0 ? "10" + superscript(String(e)) : null;
-        found.push([value, label]);
-      }
-    }
-    return found;
-  };
-  const fraction = (scale, value) => value === null ? NaN : scale.log
-    ? Math.log(value / scale.low) / Math.log(scale.high / scale.low)
-    : (value - scale.low) / (scale.high - scale.low);
-  const at = (scale, part) => scale.log ? scale.low * (scale.high / scale.low) ** part : scale.low + part * (scale.high - scale.low);
-  const text = value => String(value).replace(/&/g, "&amp;").replace(/</g, "&lt;");
-
-  let serial = 0;
-  const live = (figure, plot) => {
-    const id = `live-${serial++}`;
-    const [left, gap, bottom] = [62, 16, 50];
-    let x = { ...plot.x };
-    let cursor = null;
-    const hidden = new Set();
-    const holder = element("div", { class: "plot", tabindex: 0, role: "application",
-      "aria-label": "Plot: arrows read values, plus and minus zoom, 0 shows all" });
-    const legend = element("div", { class: "legend" });
-    const readout = element("output", { class: "readout", "aria-live": "polite" });
-    const hint = figure.classList.contains("power") ? "Point at the plot or use the arrow keys to read values; drag, or + and \u2212, to zoom; 0 shows all." : "";
-    const names = [...new Set(plot.panels.flatMap(panel => panel.curves.map(curve => curve.name)))].filter(Boolean);
-    for (const entry of names) {
-      const curve = plot.panels.flatMap(panel => panel.curves).find(({ name }) => name === entry);
-      const dash = curve.dash ? ` stroke-dasharray="${curve.dash.join(" ")}"` : "";
-      const button = element("button", { type: "button", "aria-pressed": "true" });
-      const line = curve.dots ? `<circle cx="13" cy="6" r="3.2" style="fill:var(--${curve.ink})"/>`
-        : `<path d="M1 6H25" style="stroke:var(--${curve.ink})" stroke-width="${curve.width}"${dash}/>`;
-      button.innerHTML = `<svg width="26" height="12" aria-hidden="true">${line}</svg> ${text(entry)}`;
-      button.addEventListener("click", () => {
-        hidden.has(entry) ? hidden.delete(entry) : hidden.add(entry);
-        button.setAttribute("aria-pressed", String(!hidden.has(entry)));
-        draw();
-      });
-      legend.append(button);
-    }
-    // Within a zoomed range the panels show what is there.
-    const zoomed = () => x.low !== plot.x.low || x.high !== plot.x.high;
-    const scaleOf = panel => {
-      if (!zoomed()) return panel.y;
-      let [low, high] = [Infinity, -Infinity];
-      for (const curve of panel.curves) {
-        if (curve.name && hidden.has(curve.name)) continue;
-        curve.x.forEach((value, i) => {
-          const y = curve.y[i];
-          if (y === null || value < x.low || value > x.high || (panel.y.log && y <= 0)) return;
-          [low, high] = [Math.min(low, y), Math.max(high, y)];
-        });
-      }
-      if (!(high >= low)) return panel.y;
-      if (panel.y.log) return { log: true, low: low / 1.15, high: high * 1.15 };
-      const margin = Math.max(0.08 * (high - low), 1e-3 * Math.abs(high), 1e-9);
-      return { log: false, low: Math.max(low - margin, panel.y.low), high: Math.min(high + margin, panel.y.high) };
-    };
-    const draw = () => {
-      const width = Math.max(260, holder.clientWidth);
-      const right = width - 12;
-      const px = value => left + fraction(x, value) * (right - left);
-      let top = 6;
-      let svg = "";
-      plot.panels.forEach((panel, index) => {
-        const y = scaleOf(panel);
-        const floor = top + panel.height;
-        const py = value => floor - fraction(y, value) * panel.height;
-        const inside = value => Math.min(floor, Math.max(top, value));
-        svg += `<clipPath id="${id}-${index}"><rect x="${left}" y="${top}" width="${right - left}" height="${panel.height}"/></clipPath>`;
-        for (const [x0, x1, y0, y1] of panel.shades) {
-          const [from, to] = [Math.max(left, x0 > 0 ? px(x0) : left), Math.min(right, x1 === null ? right : px(x1))];
-          if (to > from) svg += `<rect x="${from}" y="${inside(py(y1))}" width="${to - from}" height="${inside(py(y0)) - inside(py(y1))}" style="fill:var(--tolerance)"/>`;
-        }
-        const last = index === plot.panels.length - 1;
-        for (const [value, label] of ticks(x, (right - left) / 60)) {
-          const at = px(value);
-          svg += label ? `<path d="M${at} ${top}V${floor}" style="stroke:var(--grid)"/>` : `<path d="M${at} ${floor - 3}V${floor}" style="stroke:var(--muted)"/>`;
-          if (label && last) svg += `<text x="${at}" y="${floor + 17}" text-anchor="middle" style="fill:var(--muted)">${label}</text>`;
-        }
-        for (const [value, label] of ticks(y, panel.height / 30)) {
-          const at = py(value);
-          svg += label ? `<path d="M${left} ${at}H${right}" style="stroke:var(--grid)"/><text x="${left - 8}" y="${at + 4.2}" text-anchor="end" style="fill:var(--muted)">${label}</text>`
-            : `<path d="M${left} ${at}h3" style="stroke:var(--muted)"/>`;
-        }
-        svg += `<path d="M${left} ${top}V${floor}H${right}" fill="none" style="stroke:var(--muted)"/>`;
-        const middle = (top + floor) / 2;
-        svg += `<text transform="rotate(-90 15 ${middle})" x="15" y="${middle}" font-size="13" text-anchor="middle" style="fill:var(--ink)">${text(panel.label)}</text>`;
-        svg += `<g clip-path="url(#${id}-${index})">`;
-        for (const curve of panel.curves) {
-          if (curve.name && hidden.has(curve.name)) continue;
-          const stroke = `style="stroke:var(--${curve.ink})"`;
-          if (curve.dots) {
-            curve.x.forEach((value, i) => {
-              const [cx, cy] = [px(value), py(curve.y[i])];
-              if (!isFinite(cx) || !isFinite(cy)) return;
-              const error = curve.error[i];
-              if (error !== undefined && error !== null) {
-                const ends = [py(curve.y[i] - error), py(curve.y[i] + error)].map(v => isFinite(v) ? v : floor);
-                svg += `<path d="M${cx} ${ends[0]}V${ends[1]}" stroke-width="1.4" ${stroke}/>`;
-              }
-              svg += `<circle cx="${cx}" cy="${cy}" r="3" style="fill:var(--${curve.ink})"/>`;
-            });
-            continue;
-          }
-          let path = "";
-          let pen = false;
-          curve.x.forEach((value, i) => {
-            const [cx, cy] = [px(value), py(curve.y[i] ?? null)];
-            if (!isFinite(cx) || !isFinite(cy)) { pen = false; return; }
-            path += `${pen ? "L" : "M"}${cx.toFixed(2)} ${Math.max(-1e4, Math.min(1e4, cy)).toFixed(2)}`;
-            pen = true;
-          });
-          const dash = curve.dash ? ` stroke-dasharray="${curve.dash.join(" ")}"` : "";
-          svg += `<path d="${path}" fill="none" stroke-width="${curve.width}" stroke-linejoin="round"${dash} ${stroke}/>`;
-        }
-        svg += "</g>";
-        top = floor + (last ? bottom : gap);
-      });
-      svg += `<text x="${(left + right) / 2}" y="${top - 12}" font-size="13" text-anchor="middle" style="fill:var(--ink)">${text(plot.label)}</text>`;
-      if (cursor !== null) svg += `<path d="M${px(cursor)} 6V${top - bottom}" stroke-dasharray="3 3" style="stroke:var(--muted)"/>`;
-      holder.innerHTML = `<svg width="${width}" height="${top}" viewBox="0 0 ${width} ${top}" font-size="12" aria-hidden="true">${svg}</svg>`;
-    };
-    // The points nearest to the cursor, by name.
-    const read = () => {
-      if (cursor === null) { readout.textContent = hint; return; }
-      const parts = plot.panels.map(panel => {
-        const entries = panel.curves.filter(curve => curve.name && !hidden.has(curve.name) && curve.x.length).map(curve => {
-          const distance = value => Math.abs(fraction(x, value) - fraction(x, cursor));
-          let best = 0;
-          curve.x.forEach((value, i) => { if (distance(value) < distance(curve.x[best])) best = i; });
-          const error = curve.error[best] ? ` \u00b1 ${shown(curve.error[best])}` : "";
-          return distance(curve.x[best]) < 0.08 ? `${curve.name} ${shown(curve.y[best] ?? null)}${error}` : null;
-        }).filter(Boolean);
-        return entries.length ? `${panel.label}: ${entries.join(", ")}` : "";
-      }).filter(Boolean);
-      readout.textContent = `${plot.label.split(" [")[0]} = ${shown(cursor)}. ${parts.join(". ")}`;
-    };
-    const range = (from, to) => {
-      const whole = part => fraction(plot.x, part);
-      let [low, high] = [at(x, from), at(x, to)];
-      if (whole(high) - whole(low) >= 1) [low, high] = [plot.x.low, plot.x.high];
-      if (whole(low) < 0) [low, high] = [plot.x.low, at(plot.x, whole(high) - whole(low))];
-      if (whole(high) > 1) [low, high] = [at(plot.x, 1 - whole(high) + whole(low)), plot.x.high];
-      if (whole(high) - whole(low) > 0.01) x = { ...x, low, high };
-      draw();
-    };
-    const all = () => { x = { ...plot.x }; draw(); };
-    const zoom = factor => {
-      const centre = cursor === null ? 0.5 : Math.min(1, Math.max(0, fraction(x, cursor)));
-      range(centre - centre * factor, centre + (1 - centre) * factor);
-    };
-    const part = event => {
-      const frame = holder.getBoundingClientRect();
-      return (event.clientX - frame.left - left) / (Math.max(260, holder.clientWidth) - 12 - left);
-    };
-    const move = step => {
-      cursor = at(x, Math.min(1, Math.max(0, (cursor === null ? 0.5 : fraction(x, cursor)) + step)));
-      draw();
-      read();
-    };
-    holder.addEventListener("keydown", event => {
-      const step = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
-      if (step && event.shiftKey) range(0.1 * step, 1 + 0.1 * step);
-      else if (step) move(0.02 * step);
-      else if (event.key === "+" || event.key === "=") zoom(0.6);
-      else if (event.key === "-") zoom(1 / 0.6);
-      else if (event.key === "0") all();
-      else return;
+      const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 };
+      if (!steps[event.key]) return;
+      go(Number(slider.value) + steps[event.key]);
       event.preventDefault();
     });
+    panels.addEventListener("pointermove", event => {
+      const index = canvases.indexOf(event.target);
+      if (index < 0) return;
+      const frame = event.target.getBoundingClientRect();
+      const x = within(Math.floor((event.clientX - frame.left) / frame.width * nx), 0, nx - 1);
+      const y = within(Math.floor((frame.bottom - event.clientY) / frame.height * ny), 0, ny - 1);
+      const byte = volumes[index][(x * ny + y) * nz + Number(slider.value)];
+      const sign = { 0: "\u2264", 255: "\u2265" }[byte] || "=";
+      const density = shown(10 ** (low + byte / 255 * (high - low)));
+      value.textContent = `${fields[index].label}: 1 + \u03b4 ${sign} ${density}`;
+    });
+    panels.addEventListener("pointerleave", () => { value.textContent = ""; });
+    const follow = () => { if (wish().has("slice")) go(wish().get("slice")); };
+    go(first);
+    follow();
+    addEventListener("hashchange", follow);
+  };
+
+  // Plots. Positions are parts of an axis, from 0 to 1.
+  const MOST_ZOOM = 30;
+  const STEP = 0.6;
+  const fraction = ({ kind, low, high }, value) => {
+    if (value === null || (kind === "log" && value <= 0)) return NaN;
+    return kind === "log" ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+  };
+  const valueAt = ({ kind, low, high }, part) =>
+    kind === "log" ? low * (high / low) ** part : low + part * (high - low);
+  const known = new Map();
+  // The marks of an axis of which `low` to `high` is seen: those drawn for the whole, or copies of one of them.
+  const mark = (axis, [low, high], place) => {
+    if (!known.has(axis)) known.set(axis, [[...axis.children], JSON.parse(axis.dataset.marks)]);
+    const [drawn, byZoom] = known.get(axis);
+    const model = drawn.find(one => !one.classList.contains("minor"));
+    if (high - low === 1 || !model) { axis.replaceChildren(...drawn); return; }
+    const [, marks] = byZoom.findLast(([zoom]) => zoom * (high - low) <= 1.001);
+    axis.replaceChildren(...marks.filter(([part]) => part >= low && part <= high).map(([part, label]) => {
+      const copy = model.cloneNode(true);
+      copy.setAttribute("transform", place((part - low) / (high - low)));
+      for (const text of copy.querySelectorAll("text")) text.textContent = label;
+      return copy;
+    }));
+  };
+  const live = (figure, plot) => {
+    const [holder, readout] = [".plot", ".readout"].map(name => figure.querySelector(name));
+    const drawings = [...holder.querySelectorAll("svg")];
+    const panels = drawings.flatMap(drawing => [...drawing.querySelectorAll(".panel")]);
+    const frameOf = panel => panel.dataset.frame.split(" ").map(Number);
+    const hint = readout.textContent;
+    const hidden = new Set();
+    let [from, to] = [0, 1];
+    let cursor = null;
+    const named = panel => panel.curves.filter(curve => curve.name && !hidden.has(curve.name));
+    // Within a zoomed range the panels show what is there.
+    const seen = panel => {
+      const isSeen = x => fraction(plot.x, x) >= from && fraction(plot.x, x) <= to;
+      const curves = panel.curves.filter(curve => !hidden.has(curve.name));
+      const inside = curves.flatMap(curve => curve.y.filter((_, i) => isSeen(curve.x[i])));
+      const parts = inside.map(y => fraction(panel.y, y)).filter(isFinite);
+      if (to - from === 1 || !parts.length) return [0, 1];
+      const [low, high] = [Math.min(...parts), Math.max(...parts)];
+      const margin = Math.max(0.08 * (high - low), 0.5 / MOST_ZOOM);
+      const range = [Math.max(low - margin, 0), Math.min(high + margin, 1)];
+      return range[1] > range[0] ? range : [0, 1];
+    };
+    // The points nearest to the cursor, by name.
+    const nearest = curve => {
+      const distances = curve.x.map(value => Math.abs(fraction(plot.x, value) - cursor) / (to - from));
+      const best = distances.indexOf(Math.min(...distances));
+      const error = curve.error[best] ? ` \u00b1 ${shown(curve.error[best])}` : "";
+      return distances[best] < 0.08 ? [`${curve.name} ${shown(curve.y[best] ?? null)}${error}`] : [];
+    };
+    const read = () => {
+      const parts = plot.panels.map(panel => [panel.y_label, named(panel).flatMap(nearest).join(", ")]);
+      const texts = parts.filter(([, text]) => text).map(([label, text]) => `${label}: ${text}`);
+      return `${plot.x_label.split(" [")[0]} = ${shown(valueAt(plot.x, cursor))}. ${texts.join(". ")}`;
+    };
+    const point = part => {
+      cursor = part === null ? null : within(part, from, to);
+      for (const drawing of drawings) {
+        const [left, , right] = frameOf(drawing.querySelector(".panel"));
+        const line = drawing.querySelector(".cursor");
+        line.classList.toggle("on", cursor !== null);
+        line.setAttribute("transform", `translate(${left + (cursor - from) / (to - from) * (right - left)} 0)`);
+      }
+      readout.textContent = cursor === null ? hint : read();
+    };
+    const move = (first, last) => {
+      const width = Math.min(1, last - first);
+      if (width < 0.99 / MOST_ZOOM) return;
+      from = within(first, 0, 1 - width);
+      to = width === 1 ? 1 : from + width;
+      const ranges = plot.panels.map(seen);
+      panels.forEach((panel, index) => {
+        const [left, top, right, bottom] = frameOf(panel);
+        const [low, high] = ranges[index % ranges.length];
+        const [sx, sy] = [1 / (to - from), 1 / (high - low)];
+        const dx = left - sx * (left + from * (right - left));
+        const dy = bottom - sy * (bottom - low * (bottom - top));
+        for (const moved of panel.querySelectorAll(".moved")) {
+          moved.setAttribute("transform", `matrix(${sx} 0 0 ${sy} ${dx} ${dy})`);
+        }
+        const [x, y] = [".axis.x", ".axis.y"].map(name => panel.querySelector(name));
+        mark(x, [from, to], part => `translate(${left + part * (right - left)} 0)`);
+        mark(y, [low, high], part => `translate(0 ${bottom - part * (bottom - top)})`);
+      });
+      point(cursor);
+    };
+    const centre = () => cursor ?? 0.5 * (from + to);
+    const zoom = factor => move(centre() - factor * (centre() - from), centre() + factor * (to - centre()));
+    const step = (event, by) => {
+      const shift = 0.1 * by * (to - from);
+      if (event.shiftKey) move(from + shift, to + shift);
+      else point(centre() + 0.2 * shift);
+    };
+    const actions = { in: () => zoom(STEP), out: () => zoom(1 / STEP), all: () => move(0, 1) };
+    const keys = { ArrowLeft: event => step(event, -1), ArrowRight: event => step(event, 1),
+      "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.all };
+    Object.assign(holder, { tabIndex: 0, role: "application" });
+    holder.ariaLabel = "Plot: arrows read values, plus and minus zoom, 0 shows all";
+    holder.addEventListener("keydown", event => {
+      if (!Object.hasOwn(keys, event.key)) return;
+      keys[event.key](event);
+      event.preventDefault();
+    });
+    for (const button of figure.querySelectorAll(".zoom button")) {
+      button.addEventListener("click", actions[button.dataset.zoom]);
+    }
+    const under = event => {
+      const drawing = drawings.find(one => one.clientWidth > 0);
+      const [frame, panel] = [drawing.getBoundingClientRect(), frameOf(drawing.querySelector(".panel"))];
+      const x = (event.clientX - frame.left) / frame.width * drawing.viewBox.baseVal.width;
+      return from + (x - panel[0]) / (panel[2] - panel[0]) * (to - from);
+    };
     let start = null;
-    holder.addEventListener("pointerdown", event => { if (event.pointerType === "mouse") start = part(event); });
+    holder.addEventListener("pointerdown", event => { if (event.pointerType === "mouse") start = under(event); });
     holder.addEventListener("pointermove", event => {
-      const here = part(event);
-      if (here < 0 || here > 1) return;
-      cursor = at(x, here);
-      draw();
-      read();
+      if (under(event) >= from && under(event) <= to) point(under(event));
     });
     holder.addEventListener("pointerup", event => {
-      const end = part(event);
-      if (start !== null && Math.abs(end - start) > 0.03) range(Math.max(0, Math.min(start, end)), Math.min(1, Math.max(start, end)));
+      const [low, high] = [start, under(event)].sort((a, b) => a - b);
+      if (start !== null && high - low > 0.03 * (to - from)) move(Math.max(from, low), Math.min(to, high));
       start = null;
     });
-    holder.addEventListener("pointerleave", () => { start = null; cursor = null; draw(); read(); });
-    holder.addEventListener("dblclick", all);
-    const button = (label, title, action) => {
-      const made = element("button", { type: "button", title, "aria-label": title }, label);
-      made.addEventListener("click", action);
-      return made;
+    holder.addEventListener("pointerleave", () => { start = null; point(null); });
+    holder.addEventListener("dblclick", actions.all);
+
+    // Entries of the legend hide their curves and show them.
+    const names = [...new Set(plot.panels.flatMap(panel => named(panel).map(curve => curve.name)))];
+    const toggle = index => {
+      hidden.delete(names[index]) || hidden.add(names[index]);
+      for (const one of holder.querySelectorAll(`[data-key="${index}"]`)) {
+        one.classList.toggle("off", hidden.has(names[index]));
+        one.ariaPressed = one.role && String(!hidden.has(names[index]));
+      }
+      move(from, to);
     };
-    const controls = element("div", { class: "zoom" }, button("+", "Zoom in", () => zoom(0.6)),
-      button("\u2212", "Zoom out", () => zoom(1 / 0.6)), button("All", "Show all", all));
-    figure.prepend(element("div", { class: "head" }, legend, controls), holder, readout);
-    figure.classList.add("live");
-    draw();
-    read();
-    let known = holder.clientWidth;
-    addEventListener("resize", () => {
-      if (holder.clientWidth !== known) { known = holder.clientWidth; draw(); }
-    });
+    for (const drawing of drawings) drawing.role = "group";
+    for (const key of holder.querySelectorAll(".key")) {
+      Object.assign(key, { tabIndex: 0, role: "button", ariaPressed: "true" });
+      key.addEventListener("click", () => toggle(key.dataset.key));
+      key.addEventListener("keydown", event => {
+        if ([" ", "Enter"].includes(event.key)) toggle(key.dataset.key);
+      });
+    }
   };
-  const plots = data("plots") || {};
-  for (const [key, plot] of Object.entries(plots)) {
-    const figure = document.querySelector(`figure[data-plot="${key}"]`);
-    if (figure) live(figure, plot);
-  }
+  slices(document.querySelector("figure.slices"), data("volumes"));
+  const plots = Object.entries(data("plots"));
+  for (const [id, plot] of plots) live(document.querySelector(`figure[data-plot="${id}"]`), plot);
 })();

@@ -8,7 +8,8 @@ use crate::provenance::provenance;
 use crate::{fields, tiles};
 use anyhow::Context as _;
 use clap::Args;
-use finescale_report::{Comparison, Fields, Judgement, Labelled, PublishedSpectrum, Verdict};
+use finescale_judge::{Beside, Comparison, Fields, Judgement, Labelled, Measurements, PublishedSpectrum};
+use finescale_report::{Pictures, write};
 use finescale_snapshot::GridFile;
 use finescale_spectra::TileFaces;
 use serde_json::{Value, json};
@@ -62,29 +63,33 @@ impl Compare {
         let published =
             self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let first = boxes.remove(0);
-        let (comparison, mut inputs) = self.compare(&first, self.independent_tiles.as_deref())?;
+        let tiles = self.independent_tiles.as_deref();
+        let (measured, pictures, mut inputs) = self.measure(&first, tiles, Pictures::new)?;
         let mut summaries = Vec::new();
         for files in &boxes {
             context.say(format_args!("{}", files.name));
-            let (other, of_box) = self.compare(files, None)?;
-            summaries.push(other.summary(&files.name));
+            let (other, (), of_box) = self.measure(files, None, |_| ())?;
+            summaries.push(other.summary);
             inputs.extend(of_box);
         }
         for path in &self.truth_spectrum {
             inputs.push(json!({ "role": "published spectrum", "file": path.to_string_lossy(), "sha256": sha256(path)? }));
         }
-        let comparison = comparison
-            .with_boxes(&first.name, summaries)?
-            .with_published(published)
-            .with_provenance(provenance(json!({ "inputs": inputs, "tile_period": self.tile_period })));
-        let paths = comparison.write(&self.output).context("writing the report")?;
+        let beside = Beside {
+            boxes: summaries,
+            published,
+            provenance: provenance(json!({ "inputs": inputs, "tile_period": self.tile_period })),
+            ..Beside::default()
+        };
+        let comparison = Comparison::new(measured, beside)?;
+        let paths = write(&comparison, &pictures, &self.output).context("writing the report")?;
         tell(context, &comparison);
         context.say(format_args!("report: {}", paths.html.display()));
         Ok(json!({
             "report": paths.html.to_string_lossy(),
             "report_json": paths.json.to_string_lossy(),
-            "verdict": comparison.verdict(),
-            "goals": comparison.goals(),
+            "verdict": comparison.measured.verdict,
+            "goals": comparison.goals,
         }))
     }
 
@@ -136,12 +141,13 @@ impl Compare {
         named.map(Ok).into_iter().chain(folders).collect()
     }
 
-    /// All statistics of one box, and what its files are.
-    fn compare(
+    /// All statistics of one box, what `look` takes from its fields, and what its files are.
+    fn measure<T>(
         &self,
         files: &BoxFiles,
         independent_tiles: Option<&Path>,
-    ) -> anyhow::Result<(Comparison, Vec<Value>)> {
+        look: impl FnOnce(&Fields<'_>) -> T,
+    ) -> anyhow::Result<(Measurements, T, Vec<Value>)> {
         let all = files.condition.iter().chain(&files.samples).chain([&files.truth]).map(PathBuf::as_path);
         let stamp = |path: &Path| Ok((path.to_owned(), Stamp::of(path)?));
         let stamps = all.chain(independent_tiles).map(stamp).collect::<anyhow::Result<Vec<_>>>()?;
@@ -154,7 +160,7 @@ impl Compare {
         let condition = files.condition.as_deref().map(load).transpose()?;
         let samples = files.samples.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let tiles = independent_tiles.map(load).transpose()?;
-        let comparison = Comparison::new(&Fields {
+        let fields = Fields {
             truth: Labelled::new("truth", &truth.field),
             condition: condition.as_ref().map(|grid| Labelled::new("condition", &grid.field)),
             samples: samples
@@ -168,8 +174,10 @@ impl Compare {
             independent_tiles: tiles
                 .as_ref()
                 .map(|grid| Labelled::new("independent tiles", &grid.field).with_faces(self.faces(grid))),
-        })
-        .with_context(|| format!("comparing {}", files.name))?;
+        };
+        let measured =
+            Measurements::new(&files.name, &fields).with_context(|| format!("comparing {}", files.name))?;
+        let seen = look(&fields);
 
         let mut inputs = Vec::new();
         let mut add = |role: &str, path: &Path, grid: &GridFile| -> anyhow::Result<()> {
@@ -186,7 +194,7 @@ impl Compare {
         if let (Some(path), Some(grid)) = (independent_tiles, &tiles) {
             add("independent tiles", path, grid)?;
         }
-        Ok((comparison, inputs))
+        Ok((measured, seen, inputs))
     }
 
     /// Where the tiles of a sample meet.
@@ -235,7 +243,7 @@ fn table(path: &Path) -> anyhow::Result<PublishedSpectrum> {
 
 /// The verdict in lines for a person.
 pub(crate) fn tell(context: &Context, comparison: &Comparison) {
-    let verdict: &Verdict = comparison.verdict();
+    let verdict = &comparison.measured.verdict;
     let beside =
         |number: Option<f64>| number.map_or(String::new(), |number| format!(" (condition: {number:.3})"));
     let [low, high] = verdict.quoted_band_h_mpc;
@@ -255,14 +263,15 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
         beside(verdict.condition_percentile_99_9_ratio),
         verdict.mass_ratio
     ));
-    comparison.goals().iter().for_each(|goal| context.say(line(goal)));
+    comparison.goals.iter().for_each(|goal| context.say(line(goal)));
 }
 
 fn line(goal: &Judgement) -> String {
     let found = match (goal.found, goal.standard_error) {
         (Some(found), Some(error)) => format!("{found:.4} +- {error:.4}"),
-        (Some(found), None) => format!("{found:.4}"),
-        (None, _) => String::new(),
+        // The note on seams says how many.
+        (Some(found), None) if goal.key != "seams" => format!("{found:.4}"),
+        _ => String::new(),
     };
     let k = goal.at_k_h_mpc.map_or(String::new(), |k| format!(" at k = {k:.2}"));
     let note = goal.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));

@@ -10,8 +10,9 @@ use crate::tiles;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{Field3, Grid, Region, Scheme};
+use finescale_judge::{Beside, Comparison, Fields, Labelled, Measurements, Upscaled};
 use finescale_outpaint::{GenerationConfig, Store};
-use finescale_report::{Comparison, Fields, Labelled};
+use finescale_report::{Pictures, write};
 use finescale_snapshot::{GridFile, Snapshot, Species};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ impl Demo {
             self.upscale(context, &generator, &snapshot.condition, region, config, "gadget4_sample")?;
         let part = cut_out(&snapshot.density, &region)?;
 
-        let comparison = Comparison::new(&Fields {
+        let fields = Fields {
             truth: Labelled::new("truth", &truth),
             condition: Some(Labelled::new("condition", &low.density)),
             samples: samples
@@ -99,28 +100,30 @@ impl Demo {
                 })
                 .collect(),
             independent_tiles: None,
-        })?
-        .with_title("finescale demo")
-        .with_provenance(provenance(json!({
-            "mock": self.data.join("condition.hdf5").to_string_lossy(),
-            "model": samples[0].meta.provenance.get("model"),
-            "generation": config,
-            "quick": self.quick,
-        })))
-        .with_upscaled(
-            "A region of a real GADGET-4 snapshot",
-            &Labelled::new("condition", &part),
-            &[Labelled::new("sample", &upscaled.field)],
-        )?;
-        let paths = comparison.write(&self.out).context("writing the report")?;
+        };
+        let (given, drawn) = (Labelled::new("condition", &part), [Labelled::new("sample", &upscaled.field)]);
+        let beside = Beside {
+            title: "finescale demo".to_owned(),
+            upscaled: vec![Upscaled::new("A region of a real GADGET-4 snapshot", &given, &drawn)?],
+            provenance: provenance(json!({
+                "mock": self.data.join("condition.hdf5").to_string_lossy(),
+                "model": samples[0].meta.provenance.get("model"),
+                "generation": config,
+                "quick": self.quick,
+            })),
+            ..Beside::default()
+        };
+        let comparison = Comparison::new(Measurements::new("box 1", &fields)?, beside)?;
+        let pictures = Pictures::new(&fields).with_upscaled(&given, &drawn);
+        let paths = write(&comparison, &pictures, &self.out).context("writing the report")?;
         tell(context, &comparison);
         let seconds = started.elapsed().as_secs_f64();
         context.say(format_args!("{seconds:.0} s in all; the report is {}", paths.html.display()));
         Ok(json!({
             "report": paths.html.to_string_lossy(),
             "report_json": paths.json.to_string_lossy(),
-            "verdict": comparison.verdict(),
-            "goals": comparison.goals(),
+            "verdict": comparison.measured.verdict,
+            "goals": comparison.goals,
             "seconds": seconds,
         }))
     }

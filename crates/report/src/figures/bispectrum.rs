@@ -1,15 +1,12 @@
 //! Bispectra.
 
 use super::power::{in_bands, one};
-use super::{Curve, TRUTH, Xy, of_all, values};
-use crate::comparison::Comparison;
-use crate::drawing::Pen;
-use crate::goals::BISPECTRUM_GOAL;
+use super::{Curve, TRUTH, Xy, goal, of_all, values};
 use crate::plot::{Panel, Plot, linear_scale};
-use crate::statistics::FieldStatistics;
+use crate::svg::Pen;
 use crate::ticks::Scale;
-use crate::triangles::Bispectra;
-use finescale_spectra::Bispectrum;
+use finescale_judge::limits::BISPECTRUM;
+use finescale_judge::{Bispectra, Bispectrum, Comparison, FieldStatistics};
 
 /// Q of equilateral triangles, B over the truth's, and Q of squeezed triangles.
 pub(crate) fn sweeps(comparison: &Comparison) -> Option<Plot> {
@@ -22,19 +19,14 @@ pub(crate) fn sweeps(comparison: &Comparison) -> Option<Plot> {
     let squeezed = of(|b| &b.squeezed, 1);
     let mut ratio = vec![one(k, Pen { width: 1.4, ..TRUTH })];
     ratio.extend(of_all(comparison, |field| {
-        Some((k.clone(), field.against_truth.as_ref()?.bispectrum_ratio.clone()))
+        Some((k.clone(), field.against(|a| &a.bispectrum_ratio)?.clone()))
     }));
     let ratio_scale = linear_scale(values(&ratio), [0.7, 1.3], [0.0, 2.0]);
     ratio.push(in_bands(comparison, k, &comparison.pooled.bispectrum_ratio));
     let q_scale = |curves: &[Curve]| linear_scale(values(curves), [0.0, 0.5], [-3.0, 6.0]);
     let mut panels = vec![
         Panel::new("Q equilateral", q_scale(&equilateral), 120.0, equilateral),
-        Panel::new("B / B(truth)", ratio_scale, 110.0, ratio).shaded(vec![[
-            0.0,
-            2.0,
-            1.0 - BISPECTRUM_GOAL,
-            1.0 + BISPECTRUM_GOAL,
-        ]]),
+        Panel::new("B / B(truth)", ratio_scale, 110.0, ratio).shaded(vec![goal(0.0, BISPECTRUM)]),
     ];
     if squeezed.iter().any(|curve| !curve.x.is_empty()) {
         panels.push(Panel::new("Q squeezed", q_scale(&squeezed), 90.0, squeezed));
@@ -50,10 +42,10 @@ pub(crate) fn by_angle(comparison: &Comparison) -> Option<Plot> {
         return None;
     }
     let y = linear_scale(values(&curves), [0.0, 0.5], [-3.0, 6.0]);
-    let bispectra = comparison.truth.beyond_power.as_ref()?.bispectrum.done()?;
+    let bispectra = comparison.measured.truth.beyond(|b| &b.bispectrum)?;
     let k = bispectra.isosceles.k_h_mpc.first()?[0];
     Some(Plot {
-        x_label: format!("k₃ / k,  k = {} h/Mpc", crate::prose::significant(k, 3)),
+        x_label: format!("k₃ / k,  k = {} h/Mpc", crate::numbers::significant(k, 3)),
         x: Scale::Linear { low: 0.0, high: 2.05 },
         panels: vec![Panel::new("Q isosceles", y, 270.0, curves)],
     })
@@ -64,6 +56,6 @@ fn reduced(
     part: fn(&Bispectra) -> &Bispectrum,
     x: impl Fn(&[f64; 3]) -> f64,
 ) -> Option<Xy> {
-    let found = part(field.beyond_power.as_ref()?.bispectrum.done()?);
+    let found = part(field.beyond(|b| &b.bispectrum)?);
     Some((found.k_h_mpc.iter().map(&x).collect(), found.reduced.clone()))
 }

@@ -1,37 +1,32 @@
 //! Whether samples vary as much as they should.
 
 use super::power::{in_bands, one, x_scale};
-use super::{BASELINE, Curve, SAMPLE, TRUTH, values};
-use crate::comparison::Comparison;
-use crate::drawing::Pen;
-use crate::goals::PAIR_GOAL;
+use super::{BASELINE, Curve, SAMPLE, TRUTH, goal, values};
 use crate::plot::{Panel, Plot, linear_scale};
-use finescale_spectra::nyquist_h_mpc;
+use crate::svg::Pen;
+use finescale_judge::Comparison;
+use finescale_judge::limits::PAIRS;
 
 /// Pair ratio and spread over error by band.
 pub(crate) fn calibration(comparison: &Comparison) -> Option<Plot> {
-    let found = comparison.calibration.done()?;
-    let k = &comparison.bands.k_h_mpc;
+    let found = comparison.measured.calibration.done()?;
+    let k = &comparison.measured.bands.k_h_mpc;
     let level = Pen { width: 1.4, ..TRUTH };
     let pairs = vec![one(k, level), in_bands(comparison, k, &comparison.pooled.pair_ratio)];
     let scale = |curves: &[Curve]| linear_scale(values(curves), [0.8, 1.2], [0.0, 3.0]);
-    let mut panels = vec![Panel::new("pairs / truth", scale(&pairs), 170.0, pairs).shaded(vec![[
-        0.0,
-        2.0,
-        1.0 - PAIR_GOAL,
-        1.0 + PAIR_GOAL,
-    ]])];
+    let mut panels =
+        vec![Panel::new("pairs / truth", scale(&pairs), 170.0, pairs).shaded(vec![goal(0.0, PAIRS)])];
     if !found.spread_over_error.is_empty() {
         let spread = vec![one(k, level), Curve::line("spread / error", SAMPLE, k, &found.spread_over_error)];
         panels.push(Panel::new("spread / error", scale(&spread), 120.0, spread));
     }
-    let x = x_scale(k, nyquist_h_mpc(&comparison.grid));
+    let x = x_scale(k, comparison.measured.nyquist_h_mpc);
     Some(Plot { x_label: "k [h/Mpc]".to_owned(), x, panels })
 }
 
 /// Rank histograms over their means.
 pub(crate) fn ranks(comparison: &Comparison) -> Option<Plot> {
-    let found = comparison.calibration.done()?;
+    let found = comparison.measured.calibration.done()?;
     let mut curves = Vec::new();
     for (scores, pen) in found.scores.iter().zip([SAMPLE, BASELINE]) {
         let Some(ranks) = scores.ranks.done() else { continue };

@@ -1,22 +1,18 @@
 //! Power spectra of density and logarithm, their ratios to the truth, correlations and multipoles.
 
-use super::{CONDITION, PUBLISHED, SAMPLE, TRUTH, Xy, of_all, sample_name, up_to, values};
-use crate::comparison::Comparison;
-use crate::drawing::Pen;
-use crate::goals::POWER_GOALS;
+use super::{CONDITION, PUBLISHED, SAMPLE, TRUTH, Xy, goal, of_all, sample_name, up_to, values};
 use crate::plot::{Curve, Panel, Plot, linear_scale, log_scale};
-use crate::pooled::Estimate;
-use crate::statistics::{AgainstTruth, FieldStatistics, mean_of};
+use crate::svg::Pen;
 use crate::ticks::Scale;
-use crate::upscaled::Upscaled;
-use finescale_spectra::nyquist_h_mpc;
+use finescale_judge::limits::POWER;
+use finescale_judge::{AgainstTruth, Comparison, Estimate, FieldStatistics, Upscaled, mean_of};
 
 /// P(k) of all fields above, P / P_truth beneath.
 pub(crate) fn power(comparison: &Comparison) -> Plot {
-    let k_max = nyquist_h_mpc(&comparison.grid);
-    let k = up_to(k_max, &comparison.k_h_mpc, &comparison.k_h_mpc);
+    let k_max = comparison.measured.nyquist_h_mpc;
+    let k = up_to(k_max, &comparison.measured.k_h_mpc, &comparison.measured.k_h_mpc);
     let shells = |values: &[f64]| -> Option<Xy> {
-        Some((k.to_vec(), up_to(k_max, &comparison.k_h_mpc, values).to_vec()))
+        Some((k.to_vec(), up_to(k_max, &comparison.measured.k_h_mpc, values).to_vec()))
     };
     let mut upper = of_all(comparison, |field| shells(&field.power));
     let y = log_scale(values(&upper));
@@ -26,16 +22,20 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
     }
 
     let mut lower = vec![one(k, Pen { width: 1.4, ..TRUTH })];
-    lower.extend(of_all(comparison, |field| shells(&field.against_truth.as_ref()?.ratio)));
+    lower.extend(of_all(comparison, |field| shells(&field.against(|a| &a.ratio)?)));
     for published in &comparison.published {
         let ratio: Vec<f64> = published.truth_ratio.iter().map(|ratio| 1.0 / ratio).collect();
-        lower.push(Curve::line(&published.spectrum.label, PUBLISHED, &comparison.bands.k_h_mpc, &ratio));
+        lower.push(Curve::line(
+            &published.spectrum.label,
+            PUBLISHED,
+            &comparison.measured.bands.k_h_mpc,
+            &ratio,
+        ));
     }
     let pooled = &comparison.pooled;
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
     lower.push(in_bands(comparison, &pooled.k_h_mpc, &pooled.ratio));
-    let [(near, split), (far, end)] = POWER_GOALS;
-    let shades = vec![[0.0, split, 1.0 - near, 1.0 + near], [split, end, 1.0 - far, 1.0 + far]];
+    let shades = vec![goal(0.0, POWER[0]), goal(POWER[0].up_to_h_mpc, POWER[1])];
     Plot {
         x_label: "k [h/Mpc]".to_owned(),
         x: x_scale(k, k_max),
@@ -48,19 +48,18 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
 
 /// P(k) of ln(1 + δ) in bands above, over the truth's beneath.
 pub(crate) fn logarithmic(comparison: &Comparison) -> Option<Plot> {
-    let k = &comparison.bands.k_h_mpc;
-    comparison.truth.beyond_power.as_ref()?.log_power.done()?;
-    let upper =
-        of_all(comparison, |field| Some((k.clone(), field.beyond_power.as_ref()?.log_power.done()?.clone())));
+    let k = &comparison.measured.bands.k_h_mpc;
+    comparison.measured.truth.beyond(|b| &b.log_power)?;
+    let upper = of_all(comparison, |field| Some((k.clone(), field.beyond(|b| &b.log_power)?.clone())));
     let mut lower = vec![one(k, Pen { width: 1.4, ..TRUTH })];
     lower.extend(of_all(comparison, |field| {
-        Some((k.clone(), field.against_truth.as_ref()?.log_power_ratio.clone()))
+        Some((k.clone(), field.against(|a| &a.log_power_ratio)?.clone()))
     }));
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
     lower.push(in_bands(comparison, k, &comparison.pooled.log_power_ratio));
     Some(Plot {
         x_label: "k [h/Mpc]".to_owned(),
-        x: x_scale(k, nyquist_h_mpc(&comparison.grid)),
+        x: x_scale(k, comparison.measured.nyquist_h_mpc),
         panels: vec![
             Panel::new("P(k) of ln(1 + δ) [(Mpc/h)³]", log_scale(values(&upper)), 140.0, upper),
             Panel::new("P / P(truth)", ratio, 125.0, lower),
@@ -79,7 +78,7 @@ pub(super) fn in_bands(comparison: &Comparison, k: &[f64], pooled: &Estimate) ->
 
 /// P(k) of a condition and its samples, where no truth is known.
 pub(crate) fn power_alone(upscaled: &Upscaled) -> Plot {
-    let k_max = nyquist_h_mpc(&upscaled.grid);
+    let k_max = upscaled.nyquist_h_mpc;
     let k = up_to(k_max, &upscaled.k_h_mpc, &upscaled.k_h_mpc);
     let of = |field: &FieldStatistics| up_to(k_max, &upscaled.k_h_mpc, &field.power).to_vec();
     let samples: Vec<_> = upscaled.samples.iter().map(of).collect();
@@ -98,14 +97,19 @@ pub(crate) fn power_alone(upscaled: &Upscaled) -> Plot {
 
 /// r(k) of samples and condition with the truth, and between samples.
 pub(crate) fn correlation(comparison: &Comparison) -> Plot {
-    let k_max = nyquist_h_mpc(&comparison.grid);
-    let k = up_to(k_max, &comparison.k_h_mpc, &comparison.k_h_mpc);
-    let shells = |values: &[f64]| up_to(k_max, &comparison.k_h_mpc, values).to_vec();
+    let k_max = comparison.measured.nyquist_h_mpc;
+    let k = up_to(k_max, &comparison.measured.k_h_mpc, &comparison.measured.k_h_mpc);
+    let shells = |values: &[f64]| up_to(k_max, &comparison.measured.k_h_mpc, values).to_vec();
     let r = |against: &AgainstTruth| shells(&against.cross_correlation);
     let mut curves = of_all(comparison, |field| Some((k.to_vec(), r(field.against_truth.as_ref()?))));
-    if !comparison.sample_agreement.is_empty() {
+    if !comparison.measured.sample_agreement.is_empty() {
         let dotted = Pen { dash: Some([1.5, 3.5]), width: 2.2, ..TRUTH };
-        curves.push(Curve::line("sample × other sample", dotted, k, &shells(&comparison.sample_agreement)));
+        curves.push(Curve::line(
+            "sample × other sample",
+            dotted,
+            k,
+            &shells(&comparison.measured.sample_agreement),
+        ));
     }
     let y = linear_scale(values(&curves), [0.0, 1.0], [-1.05, 1.05]);
     Plot {
@@ -117,7 +121,7 @@ pub(crate) fn correlation(comparison: &Comparison) -> Plot {
 
 /// P_2 / P_0 and P_4 / P_0 in bands.
 pub(crate) fn multipoles(comparison: &Comparison) -> Plot {
-    let k_max = nyquist_h_mpc(&comparison.grid);
+    let k_max = comparison.measured.nyquist_h_mpc;
     let of = |order: usize| {
         of_all(comparison, |field| {
             let found = &field.beyond_power.as_ref()?.multipoles;
@@ -133,7 +137,7 @@ pub(crate) fn multipoles(comparison: &Comparison) -> Plot {
     };
     Plot {
         x_label: "k [h/Mpc]".to_owned(),
-        x: x_scale(&comparison.bands.k_h_mpc, k_max),
+        x: x_scale(&comparison.measured.bands.k_h_mpc, k_max),
         panels: vec![panel(2, "P₂ / P₀"), panel(4, "P₄ / P₀")],
     }
 }

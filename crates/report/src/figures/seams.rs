@@ -1,22 +1,26 @@
 //! Seams of samples and baselines.
 
 use super::{BASELINE, Curve, SAMPLE, TRUTH, values};
-use crate::comparison::Comparison;
-use crate::drawing::Pen;
 use crate::plot::{Panel, Plot, linear_scale};
-use crate::seam_test::SeamTest;
-use crate::statistics::FieldStatistics;
+use crate::prose;
+use crate::svg::Pen;
 use crate::ticks::Scale;
+use finescale_judge::{Comparison, FieldStatistics, SeamTest};
 
 /// Gradient score of each field, and its expected range.
 pub(crate) fn seams(comparison: &Comparison) -> Option<Plot> {
-    let of =
-        |field: &FieldStatistics| -> Option<SeamTest> { field.against_truth.as_ref()?.seams.done().cloned() };
-    let samples: Vec<SeamTest> = comparison.samples.iter().filter_map(of).collect();
-    let independent = comparison.baselines.independent_tiles.done().and_then(of);
-    let first = samples.first().or(independent.as_ref())?.truth.gradient.clone();
+    let samples: Vec<&SeamTest> =
+        comparison.measured.samples.iter().filter_map(FieldStatistics::seams).collect();
+    let independent = comparison.measured.baselines.independent_tiles.done().and_then(FieldStatistics::seams);
+    let first = &samples.first().copied().or(independent)?.truth.gradient;
 
-    let mut ranges = Curve::line("95 % range without seams", Pen { width: 1.4, ..TRUTH }, &[], &[]).dots();
+    let mut ranges = Curve::line(
+        format!("{} range without seams", prose::seam_range()),
+        Pen { width: 1.4, ..TRUTH },
+        &[],
+        &[],
+    )
+    .dots();
     let mut at = 0.0;
     let mut add = |name: &str, pen: Pen, scores: Vec<(f64, [f64; 2])>| {
         let mut curve = Curve::line(name, Pen { width: 2.0, dash: None, ..pen }, &[], &[]).dots();
@@ -32,8 +36,8 @@ pub(crate) fn seams(comparison: &Comparison) -> Option<Plot> {
     };
     let score = |test: &SeamTest| (test.field.gradient.at_faces, test.field.gradient.expected);
     let truth = add("truth", TRUTH, vec![(first.at_faces, first.expected)]);
-    let mut curves = vec![truth, add("samples", SAMPLE, samples.iter().map(score).collect())];
-    if let Some(tiles) = &independent {
+    let mut curves = vec![truth, add("samples", SAMPLE, samples.iter().map(|test| score(test)).collect())];
+    if let Some(tiles) = independent {
         curves.push(add("independent tiles", BASELINE, vec![score(tiles)]));
     }
     curves.push(ranges);

@@ -1,20 +1,18 @@
 //! Voids, peaks and Minkowski functionals.
 
 use super::{Xy, of_all, values};
-use crate::comparison::Comparison;
 use crate::plot::{Panel, Plot, linear_scale, log_scale};
-use crate::statistics::FieldStatistics;
 use crate::ticks::Scale;
-use finescale_spectra::Minkowski;
+use finescale_judge::{Comparison, FieldStatistics, Minkowski};
 
 /// One of the four, by threshold.
 type Functional = fn(&Minkowski) -> &Vec<f64>;
 
 /// dn/dR by radius.
 pub(crate) fn voids(comparison: &Comparison) -> Option<Plot> {
-    let truth = comparison.truth.beyond_power.as_ref()?.voids.done()?;
+    let truth = comparison.measured.truth.beyond(|b| &b.voids)?;
     let curves = of_all(comparison, |field| {
-        let found = field.beyond_power.as_ref()?.voids.done()?;
+        let found = field.beyond(|b| &b.voids)?;
         Some((found.radius_mpc_h.clone(), positive(&found.density_h_mpc4)))
     });
     let (largest, smallest) = (*truth.radius_mpc_h.first()?, *truth.radius_mpc_h.last()?);
@@ -27,9 +25,9 @@ pub(crate) fn voids(comparison: &Comparison) -> Option<Plot> {
 
 /// Peaks above ν per volume.
 pub(crate) fn peaks(comparison: &Comparison) -> Option<Plot> {
-    let last = *comparison.truth.beyond_power.as_ref()?.peaks.done()?.nu.last()?;
+    let last = *comparison.measured.truth.beyond(|b| &b.peaks)?.nu.last()?;
     let curves = of_all(comparison, |field| {
-        let found = field.beyond_power.as_ref()?.peaks.done()?;
+        let found = field.beyond(|b| &b.peaks)?;
         Some((found.nu.clone(), positive(&found.density_h_mpc3)))
     });
     Some(Plot {
@@ -41,7 +39,7 @@ pub(crate) fn peaks(comparison: &Comparison) -> Option<Plot> {
 
 /// The four functionals by threshold.
 pub(crate) fn minkowski(comparison: &Comparison) -> Option<Plot> {
-    let thresholds = &comparison.truth.beyond_power.as_ref()?.minkowski.done()?.thresholds;
+    let thresholds = &comparison.measured.truth.beyond(|b| &b.minkowski)?.thresholds;
     let functionals: [(&str, Functional); 4] = [
         ("V₀", |m| &m.volume),
         ("V₁", |m| &m.area_h_mpc),
@@ -50,7 +48,7 @@ pub(crate) fn minkowski(comparison: &Comparison) -> Option<Plot> {
     ];
     let panel = |(label, of): (&str, Functional)| {
         let curves = of_all(comparison, |field: &FieldStatistics| -> Option<Xy> {
-            let found = field.beyond_power.as_ref()?.minkowski.done()?;
+            let found = field.beyond(|b| &b.minkowski)?;
             Some((found.thresholds.clone(), of(found).clone()))
         });
         let y = linear_scale(values(&curves), [0.0, 1e-9], [f64::NEG_INFINITY, f64::INFINITY]);

@@ -3,9 +3,9 @@
 use super::Width;
 use crate::axes::{Axes, LABEL_SIZE, SPINE, TICK_SIZE};
 use crate::colour_map::ColourMap;
-use crate::drawing::{Align, Direction, Drawing, Text, Weight};
 use crate::raster::{DENSITY, text_width};
 use crate::slices::{Panel, Slices};
+use crate::svg::{Place, Svg, Text};
 use crate::theme::Ink;
 use crate::ticks::{Scale, Tick};
 
@@ -19,7 +19,7 @@ const AXIS_LABEL: f32 = 22.0;
 const COLOUR_BAR: f32 = 54.0;
 
 /// The panels, their axes in Mpc/h, and the colour bar.
-pub(crate) fn slices(slices: &Slices, width: Width) -> Drawing {
+pub(super) fn svg(slices: &Slices, place: Place, name: &str, description: &str, width: Width) -> String {
     let columns = columns(slices.panels.len(), width);
     let rows = slices.panels.len().div_ceil(columns);
     let room = (width.units() - LEFT - RIGHT - GAP * (columns - 1) as f32) / columns as f32;
@@ -30,7 +30,7 @@ pub(crate) fn slices(slices: &Slices, width: Width) -> Drawing {
     let pitch = [panel[0] + GAP, NAME + panel[1] + NUMBERS];
     let sheet =
         [LEFT + pitch[0] * columns as f32 - GAP + RIGHT, pitch[1] * rows as f32 + AXIS_LABEL + COLOUR_BAR];
-    let mut drawing = Drawing::new(sheet[0], sheet[1]);
+    let mut svg = Svg::new(place, name);
     let colours = ColourMap::new();
     for (index, slice) in slices.panels.iter().enumerate() {
         let (column, row) = (index % columns, index / columns);
@@ -38,12 +38,12 @@ pub(crate) fn slices(slices: &Slices, width: Width) -> Drawing {
         // Whole device pixels, or voxels would not be crisp.
         let [left, top] = [left, top].map(|v| (v * DENSITY as f32).round() / DENSITY as f32);
         let frame = [left, top, left + panel[0], top + panel[1]];
-        paint(&mut drawing, slice, slices.range, &colours, frame);
+        paint(&mut svg, slice, slices.range, &colours, frame);
         let below = index + columns >= slices.panels.len();
-        annotate(&mut drawing, slices, &slice.label, frame, (column == 0, below));
+        annotate(&mut svg, slices, &slice.label, frame, (column == 0, below));
     }
-    colour_bar(&mut drawing, slices.range, &colours, sheet);
-    drawing
+    colour_bar(&mut svg, slices.range, &colours, sheet);
+    svg.finish(sheet[0], sheet[1], description)
 }
 
 fn columns(panels: usize, width: Width) -> usize {
@@ -65,27 +65,15 @@ fn voxel_pixels(slices: &Slices, room: f32) -> [u32; 2] {
     [x, ((f64::from(x) * proportion).round() as u32).max(1)]
 }
 
-fn paint(
-    drawing: &mut Drawing,
-    panel: &Panel,
-    (low, high): (f64, f64),
-    colours: &ColourMap,
-    frame: [f32; 4],
-) {
+fn paint(svg: &mut Svg, panel: &Panel, (low, high): (f64, f64), colours: &ColourMap, frame: [f32; 4]) {
     let (nx, ny) = panel.log10_density.dim();
     // y upwards.
     let rows = (0..ny).rev().flat_map(|j| (0..nx).map(move |i| (i, j)));
     let colour = |at| colours.at(((f64::from(panel.log10_density[at]) - low) / (high - low)) as f32);
-    drawing.image(frame, nx, rows.map(colour).collect());
+    svg.image(frame, nx, &rows.map(colour).collect::<Vec<_>>());
 }
 
-fn annotate(
-    drawing: &mut Drawing,
-    slices: &Slices,
-    label: &str,
-    frame: [f32; 4],
-    (first, below): (bool, bool),
-) {
+fn annotate(svg: &mut Svg, slices: &Slices, label: &str, frame: [f32; 4], (first, below): (bool, bool)) {
     let [left, top, right, bottom] = frame;
     let [x_size, y_size] = slices.size_mpc_h;
     let axes = Axes {
@@ -93,61 +81,43 @@ fn annotate(
         x: Scale::Linear { low: 0.0, high: x_size },
         y: Scale::Linear { low: 0.0, high: y_size },
     };
-    let name = Text {
-        weight: Weight::SemiBold,
-        size: LABEL_SIZE,
-        ink: Ink::Text,
-        align: Align::Left,
-        direction: Direction::Right,
-    };
-    let number = Text { weight: Weight::Regular, size: TICK_SIZE, ink: Ink::Muted, ..name };
-    drawing.text(label, (left, top - 9.0), &name);
+    let name = Text { weight: 600, ..Text::new(LABEL_SIZE, Ink::Text, "start") };
+    let number = Text::new(TICK_SIZE, Ink::Muted, "middle");
+    svg.text(label, (left, top - 9.0), &name);
     for Tick { value, label } in axes.x.ticks(((right - left) / 60.0) as usize) {
         let (x, _) = axes.point(value, 0.0);
-        drawing.line(&[(x, bottom + 1.0), (x, bottom + 4.0)], &SPINE);
+        svg.line(&[(x, bottom + 1.0), (x, bottom + 4.0)], &SPINE);
         if let Some(label) = label {
-            drawing.text(&label, (x, bottom + 17.0), &Text { align: Align::Centre, ..number });
+            svg.text(&label, (x, bottom + 17.0), &number);
         }
     }
     for Tick { value, label } in axes.y.ticks(((bottom - top) / 60.0) as usize) {
         let (_, y) = axes.point(0.0, value);
         if let (true, Some(label)) = (first, label) {
-            drawing.line(&[(left - 4.0, y), (left - 1.0, y)], &SPINE);
-            drawing.text(&label, (left - 8.0, y + 4.2), &Text { align: Align::Right, ..number });
+            svg.line(&[(left - 4.0, y), (left - 1.0, y)], &SPINE);
+            svg.text(&label, (left - 8.0, y + 4.2), &Text { anchor: "end", ..number });
         }
     }
-    let axis = Text { ink: Ink::Text, align: Align::Centre, ..number };
+    let axis = Text { ink: Ink::Text, ..number };
     if below {
-        drawing.text("x [Mpc/h]", ((left + right) / 2.0, bottom + 35.0), &axis);
+        svg.text("x [Mpc/h]", ((left + right) / 2.0, bottom + 35.0), &axis);
     }
     if first {
-        let up = Text { direction: Direction::Up, ..axis };
-        drawing.text("y [Mpc/h]", (left - 40.0, (top + bottom) / 2.0), &up);
+        svg.text_upwards("y [Mpc/h]", (left - 40.0, (top + bottom) / 2.0), &axis);
     }
 }
 
-fn colour_bar(
-    drawing: &mut Drawing,
-    (low, high): (f64, f64),
-    colours: &ColourMap,
-    [width, height]: [f32; 2],
-) {
-    let text = Text {
-        weight: Weight::Regular,
-        size: TICK_SIZE,
-        ink: Ink::Muted,
-        align: Align::Centre,
-        direction: Direction::Right,
-    };
+fn colour_bar(svg: &mut Svg, (low, high): (f64, f64), colours: &ColourMap, [width, height]: [f32; 2]) {
+    let text = Text::new(TICK_SIZE, Ink::Muted, "middle");
     let label = "log₁₀(1 + δ)";
-    let beside = text_width(label, text.weight, text.size) + 12.0;
+    let beside = text_width(label, text.size) + 12.0;
     let length = (width - LEFT - RIGHT - beside).min(380.0);
     let left = LEFT + (width - LEFT - RIGHT - length - beside) / 2.0 + beside;
     let top = height - 34.0;
-    drawing.text(label, (left - 12.0, top + 9.0), &Text { align: Align::Right, ink: Ink::Text, ..text });
+    svg.text(label, (left - 12.0, top + 9.0), &Text { anchor: "end", ink: Ink::Text, ..text });
     let steps = 256;
-    let ramp = (0..steps).map(|step| colours.at(step as f32 / (steps - 1) as f32)).collect();
-    drawing.image([left, top, left + length, top + 10.0], steps, ramp);
+    let ramp: Vec<_> = (0..steps).map(|step| colours.at(step as f32 / (steps - 1) as f32)).collect();
+    svg.image([left, top, left + length, top + 10.0], steps, &ramp);
     let axes = Axes {
         frame: [left, top, left + length, top + 10.0],
         x: Scale::Linear { low, high },
@@ -155,7 +125,7 @@ fn colour_bar(
     };
     for Tick { value, label } in axes.x.ticks((length / 45.0) as usize) {
         let (x, _) = axes.point(value, 0.0);
-        drawing.line(&[(x, top + 11.0), (x, top + 14.0)], &SPINE);
-        drawing.text(label.unwrap_or_default(), (x, top + 27.0), &text);
+        svg.line(&[(x, top + 11.0), (x, top + 14.0)], &SPINE);
+        svg.text(&label.unwrap_or_default(), (x, top + 27.0), &text);
     }
 }

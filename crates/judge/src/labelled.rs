@@ -1,0 +1,43 @@
+//! Fields with their names.
+
+use finescale_field::Field3;
+use finescale_spectra::TileFaces;
+
+/// A density field in units of the cosmic mean, 1 + δ, with its name in the report.
+#[derive(Clone, Debug)]
+pub struct Labelled<'a> {
+    /// Such as `truth` or `sample 1`.
+    pub label: String,
+    /// The field.
+    pub field: &'a Field3,
+    /// Where the tiles meet that it was made of, or why that is not known.
+    pub faces: Result<TileFaces, String>,
+}
+
+impl<'a> Labelled<'a> {
+    /// `field`, called `label`, of unknown tiles.
+    #[must_use]
+    pub fn new(label: impl Into<String>, field: &'a Field3) -> Self {
+        let faces = Err("nothing is known of tiles that the field was made of".to_owned());
+        Self { label: label.into(), field, faces }
+    }
+
+    /// The same with the faces of its tiles, or with the reason why they are not known.
+    #[must_use]
+    pub fn with_faces(self, faces: Result<TileFaces, String>) -> Self {
+        Self { faces, ..self }
+    }
+}
+
+/// The fields of one box, all on one grid.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    /// What is true.
+    pub truth: Labelled<'a>,
+    /// The low-resolution field that the samples were drawn from.
+    pub condition: Option<Labelled<'a>>,
+    /// The samples, one at least.
+    pub samples: Vec<Labelled<'a>>,
+    /// Tiles drawn without knowing of each other, which must show seams.
+    pub independent_tiles: Option<Labelled<'a>>,
+}

@@ -1,0 +1,179 @@
+//! Every statistic of the fields of one box.
+
+use crate::bands::{BandMeans, bands_of};
+use crate::baselines::{Baselines, with_matched_pdf};
+use crate::bootstrap::{BlockPower, relative_ratio_error};
+use crate::calibration::CalibrationReport;
+use crate::error::named;
+use crate::measured::Measured;
+use crate::octants::CosmicVariance;
+use crate::seam_test::SeamJudge;
+use crate::statistics::{FieldStatistics, Reference};
+use crate::summary::BoxSummary;
+use crate::transformed::{Transformed, agreement};
+use crate::verdict::Verdict;
+use crate::{Fields, JudgeError, Labelled};
+use finescale_field::{Field3, Grid};
+use finescale_spectra::{Modes, nyquist_h_mpc};
+use serde::Serialize;
+
+/// The statistics of a truth, of samples and of baselines on one grid. Numbers that do not exist (0/0) are
+/// null.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Measurements {
+    /// Cells and box size in Mpc/h.
+    #[serde(flatten)]
+    pub grid: Grid,
+    /// Nyquist wavenumber in h/Mpc.
+    pub nyquist_h_mpc: f64,
+    /// Mean |k| of the modes of each shell in h/Mpc.
+    pub k_h_mpc: Vec<f64>,
+    /// Independent modes of each shell.
+    pub modes: Vec<u64>,
+    /// The truth.
+    pub truth: FieldStatistics,
+    /// The low-resolution field that the samples were drawn from.
+    pub condition: Option<FieldStatistics>,
+    /// The samples, one at least.
+    pub samples: Vec<FieldStatistics>,
+    /// r(sample, other sample) by shell, mean over the pairs; empty for one sample.
+    pub sample_agreement: Vec<f64>,
+    /// What the samples have in common, by band.
+    pub bands: BandMeans,
+    /// A handful of numbers.
+    pub verdict: Verdict,
+    /// Whether the samples vary as much as they should.
+    pub calibration: Measured<CalibrationReport>,
+    /// What a sampler must beat, and what nothing can.
+    pub baselines: Baselines,
+    /// What this box adds to the means over boxes.
+    #[serde(skip)]
+    pub summary: BoxSummary,
+}
+
+impl Measurements {
+    /// Computes all statistics of samples, and of the condition that they were drawn from, against the truth.
+    /// Fields keep their units: nothing is renormalised. `label`: the name of the box.
+    ///
+    /// # Errors
+    /// [`JudgeError::NoSamples`]; [`JudgeError::Statistics`] if a field is not a density or lies on another
+    /// grid than the truth.
+    pub fn new(label: &str, fields: &Fields<'_>) -> Result<Self, JudgeError> {
+        let Fields { truth, condition, samples, independent_tiles } = fields;
+        if samples.is_empty() {
+            return Err(JudgeError::NoSamples);
+        }
+        let grid = *truth.field.grid();
+        let bands = bands_of(&grid).map_err(named(&truth.label))?;
+
+        // Statistics field by field.
+        let reference = Reference::new(truth, &bands)?;
+        let mut judge = SeamJudge::new(truth.field);
+        let mut measure = |field: &Labelled<'_>| -> Result<(Transformed, FieldStatistics), JudgeError> {
+            let transformed = Transformed::new(field, &bands)?;
+            transformed.check_grid(&grid)?;
+            let statistics = FieldStatistics::compared(field, &transformed, &reference, judge.judge(field))?;
+            Ok((transformed, statistics))
+        };
+        let of_condition = condition.as_ref().map(|field| Ok(measure(field)?.1)).transpose()?;
+        let (transformed, statistics): (Vec<_>, Vec<_>) =
+            samples.iter().map(&mut measure).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let baselines = Baselines {
+            matched_pdf: match condition {
+                Some(condition) => {
+                    let matched = with_matched_pdf(condition.field, truth.field);
+                    Measured::Done(measure(&Labelled::new("condition with matched PDF", &matched))?.1)
+                }
+                None => Measured::skipped("no condition was given"),
+            },
+            independent_tiles: match independent_tiles {
+                Some(tiles) => Measured::Done(measure(tiles)?.1),
+                None => Measured::skipped("none were given (--independent-tiles)"),
+            },
+            cosmic_variance: CosmicVariance::new(truth.field, &bands).into(),
+        };
+
+        // What they have in common.
+        let [sample_agreement, band_agreement] = agreement(&transformed, &bands)?;
+        let blocks: Vec<&BlockPower> = transformed.iter().map(|sample| &sample.blocks).collect();
+        let relative = relative_ratio_error(&blocks, &reference.transformed.blocks, bands.count());
+        let condition = of_condition.as_ref();
+        let means =
+            BandMeans::new(&bands, &reference.transformed, condition, &statistics, band_agreement, &relative);
+        let modes: Vec<&Modes> = transformed.iter().map(|sample| &sample.modes).collect();
+        let values: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
+        let of_truth = (truth.field, &reference.transformed.modes);
+        let calibration = CalibrationReport::new(of_truth, (&values, &modes), &bands).into();
+
+        // All of them in a handful of numbers.
+        let Reference { transformed: Transformed { shells, .. }, statistics: truth_statistics, .. } =
+            reference;
+        let edges = bands.edges_h_mpc();
+        let verdict = Verdict::new(edges, &means.sample_ratio, &truth_statistics, condition, &statistics);
+        let of_truth = (truth.field, &truth_statistics);
+        let summary = BoxSummary::new(label, of_truth, (samples, &statistics), &means, &calibration);
+        Ok(Self {
+            grid,
+            nyquist_h_mpc: nyquist_h_mpc(&grid),
+            k_h_mpc: shells.k_h_mpc,
+            modes: shells.modes,
+            truth: truth_statistics,
+            condition: of_condition,
+            samples: statistics,
+            sample_agreement,
+            bands: means,
+            verdict,
+            calibration,
+            baselines,
+            summary,
+        })
+    }
+
+    /// All fields that were measured: truth, condition, samples, baselines.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldStatistics> {
+        std::iter::once(&self.truth)
+            .chain(&self.condition)
+            .chain(&self.samples)
+            .chain(self.baselines.matched_pdf.done())
+            .chain(self.baselines.independent_tiles.done())
+    }
+
+    /// k of the equilateral triangles in h/Mpc; empty where the grid holds none.
+    #[must_use]
+    pub fn bispectrum_k_h_mpc(&self) -> Vec<f64> {
+        let bispectrum = self.truth.beyond(|b| &b.bispectrum);
+        bispectrum.map(|b| b.equilateral.k_h_mpc.iter().map(|k| k[0]).collect()).unwrap_or_default()
+    }
+
+    /// Statistics that could not be measured, and why; of fields that share a reason, the first.
+    #[must_use]
+    pub fn skipped(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        let mut add = |name: &str, reason: Option<&str>| {
+            if let Some(reason) = reason
+                && found.iter().all(|(known, why)| known != name || why != reason)
+            {
+                found.push((name.to_owned(), reason.to_owned()));
+            }
+        };
+        for field in std::iter::once(&self.truth).chain(&self.samples) {
+            for densities in &field.densities {
+                add("densities of blocks", densities.of_blocks.reason());
+            }
+            let Some(beyond) = &field.beyond_power else { continue };
+            add("power of ln(1 + δ)", beyond.log_power.reason());
+            add("bispectrum", beyond.bispectrum.reason());
+            add("voids", beyond.voids.reason());
+            add("peaks", beyond.peaks.reason());
+            add("Minkowski functionals", beyond.minkowski.reason());
+            add("scattering", beyond.scattering.reason());
+            add("seams", field.against_truth.as_ref().and_then(|against| against.seams.reason()));
+        }
+        add("calibration", self.calibration.reason());
+        add("condition with matched PDF", self.baselines.matched_pdf.reason());
+        add("independent tiles", self.baselines.independent_tiles.reason());
+        add("cosmic variance", self.baselines.cosmic_variance.reason());
+        found
+    }
+}

@@ -1,0 +1,236 @@
+//! Comparisons of small fields whose statistics are known.
+
+mod support;
+
+use finescale_field::Field3;
+use finescale_judge::{
+    Beside, Comparison, Fields, JudgeError, Labelled, Measurements, Outcome, PublishedSpectrum, Upscaled,
+    limits,
+};
+use finescale_seed::{KeyedStream, Purpose};
+use finescale_spectra::{TileFaces, percentile};
+use ndarray::Array3;
+use serde_json::{Value, json};
+use support::{fields, waves};
+
+/// f32 transforms of a few thousand values.
+const FFT_REL: f64 = 1e-5;
+
+fn compare(fields: &Fields<'_>) -> Comparison {
+    let measured = Measurements::new("box", fields).expect("sound fields");
+    Comparison::new(measured, Beside::default()).expect("one box")
+}
+
+/// exp of waves and white noise that all fields share, and of white noise of their own.
+fn draw(cells: usize, seed: u64, noise: f64) -> Field3 {
+    let [own, shared] = [seed, 99].map(|seed| KeyedStream::new(seed, Purpose::Points));
+    let base = waves(cells, 0.8, 0.0);
+    let mut at = 0;
+    let values = base.values().mapv(|v| {
+        at += 1;
+        let noise = noise * f64::from(own.normal(0, at)) + 0.5 * f64::from(shared.normal(0, at));
+        (f64::from(v).ln() + noise).exp() as f32
+    });
+    let field = Field3::new(*base.grid(), values).expect("the grid's own shape");
+    let mean = field.mean();
+    field.map(|v| (f64::from(v) / mean) as f32)
+}
+
+#[test]
+fn statistics_are_those_of_the_fields() {
+    let truth = waves(16, 0.8, 0.0);
+    let mean = truth.mean();
+    let (half, other) = (waves(16, 0.4, 0.0), truth.map(|v| 2.0 * v));
+    let comparison = compare(&fields(&truth, Some(&half), &[&truth, &other]));
+    let measured = &comparison.measured;
+    let verdict = &measured.verdict;
+    // Half the contrast is a quarter of the power; the samples have all of it.
+    assert!((verdict.condition_mean_abs_ln_ratio.unwrap() - 4f64.ln()).abs() < FFT_REL);
+    assert!(verdict.mean_abs_ln_ratio < FFT_REL);
+    assert!((verdict.cross_correlation - 1.0).abs() < FFT_REL);
+    // One sample has the truth's mass, the other twice of it: nothing is renormalised.
+    assert!((verdict.mass_ratio - 1.5).abs() < FFT_REL && (mean - 1.0).abs() < FFT_REL);
+    assert!((verdict.percentile_99_9_ratio - 1.5).abs() < FFT_REL);
+
+    assert!(
+        measured.bands.condition_ratio.iter().filter(|r| !r.is_nan()).all(|r| (r - 0.25).abs() < FFT_REL)
+    );
+
+    let json = json!(comparison);
+    let length = json["k_h_mpc"].as_array().unwrap().len();
+    for path in
+        ["/modes", "/truth/power", "/condition/ratio", "/samples/1/transfer", "/samples/0/cross_correlation"]
+    {
+        assert_eq!(json.pointer(path).and_then(Value::as_array).map(Vec::len), Some(length), "{path}");
+    }
+    assert!((json["condition"]["transfer"][0].as_f64().unwrap() - 0.5).abs() < FFT_REL);
+    assert_eq!(json["bands"]["k_h_mpc"].as_array().unwrap().len(), 8);
+    assert!((json["bands"]["sample_agreement"][0].as_f64().unwrap() - 1.0).abs() < FFT_REL);
+    assert!(json["truth"].get("ratio").is_none());
+    // One histogram, and a percentile of the same sort.
+    let voxels = &json["truth"]["densities"][0]["of_blocks"];
+    let length = |key: &str| voxels[key].as_array().map(Vec::len);
+    assert_eq!((length("log10_density"), length("per_dex")), (Some(70), Some(70)));
+    assert_eq!(voxels["percentiles"][6], json["truth"]["percentile_99_9"]);
+    let dense = percentile(&truth, limits::DENSE_PERCENT).unwrap();
+    assert_eq!(measured.truth.percentile_99_9.to_bits(), dense.to_bits());
+
+    // The sample that is the truth has its bispectrum, densities and peaks; the doubled one has other
+    // densities.
+    let of = |path: &str| json.pointer(path).unwrap_or_else(|| panic!("{path} is missing"));
+    let ratios = of("/samples/0/bispectrum_ratio").as_array().unwrap();
+    assert!(
+        !ratios.is_empty() && ratios.iter().all(|r| r.as_f64().is_none_or(|r| (r - 1.0).abs() < FFT_REL))
+    );
+    assert_eq!(of("/samples/0/densities/0/of_blocks/wasserstein").as_f64(), Some(0.0));
+    let distance = of("/samples/1/densities/2/of_blocks/wasserstein").as_f64().unwrap();
+    assert!((distance - 2f64.ln()).abs() < 1e-4, "{distance}");
+    assert_eq!(of("/samples/0/peaks/counts"), of("/truth/peaks/counts"));
+    // Doubling changes a logarithm by a constant: all bands but those of rounding.
+    let power = of("/truth/log_power").as_array().unwrap();
+    let most = power.iter().filter_map(Value::as_f64).fold(0.0, f64::max);
+    let judged: Vec<usize> = (0..power.len()).filter(|&b| power[b].as_f64() > Some(1e-9 * most)).collect();
+    assert!(power.len() == 8 && judged.len() >= 7, "{power:?}");
+    for sample in 0..2 {
+        let ratios = of(&format!("/samples/{sample}/log_power_ratio")).as_array().unwrap();
+        for &band in &judged {
+            assert!((ratios[band].as_f64().unwrap() - 1.0).abs() < 1e-4, "{ratios:?}");
+        }
+    }
+    // The truth's values by the rank of the halved contrast are the truth.
+    let matched = of("/baselines/matched_pdf/band_ratio").as_array().unwrap();
+    assert!(matched.iter().all(|r| r.as_f64().is_none_or(|r| (r - 1.0).abs() < 1e-3)), "{matched:?}");
+    assert_eq!((of("/format"), of("/version")), (&json!("finescale-report"), &json!(3)));
+}
+
+#[test]
+fn perfect_samples_meet_the_goals_and_biased_ones_do_not() {
+    const NOISE: f64 = 0.005; // one percent of what is shared: the worst band scatters by a percent
+    let truth = draw(16, 0, NOISE);
+    let samples: Vec<Field3> = (1..5).map(|seed| draw(16, seed, NOISE)).collect();
+    let outcome = |comparison: &Comparison, key: &str| {
+        comparison.goals.iter().find(|goal| goal.key == key).expect("a goal").clone()
+    };
+    let all: Vec<&Field3> = samples.iter().collect();
+    let good = compare(&fields(&truth, None, &all));
+    for key in ["power_large_scales", "pair_ratio", "percentile_99_9", "mass"] {
+        let found = outcome(&good, key);
+        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+    }
+    assert_eq!(outcome(&good, "seams").outcome, Outcome::NotMeasured);
+    assert_eq!(json!(good)["calibration"]["scores"][0]["ranks"]["counts"].as_array().unwrap().len(), 5);
+
+    let damped: Vec<Field3> = samples
+        .iter()
+        .map(|sample| sample.map(|v| (1.2 * (0.9 * (f64::from(v) - 1.0) + 1.0)) as f32))
+        .collect();
+    let bad = compare(&fields(&truth, None, &damped.iter().collect::<Vec<_>>()));
+    for key in ["power_large_scales", "pair_ratio", "percentile_99_9", "mass"] {
+        let found = outcome(&bad, key);
+        assert!(found.outcome == Outcome::Miss && found.excess.unwrap() > 0.0, "{found:?}");
+    }
+}
+
+#[test]
+fn independent_tiles_show_and_the_truth_does_not() {
+    const CELLS: usize = 32;
+    let truth = draw(CELLS, 0, 0.1);
+    let others: Vec<Field3> = (0..8).map(|tile| waves(CELLS, 0.8, f64::from(tile))).collect();
+    let tiled = Array3::from_shape_fn([CELLS; 3], |(i, j, k)| {
+        let tile = [i, j, k].map(|v| v / 16);
+        let from = &others[tile[0] * 4 + tile[1] * 2 + tile[2]];
+        from.values()[[(i + 5 * tile[0]) % CELLS, (j + 9 * tile[1]) % CELLS, (k + 3 * tile[2]) % CELLS]]
+    });
+    let tiled = Field3::new(*truth.grid(), tiled).unwrap();
+    let faces = TileFaces::every(16, 0, [CELLS; 3]);
+    let seamless = draw(CELLS, 1, 0.1);
+    let known = |label: &str, field| Labelled::new(label, field).with_faces(Ok(faces.clone()));
+    let comparison = compare(&Fields {
+        truth: Labelled::new("truth", &truth),
+        condition: None,
+        samples: vec![known("sample", &seamless)],
+        independent_tiles: Some(known("tiles", &tiled)),
+    });
+    let json = json!(comparison);
+    assert_eq!(json["samples"][0]["seams"]["seamless"], true, "{:#}", json["samples"][0]["seams"]);
+    assert_eq!(json["baselines"]["independent_tiles"]["seams"]["seamless"], false);
+    assert_eq!(comparison.goals.last().unwrap().outcome, Outcome::Pass);
+}
+
+#[test]
+fn boxes_give_the_errors() {
+    let (first, second) = (waves(16, 0.8, 0.0), waves(16, 0.8, 1.0));
+    let of = |label: &str, truth: &Field3, factor: f64| {
+        let sample = truth.map(|v| (1.0 + factor * (f64::from(v) - 1.0)) as f32);
+        Measurements::new(label, &fields(truth, None, &[&sample])).unwrap()
+    };
+    let with = |other: Measurements| {
+        let beside = Beside { boxes: vec![other.summary], ..Beside::default() };
+        Comparison::new(of("first", &first, 0.9), beside)
+    };
+    let comparison = with(of("second", &second, 1.1)).unwrap();
+    // 0.81 and 1.21: mean 1.01, standard error 0.2.
+    let pooled = &comparison.pooled;
+    assert_eq!((pooled.boxes, pooled.samples), (2, 2));
+    let (value, error) = (pooled.ratio.value[1], pooled.ratio.standard_error[1]);
+    assert!((value - 1.01).abs() < 1e-4 && (error - 0.2).abs() < 1e-4, "{:?}", pooled.ratio);
+    let labels = comparison.boxes.iter().map(|one| one.label.as_str());
+    assert_eq!(labels.collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(json!(comparison)["boxes"][1]["label"], "second");
+    let error = with(of("small", &waves(12, 0.8, 0.0), 1.0)).unwrap_err();
+    assert!(matches!(&error, JudgeError::Boxes { .. }) && error.to_string().starts_with("small"), "{error}");
+}
+
+#[test]
+fn goals_are_named_by_their_limits() {
+    let truth = waves(16, 0.8, 0.0);
+    let goals = compare(&fields(&truth, None, &[&truth])).goals;
+    let names: Vec<&str> = goals.iter().map(|goal| goal.goal.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "Power, k ≤ 1 h/Mpc",
+            "Power, k ≤ 4 h/Mpc",
+            "Calibration: pairs of samples, k ≤ 2 h/Mpc",
+            "Bispectrum, k ≤ 2 h/Mpc",
+            "Densest 0.1 % of the voxels",
+            "Total mass",
+            "Seams inside the 95 % range",
+        ]
+    );
+    assert_eq!(
+        goals.iter().map(|goal| goal.wanted).collect::<Vec<_>>(),
+        [0.03, 0.06, 0.05, 0.1, 0.05, 0.005, 0.05]
+    );
+}
+
+#[test]
+fn published_spectra_stand_beside() {
+    let truth = waves(16, 0.8, 0.0);
+    let measured = Measurements::new("box", &fields(&truth, None, &[&truth])).unwrap();
+    let rows: Vec<String> = [0.01, 100.0].map(|k: f64| format!("{k} {}", 100.0 * k.powf(-1.5))).into();
+    let table = PublishedSpectrum::parse("theory", "pk.txt".as_ref(), &rows.join("\n")).unwrap();
+    let comparison =
+        Comparison::new(measured, Beside { published: vec![table], ..Beside::default() }).unwrap();
+    let (bands, found) = (&comparison.measured.bands, comparison.published[0].truth_ratio[0]);
+    let expected = bands.truth_power[0] / (100.0 * bands.k_h_mpc[0].powf(-1.5));
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+    assert_eq!(json!(comparison)["published"][0]["label"], "theory");
+}
+
+#[test]
+fn comparisons_that_make_no_sense_are_refused() {
+    let truth = waves(8, 0.5, 0.0);
+    let measure = |samples: &[&Field3]| Measurements::new("box", &fields(&truth, None, samples));
+    assert!(matches!(measure(&[]), Err(JudgeError::NoSamples)));
+    let other = waves(6, 0.5, 0.0);
+    let named = Labelled::new("truth", &truth);
+    for bad in [&other, &truth.map(|_| f32::NAN)] {
+        let upscaled = Upscaled::new("x", &named, &[Labelled::new("sample 1", bad)]).map(|_| ());
+        for error in [measure(&[bad]).map(|_| ()), upscaled].map(Result::unwrap_err) {
+            assert!(matches!(error, JudgeError::Statistics { .. }));
+            assert!(error.to_string().starts_with("sample 1 "), "{error}");
+        }
+    }
+    assert!(matches!(Upscaled::new("x", &named, &[]), Err(JudgeError::NoSamples)));
+}
