@@ -45,7 +45,7 @@ pub struct BlockScores {
 }
 
 impl CalibrationReport {
-    /// Of two samples or more: the fields and their modes, which are those of [`Modes::of`] without a window.
+    /// Of two samples or more: the fields and their modes, which are those of [`Modes::new`] without a window.
     pub(crate) fn new(
         truth: (&Field3, &Modes),
         (samples, modes): (&[&Field3], &[&Modes]),

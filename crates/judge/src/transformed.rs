@@ -18,7 +18,7 @@ pub(crate) struct Transformed {
 
 impl Transformed {
     pub(crate) fn new(labelled: &Labelled<'_>, bands: &Bands) -> Result<Self, JudgeError> {
-        let modes = Modes::of(labelled.field, None).map_err(named(&labelled.label))?;
+        let modes = Modes::new(labelled.field, None).map_err(named(&labelled.label))?;
         let (shells, banded) = (modes.power(), modes.power_in(bands));
         let blocks = BlockPower::new(labelled.field, bands);
         Ok(Self { label: labelled.label.clone(), modes, shells, banded, blocks })
