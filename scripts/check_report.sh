@@ -103,6 +103,12 @@ frame.onload = () => {
     const whole = power.querySelector(".plot").innerHTML;
     key(power.querySelector(".plot"), "+");
     seen.zoom = power.querySelector(".plot").innerHTML !== whole;
+    const marks = () => power.querySelector(".axis.x").textContent + power.querySelector(".axis.y").textContent;
+    const zoomed = marks();
+    key(power.querySelector(".plot"), "0");
+    seen.marks = zoomed !== marks() && zoomed.trim() !== "";
+    power.querySelector(".key").dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    seen.legend = power.querySelectorAll(".moved .off").length > 0;
     const theme = page.querySelector("button.theme");
     const paper = () => frame.contentWindow.getComputedStyle(page.querySelector("figure")).backgroundColor;
     const light = paper();
