@@ -12,7 +12,7 @@ const CELLS: usize = 128;
 const BOX_SIZE_MPC_H: f64 = 100.0;
 /// Radii in cells and amplitudes of the noise that a field is made of, the largest first.
 const SCALES: [(f64, f64); 5] = [(12.0, 0.5), (6.0, 0.6), (3.0, 0.7), (1.5, 0.7), (0.7, 0.5)];
-/// Scales that samples share with the truth, and that the condition has.
+/// Scales that samples share with the truth; the condition has one more.
 const SHARED: usize = 3;
 
 /// Smooth noise of unit variance.
@@ -47,7 +47,7 @@ fn field(seed: u64, count: usize) -> Field3 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::args().nth(1).unwrap_or_else(|| "report".to_owned());
-    let (truth, condition) = (field(1, SCALES.len()), field(1, SHARED));
+    let (truth, condition) = (field(1, SCALES.len()), field(1, SHARED + 1));
     let samples: Vec<_> = (2..5).map(|seed| field(seed, SCALES.len())).collect();
     let labelled: Vec<_> =
         samples.iter().enumerate().map(|(i, s)| Labelled::new(format!("sample {}", i + 1), s)).collect();

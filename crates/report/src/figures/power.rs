@@ -61,7 +61,7 @@ pub(crate) fn logarithmic(comparison: &Comparison) -> Option<Plot> {
         x_label: "k [h/Mpc]".to_owned(),
         x: x_scale(k, comparison.measured.nyquist_h_mpc),
         panels: vec![
-            Panel::new("P(k) of ln(1 + δ) [(Mpc/h)³]", log_scale(values(&upper)), 140.0, upper),
+            Panel::new("P(k) [(Mpc/h)³]", log_scale(values(&upper)), 140.0, upper),
             Panel::new("P / P(truth)", ratio, 125.0, lower),
         ],
     })
