@@ -1,6 +1,6 @@
 //! Training by the binary: killed at any time, in parts, with spectra, planned.
 
-use crate::binary::finescale;
+use crate::binary::{fails, finescale};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -121,8 +121,98 @@ fn the_plan_of_a_run_and_its_progress() {
     let run = finescale().current_dir(folder.path()).args(["train", "config.json"]).output().unwrap();
     let stderr = String::from_utf8(run.stderr).unwrap();
     let last = stderr.lines().last().unwrap();
-    for text in ["24 of 24 updates", "loss ", "samples/s", "validation ", "P(k) off by "] {
+    let log = log(&folder.path().join("runs/config"));
+    let last_validation = log.iter().rev().find_map(|line| line["validation_loss"].as_f64());
+    let validation = format!("validation {:.4}", last_validation.unwrap());
+    for text in ["24 of 24 updates", "loss ", "samples/s", &validation, "P(k) off by "] {
         assert!(last.contains(text), "no {text:?} in {last}");
     }
     assert!(stderr.contains("update 16: P(k) of a sample over the truth's "), "{stderr}");
+}
+
+#[test]
+fn a_plan_fails_where_the_run_would() {
+    let folder = universe();
+    let command = |arguments: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(folder.path()).arg("train").args(arguments);
+        command
+    };
+    let write = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut config = config();
+        config["training"]["steps"] = json!(2);
+        config["training"]["spectrum"] = Value::Null;
+        change(&mut config);
+        std::fs::write(folder.path().join(name), config.to_string()).unwrap();
+    };
+    write("short.json", &|_| {});
+    command(&["short.json", "--out", "run"]).assert().success();
+
+    write("whole.json", &|config| {
+        config["data"]["validation"] = json!([]);
+        config["data"]["hold_out"] = json!({ "start": [0, 0, 0], "shape": [16, 16, 16] });
+    });
+    write("wider.json", &|config| config["network"]["base_channels"] = json!(16));
+    let model = "run/model.safetensors";
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["whole.json", "--out", "x"], &["no training patch of 8^3 voxels fits", "hold_out"]),
+        (&["wider.json", "--out", "x", "--from", model], &[model, "another `network`"]),
+        (&["short.json", "--out", "run"], &["run", "already holds a run"]),
+    ];
+    for (arguments, texts) in cases {
+        fails(&mut command(&[arguments, &["--dry-run"]].concat()), texts);
+        fails(&mut command(arguments), texts);
+    }
+    assert!(!folder.path().join("x").exists());
+
+    // What a resumption changes, and that nothing is validated.
+    write("longer.json", &|config| config["training"]["steps"] = json!(3));
+    write("blind.json", &|config| config["data"]["validation"] = json!([]));
+    let warnings = |arguments: &[&str]| {
+        let output = command(&[arguments, &["--dry-run"]].concat()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = warnings(&["longer.json", "--out", "run", "--resume"]);
+    assert!(text.contains("warning: run: training.steps was 2 in the first 2 updates, is 3: "), "{text}");
+    let text = warnings(&["blind.json", "--out", "x"]);
+    assert!(text.contains("warning: x: nothing will be validated"), "{text}");
+}
+
+#[test]
+fn minutes_become_updates_once_and_a_model_tells_where_it_comes_from() {
+    let folder = universe();
+    let mut config = config();
+    config["training"].as_object_mut().unwrap().remove("steps");
+    config["training"]["minutes"] = json!(0.02);
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let run = |command: &str, arguments: &[&str]| {
+        let mut run = finescale();
+        run.current_dir(folder.path()).arg(command).args(arguments).arg("--json");
+        let output = run.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        (serde_json::from_str::<Value>(stdout.lines().last().unwrap()).unwrap(), stderr)
+    };
+    let (result, told) = run("train", &["config.json", "--out", "run"]);
+    let steps = result["summary"]["step"].as_u64().unwrap();
+    assert!(told.contains(&format!("training.minutes 0.02: {steps} updates of ")), "{told}");
+    let kept: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("run/config.json")).unwrap()).unwrap();
+    assert_eq!((&kept["training"]["steps"], &kept["training"]["minutes"]), (&json!(steps), &Value::Null));
+    // However fast the machine is when it is resumed.
+    let (result, told) = run("train", &["config.json", "--out", "run", "--resume"]);
+    assert_eq!(result["summary"]["step"], steps);
+    assert!(told.contains(&format!("the {steps} updates that the run was begun with")), "{told}");
+
+    let (_, told) = run("train", &["config.json", "--out", "more", "--from", "run/model.safetensors"]);
+    assert!(told.contains("before update 1: validation loss "), "{told}");
+    let info = run("info", &["more/model.safetensors"]).0;
+    let [own, parent] = [0, 1].map(|line| info["made_by"][line].as_str().unwrap());
+    assert!(own.ends_with(" updates on mock gas, 2 files"), "{own}");
+    assert!(parent.starts_with("begun from run/model.safetensors ("), "{parent}");
+    assert!(parent.ends_with(&format!("): {steps} updates on mock gas, 2 files")), "{parent}");
+    let parent = &info["description"]["lineage"]["parents"][0];
+    assert_eq!(parent["sha256"], run("info", &["run/model.safetensors"]).0["sha256"]);
 }

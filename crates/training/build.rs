@@ -1,9 +1,9 @@
 //! Writes down which commit the program was built from; outside a checkout it says "unknown" and never fails.
 //!
-//! "-dirty-" and a hash say that what is compiled differs from that commit, and tell such programs apart. It is judged
-//! anew at each commit and whenever a file that is compiled changes, and by these files alone: what the README or a test
-//! says does not change the program. A flag that were left out, or judged less often, would ascribe results to a commit
-//! that does not give them.
+//! "-dirty-" and a hash say that what is compiled differs from that commit, and tell such programs apart. It is
+//! judged anew at each commit and whenever a file that is compiled changes, and by these files alone: what the
+//! README or a test says does not change the program. A flag that were left out, or judged less often, would
+//! ascribe results to a commit that does not give them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use std::process::Command;
 
 /// The workspace, from this crate.
 const ROOT: &str = "../..";
-/// What the program is compiled from, for git: whatever lies in the crates but their tests, benches and examples.
+/// What the program is compiled from, for git: whatever lies in the crates but their tests, benches and
+/// examples.
 const SOURCES: [&str; 6] = [
     "Cargo.toml",
     "Cargo.lock",

@@ -16,49 +16,51 @@ const REFERENCE_CONDITION_COUNT: f64 = 128.0 * 128.0 * 128.0 / (264.0 * 264.0 * 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Pairs to train on: a list of folders, or of files by name. All have voxels of one size, and the same quantities
-    /// and mass assignment.
+    /// Pairs to train on: a list of folders, or of files by name. All have voxels of one size, and the same
+    /// quantities and mass assignment.
     pub training: Vec<PairFiles>,
     /// Pairs to validate on, boxes that training never sees (default: none). Best of other universes, or else
     /// `hold_out`.
     #[serde(default)]
     pub validation: Vec<PairFiles>,
-    /// Instead of `validation`, the part of every training box that training never touches, for validation (default:
-    /// none): `{"start": [x, y, z], "shape": [nx, ny, nz]}` in cells. It must have room for a patch, and leave room for
-    /// one. Where there is one box only.
+    /// Instead of `validation`, the part of every training box that training never touches, for validation
+    /// (default: none): `{"start": [x, y, z], "shape": [nx, ny, nz]}` in cells. It must have room for a patch,
+    /// and leave room for one. Where there is one box only.
     #[serde(default)]
     pub hold_out: Option<Region>,
     /// How densities become network values: `"linear"` in log1p, fitted to the training pairs (default), or
     /// `"reference"`, with the constants of arXiv:2311.05217. A run that begins with a model keeps that one's.
     #[serde(default)]
     pub normalization: NormalizationKind,
-    /// The n in log1p(n (1 + delta)), by which the condition becomes network values: densities below 1/n of the mean
-    /// are seen linearly, those above in their logarithm. It is a choice, no fact about the data, though particles per
-    /// voxel are a good one: what is below one particle is noise. Default 8, or 0.114 for `reference`.
+    /// The n in log1p(n (1 + delta)), by which the condition becomes network values: densities below 1/n of the
+    /// mean are seen linearly, those above in their logarithm. It is a choice, no fact about the data, though
+    /// particles per voxel are a good one: what is below one particle is noise. Default 8, or 0.114 for
+    /// `reference`.
     #[serde(default)]
     pub condition_mean_count: Option<f64>,
-    /// The same for the truth. More gives the network's attention to voids, less to dense places. Default 8, or 849.2
-    /// for `reference`.
+    /// The same for the truth. More gives the network's attention to voids, less to dense places. Default 8, or
+    /// 849.2 for `reference`.
     #[serde(default)]
     pub truth_mean_count: Option<f64>,
-    /// Adds a condition channel of the wider surroundings (default: none): the condition of the whole box smoothed by a
-    /// Gaussian of so many cells, 1 to 64, so that a window knows what lies beyond its faces.
+    /// Adds a condition channel of the wider surroundings (default: none): the condition of the whole box
+    /// smoothed by a Gaussian of so many cells, 1 to 64, so that a window knows what lies beyond its faces.
     #[serde(default)]
     pub surroundings_smoothing_cells: Option<f64>,
-    /// Adds a constant condition channel for each (default: none): `{"name": NAME, "centre": C, "width": W}` with
-    /// `redshift`, `omega_m` or `sigma_8`, numbers that hold for a whole box and differ between pairs. The network is
-    /// given (value - C) / W.
+    /// Adds a constant condition channel for each (default: none): `{"name": NAME, "centre": C, "width": W}`
+    /// with `redshift`, `omega_m` or `sigma_8`, numbers that hold for a whole box and differ between pairs. The
+    /// network is given (value - C) / W.
     #[serde(default)]
     pub scalars: Vec<Scalar>,
-    /// Adds a last condition channel for each field of the truth (default: none): the condition smoothed by a Gaussian
-    /// of so many cells, 0 to 16, in the network units of the truth. `network.baseline` predicts the truth from it.
+    /// Adds a last condition channel for each field of the truth (default: none): the condition smoothed by a
+    /// Gaussian of so many cells, 0 to 16, in the network units of the truth. `network.baseline` predicts the
+    /// truth from it.
     #[serde(default)]
     pub baseline_smoothing_cells: Option<f64>,
 }
 
-/// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or
-/// `{"condition": FILE, "truth": FILE}`, or `{"condition": FILE, "truth": [FILE, FILE]}` for several high-resolution
-/// fields that are generated at once.
+/// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or `{"condition": FILE,
+/// "truth": FILE}`, or `{"condition": FILE, "truth": [FILE, FILE]}` for several high-resolution fields that are
+/// generated at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE or [FILE, ...]}")]
 pub enum PairFiles {

@@ -15,8 +15,8 @@ pub(crate) enum Wanted {
 
 /// All cubes of one size in one box that are wanted, numbered; none is built before it is asked for.
 ///
-/// A patch misses a region if it misses it in at least one axis. So the patches outside fall into three disjoint
-/// sets: those clear in x; those not clear in x but in y; those clear in z only.
+/// A patch misses a region if it misses it in at least one axis. So the patches outside fall into three
+/// disjoint sets: those clear in x; those not clear in x but in y; those clear in z only.
 #[derive(Clone, Debug)]
 pub(crate) struct Crops {
     patch_cells: usize,

@@ -32,7 +32,8 @@ impl DataKind {
         }
     }
 
-    /// `finescale mock` writes its settings, `finescale grid` the snapshot's files and what all its particles weigh.
+    /// `finescale mock` writes its settings, `finescale grid` the snapshot's files and what all its particles
+    /// weigh.
     fn from_provenance(provenance: &Value) -> Self {
         let is_gridded = provenance["sources"].as_array().is_some_and(|files| !files.is_empty())
             && provenance["total_weight"].is_number();

@@ -18,7 +18,10 @@ pub enum PairError {
         why: String,
     },
     /// A file that a configuration names.
-    #[error("{}: no such file; a pair is a folder with condition.hdf5 and truth.hdf5 (`finescale mock` makes one)", path.display())]
+    #[error(
+        "{}: no such file; a pair is a folder with condition.hdf5 and truth.hdf5 (`finescale mock` makes one)",
+        path.display()
+    )]
     Missing {
         /// The file.
         path: PathBuf,
@@ -35,7 +38,11 @@ pub enum PairError {
         source: FieldError,
     },
     /// A field in other units.
-    #[error("{}: the mean is {mean}, but a density 1 + delta has a mean near 1: divide by the cosmic mean, or use `finescale grid`", path.display())]
+    #[error(
+        "{}: the mean is {mean}, but a density 1 + delta has a mean near 1: divide by the cosmic mean, or use \
+         `finescale grid`",
+        path.display()
+    )]
     Mean {
         /// The file.
         path: PathBuf,
@@ -43,7 +50,10 @@ pub enum PairError {
         mean: f64,
     },
     /// A field whose name could not be part of a file's name, as those of a model are.
-    #[error("{}: its quantity is `{found}`; a name of at most 64 letters, digits, _ and - is needed", path.display())]
+    #[error(
+        "{}: its quantity is `{found}`; a name of at most 64 letters, digits, _ and - is needed",
+        path.display()
+    )]
     Quantity {
         /// The file.
         path: PathBuf,
@@ -72,8 +82,8 @@ pub enum PairError {
     },
     /// A number that the network is to be told.
     #[error(
-        "{}: does not say its {scalar}, which data.scalars names: say it with `finescale grid --scalar {scalar}=VALUE`, \
-         or leave it out of data.scalars",
+        "{}: does not say its {scalar}, which data.scalars names: say it with `finescale grid --scalar \
+         {scalar}=VALUE`, or leave it out of data.scalars",
         path.display()
     )]
     NoScalar {

@@ -1,7 +1,7 @@
 //! Training pairs: patches of the same place, symmetries, splits, batches.
 //!
-//! [`PairSet`] holds the pairs of a run in memory, normalised. Its batches are pure functions of (seed, step): a
-//! run that was stopped goes on with the patches it would have seen.
+//! [`PairSet`] holds the pairs of a run in memory, normalised. Its batches are pure functions of (seed, step):
+//! a run that was stopped goes on with the patches it would have seen.
 
 mod config;
 mod crops;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Relative difference of lengths that is taken for rounding: headers may hold f32.
 const SAME_LENGTH: f64 = 1e-5;
-/// Difference of redshifts that is taken for rounding: snapshots at z = 0 say 2e-16, and output times are met roughly.
+/// Difference of redshifts that is taken for rounding: snapshots at z = 0 say 2e-16, and output times are met
+/// roughly.
 const SAME_REDSHIFT: f64 = 0.01;
 /// Means that a density 1 + delta may have; a small part of a universe is not average.
 const MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
@@ -66,8 +67,8 @@ impl Pair {
     /// Checks that all are densities of the same place and time.
     ///
     /// # Errors
-    /// [`PairError::NoPair`], [`PairError::Density`], [`PairError::Mean`] or [`PairError::Quantity`]; they name the
-    /// files.
+    /// [`PairError::NoPair`], [`PairError::Density`], [`PairError::Mean`] or [`PairError::Quantity`]; they name
+    /// the files.
     pub(crate) fn check(&self) -> Result<(), PairError> {
         check_values(&self.files.condition(), &self.condition.field)?;
         for (path, truth) in self.truths() {
@@ -100,7 +101,8 @@ impl Pair {
         names.into_iter().zip(&self.truth)
     }
 
-    /// Checks that a network can learn from this pair and `first` at once: the same voxels, quantities and scheme.
+    /// Checks that a network can learn from this pair and `first` at once: the same voxels, quantities and
+    /// scheme.
     ///
     /// # Errors
     /// [`PairError::Unlike`] names both files and what differs.

@@ -4,7 +4,8 @@ use crate::Symmetry;
 use finescale_field::{Field3, Region};
 use rayon::prelude::*;
 
-/// Normalised patches, flat and contiguous, shape (size, channels, `patch_cells`, `patch_cells`, `patch_cells`).
+/// Normalised patches, flat and contiguous, shape (size, channels, `patch_cells`, `patch_cells`,
+/// `patch_cells`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatchBatch {
     /// Low resolution, one channel or more.

@@ -46,16 +46,16 @@ struct Normalised {
 }
 
 impl PairSet {
-    /// Normalises pairs for training and validation; conditions get these `channels`. With `hold_out`, validation
-    /// patches come from that region of the training boxes and training patches never touch it, but the surroundings
-    /// in their condition do. A fit sees the whole training boxes.
+    /// Normalises pairs for training and validation; conditions get these `channels`. With `hold_out`,
+    /// validation patches come from that region of the training boxes and training patches never touch it, but
+    /// the surroundings in their condition do. A fit sees the whole training boxes.
     ///
     /// # Errors
-    /// [`PairError::NoTraining`]; [`PairError::NoPair`] if the two fields of a pair are not of the same place and
-    /// [`PairError::Unlike`] if pairs do not belong together; [`PairError::Density`] and [`PairError::Mean`] if a
-    /// field is no density 1 + delta; [`PairError::NoScalar`] if a condition's file does not say the number for a
-    /// channel; [`PairError::Split`] if `hold_out` is larger than a box or there are
-    /// validation pairs too; [`PairError::Normalizer`] if the normalization is impossible.
+    /// [`PairError::NoTraining`]; [`PairError::NoPair`] if the two fields of a pair are not of the same place
+    /// and [`PairError::Unlike`] if pairs do not belong together; [`PairError::Density`] and
+    /// [`PairError::Mean`] if a field is no density 1 + delta; [`PairError::NoScalar`] if a condition's file
+    /// does not say the number for a channel; [`PairError::Split`] if `hold_out` is larger than a box or there
+    /// are validation pairs too; [`PairError::Normalizer`] if the normalization is impossible.
     /// # Panics
     /// If normalizers are given, and not one for each high-resolution field.
     pub fn new(

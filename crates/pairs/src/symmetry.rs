@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn one_by_hand() {
-        // Result axes from source axes (1, 2, 0), the first one backwards: target[i, j, k] = source[k, 2 - i, j].
+        // Result axes from source axes (1, 2, 0), the first one backwards: target[i, j, k] = source[k, 2 - i,
+        // j].
         let symmetry = Symmetry { permutation: [1, 2, 0], flip: [true, false, false] };
         let target = applied(symmetry, &numbered());
         for (i, j, k) in [(0, 0, 0), (1, 2, 0), (2, 1, 1), (0, 2, 1)] {

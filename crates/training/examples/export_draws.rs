@@ -1,5 +1,5 @@
-//! A tool of scripts/compare_training.py, and no example of how to use the library: PyTorch repeats a run's first steps
-//! with what this writes.
+//! A tool of scripts/compare_training.py, and no example of how to use the library: PyTorch repeats a run's
+//! first steps with what this writes.
 //!
 //! `export_draws CONFIG OUT STEPS` writes the initial weights of a run and what it is shown in its first steps.
 

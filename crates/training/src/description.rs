@@ -59,7 +59,8 @@ pub struct FieldDescription {
     pub normalizer: Normalizer,
 }
 
-/// Voxels whose sizes differ by less than this fraction are the same: box sizes are often rounded to three digits.
+/// Voxels whose sizes differ by less than this fraction are the same: box sizes are often rounded to three
+/// digits.
 const VOXEL_TOLERANCE: f64 = 5e-3;
 /// Redshifts closer than this are the same snapshot.
 const REDSHIFT_TOLERANCE: f64 = 0.02;
@@ -132,8 +133,8 @@ impl ModelDescription {
         let (expected, found) = (&self.condition.quantity, &found.quantity);
         (found != expected).then(|| {
             format!(
-                "the model's condition was {expected}, this one is {found}: its samples mean something only if both \
-                 trace the same matter"
+                "the model's condition was {expected}, this one is {found}: its samples mean something only \
+                 if both trace the same matter"
             )
         })
     }
@@ -143,7 +144,8 @@ impl ModelDescription {
         self.configuration.data.scalars.iter().any(|scalar| scalar.name == name)
     }
 
-    /// A number that the network is told may differ from that of any one training pair, but not lie outside of all.
+    /// A number that the network is told may differ from that of any one training pair, but not lie outside of
+    /// all.
     fn scalar_warnings(&self, found: &GridMeta) -> Vec<String> {
         let scalars = self.configuration.data.scalars.iter().zip(&self.scalar_ranges);
         let warning = |(scalar, [least, largest]): (&Scalar, &[f64; 2])| {
@@ -154,8 +156,8 @@ impl ModelDescription {
             };
             (!(least - tolerance..=largest + tolerance).contains(&found)).then(|| {
                 format!(
-                    "the model was trained with {name} from {least} to {largest}, the condition has {found}: the \
-                     network was never shown what that means"
+                    "the model was trained with {name} from {least} to {largest}, the condition has {found}: \
+                     the network was never shown what that means"
                 )
             })
         };
@@ -169,8 +171,8 @@ impl ModelDescription {
         let (expected, found) = (self.condition.redshift, found.redshift);
         ((found - expected).abs() > REDSHIFT_TOLERANCE).then(|| {
             format!(
-                "the model was trained at redshift {expected}, the condition is at {found}: small scales will be \
-                 clustered as at the model's redshift"
+                "the model was trained at redshift {expected}, the condition is at {found}: small scales will \
+                 be clustered as at the model's redshift"
             )
         })
     }
@@ -179,8 +181,8 @@ impl ModelDescription {
         let (expected, found) = (self.condition.assignment?, found.assignment?);
         (found != expected).then(|| {
             format!(
-                "the model's condition was assigned by {expected}, this one by {found}: the power of the samples \
-                 near the voxel scale will be off; grid the snapshot with --scheme {expected}"
+                "the model's condition was assigned by {expected}, this one by {found}: the power of the \
+                 samples near the voxel scale will be off; grid the snapshot with --scheme {expected}"
             )
         })
     }
@@ -189,8 +191,8 @@ impl ModelDescription {
         let (expected, found) = (self.condition.mean_per_voxel, found.mean);
         (!(1.0 / DENSITY_FACTOR..=DENSITY_FACTOR).contains(&(found / expected))).then(|| {
             format!(
-                "the model's condition had {expected:.4} particles per voxel, this one has {found:.4}: the network \
-                 expects another shot noise, and may take noise for structure or structure for noise"
+                "the model's condition had {expected:.4} particles per voxel, this one has {found:.4}: the \
+                 network expects another shot noise, and may take noise for structure or structure for noise"
             )
         })
     }
@@ -202,8 +204,8 @@ impl ModelDescription {
         let (expected, found) = (self.cosmology["omega_m"].as_f64()?, found.scalar(ScalarName::OmegaM)?);
         ((found - expected).abs() > COSMOLOGY_TOLERANCE).then(|| {
             format!(
-                "the model was trained with omega_m = {expected}, the condition has {found}: small scales will be \
-                 those of the model's universe"
+                "the model was trained with omega_m = {expected}, the condition has {found}: small scales \
+                 will be those of the model's universe"
             )
         })
     }
@@ -248,7 +250,8 @@ impl ModelDescription {
         Ok(read)
     }
 
-    /// Checks every number and name that came from the file `path`: what follows allocates by them, and names files.
+    /// Checks every number and name that came from the file `path`: what follows allocates by them, and names
+    /// files.
     ///
     /// # Errors
     /// [`TrainingError::Configuration`] for settings out of range, [`TrainingError::Foreign`] for all else.

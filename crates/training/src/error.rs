@@ -117,7 +117,8 @@ pub enum TrainingError {
     },
     /// A run folder that was moved or removed while its training ran.
     #[error(
-        "{path}: {source} while its training ran; it ends here, and goes on with --resume where the folder is now"
+        "{path}: {source} while its training ran; it ends here, and goes on with --resume where the folder is \
+         now"
     )]
     Moved {
         /// The run folder.
@@ -127,8 +128,8 @@ pub enum TrainingError {
     },
     /// A run that another program, device or instruction set began.
     #[error(
-        "{path}: cannot resume: {what} was {found} when its state was saved, now it is {expected}; the bits would be those \
-         of neither. Go on where it began, or with --resume-anyway"
+        "{path}: cannot resume: {what} was {found} when its state was saved, now it is {expected}; the bits \
+         would be those of neither. Go on where it began, or with --resume-anyway"
     )]
     OtherProgram {
         /// The run folder.
@@ -156,8 +157,8 @@ pub enum TrainingError {
     },
     /// A loss or gradient that is no number.
     #[error(
-        "step {step}: the loss or its gradient is not finite; the state of step {saved} is kept in {path}, resume \
-         with a lower learning_rate"
+        "step {step}: the loss or its gradient is not finite; the state of step {saved} is kept in {path}, \
+         resume with a lower learning_rate"
     )]
     NotFinite {
         /// The step that failed.

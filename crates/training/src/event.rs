@@ -63,8 +63,8 @@ pub struct LevelLoss {
     pub sigma_min: f64,
     /// Mean loss.
     pub loss: f64,
-    /// Mean of clean estimate minus clean field, weighed as the loss weighs voxels, in units of the normalized field.
-    /// Where it is not nearly zero, samples are off by as much: train that noise more.
+    /// Mean of clean estimate minus clean field, weighed as the loss weighs voxels, in units of the normalized
+    /// field. Where it is not nearly zero, samples are off by as much: train that noise more.
     pub bias: f64,
 }
 

@@ -9,12 +9,12 @@ use candle_core::Device;
 use finescale_pairs::PairSet;
 use std::path::Path;
 
-/// Writes, into the folder `out`, what a fresh run of `config` has before its first update and what it is shown in
-/// its first `steps`:
+/// Writes, into the folder `out`, what a fresh run of `config` has before its first update and what it is shown
+/// in its first `steps`:
 /// - `weights.safetensors`, the initial weights;
-/// - `step_00001.safetensors` and so on, the tensors `condition` (b, c, n, n, n), `clean` and `noise`
-///   (b, fields, n, n, n), and `mask` (1 where a voxel is to be generated) and `weight` (of a voxel in the loss), each
-///   (b, 1, n, n, n), and in the metadata `alpha_bars`, the b noise levels as JSON.
+/// - `step_00001.safetensors` and so on, the tensors `condition` (b, c, n, n, n), `clean` and `noise` (b,
+///   fields, n, n, n), and `mask` (1 where a voxel is to be generated) and `weight` (of a voxel in the loss),
+///   each (b, 1, n, n, n), and in the metadata `alpha_bars`, the b noise levels as JSON.
 ///
 /// # Errors
 /// Whatever the configuration, the data and writing report.

@@ -1,12 +1,17 @@
 //! A tiny universe and network for tests.
 
-use crate::{Lineage, ModelDescription, RunConfig};
+use crate::{
+    Event, Lineage, ModelDescription, Origin, Run, RunConfig, SpectrumConfig, Start, Summary, TrainingError,
+};
 use candle_core::{Device, Tensor};
 use finescale_denoiser::Parameters;
-use finescale_field::{Channels, Field3, Grid, Region, ScalarName};
+use finescale_field::{Channels, Field3, Grid, Region, Scalar, ScalarName};
 use finescale_pairs::{Normalization, Pair, PairError, PairSet};
 use finescale_seed::{KeyedStream, Purpose};
 use ndarray::Array3;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Six steps with a network of some thousand weights on patches of 8^3.
 pub(crate) const CONFIG: &str = r#"{
@@ -53,7 +58,9 @@ fn pair(seed: u64) -> Pair {
         let values = Array3::from_shape_fn([12; 3], |at| density(at).powf(power) as f32);
         Field3::new(Grid::cube(12, 6.0).unwrap(), values).unwrap()
     };
-    Pair::new(field(0.7), vec![field(1.0)])
+    let mut pair = Pair::new(field(0.7), vec![field(1.0)]);
+    pair.truth[0].meta.mean = 8.0; // particles per voxel
+    pair
 }
 
 pub(crate) fn pairs(normalization: Normalization) -> Result<PairSet, PairError> {
@@ -80,8 +87,51 @@ pub(crate) fn held_out_pairs(region: Region) -> PairSet {
     PairSet::new(vec![pair(1)], vec![], Some(region), Normalization::default(), Channels::default()).unwrap()
 }
 
+/// Pairs that are normalised as `config` says.
+pub(crate) fn pairs_for(config: &RunConfig) -> PairSet {
+    pairs(config.data.normalization()).unwrap()
+}
+
 pub(crate) fn description() -> ModelDescription {
     let config = config();
-    let pairs = pairs(config.data.normalization()).unwrap();
-    ModelDescription::new(&config, &pairs, Lineage::default())
+    ModelDescription::new(&config, &pairs_for(&config), Lineage::default())
+}
+
+pub(crate) fn origin(config: &RunConfig, out: &Path, start: Start) -> Result<Origin, TrainingError> {
+    Origin::find(config, out, start, &Device::Cpu, &Value::Null)
+}
+
+/// Trains until it is done, or stops after update `stop_at`.
+pub(crate) fn go(
+    config: &RunConfig,
+    out: &Path,
+    start: Start,
+    stop_at: u64,
+) -> Result<(Summary, Vec<Event>), TrainingError> {
+    let (stop, mut events) = (AtomicBool::new(false), Vec::new());
+    let origin = origin(config, out, start)?;
+    let pairs = pairs(origin.normalization())?;
+    let summary = Run::new(config, origin, &pairs)?.go(
+        &mut |event| {
+            if matches!(event, Event::Step(m) if m.step == stop_at) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            events.push(event.clone());
+        },
+        &stop,
+    )?;
+    Ok((summary, events))
+}
+
+/// The fixture's configuration with surroundings, sigma_8 and a baseline.
+pub(crate) fn with_every_channel() -> RunConfig {
+    let mut config = config();
+    config.data.surroundings_smoothing_cells = Some(3.0);
+    config.data.scalars = vec![Scalar { name: ScalarName::Sigma8, centre: 0.8, width: 0.1 }];
+    config.data.baseline_smoothing_cells = Some(0.8);
+    config.network.condition_channels = 4;
+    config.network.baseline = true;
+    config.training.spectrum = Some(SpectrumConfig { every_steps: 3, cells: 8, samples: 1 });
+    config.check().unwrap();
+    config
 }

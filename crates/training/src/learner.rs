@@ -36,8 +36,8 @@ impl<'a> Learner<'a> {
         Ok(Self { config, state, network, averaged })
     }
 
-    /// Moves the weights and their averages by one step, with a batch that comes in equal parts. None if the loss or
-    /// its gradient is not finite: then nothing has changed.
+    /// Moves the weights and their averages by one step, with a batch that comes in equal parts. None if the
+    /// loss or its gradient is not finite: then nothing has changed.
     pub(crate) fn update(&mut self, parts: &[NoisedBatch]) -> Result<Option<Update>, TrainingError> {
         let (training, step) = (&self.config.training, self.state.step);
         let (loss, gradients) = self.loss_and_gradients(parts)?;

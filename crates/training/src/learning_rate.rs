@@ -15,7 +15,8 @@ pub enum Decay {
     },
 }
 
-/// The learning rate of update `count` (from 1) out of `steps`: a linear ramp over `warm_up_steps`, then `decay`.
+/// The learning rate of update `count` (from 1) out of `steps`: a linear ramp over `warm_up_steps`, then
+/// `decay`.
 pub(crate) fn learning_rate(peak: f64, warm_up_steps: u64, decay: Decay, steps: u64, count: u64) -> f64 {
     let ramp = (count as f64 / warm_up_steps.max(1) as f64).min(1.0);
     let after = count.saturating_sub(warm_up_steps) as f64;

@@ -1,9 +1,10 @@
 //! The training loop, averaged weights, checkpoints, metrics.
 //!
-//! A [`Run`] follows a [`RunConfig`]: [`Origin::find`] finds the weights that it starts with, [`Run::new`] makes it ready
-//! with its pairs, [`Run::plan`] measures what it will take, and [`Run::go`] trains. What the network is shown in step n (patches, symmetries, noise, levels, masks
-//! of known voxels, dropout) is a pure function of the seed and n, so a run that was stopped continues with the
-//! bits of one that never stopped. A [`Model`] is one file with the averaged weights and all that sampling needs.
+//! A [`Run`] follows a [`RunConfig`]: [`Origin::find`] finds the weights that it starts with, [`Run::new`]
+//! makes it ready with its pairs, [`Run::plan`] measures what it will take, and [`Run::go`] trains. What the
+//! network is shown in step n (patches, symmetries, noise, levels, masks of known voxels, dropout) is a pure
+//! function of the seed and n, so a run that was stopped continues with the bits of one that never stopped. A
+//! [`Model`] is one file with the averaged weights and all that sampling needs.
 
 mod average;
 mod changes;
@@ -39,9 +40,11 @@ mod teacher;
 mod tensor_file;
 mod tensor_header;
 mod tensorboard;
+mod training_config;
 mod validation;
+mod warnings;
 
-pub use config::{RunConfig, SpectrumConfig, TrainingConfig};
+pub use config::RunConfig;
 pub use description::{FieldDescription, ModelDescription};
 pub use error::TrainingError;
 pub use event::{Event, LevelLoss, SpectrumMetrics, StepMetrics, Summary, ValidationMetrics};
@@ -55,6 +58,7 @@ pub use origin::{Origin, Start};
 pub use plan::Plan;
 pub use run::Run;
 pub use tensor_file::{NamedTensors, Precision};
+pub use training_config::{SpectrumConfig, TrainingConfig};
 
 /// The commit that the program was built from, or "unknown" outside a checkout.
 pub const COMMIT: &str = env!("FINESCALE_COMMIT");

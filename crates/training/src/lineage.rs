@@ -13,8 +13,8 @@ pub struct Lineage {
     pub parents: Vec<Parent>,
     /// Whether its own training data is mock or real.
     pub data: DataKind,
-    /// SHA-256 of each of its own data files in hexadecimal, by the name in its configuration. Empty in a model of a
-    /// version that did not record it, or of another program.
+    /// SHA-256 of each file that it was itself trained on in hexadecimal, by the name in its configuration.
+    /// Empty in a model of a version that did not record it, or of another program.
     pub files: BTreeMap<String, String>,
 }
 
@@ -40,7 +40,8 @@ pub struct Parent {
 pub enum Role {
     /// The weights and normalizers that it began with.
     Weights,
-    /// What it learned from instead of from the truth; it began with these weights, too, if it has no other parent.
+    /// What it learned from instead of from the truth; it began with these weights, too, if it has no other
+    /// parent.
     Teacher,
 }
 

@@ -36,8 +36,8 @@ impl Model {
     ///
     /// # Errors
     /// [`TrainingError::Read`]; [`TrainingError::Malformed`] for a file that is cut short or no safetensors;
-    /// [`TrainingError::Foreign`] for one that is no finescale model; [`TrainingError::Configuration`] for one whose
-    /// settings are impossible; [`TrainingError::Weights`] for weights that do not fit its configuration;
+    /// [`TrainingError::Foreign`] for one that is no finescale model; [`TrainingError::Configuration`] for one
+    /// whose settings are impossible; [`TrainingError::Weights`] for weights that do not fit its configuration;
     /// [`TrainingError::Memory`] for one that is larger than memory.
     pub fn load(path: &Path, device: &Device) -> Result<Self, TrainingError> {
         // All that can be wrong with the header is found before the weights take memory.

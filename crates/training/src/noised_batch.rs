@@ -3,8 +3,8 @@
 use crate::TrainingError;
 use candle_core::{Device, Tensor};
 
-/// Patches with their noise and their known voxels: the condition of shape (b, c, n, n, n), clean fields and noise
-/// (b, fields, n, n, n), the others (b, 1, n, n, n). The clean fields are the normalised truth.
+/// Patches with their noise and their known voxels: the condition of shape (b, c, n, n, n), clean fields and
+/// noise (b, fields, n, n, n), the others (b, 1, n, n, n). The clean fields are the normalised truth.
 pub(crate) struct NoisedBatch {
     pub(crate) condition: Tensor,
     pub(crate) clean: Tensor,

@@ -8,7 +8,7 @@ use crate::tensor_header::hex;
 use crate::{Model, ModelDescription, Parent, Role, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::Parameters;
-use finescale_pairs::Normalization;
+use finescale_pairs::{Normalization, PairFiles};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -28,7 +28,8 @@ pub enum Start<'a> {
     From(&'a Model),
 }
 
-/// The weights, optimizer, normalizers and teacher that a run starts with, and the folder that it will be kept in.
+/// The weights, optimizer, normalizers and teacher that a run starts with, and the folder that it will be kept
+/// in.
 ///
 /// The normalizers of a model or state hold for the pairs, too: so the pairs are loaded between
 /// [`find`](Self::find) and [`Run::new`](crate::Run::new), with [`normalization`](Self::normalization).
@@ -40,23 +41,23 @@ pub struct Origin {
     pub(crate) marks: Marks,
     pub(crate) teacher: Option<Teacher>,
     pub(crate) parents: Vec<Parent>,
-    /// SHA-256 of each data file by name.
-    pub(crate) data_files: BTreeMap<String, String>,
+    /// SHA-256 of each file of the training pairs by name.
+    pub(crate) trained_on: BTreeMap<String, String>,
     /// Of the run so far, if it is resumed.
     pub(crate) resumed: Option<RunConfig>,
     normalization: Normalization,
 }
 
 impl Origin {
-    /// Finds what the run of `config` in the folder `out` starts from, and checks that the two belong together. Makes
-    /// nothing in the folder of a new run. `program` says who computes: version, device, instruction set, whatever makes
-    /// other bits.
+    /// Finds what the run of `config` in the folder `out` starts from, and checks that the two belong together.
+    /// Makes nothing in the folder of a new run. `program` says who computes: version, device, instruction set,
+    /// whatever makes other bits.
     ///
     /// # Errors
     /// As [`RunConfig::check`]; [`TrainingError::RunExists`] if a fresh run would overwrite another,
-    /// [`TrainingError::Busy`] if another process works on it, [`TrainingError::ConfigChanged`] if state, model or
-    /// teacher are of another network or data, [`TrainingError::OtherProgram`] if another program computed it,
-    /// [`TrainingError::Write`] if there could be no such folder, and whatever reading the files reports.
+    /// [`TrainingError::Busy`] if another process works on it, [`TrainingError::ConfigChanged`] if state, model
+    /// or teacher are of another network or data, [`TrainingError::OtherProgram`] if another program computed
+    /// it, [`TrainingError::Write`] if there could be no such folder, and whatever reading the files reports.
     pub fn find(
         config: &RunConfig,
         out: &Path,
@@ -71,10 +72,9 @@ impl Origin {
         }?;
         let teacher = config.training.teacher.as_deref();
         let teacher = teacher.map(|path| Teacher::load(path, config, device)).transpose()?;
-        let pairs = config.data.training.iter().chain(&config.data.validation);
-        let data_files = hashes(pairs.flat_map(|pair| [vec![pair.condition()], pair.truth()].concat()))?;
-        let mut inputs = data_files.clone();
-        inputs.extend(hashes(config.training.teacher.clone())?);
+        let trained_on = hashes(files(&config.data.training))?;
+        let mut inputs = trained_on.clone();
+        inputs.extend(hashes(files(&config.data.validation).chain(config.training.teacher.clone()))?);
         let marks = Marks { program: program.clone(), inputs: json!(inputs) };
 
         let taught_by = teacher.as_ref().map(|(_, model)| Parent::new(Role::Teacher, model));
@@ -107,11 +107,11 @@ impl Origin {
             check_section(path, "data", same)?;
         }
         let (teacher, device) = (teacher.map(|(teacher, _)| teacher), device.clone());
-        Ok(Self { folder, device, state, marks, teacher, parents, data_files, resumed, normalization })
+        Ok(Self { folder, device, state, marks, teacher, parents, trained_on, resumed, normalization })
     }
 
-    /// How the pairs of the run are normalised: as those of the model or state that it goes on from, or else as its
-    /// configuration says.
+    /// How the pairs of the run are normalised: as those of the model or state that it goes on from, or else as
+    /// its configuration says.
     #[must_use]
     pub fn normalization(&self) -> Normalization {
         self.normalization.clone()
@@ -149,7 +149,8 @@ fn begin(config: &RunConfig, model: &Model, out: &Path, device: &Device) -> Resu
     State::new(&config.network, weights, config.training.weight_decay)
 }
 
-/// A best model that is no longer there, or no longer whole, is not waited for: the next validation makes a new one.
+/// A best model that is no longer there, or no longer whole, is not waited for: the next validation makes a new
+/// one.
 fn forget_lost_best(state: &mut State, best: &Path, device: &Device) {
     if let Some(loss) = state.best_validation_loss
         && let Err(error) = Model::load(best, device)
@@ -159,6 +160,10 @@ fn forget_lost_best(state: &mut State, best: &Path, device: &Device) {
         );
         state.best_validation_loss = None;
     }
+}
+
+fn files(pairs: &[PairFiles]) -> impl Iterator<Item = PathBuf> {
+    pairs.iter().flat_map(|pair| [vec![pair.condition()], pair.truth()].concat())
 }
 
 /// The SHA-256 of each file in hexadecimal, by its name in the configuration; none of a file that is not there.

@@ -25,8 +25,8 @@ impl<'a> PatchSource<'a> {
     /// Masks are those that outpainting in rows and in colours would meet in a box like the first training box.
     ///
     /// # Errors
-    /// [`TrainingError::Pairs`] if no training patch fits, [`TrainingError::Tiling`] and [`TrainingError::Diffusion`]
-    /// for impossible settings.
+    /// [`TrainingError::Pairs`] if no training patch fits, [`TrainingError::Tiling`] and
+    /// [`TrainingError::Diffusion`] for impossible settings.
     pub(crate) fn new(config: &RunConfig, pairs: &'a PairSet) -> Result<Self, TrainingError> {
         let training = &config.training;
         // Whether there is a place for patches is told here, before a run has a folder.

@@ -62,8 +62,8 @@ impl Evaluations {
 }
 
 impl Run<'_> {
-    /// Makes an update or two of the run in memory, evaluates the network, and reckons what the whole run will take.
-    /// Nothing is written. A run without enough memory fails here already.
+    /// Makes an update or two of the run in memory, evaluates the network, and reckons what the whole run will
+    /// take. Nothing is written. A run without enough memory fails here already.
     ///
     /// # Errors
     /// [`TrainingError::Tensor`] if the device has no room, and whatever the data report.
@@ -129,8 +129,8 @@ impl Run<'_> {
 }
 
 impl Plan {
-    /// The largest number of updates that a new run makes in so many minutes, its validations and samples included; at
-    /// least one.
+    /// The largest number of updates that a new run makes in so many minutes, its validations and samples
+    /// included; at least one.
     #[must_use]
     pub fn steps_within(&self, minutes: f64) -> u64 {
         let fits = |steps: u64| self.seconds_to(steps) <= 60.0 * minutes;

@@ -1,7 +1,7 @@
 //! The batch of the next update, made while the network computes.
 //!
-//! For two patches of 32^3 it takes 2 ms, where the demo's network takes two seconds on two shared cores: no gain that
-//! could be measured there. It is for devices on which an update takes milliseconds.
+//! For two patches of 32^3 it takes 2 ms, where the demo's network takes two seconds on two shared cores: no
+//! gain that could be measured there. It is for devices on which an update takes milliseconds.
 
 use crate::TrainingError;
 use crate::noised_batch::NoisedBatch;
@@ -10,8 +10,9 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
-/// The batches of `steps` in their order, made on a thread of its own. They are functions of (seed, step), so their
-/// bits do not depend on when they are made. The thread ends with `steps`, or when the receiver is dropped.
+/// The batches of `steps` in their order, made on a thread of its own. They are functions of (seed, step), so
+/// their bits do not depend on when they are made. The thread ends with `steps`, or when the receiver is
+/// dropped.
 pub(crate) fn prefetch<'scope>(
     scope: &'scope Scope<'scope, '_>,
     source: &'scope PatchSource,

@@ -10,6 +10,7 @@ use crate::running::Running;
 use crate::spectrum::SpectrumCheck;
 use crate::state::Marks;
 use crate::teacher::Teacher;
+use crate::warnings::warnings;
 use crate::{Event, Lineage, ModelDescription, RunConfig, Summary, TrainingError, config};
 use candle_core::Device;
 use finescale_field::Normalizer;
@@ -41,28 +42,23 @@ impl<'a> Run<'a> {
     /// The run of `config` from `origin`, on pairs that were normalised as [`Origin::normalization`] says.
     ///
     /// # Errors
-    /// [`TrainingError::ConfigValue`] if `config` names minutes instead of updates (see [`RunConfig::with_steps`]);
-    /// [`TrainingError::Pairs`] if no patch fits; whatever validation, masks and the network report.
+    /// [`TrainingError::ConfigValue`] if `config` names minutes instead of updates (see
+    /// [`RunConfig::with_steps`]); [`TrainingError::Pairs`] if no patch fits; whatever validation, masks and
+    /// the network report.
     pub fn new(config: &'a RunConfig, origin: Origin, pairs: &'a PairSet) -> Result<Self, TrainingError> {
         if config.training.steps == 0 {
             let expected = "they must be made into a number of updates before the run begins".to_owned();
             return Err(config::value_error("training.minutes", "all that is said", expected));
         }
-        let Origin { folder, device, state, marks, teacher, parents, data_files, resumed, .. } = origin;
-        let mut warnings = Vec::new();
+        let Origin { folder, device, state, marks, teacher, parents, trained_on, resumed, .. } = origin;
+        let mut warnings = warnings(pairs);
         if let Some(before) = &resumed {
             warnings.extend(changes(before, config, state.step));
         }
-        if !pairs.has_validation() {
-            warnings.push(
-                "nothing will be validated, so nobody will see how the network does on what it never saw: name boxes \
-                 in data.validation, or a region in data.hold_out"
-                    .to_owned(),
-            );
-        }
+
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
         let learner = Learner::new(config, state, &ranges)?;
-        let lineage = Lineage { parents, data: pairs.data_kind(), files: data_files };
+        let lineage = Lineage { parents, data: pairs.data_kind(), files: trained_on };
         let source = Arc::new(PatchSource::new(config, pairs)?);
         let validation = source.validation()?;
         let validation = validation.iter().map(|batch| shown(batch, &device, teacher.as_ref()));
@@ -82,7 +78,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// What its user should know before it begins: settings that were others so far, and what will be missing.
+    /// What its user should know before it begins: what is doubtful about its pairs, and the settings that were
+    /// others so far.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -96,14 +93,14 @@ impl<'a> Run<'a> {
     /// - `model.safetensors`, the averaged weights, a model to sample from;
     /// - `best.safetensors`, the same at the best validation.
     ///
-    /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state is saved
-    /// and the function returns. A failed write during the run is a warning and tried again; only at its end it is an
-    /// error.
+    /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state
+    /// is saved and the function returns. A failed write during the run is a warning and tried again; only at
+    /// its end it is an error.
     ///
     /// # Errors
     /// [`TrainingError::RunExists`] and [`TrainingError::Busy`] if another process began in the same folder,
-    /// [`TrainingError::NotFinite`] if the loss diverges (the last good state is saved), and whatever reading, writing
-    /// and the data report.
+    /// [`TrainingError::NotFinite`] if the loss diverges (the last good state is saved), and whatever reading,
+    /// writing and the data report.
     pub fn go(self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
         Running::begin(self)?.go(observer, stop)
     }
@@ -131,3 +128,6 @@ fn shown(
 pub(crate) fn key(step: u64) -> u32 {
     u32::try_from(step).expect("the configuration's steps fit 32 bits")
 }
+
+#[cfg(test)]
+mod tests;

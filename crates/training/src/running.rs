@@ -121,8 +121,8 @@ impl<'a> Running<'a> {
         })
     }
 
-    /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short is
-    /// left out.
+    /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short
+    /// is left out.
     fn judge(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<bool, TrainingError> {
         let (training, step) = (&self.run.config.training, self.state().step);
         let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
@@ -154,8 +154,8 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Makes everything durable. The state comes last: whatever is written before it is made again, with the same bits, on
-    /// the way from an older state.
+    /// Makes everything durable. The state comes last: whatever is written before it is made again, with the
+    /// same bits, on the way from an older state.
     fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         self.run.folder.check_in_place()?;
         self.metrics.sync();

@@ -15,8 +15,8 @@ const BANDS: usize = 8;
 
 /// A region to generate, and the power that its samples should have, field by field.
 ///
-/// A part of a box is no periodic field: the cut at its faces mixes wavenumbers. It does so in the sample and in the
-/// truth alike, so their ratio stays meaningful where the powers themselves are not.
+/// A part of a box is no periodic field: the cut at its faces mixes wavenumbers. It does so in the sample and
+/// in the truth alike, so their ratio stays meaningful where the powers themselves are not.
 pub(crate) struct SpectrumCheck {
     config: SpectrumConfig,
     generation: GenerationConfig,
@@ -34,8 +34,8 @@ impl SpectrumCheck {
     /// The check that `config` asks for, if it does, on a part of what `pairs` validates on.
     ///
     /// # Errors
-    /// [`TrainingError::ConfigValue`] if there is nothing to validate on; [`TrainingError::Tiling`] if it is smaller
-    /// than a window; [`TrainingError::Spectrum`] if the truth has no mean.
+    /// [`TrainingError::ConfigValue`] if there is nothing to validate on; [`TrainingError::Tiling`] if it is
+    /// smaller than a window; [`TrainingError::Spectrum`] if the truth has no mean.
     pub(crate) fn new(config: &RunConfig, pairs: &PairSet) -> Result<Option<Self>, TrainingError> {
         let Some(wanted) = config.training.spectrum else { return Ok(None) };
         let Some(part) = pairs.validation_part(wanted.cells) else {

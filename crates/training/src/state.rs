@@ -121,8 +121,8 @@ impl State {
     }
 }
 
-/// The weights that the seed of `config` draws, if memory has room for a run of them: weights, averages, moments and
-/// gradients.
+/// The weights that the seed of `config` draws, if memory has room for a run of them: weights, averages,
+/// moments and gradients.
 pub(crate) fn fresh_weights(config: &RunConfig, device: &Device) -> Result<Parameters, TrainingError> {
     let count = config.network.parameter_count()?;
     let copies = if device.is_cpu() { PARTS.len() + 1 } else { 1 };

@@ -30,8 +30,8 @@ impl Teacher {
         Ok(Self { denoiser, levels: config.generation.sampling.levels.levels()? })
     }
 
-    /// The same noisy patches with other clean fields behind them: those from which one step of the student's sampler
-    /// leads where the teacher's goes. Their levels are some of the student's.
+    /// The same noisy patches with other clean fields behind them: those from which one step of the student's
+    /// sampler leads where the teacher's goes. Their levels are some of the student's.
     pub(crate) fn lesson(&self, batch: &NoisedBatch) -> Result<NoisedBatch, TrainingError> {
         let (mut clean, mut noise, mut start) = (Vec::new(), Vec::new(), 0);
         // Levels come in order, so that patches at the same one are together.
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn who_takes_steps_as_short_as_the_teacher_has_nothing_to_learn() {
-        // A hundred levels between sigma 2 and 1.9: from one to the next the estimate hardly changes. (With many more,
-        // rounding does.)
+        // A hundred levels between sigma 2 and 1.9: from one to the next the estimate hardly changes. (With
+        // many more, rounding does.)
         let config = config(100, 1.9);
         let (teacher, batch) = (teacher(&config), batch(&config));
         let loss = |batch: &NoisedBatch| {

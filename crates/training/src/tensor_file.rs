@@ -66,7 +66,8 @@ pub(crate) fn write_atomically(
         .map_err(|source| TrainingError::Write { path: path.into(), source })
 }
 
-/// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's bytes.
+/// Reads a file that [`write()`] or another program made. All tensors become f32 on `device`; also the file's
+/// bytes.
 pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTensors, Vec<u8>), TrainingError> {
     let Header { mut metadata, .. } = Header::read(path)?;
     metadata.remove(&tensor_header::unsealed().0);

@@ -19,8 +19,8 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// Begins a file in the run's `folder`. TensorBoard then forgets what earlier files say of `next_step` and the
-    /// steps after it: they were lost with a crash, and are made again.
+    /// Begins a file in the run's `folder`. TensorBoard then forgets what earlier files say of `next_step` and
+    /// the steps after it: they were lost with a crash, and are made again.
     ///
     /// # Errors
     /// [`TrainingError::Write`].
@@ -110,7 +110,8 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Records made by TensorBoard 2.21.0 itself: `RecordWriter` on `Event(wall_time=..., ...).SerializeToString()`.
+    /// Records made by TensorBoard 2.21.0 itself: `RecordWriter` on `Event(wall_time=...,
+    /// ...).SerializeToString()`.
     #[test]
     fn records_are_those_of_tensorboard() {
         let time = Duration::from_secs_f64;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// Configuration file (its `network` and `patch_cells` are used)
+    /// Configuration file, of which `network` and `training.patch_cells` are used
     #[arg(long, value_name = "CONFIG")]
     config: PathBuf,
     /// What to measure

@@ -20,8 +20,8 @@ pub(crate) struct Train {
     /// Folder of the run [default: runs/ and the configuration's name]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder, or begin if there is none; with the same bits as if it had never stopped if the
-    /// configuration is unchanged. Changed keys are listed with what they change
+    /// Go on with the run in this folder, or begin if there is none; with the same bits as if it had never
+    /// stopped if the configuration is unchanged. Changed keys are listed with what they change
     #[arg(long)]
     resume: bool,
     /// As --resume, even where another version, device or instruction set computed it so far: with other bits
@@ -30,7 +30,8 @@ pub(crate) struct Train {
     /// Fine-tune: begin with the weights and normalizers of a model of the same `network` section
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Check all that the run would check, measure an update, print the resolved configuration and the plan, and stop
+    /// Check all that the run would check, measure an update, print the resolved configuration and the plan,
+    /// and stop
     #[arg(long)]
     dry_run: bool,
 }
@@ -78,8 +79,8 @@ impl Train {
         let model = model_of(out);
         if wants && !resumes && model.try_exists().unwrap_or(true) {
             return Err(bad_input(format!(
-                "{}: its state.safetensors is not there, so this run cannot be resumed; begin another one with its weights: \
-                 --from {} --out NEW",
+                "{}: its state.safetensors is not there, so this run cannot be resumed; begin another one \
+                 with its weights: --from {} --out NEW",
                 out.display(),
                 model.display()
             )));
@@ -113,8 +114,8 @@ fn model_of(out: &Path) -> PathBuf {
     out.join("model.safetensors")
 }
 
-/// The updates that `minutes` are: as they were fixed when the run began, or else as many as an update of it is measured
-/// to allow.
+/// The updates that `minutes` are: as they were fixed when the run began, or else as many as an update of it is
+/// measured to allow.
 fn steps_within(
     context: &Context,
     config: &RunConfig,
@@ -124,7 +125,8 @@ fn steps_within(
 ) -> anyhow::Result<u64> {
     if let Some(steps) = origin.fixed_steps() {
         context.note(format_args!(
-            "training.minutes {minutes}: the {steps} updates that the run was begun with; for others write training.steps"
+            "training.minutes {minutes}: the {steps} updates that the run was begun with; for others write \
+             training.steps"
         ));
         return Ok(steps);
     }
@@ -132,8 +134,8 @@ fn steps_within(
     let plan = Run::new(&config.with_steps(1), origin, pairs)?.plan()?;
     let steps = plan.steps_within(minutes);
     context.note(format_args!(
-        "training.minutes {minutes}: {steps} updates of {:.3} s with their validations; the run's config.json keeps this \
-         number",
+        "training.minutes {minutes}: {steps} updates of {:.3} s with their validations; the run's config.json \
+         keeps this number",
         plan.seconds_per_update
     ));
     Ok(steps)

@@ -128,7 +128,8 @@ fn a_symmetry_moves_both_fields_alike_and_all_occur() {
     // A box of one patch: what differs between patches is the shift and the symmetry.
     let set = PairSet::new(vec![pair([10; 3])], vec![], None, plain(), Channels::default()).unwrap();
     let batch = set.training_batch(2, 0, 500, 2).unwrap();
-    // Signed direction of the steps along the patch's three axes names the symmetry, where the patch does not wrap.
+    // Signed direction of the steps along the patch's three axes names the symmetry, where the patch does not
+    // wrap.
     let mut seen = std::collections::BTreeSet::new();
     for patch in batch.truth.chunks(8) {
         let at = |i: usize| (back(patch[i]) * 1000.0).round() as i64;

@@ -256,3 +256,12 @@ fn a_model_from_before_there_were_other_channels_loads() {
     assert_eq!((channels.surroundings_smoothing_cells, channels.scalars.len()), (None, 0));
     assert_eq!(channels.names(1).len(), description.configuration.network.condition_channels);
 }
+
+#[test]
+fn a_model_of_a_version_that_knew_no_lineage_opens() {
+    let mut metadata = description().to_metadata(FORMAT);
+    metadata.remove("lineage").unwrap();
+    let read = ModelDescription::from_metadata(Path::new("old.safetensors"), FORMAT, &metadata).unwrap();
+    assert_eq!(read, description());
+    assert_eq!(read.lineage.lines(read.step), ["0 updates; its data is not recorded"]);
+}

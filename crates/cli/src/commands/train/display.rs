@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::progress::Progress;
-use finescale_training::{Event, ValidationMetrics};
+use finescale_training::{Event, SpectrumMetrics, ValidationMetrics};
 
 /// Tells a person how a training goes.
 pub(super) struct Display<'a> {
@@ -46,12 +46,7 @@ impl<'a> Display<'a> {
         match event {
             Event::Step(metrics) => progress.set(metrics.step),
             Event::Validation(metrics) => progress.note(&validation_line(metrics, last_loss)),
-            Event::Spectrum(metrics) => progress.note(&format!(
-                "update {}: P(k) of a sample over the truth's {}, mean |ln| {:.3}",
-                metrics.step,
-                ratios(&metrics.power_ratio),
-                metrics.spectrum_error
-            )),
+            Event::Spectrum(metrics) => progress.note(&spectrum_line(metrics)),
             _ => {}
         }
     }
@@ -97,6 +92,15 @@ fn validation_line(metrics: &ValidationMetrics, last_loss: Option<f64>) -> Strin
     }
 }
 
-fn ratios(ratios: &[f64]) -> String {
-    ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ")
+fn spectrum_line(metrics: &SpectrumMetrics) -> String {
+    let ratios: Vec<String> = metrics.power_ratio.iter().map(|ratio| format!("{ratio:.2}")).collect();
+    let k = |end: Option<&f64>| end.copied().unwrap_or_default();
+    format!(
+        "update {}: P(k) of a sample over the truth's {} from k = {:.2} to {:.2} h/Mpc, mean |ln| {:.3}",
+        metrics.step,
+        ratios.join(" "),
+        k(metrics.k_h_mpc.first()),
+        k(metrics.k_h_mpc.last()),
+        metrics.spectrum_error
+    )
 }

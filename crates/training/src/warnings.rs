@@ -1,0 +1,66 @@
+//! What a user should know of the pairs before hours of training on them.
+
+use finescale_pairs::{GridMeta, PairSet};
+
+/// Particles per voxel below which a density is mostly noise.
+const NOISY_MEAN: f64 = 1.0;
+/// A condition with so many times the particles of its truth is no low-resolution run of the same universe.
+const SWAPPED_FACTOR: f64 = 1.5;
+
+/// What is missing or doubtful in `pairs`, one thing a line.
+pub(crate) fn warnings(pairs: &PairSet) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !pairs.has_validation() {
+        warnings.push(
+            "nothing will be validated, so nobody will see how the network does on what it never saw: name \
+             boxes in data.validation, or a region in data.hold_out"
+                .to_owned(),
+        );
+    }
+    for truth in pairs.truth_meta() {
+        warnings.extend(noise_warning(truth));
+        warnings.extend(swap_warning(pairs.condition_meta(), truth));
+    }
+    warnings
+}
+
+fn noise_warning(truth: &GridMeta) -> Option<String> {
+    let GridMeta { quantity, mean, .. } = truth;
+    (*mean < NOISY_MEAN).then(|| {
+        format!(
+            "the truth, {quantity}, has {mean:.3} particles per voxel: most of its voids are shot noise, \
+             which the network will learn; use fewer cells, or more particles"
+        )
+    })
+}
+
+fn swap_warning(condition: &GridMeta, truth: &GridMeta) -> Option<String> {
+    (condition.mean > SWAPPED_FACTOR * truth.mean).then(|| {
+        format!(
+            "the condition, {}, has {:.3} particles per voxel, more than the {:.3} of the truth, {}: are they \
+             in each other's place?",
+            condition.quantity, condition.mean, truth.mean, truth.quantity
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn blind_noisy_and_swapped_pairs_are_told() {
+        let sound = fixtures::pairs_for(&fixtures::config());
+        assert_eq!(warnings(&sound), [""; 0]);
+        let blind = warnings(&fixtures::training_pairs());
+        assert!(blind.len() == 1 && blind[0].starts_with("nothing will be validated"), "{blind:?}");
+
+        let with_mean = |mean: f64| GridMeta { mean, ..sound.truth_meta()[0].clone() };
+        assert_eq!(noise_warning(&with_mean(1.0)), None);
+        assert!(noise_warning(&with_mean(0.42)).unwrap().contains("0.420 particles per voxel"));
+        assert_eq!(swap_warning(&with_mean(8.0), &with_mean(8.0)), None);
+        let swapped = swap_warning(&with_mean(0.42), &with_mean(0.125)).unwrap();
+        assert!(swapped.contains("0.420") && swapped.contains("0.125"), "{swapped}");
+    }
+}
