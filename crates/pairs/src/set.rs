@@ -360,6 +360,3 @@ fn check_hold_out(hold_out: Option<Region>, training: &[Pair], validation: &[Pai
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

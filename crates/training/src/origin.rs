@@ -77,29 +77,33 @@ impl Origin {
         inputs.extend(hashes(files(&config.data.validation).chain(config.training.teacher.clone()))?);
         let marks = Marks { program: program.clone(), inputs: json!(inputs) };
 
+        let begun_from = match start {
+            Start::From(model) => Some(Parent::new(Role::Weights, model)),
+            _ => None,
+        };
         let taught_by = teacher.as_ref().map(|(_, model)| Parent::new(Role::Teacher, model));
-        let (state, stored, parents, resumed) = match (start, &teacher) {
+        let mut parents: Vec<Parent> = begun_from.into_iter().chain(taught_by).collect();
+        let mut resumed = None;
+        let (state, stored) = match (start, &teacher) {
             (Start::Resume | Start::ResumeAnyway, _) => {
                 let (state, description) = resume(config, &folder, start, device, &marks)?;
-                let ModelDescription { lineage, configuration, .. } = description.clone();
-                (state, Some(description), lineage.parents, Some(configuration))
-            }
-            (Start::From(model), _) => {
-                let parents = std::iter::once(Parent::new(Role::Weights, model)).chain(taught_by).collect();
-                (begin(config, model, out, device)?, Some(model.description.clone()), parents, None)
+                parents = description.lineage.parents.clone();
+                resumed = Some(description.configuration.clone());
+                (state, Some(description))
             }
             // A student begins with what its teacher knows.
-            (Start::Fresh, Some((_, model))) => {
-                let parents = taught_by.into_iter().collect();
-                (begin(config, model, out, device)?, Some(model.description.clone()), parents, None)
+            (Start::From(model), _) | (Start::Fresh, Some((_, model))) => {
+                (begin(config, model, out, device)?, Some(model.description.clone()))
             }
             (Start::Fresh, None) => {
                 let weights = fresh_weights(config, device)?;
-                (State::new(&config.network, weights, config.training.weight_decay)?, None, Vec::new(), None)
+                (State::new(&config.network, weights, config.training.weight_decay)?, None)
             }
         };
-        let given = stored.map(|description| Normalization::Given(description.normalizers()));
-        let normalization = given.unwrap_or_else(|| config.data.normalization());
+        let normalization = match &stored {
+            Some(description) => Normalization::Given(description.normalizers()),
+            None => config.data.normalization(),
+        };
         if let Some((_, model)) = &teacher {
             let path = model.path().unwrap_or(out);
             check_same_network(path, config, &model.description.configuration)?;

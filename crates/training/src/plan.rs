@@ -39,7 +39,9 @@ pub struct Plan {
 /// Evaluations of a patch without gradients: those of validations and of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Evaluations {
-    /// Of a validation.
+    /// Of the validation before the first update; none if there is no such validation.
+    first: u64,
+    /// Of every other validation.
     validation: u64,
     /// Updates between two of them.
     validate_every: u64,
@@ -57,7 +59,8 @@ impl Evaluations {
         }
         // There is one after the last update, too.
         let times = |every: u64| to.div_ceil(every) - from / every;
-        times(self.validate_every) * self.validation + times(self.compare_every) * self.spectrum
+        let first = if from == 0 { self.first } else { 0 };
+        first + times(self.validate_every) * self.validation + times(self.compare_every) * self.spectrum
     }
 }
 
@@ -119,8 +122,10 @@ impl Run<'_> {
 
     fn evaluations(&self) -> Result<Evaluations, TrainingError> {
         let training = &self.config.training;
+        let validation = self.validation_patches() as u64;
         Ok(Evaluations {
-            validation: self.validation_patches() as u64,
+            first: if self.validates_first() { validation } else { 0 },
+            validation,
             validate_every: training.validate_every_steps,
             spectrum: self.spectrum.as_ref().map_or(Ok(0), |check| check.evaluations())?,
             compare_every: training.spectrum.map_or(1, |spectrum| spectrum.every_steps),
@@ -166,8 +171,13 @@ mod tests {
     use super::*;
 
     /// Validations of 32 patches, and samples of two times 27 windows in 14 steps.
-    const EVALUATIONS: Evaluations =
-        Evaluations { validation: 32, validate_every: 500, spectrum: 2 * 27 * 14, compare_every: 10_000 };
+    const EVALUATIONS: Evaluations = Evaluations {
+        first: 0,
+        validation: 32,
+        validate_every: 500,
+        spectrum: 2 * 27 * 14,
+        compare_every: 10_000,
+    };
 
     fn plan() -> Plan {
         Plan {
@@ -195,6 +205,10 @@ mod tests {
         assert_eq!(EVALUATIONS.between(999, 20_000), 39 * 32 + 2 * spectra);
         assert_eq!(EVALUATIONS.between(7, 8), 32 + spectra);
         assert_eq!(EVALUATIONS.between(8, 8), 0);
+        // A model is validated before its first update, too, and not again when its run is resumed.
+        let of_model = Evaluations { first: 32, ..EVALUATIONS };
+        assert_eq!(of_model.between(0, 20_000), 41 * 32 + 2 * spectra);
+        assert_eq!(of_model.between(1000, 20_000), 38 * 32 + 2 * spectra);
     }
 
     #[test]

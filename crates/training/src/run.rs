@@ -91,7 +91,8 @@ impl<'a> Run<'a> {
     /// - `events.out.tfevents.*`, the same for TensorBoard, a file for each start;
     /// - `state.safetensors`, from which [`Start::Resume`](crate::Start::Resume) continues;
     /// - `model.safetensors`, the averaged weights, a model to sample from;
-    /// - `best.safetensors`, the same at the best validation.
+    /// - `best.safetensors`, the same at the best validation: of a run that begins with a model, that may be this
+    ///   very model.
     ///
     /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state
     /// is saved and the function returns. A failed write during the run is a warning and tried again; only at
@@ -103,6 +104,12 @@ impl<'a> Run<'a> {
     /// writing and the data report.
     pub fn go(self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
         Running::begin(self)?.go(observer, stop)
+    }
+
+    /// Whether there is a validation before the first update: of what a model knows. Fresh weights know nothing.
+    pub(crate) fn validates_first(&self) -> bool {
+        let is_model = !self.description.lineage.parents.is_empty();
+        is_model && self.learner.state.step == 0 && !self.validation.is_empty()
     }
 
     /// What the network is shown of a batch.

@@ -54,9 +54,7 @@ impl<'a> Running<'a> {
     ) -> Result<Summary, TrainingError> {
         let (step, steps) = (self.state().step, self.run.config.training.steps);
         observer(&Event::Started { step, steps, parameters: self.state().weights.count() });
-        // What a model knows before it learns more; fresh weights know nothing.
-        let knows = step == 0 && !self.run.description.lineage.parents.is_empty();
-        if knows && !self.run.validation.is_empty() && !stop.load(Ordering::Relaxed) {
+        if self.run.validates_first() && !stop.load(Ordering::Relaxed) {
             self.validate(observer)?;
         }
         let source = Arc::clone(&self.run.source);

@@ -1,5 +1,8 @@
-use super::*;
-use finescale_field::{Scalar, ScalarName, Transform};
+//! Pairs in memory: patches, symmetries, splits, normalisation and channels.
+#![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers, too")]
+
+use finescale_field::{Boundary, Channels, Field3, Grid, Normalizer, Region, Scalar, ScalarName, Transform};
+use finescale_pairs::{Normalization, Normalizers, Pair, PairError, PairSet};
 use ndarray::Array3;
 
 /// Identity on log1p(1 + delta): what a test wrote it finds again.
