@@ -106,13 +106,13 @@ pub(super) fn measure(
 /// One grid, or two that are interlaced.
 enum Mesh {
     Single(Depositor),
-    Interlaced(InterlacedDepositor),
+    Interlaced(Box<InterlacedDepositor>),
 }
 
 impl Mesh {
     fn new(grid: Grid, how: &Gridding) -> Result<Self, FieldError> {
         if how.interlaced {
-            InterlacedDepositor::new(grid, how.scheme).map(Self::Interlaced)
+            InterlacedDepositor::new(grid, how.scheme).map(|meshes| Self::Interlaced(Box::new(meshes)))
         } else {
             Depositor::new(grid, how.scheme).map(Self::Single)
         }

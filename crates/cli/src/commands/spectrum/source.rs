@@ -42,6 +42,8 @@ impl Source {
     /// Opens whatever `path` is.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         if fields::is_npy(path) {
+            // Before another input is measured.
+            std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
             return Ok(Self::Cube(path.into()));
         }
         if path.is_dir() {
