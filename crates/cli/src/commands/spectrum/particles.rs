@@ -104,15 +104,16 @@ pub(super) fn measure(
 }
 
 /// One grid, or two that are interlaced.
+#[expect(clippy::large_enum_variant, reason = "one of them is made for a spectrum")]
 enum Mesh {
     Single(Depositor),
-    Interlaced(Box<InterlacedDepositor>),
+    Interlaced(InterlacedDepositor),
 }
 
 impl Mesh {
     fn new(grid: Grid, how: &Gridding) -> Result<Self, FieldError> {
         if how.interlaced {
-            InterlacedDepositor::new(grid, how.scheme).map(|meshes| Self::Interlaced(Box::new(meshes)))
+            InterlacedDepositor::new(grid, how.scheme).map(Self::Interlaced)
         } else {
             Depositor::new(grid, how.scheme).map(Self::Single)
         }
