@@ -22,7 +22,7 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
     }
 
     let mut lower = vec![one(k, Pen { width: 1.4, ..TRUTH })];
-    lower.extend(of_all(comparison, |field| shells(&field.against(|a| &a.ratio)?)));
+    lower.extend(of_all(comparison, |field| shells(field.against(|a| &a.ratio)?)));
     for published in &comparison.published {
         let ratio: Vec<f64> = published.truth_ratio.iter().map(|ratio| 1.0 / ratio).collect();
         lower.push(Curve::line(
