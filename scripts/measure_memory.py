@@ -10,6 +10,7 @@ two steps: the memory is that of a real generation but for the network, the resu
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ import numpy as np
 
 VOXEL_MPC_H = 0.78125
 CONFIG = {
-    "network": {"base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8,
+    "network": {"base_channels": 4, "channel_multipliers": [1, 1, 1, 1], "residual_blocks": 1, "head_channels": 4,
                 "norm_groups": 4, "condition_channels": 3, "baseline": True, "known_channels": True,
                 "prediction": {"edm": {"sigma_data": 0.34}}},
     "training": {"seed": 1, "steps": 2, "batch_size": 2, "patch_cells": 32, "unknown_share": 0.5, "learning_rate": 1e-3, "decay": {"cosine": {"floor": 0.02}},
@@ -99,6 +100,7 @@ def main():
     print("|---|---|---|---|---|---|---|", flush=True)
     for cells in map(int, arguments.cells.split(",")):
         result = arguments.out / f"sample_{cells}.hdf5"
+        shutil.rmtree(f"{result}.work", ignore_errors=True)  # of a measurement that was stopped
         command = [binary, "--quiet", "--json", "--threads", arguments.threads, "upscale", "--model", trained,
                    "--condition", condition(arguments.out / f"condition_{cells}.hdf5", cells), "-o", result,
                    "--strategy", arguments.strategy, "--overwrite"]

@@ -36,7 +36,7 @@ pub(crate) struct Generator {
 pub(crate) struct OpenCondition {
     path: PathBuf,
     /// All files that it is read from.
-    files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     field: OpenField,
 }
 

@@ -1,6 +1,6 @@
 //! Raw files of a fixed size, written in any order.
 
-use crate::folder::{parent, remove_file, sync_folder};
+use crate::folder::{create_folder, parent, remove_file, sync_folder};
 use crate::{check_ours_alone, in_place};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -35,12 +35,13 @@ impl WorkFile {
         Ok(Self { file })
     }
 
-    /// A file of `bytes` zeros without a name, in `folder`, for what is made again by whoever needs it again: it is gone
+    /// A file of `bytes` zeros without a name, in `folder`, which is made if it is not there, for what is made again by whoever needs it again: it is gone
     /// when this process ends, however it ends.
     ///
     /// # Errors
     /// Those of the system; a disk without room for it says so now, where the file system can reserve room.
     pub fn unnamed(folder: &Path, bytes: u64) -> io::Result<Self> {
+        create_folder(folder)?;
         let file =
             tempfile::tempfile_in(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
@@ -128,7 +129,10 @@ mod tests {
         assert_eq!(&out, b"\0\0abc");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(WorkFile::unnamed(folder.path(), 1 << 62).is_err());
-        assert!(WorkFile::unnamed(&folder.path().join("nowhere"), 1).is_err());
+        let deeper = folder.path().join("some/where");
+        WorkFile::unnamed(&deeper, 1).unwrap();
+        std::fs::write(deeper.join("file"), "").unwrap();
+        assert!(WorkFile::unnamed(&deeper.join("file"), 1).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::OutpaintError;
 use crate::identity::{hash_of_density, hash_of_values};
+use crate::job::check_inside;
 use crate::volume::{Shape, Volume};
 use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows, blocks};
 use std::path::Path;
@@ -78,7 +79,7 @@ impl PreparedCondition {
     /// `part`; kept in `folder`, or in memory.
     ///
     /// # Errors
-    /// [`OutpaintError::Field`] if the part does not fit, or with the first voxel that is no density;
+    /// [`OutpaintError::Region`] if the part does not fit; [`OutpaintError::Field`] with a voxel that is no density;
     /// [`OutpaintError::Read`] if the density cannot be read; [`OutpaintError::Io`] if the disk has no room.
     ///
     /// # Panics
@@ -92,7 +93,7 @@ impl PreparedCondition {
         folder: Option<&Path>,
     ) -> Result<Self, OutpaintError> {
         let grid = *density.grid();
-        part.check_fits(grid.cells())?;
+        check_inside(&part, grid.cells(), boundary)?;
         let hash = hash_of_density(density)?;
         let [before, after] = conditioning.channel_counts();
         let shape = Shape { cells: part.shape, fields: before + after };

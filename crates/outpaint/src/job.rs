@@ -145,27 +145,14 @@ impl<'a> Job<'a> {
     /// Checks what does not need the network.
     pub(crate) fn check(&self) -> Result<(), OutpaintError> {
         let grid = self.grid();
-        let Region { start, shape } = self.region;
         let cells = grid.cells();
-        let inside = |start: [i64; 3], shape: [usize; 3]| {
-            let Some(end) = (Region { start, shape }).end_exclusive() else { return false };
-            (0..3).all(|axis| match self.boundary {
-                Boundary::Periodic => shape[axis] <= cells[axis],
-                Boundary::Open => start[axis] >= 0 && end[axis] <= cells[axis] as i64,
-            })
-        };
-        if !inside(start, shape) {
-            return Err(OutpaintError::Region { start, shape, cells });
-        }
+        check_inside(&self.region, cells, self.boundary)?;
         if let Some(Given { fields, start }) = self.given {
             if fields.len() != self.fields() {
                 return Err(OutpaintError::GivenFields { expected: self.fields(), found: fields.len() });
             }
             for field in fields {
-                let shape = field.grid().cells();
-                if !inside(start, shape) {
-                    return Err(OutpaintError::Region { start, shape, cells });
-                }
+                check_inside(&Region { start, shape: field.grid().cells() }, cells, self.boundary)?;
                 let (expected, found) = (grid.voxel_mpc_h(), field.grid().voxel_mpc_h());
                 if (0..3).any(|axis| (found[axis] / expected[axis] - 1.0).abs() > 1e-4) {
                     return Err(OutpaintError::GivenVoxel { expected, found });
@@ -229,6 +216,22 @@ impl<'a> Job<'a> {
         let w = self.window_cells;
         Ok(Tensor::from_vec(values, (size, (), w, w, w), self.device)?)
     }
+}
+
+/// Checks that a region is a part of a box, covered once.
+pub(crate) fn check_inside(
+    region: &Region,
+    cells: [usize; 3],
+    boundary: Boundary,
+) -> Result<(), OutpaintError> {
+    let Region { start, shape } = *region;
+    let is_inside = region.end_exclusive().is_some_and(|end| {
+        (0..3).all(|axis| match boundary {
+            Boundary::Periodic => shape[axis] <= cells[axis],
+            Boundary::Open => start[axis] >= 0 && end[axis] <= cells[axis] as i64,
+        })
+    });
+    if is_inside { Ok(()) } else { Err(OutpaintError::Region { start, shape, cells }) }
 }
 
 /// The first voxel of a window that is no number in any field, as an error.

@@ -71,7 +71,7 @@ impl Sandbox {
     fn calibration(&self, samples: &[Field3]) -> Calibration {
         // Up to 0.6 h/Mpc the condition has at least a fourth of the power.
         let bands = Bands::logarithmic(0.13, 0.6, 3).expect("a rising interval");
-        let modes = |field| Modes::of(field, None).expect("a sound field");
+        let modes = |field| Modes::new(field, None).expect("a sound field");
         let samples: Vec<_> = samples.iter().map(modes).collect();
         let samples: Vec<_> = samples.iter().collect();
         EnsemblePower::new(&modes(&self.truth), &samples, &bands).expect("one grid").calibration()

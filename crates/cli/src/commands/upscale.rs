@@ -6,7 +6,9 @@ use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
 use crate::files::{cannot_write, check_output, with_ending};
 use crate::generation::{BATCH, Condition, Generator};
-use crate::measurement::{Bench, Work, available_memory_bytes, bytes, median, peak_memory_bytes};
+use crate::measurement::{
+    Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
+};
 use crate::progress::duration;
 use crate::samples;
 use clap::Args;
@@ -99,6 +101,7 @@ pub(crate) struct Upscale {
 
 impl Upscale {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        give_memory_back();
         let generator = Generator::load(context, &self.model)?;
         let open = generator.open_condition(context, &self.condition, self.box_size, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(open.grid()));
@@ -106,10 +109,17 @@ impl Upscale {
         let given = self.given(&generator)?;
         let fields: Vec<&dyn Windows> = given.iter().map(|field| field.values.as_ref()).collect();
         let given = (!fields.is_empty()).then_some(Given { fields: &fields, start: self.extend_at });
+        let last = config.seed.checked_add(self.samples - 1);
+        let last =
+            last.ok_or_else(|| bad_input("--seed, --samples: seeds end at 2^64 - 1; choose a lower --seed"))?;
+        // All samples are checked before the first one takes its time.
+        for seed in config.seed..=last {
+            self.checked_outputs(seed, &generator, &open.files)?;
+        }
+        let folder = self.output.parent().unwrap_or(Path::new(""));
         // A plan needs none of the channels.
         let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
-        let folder = self.output.parent().unwrap_or(Path::new(""));
-        let condition = generator.prepare(open, part, Some(folder))?;
+        let condition = generator.prepare(open, part, (!self.dry_run).then_some(folder))?;
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if job.windows_are_independent()? {
             let name = serde_json::to_value(config.strategy)?;
@@ -127,13 +137,6 @@ impl Upscale {
         }
         job.plan()?;
         let mut samples = Vec::new();
-        let last = config.seed.checked_add(self.samples - 1);
-        let last =
-            last.ok_or_else(|| bad_input("--seed, --samples: seeds end at 2^64 - 1; choose a lower --seed"))?;
-        // All samples are checked before the first one takes its time.
-        for seed in config.seed..=last {
-            self.checked_outputs(seed, &generator, &condition)?;
-        }
         for seed in config.seed..=last {
             let config = GenerationConfig { seed, ..config };
             let job = Job { config, ..job };
@@ -247,12 +250,12 @@ impl Upscale {
         &self,
         seed: u64,
         generator: &Generator,
-        condition: &Condition,
+        of_condition: &[PathBuf],
     ) -> anyhow::Result<Vec<PathBuf>> {
         let outputs = self.outputs(seed, generator)?;
         for file in outputs.iter().flat_map(|output| samples::files_of(output)) {
             let named = [&self.model, &self.condition].into_iter().chain(&self.extend);
-            check_output(&file, named.chain(&condition.files).map(PathBuf::as_path))?;
+            check_output(&file, named.chain(of_condition).map(PathBuf::as_path))?;
         }
         self.refuse_existing(&outputs)?;
         Ok(outputs)
@@ -284,7 +287,7 @@ impl Upscale {
         job: &Job,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let seed = job.config.seed;
-        let outputs = self.checked_outputs(seed, generator, condition)?;
+        let outputs = self.checked_outputs(seed, generator, &condition.files)?;
 
         // Nobody else works on this sample until its work folder is gone.
         let name = self.output_of(seed, None);
