@@ -4,6 +4,7 @@ use crate::attributes::{write_array, write_scalar, write_text};
 use crate::digest::Digest;
 use crate::error::io_error;
 use crate::grid_file::for_each_block;
+use crate::open::CACHE_PREFERENCE;
 use crate::{GridMeta, GridReader, SnapshotError, new_file};
 use finescale_durable::Draft;
 use finescale_field::{Grid, Region, WindowError, Windows, blocks};
@@ -118,7 +119,7 @@ impl GridWriter {
 fn new_dataset(file: &hdf5::File, grid: &Grid) -> hdf5::Result<hdf5::Dataset> {
     file.new_dataset::<f32>()
         .chunk(grid.cells().map(|n| n.min(CHUNK_CELLS)))
-        .chunk_cache(CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES, 1.0)
+        .chunk_cache(CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES, CACHE_PREFERENCE)
         .fletcher32()
         .shape(grid.cells())
         .create(DATASET)

@@ -8,6 +8,10 @@ use std::path::Path;
 /// HDF5's own default for the chunks of a dataset that stay in memory.
 const DEFAULT_CACHE_BYTES: usize = 1 << 20;
 
+/// How far chunks that were read as a whole go before those that were used longest ago, when some have to leave the cache:
+/// HDF5's default. At 1, those read in part never leave, and the cache grows to the size of the dataset (seen in 1.10.8).
+pub(crate) const CACHE_PREFERENCE: f64 = 0.75;
+
 /// Opens `path` for reading.
 pub(crate) fn open(path: &Path) -> Result<hdf5::File, SnapshotError> {
     open_with_cache(path, DEFAULT_CACHE_BYTES)
@@ -23,7 +27,7 @@ pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, S
     }
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();
-    options.with_fapl(|access| access.chunk_cache(521, bytes, 1.0));
+    options.with_fapl(|access| access.chunk_cache(521, bytes, CACHE_PREFERENCE));
     options.open(path).or_else(|error| match lock_error(&error).map(|error| error.kind()) {
         Some(ErrorKind::WouldBlock) => Err(SnapshotError::Locked { path: path.into() }),
         // The file system has no locks. A reader needs none.
