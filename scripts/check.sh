@@ -22,4 +22,6 @@ step ./scripts/check_supply.sh
 # Writes that fail, kills and full disks, a fixed sample, without signals, which are judged by the clock; exit code 3
 # says that there is no strace here.
 step ./scripts/prove_durability.sh --short --no-signals --binary "${CARGO_TARGET_DIR:-target}/debug/finescale" || [ $? = 3 ]
+# The commands that README and book show, and their links.
+step python3 ./scripts/check_book.py --binary "${CARGO_TARGET_DIR:-target}/debug/finescale"
 echo "== all is well"

@@ -21,6 +21,7 @@ pub struct Generated<'a> {
 
 /// The work of a volume, done.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 enum Values {
     Steps(StepStore),
     Windows(WindowStore),

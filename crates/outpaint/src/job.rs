@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Times that the windows of a batch are in memory beside what the network itself keeps: their noisy values, what is known
 /// of them, their estimates and sums, as they are read and as tensors.
-const FIELD_COPIES: usize = 10;
-/// The same of their condition: as it is read, put together, and as a tensor.
-const CONDITION_COPIES: usize = 3;
+const FIELD_COPIES: usize = 6;
+/// The same of their condition: as it is read, and put together.
+const CONDITION_COPIES: usize = 2;
 
 /// A volume to generate.
 #[derive(Clone, Copy)]
@@ -101,7 +101,7 @@ impl<'a> Job<'a> {
         let plan = Plan::new(&self.config, cells, self.window_cells, boundary, self.fields())?;
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
-        Ok(Plan { buffer_bytes: plan.buffer_bytes + window_bytes, ..plan })
+        Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes), ..plan })
     }
 
     /// Fields that are generated at once.

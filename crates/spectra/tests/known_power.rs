@@ -162,11 +162,10 @@ fn errors_of_white_noise_are_those_of_its_modes() {
     let blocks = power_in_blocks(&white(), None, 4, &bands).unwrap();
     assert_eq!(blocks.len(), 64);
     let found = errors_of_means(&blocks, 400, 3);
-    for band in 0..2 {
+    for (band, (found, modes)) in found.iter().zip(&blocks[0].modes).enumerate() {
         // A mode's power has a relative scatter of 1.
-        let modes = 64.0 * blocks[0].modes[band] as f64;
-        let expected = 5.0 / modes.sqrt();
-        let ratio = found[band] / expected;
+        let expected = 5.0 / (64.0 * *modes as f64).sqrt();
+        let ratio = found / expected;
         /// 64 blocks know a scatter to 1 / √126, 9 %.
         const FEW_BLOCKS: f64 = 0.3;
         assert!((ratio - 1.0).abs() < FEW_BLOCKS, "band {band}: {ratio}");
