@@ -30,7 +30,7 @@ BOOK = ROOT / "docs" / "src"
 # What a page may use beside what it makes.
 SHARED = ["configs", "data", "scripts"]
 # Pages outside of the book whose links are followed, too.
-OTHER_PAGES = ["CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"]
+OTHER_PAGES = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"]
 LONGEST_SECONDS = 300
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

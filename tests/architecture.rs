@@ -49,7 +49,8 @@ const RESERVED: [(&str, &[&str]); 6] = [
 /// Crates of pure numbers, which know no tensors.
 const WITHOUT_CANDLE: [&str; 6] = ["seed", "field", "snapshot", "spectra", "judge", "report"];
 /// What lies visibly at the top, beside folders that git ignores.
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
+    "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CITATION.cff",
     "CONTRIBUTING.md",

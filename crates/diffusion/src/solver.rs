@@ -83,7 +83,7 @@ impl Solver {
         self.levels.len()
     }
 
-    /// ᾱ of a step for a batch, shape (`batch`,), f32: what a [`Denoise`](crate::Denoise) is told.
+    /// ᾱ of a step for a batch, shape (`batch`,), f32: what a [`Denoise`] is told.
     ///
     /// # Errors
     /// [`DiffusionError::Step`] if there is no such step.
