@@ -244,6 +244,7 @@ NAMED = re.compile(r'(?:(?:AT_FDCWD|\d+)<(/[^>]*)>, )?"((?:[^"\\]|\\.)*)"')
 def steady(path):
     """The path without what is drawn anew for each temporary file."""
     path = re.sub(r"\.[0-9A-Za-z_-]{4,}\.(partial|new|tmp)\b", r".*.\1", path)
+    path = re.sub(r"#\d+( \(deleted\))?$", "#unnamed", path)
     return re.sub(r"events\.out\.tfevents\.[^/]*", "events.out.tfevents.*", path)
 
 

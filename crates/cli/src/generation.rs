@@ -10,7 +10,7 @@ use candle_core::Device;
 use finescale_denoiser::Denoiser;
 use finescale_field::{Grid, Normalizer, Region, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{
-    Boundary, Generated, GenerationConfig, Job, PreparedCondition, Progress, Store, generate,
+    Boundary, Generated, GenerationConfig, Job, OutpaintError, PreparedCondition, Progress, Store, generate,
 };
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::{FieldDescription, Model, ModelDescription};
@@ -128,20 +128,24 @@ impl Generator {
         Ok(())
     }
 
-    /// Makes the channels that the network sees of a part of a field, and keeps them in `folder`, or in memory.
+    /// Makes the channels that the network sees of a part of a field, and keeps them beside `output`, or in memory.
     pub(crate) fn prepare(
         &self,
         open: OpenCondition,
         part: Region,
-        folder: Option<&Path>,
+        output: Option<&Path>,
     ) -> anyhow::Result<Condition> {
         let OpenCondition { path, files, field: OpenField { values, meta } } = open;
         let conditioning = self.description.conditioning();
         let scalar = |scalar: &Scalar| meta.scalar(scalar.name).ok_or_else(|| not_said(&path, scalar.name));
         let scalars = conditioning.channels.scalars.iter().map(scalar).collect::<anyhow::Result<Vec<_>>>()?;
         let prepared =
-            PreparedCondition::new(&conditioning, values.as_ref(), meta.boundary(), &scalars, part, folder);
-        let prepared = prepared.with_context(|| path.display().to_string())?;
+            PreparedCondition::new(&conditioning, values.as_ref(), meta.boundary(), &scalars, part, output);
+        let prepared = match prepared {
+            // That is about the output.
+            Err(error @ OutpaintError::Io { .. }) => return Err(error.into()),
+            prepared => prepared.with_context(|| path.display().to_string())?,
+        };
         Ok(Condition { path, files, meta, prepared })
     }
 

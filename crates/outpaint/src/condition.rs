@@ -76,7 +76,7 @@ pub struct PreparedCondition {
 
 impl PreparedCondition {
     /// The channels that `conditioning` makes of the density 1 + delta of a box whose scalars have these `values`, over
-    /// `part`; kept in `folder`, or in memory.
+    /// `part`; kept in a file without a name beside the file `output`, or in memory.
     ///
     /// # Errors
     /// [`OutpaintError::Region`] if the part does not fit; [`OutpaintError::Field`] with a voxel that is no density;
@@ -90,15 +90,15 @@ impl PreparedCondition {
         boundary: Boundary,
         values: &[f64],
         part: Region,
-        folder: Option<&Path>,
+        output: Option<&Path>,
     ) -> Result<Self, OutpaintError> {
         let grid = *density.grid();
         check_inside(&part, grid.cells(), boundary)?;
         let hash = hash_of_density(density)?;
         let [before, after] = conditioning.channel_counts();
         let shape = Shape { cells: part.shape, fields: before + after };
-        let mut kept = match folder {
-            Some(folder) => Volume::unnamed(folder, shape)?,
+        let mut kept = match output {
+            Some(output) => Volume::unnamed(output, shape)?,
             None => Volume::in_memory(shape),
         };
         let start = [0, 1, 2].map(|axis| part.start[axis].rem_euclid(grid.cells()[axis] as i64));
@@ -187,20 +187,21 @@ mod tests {
     fn prepared(
         part: Region,
         boundary: Boundary,
-        folder: Option<&Path>,
+        output: Option<&Path>,
     ) -> Result<PreparedCondition, OutpaintError> {
-        PreparedCondition::new(&conditioning(), &density(), boundary, &[0.5], part, folder)
+        PreparedCondition::new(&conditioning(), &density(), boundary, &[0.5], part, output)
     }
 
     #[test]
     fn blocks_and_parts_have_the_bits_of_the_whole_in_memory_and_in_a_file() {
         let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("sample.hdf5");
         for boundary in [Boundary::Periodic, Boundary::Open] {
             let whole = conditioning().apply(&density(), boundary, &[0.5]).unwrap();
             let window = Region { start: [68, 4, 2], shape: [2, 5, 10] };
             for part in [Region::whole(density().grid()), Region { start: [66, 3, 1], shape: [4, 6, 11] }] {
-                for folder in [None, Some(folder.path())] {
-                    let prepared = prepared(part, boundary, folder).unwrap();
+                for output in [None, Some(output.as_path())] {
+                    let prepared = prepared(part, boundary, output).unwrap();
                     assert_eq!(prepared.channels(&window).unwrap(), whole.channels(&window).unwrap());
                     assert_eq!((prepared.count(), Condition::grid(&prepared)), (5, density().grid()));
                 }

@@ -22,11 +22,12 @@ impl Values {
         Ok(Self::Disk { path: path.into(), file })
     }
 
-    /// A file of `voxels` zeros without a name in `folder`, for this run only.
-    pub(crate) fn unnamed(folder: &Path, voxels: usize) -> Result<Self, OutpaintError> {
+    /// A file of `voxels` zeros without a name beside the file `path`, for this run only.
+    pub(crate) fn unnamed(path: &Path, voxels: usize) -> Result<Self, OutpaintError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
         let file = WorkFile::unnamed(folder, (voxels * BYTES) as u64);
-        let file = file.map_err(OutpaintError::io(folder, "reserving room"))?;
-        Ok(Self::Disk { path: folder.into(), file })
+        let file = file.map_err(OutpaintError::io(path, "reserving room beside it"))?;
+        Ok(Self::Disk { path: path.into(), file })
     }
 
     /// The values in a file of `voxels`. One that is gone or has another size is made anew: its values are damaged, which

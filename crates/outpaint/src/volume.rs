@@ -46,9 +46,9 @@ impl Volume {
         Ok(Self { shape, values })
     }
 
-    /// A file of zeros without a name, for this run only.
-    pub(crate) fn unnamed(folder: &Path, shape: Shape) -> Result<Self, OutpaintError> {
-        Ok(Self { shape, values: Values::unnamed(folder, shape.values())? })
+    /// A file of zeros without a name beside the file `path`, for this run only.
+    pub(crate) fn unnamed(path: &Path, shape: Shape) -> Result<Self, OutpaintError> {
+        Ok(Self { shape, values: Values::unnamed(path, shape.values())? })
     }
 
     pub(crate) fn fields(&self) -> usize {

@@ -116,10 +116,9 @@ impl Upscale {
         for seed in config.seed..=last {
             self.checked_outputs(seed, &generator, &open.files)?;
         }
-        let folder = self.output.parent().unwrap_or(Path::new(""));
         // A plan needs none of the channels.
         let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
-        let condition = generator.prepare(open, part, (!self.dry_run).then_some(folder))?;
+        let condition = generator.prepare(open, part, (!self.dry_run).then_some(self.output.as_path()))?;
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if job.windows_are_independent()? {
             let name = serde_json::to_value(config.strategy)?;
