@@ -9,6 +9,7 @@ two steps: the memory is that of a real generation but for the network, the resu
 """
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -62,10 +63,19 @@ def model(binary, folder):
     return path
 
 
-def condition(path, cells):
-    """A grid file of a smooth random density of mean 1, written plane by plane."""
-    if path.exists():
-        return path
+def condition(path, cells, quantity="dm"):
+    """A grid file of a smooth random density of mean 1. Made by another process: the peak memory of a child is at least
+    that of its parent when it was begun."""
+    if not path.exists():
+        maker = multiprocessing.Process(target=write_condition, args=(path, cells, quantity))
+        maker.start()
+        maker.join()
+        if maker.exitcode:
+            sys.exit(f"{path}: could not be made")
+    return path
+
+
+def write_condition(path, cells, quantity):
     random = np.random.default_rng(1)
     coarse = np.exp(random.normal(0, 1, (16, 16, 16)))
     coarse /= coarse.mean()
@@ -77,11 +87,10 @@ def condition(path, cells):
             planes = coarse[(np.arange(start, min(start + 32, cells)) * 16) // cells]
             rows = planes.repeat(cells // 16, axis=1).repeat(cells // 16, axis=2)
             field[start:start + 32] = rows * random.uniform(0.5, 1.5, rows.shape).astype("f4")
-        file.attrs.update({"format": "finescale-grid", "version": np.uint32(1), "quantity": "dm", "redshift": 0.0,
+        file.attrs.update({"format": "finescale-grid", "version": np.uint32(1), "quantity": quantity, "redshift": 0.0,
                            "box_size_mpc_h": cells * VOXEL_MPC_H, "mean": 0.125, "assignment": "cic",
                            "periodic": True, "provenance": "{}"})
     part.rename(path)
-    return path
 
 
 def main():
@@ -105,21 +114,13 @@ def main():
                    "--condition", condition(arguments.out / f"condition_{cells}.hdf5", cells), "-o", result,
                    "--strategy", arguments.strategy, "--overwrite"]
         if arguments.extend:
-            command += ["--extend", condition_of_gas(arguments.out / f"given_{cells}.hdf5", cells // 2)]
+            command += ["--extend", condition(arguments.out / f"given_{cells}.hdf5", cells // 2, "gas")]
         said = json.loads(run(command + ["--dry-run"])[0].splitlines()[-1])
         _, seconds, peak = run(command)
         result.unlink()
         memory, disk = said["memory_bytes"], said.get("disk_bytes", 0)
         print(f"| {cells}^3 | {said['plan']['evaluations']} | {peak / 1e6:.0f} MB | {memory / 1e6:.0f} MB | "
               f"{peak / memory:.3f} | {disk / 1e9:.2f} GB | {seconds / 60:.1f} |", flush=True)
-
-
-def condition_of_gas(path, cells):
-    """The same as gas, to go on from."""
-    condition(path, cells)
-    with h5py.File(path, "r+") as file:
-        file.attrs["quantity"] = "gas"
-    return path
 
 
 if __name__ == "__main__":
