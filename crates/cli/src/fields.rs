@@ -5,7 +5,7 @@ use crate::failure::bad_input;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
-use finescale_field::{Depositor, Field3, Grid, Region, Scheme, WindowError, Windows, blocks};
+use finescale_field::{Depositor, FILE_BLOCK, Field3, Grid, Region, Scheme, WindowError, Windows, blocks};
 use finescale_snapshot::{
     GridFile, GridMeta, GridReader, Masses, NpyReader, Snapshot, Species, read_grid, write_grid, write_npy,
 };
@@ -13,9 +13,8 @@ use ndarray::Array3;
 use serde_json::json;
 use std::path::Path;
 
-/// Voxels that are read at once, and the cells of such a block.
+/// Voxels of the rows that are read at once.
 const BLOCK_VOXELS: usize = 1 << 18;
-const BLOCK: [usize; 3] = [32, 32, 256];
 
 /// Particles in memory at a time: 100 MB of positions.
 const PARTICLES_AT_ONCE: usize = 1 << 22;
@@ -196,7 +195,7 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
 pub(crate) fn summary(values: &dyn Windows) -> anyhow::Result<String> {
     let grid = values.grid();
     let (mut low, mut high, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
-    for block in blocks(grid.cells(), BLOCK) {
+    for block in blocks(grid.cells(), FILE_BLOCK) {
         for &value in &values.read(&block).map_err(anyhow::Error::from_boxed)? {
             (low, high, sum) = (low.min(value), high.max(value), sum + f64::from(value));
         }

@@ -30,4 +30,4 @@ pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
 pub use scheme::Scheme;
 pub use smoothing::Boundary;
-pub use windows::{Constant, WindowError, Windows, blocks};
+pub use windows::{Constant, FILE_BLOCK, WindowError, Windows, blocks};

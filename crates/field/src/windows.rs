@@ -61,6 +61,9 @@ impl Windows for Constant {
     }
 }
 
+/// Cells of the blocks in which values are read or written once: whole chunks of a grid file, a MB of f32.
+pub const FILE_BLOCK: [usize; 3] = [32, 32, 256];
+
 /// Cuts a grid of `cells` into blocks of `size` cells at most, x slowest.
 #[must_use]
 pub fn blocks(cells: [usize; 3], size: [usize; 3]) -> Vec<Region> {

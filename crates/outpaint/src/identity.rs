@@ -2,13 +2,10 @@
 
 use crate::journal::hex;
 use crate::{Given, Job, OutpaintError};
-use finescale_field::{FieldError, Region, Windows, blocks};
+use finescale_field::{FILE_BLOCK, FieldError, Region, Windows, blocks};
 use ndarray::Array3;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-
-/// Cells of the blocks in which values are hashed: whole chunks of a grid file.
-const BLOCK: [usize; 3] = [32, 32, 256];
 
 /// The entry of those who computed, one after another. They give the same sample, but not the same bits.
 const PROGRAMS: &str = "programs";
@@ -93,7 +90,7 @@ pub(crate) fn hash_of_values(
     let grid = source.grid();
     let mut hash = Sha256::new();
     hash.update(format!("{:?} {:?}", grid.cells(), grid.box_size_mpc_h()));
-    for block in blocks(grid.cells(), BLOCK) {
+    for block in blocks(grid.cells(), FILE_BLOCK) {
         let values = source.read(&block).map_err(OutpaintError::Read)?;
         check(&block, &values)?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

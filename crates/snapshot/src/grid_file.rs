@@ -1,8 +1,7 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
-use crate::grid_writer::BLOCK;
 use crate::{GridReader, GridWriter, SnapshotError};
-use finescale_field::{Boundary, Field3, Region, ScalarName, Scheme, blocks};
+use finescale_field::{Boundary, FILE_BLOCK, Field3, Region, ScalarName, Scheme, blocks};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -110,7 +109,7 @@ pub fn write_grid(path: &Path, grid: &GridFile) -> Result<(), SnapshotError> {
 pub fn write_grids(grids: &[(&Path, &GridFile)]) -> Result<(), SnapshotError> {
     let drafts = grids.iter().map(|(path, grid)| {
         let mut writer = GridWriter::create(path, grid.field.grid(), &grid.meta)?;
-        for block in blocks(grid.field.grid().cells(), BLOCK) {
+        for block in blocks(grid.field.grid().cells(), FILE_BLOCK) {
             let values = grid.field.extract(&block).map_err(SnapshotError::field(path))?;
             writer.write(&block, values.view())?;
         }

@@ -3,11 +3,11 @@
 use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::grid_file::for_each_block;
-use crate::grid_writer::{BLOCK, FORMAT, VERSION};
+use crate::grid_writer::{FORMAT, VERSION};
 use crate::objects;
 use crate::open::open;
 use crate::{GridMeta, SnapshotError};
-use finescale_field::{Grid, Region, WindowError, Windows, blocks, check_memory, shown};
+use finescale_field::{FILE_BLOCK, Grid, Region, WindowError, Windows, blocks, check_memory, shown};
 use ndarray::{Array3, s};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,7 @@ impl GridReader {
     pub(crate) fn sum_values(&self) -> Result<Digest, SnapshotError> {
         let cells = self.grid.cells();
         let mut found = Digest::default();
-        for block in blocks(cells, BLOCK) {
+        for block in blocks(cells, FILE_BLOCK) {
             let start = [0, 1, 2].map(|axis| block.wrapped(axis, 0, cells));
             found.add(cells, start, self.read(&block)?.view());
         }

@@ -7,7 +7,7 @@ use crate::grid_file::for_each_block;
 use crate::open::CACHE_PREFERENCE;
 use crate::{GridMeta, GridReader, SnapshotError, new_file};
 use finescale_durable::Draft;
-use finescale_field::{Grid, Region, WindowError, Windows, blocks};
+use finescale_field::{FILE_BLOCK, Grid, Region, WindowError, Windows, blocks};
 use ndarray::{ArrayView3, s};
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -23,8 +23,6 @@ pub(crate) const VERSION: u32 = 2;
 const DATASET: &str = "field";
 /// Cells per axis of a chunk: 128 KiB, small beside a window and large beside a disk block.
 const CHUNK_CELLS: usize = 32;
-/// Cells of the blocks in which all values are read or written: whole chunks, a MB.
-pub(crate) const BLOCK: [usize; 3] = [CHUNK_CELLS, CHUNK_CELLS, 8 * CHUNK_CELLS];
 /// Chunks that stay in memory while neighbouring windows are written: those of some blocks.
 const CHUNK_CACHE_BYTES: usize = 4 << 20;
 /// Hash slots of that cache: a prime, much larger than the number of chunks in it.
@@ -85,7 +83,7 @@ impl GridWriter {
     /// # Errors
     /// Those of `source` and of [`write`](Self::write).
     pub fn write_all(&mut self, source: &dyn Windows) -> Result<(), WindowError> {
-        for block in blocks(self.grid.cells(), BLOCK) {
+        for block in blocks(self.grid.cells(), FILE_BLOCK) {
             self.write(&block, source.read(&block)?.view())?;
         }
         Ok(())

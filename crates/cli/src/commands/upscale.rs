@@ -320,6 +320,16 @@ impl Upscale {
         // Hours later: what somebody else put there since is not replaced either.
         locked()?;
         self.are_complete(&outputs, &expected)?;
+        if job.given.is_some() {
+            // What is given was read window by window all the time.
+            anyhow::ensure!(
+                finescale_outpaint::identity(job)? == identity,
+                "{}: changed while {} was generated around it; remove {} and begin again",
+                self.extend[0].display(),
+                name.display(),
+                with_ending(&name, ".work").display()
+            );
+        }
         let metas = generator.metas(condition, job, generated.identity())?;
         let mut summaries = Vec::new();
         for ((output, field), meta) in outputs.iter().zip(generated.fields()).zip(&metas) {
