@@ -366,7 +366,7 @@ fn surroundings_and_numbers_of_a_universe_as_channels() {
     let beyond = warnings(&["-o", "early.hdf5", "--scalar", "sigma_8=0.7", "--scalar", "redshift=2"]);
     assert!(beyond.len() == 1 && beyond[0].contains("redshift from 0 to 0.5"), "{beyond:?}");
     let meta = &story.run("info", &["early.hdf5"])["meta"];
-    assert_eq!((&meta["redshift"], &meta["provenance"]["cosmology"]["sigma_8"]), (&json!(2.0), &json!(0.7)));
+    assert_eq!((&meta["redshift"], &meta["cosmology"]["sigma_8"]), (&json!(2.0), &json!(0.7)));
 
     // What a file does not say.
     let grid = ["grid", "other/low_res/snapdir_000", "--particles", "dm", "--cells", "16", "-o", "grid.hdf5"];

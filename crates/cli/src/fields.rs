@@ -96,14 +96,8 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
             "{path}: the mean is {mean}; a density with a positive mean is needed (if this is delta, store 1 + delta)"
         )));
     }
-    let meta = GridMeta {
-        quantity: "unknown".to_owned(),
-        redshift: 0.0,
-        mean,
-        assignment: None,
-        periodic: true,
-        provenance: provenance(json!({ "sources": [path.to_string_lossy()] })),
-    };
+    let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));
+    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, mean) };
     Ok(OpenField { values: Box::new(OverMean { values, mean }), meta })
 }
 
@@ -177,17 +171,14 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
     let header = snapshot.header();
     let sources: Vec<_> = snapshot.files().map(Path::to_string_lossy).collect();
     GridMeta {
-        quantity: how.species.to_string(),
-        redshift: header.redshift,
-        mean,
+        cosmology: header.cosmology,
         assignment: Some(how.scheme),
-        periodic: true,
         provenance: provenance(json!({
             "sources": sources,
-            "cosmology": header.cosmology,
             "weight": how.weight.name(),
             "total_weight": total,
         })),
+        ..GridMeta::new(how.species.to_string(), header.redshift, mean)
     }
 }
 

@@ -4,13 +4,13 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, OpenField, Weight};
 use crate::provenance::provenance;
-use crate::{samples, tiles};
+use crate::samples;
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
-use finescale_field::{Grid, Normalizer, Region, Scalar, ScalarName, Scheme};
+use finescale_field::{Grid, Normalizer, Region, Scalar, ScalarName, Scheme, TileFaces};
 use finescale_outpaint::{
-    Boundary, Generated, GenerationConfig, Job, OutpaintError, PreparedCondition, Progress, Store, generate,
+    Generated, GenerationConfig, Job, OutpaintError, PreparedCondition, Progress, Store, generate,
 };
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::{FieldDescription, Model, ModelDescription};
@@ -140,7 +140,7 @@ impl Generator {
         let scalar = |scalar: &Scalar| meta.scalar(scalar.name).ok_or_else(|| not_said(&path, scalar.name));
         let scalars = conditioning.channels.scalars.iter().map(scalar).collect::<anyhow::Result<Vec<_>>>()?;
         let prepared =
-            PreparedCondition::new(&conditioning, values.as_ref(), meta.boundary(), &scalars, part, output);
+            PreparedCondition::new(&conditioning, values.as_ref(), meta.boundary, &scalars, part, output);
         let prepared = match prepared {
             // That is about the output.
             Err(error @ OutpaintError::Io { .. }) => return Err(error.into()),
@@ -175,7 +175,7 @@ impl Generator {
             model_hash: &self.hash,
             window_cells: self.window_cells(),
             condition: &condition.prepared,
-            boundary: condition.meta.boundary(),
+            boundary: condition.meta.boundary,
             truth_normalizers: &self.truth_normalizers,
             region,
             given: None,
@@ -244,7 +244,10 @@ impl Generator {
             redshift: condition.meta.redshift,
             mean: truth.mean_per_voxel,
             assignment: truth.assignment,
-            periodic: job.result_boundary() == Boundary::Periodic,
+            centring: truth.centring,
+            cosmology: condition.meta.cosmology,
+            boundary: job.result_boundary(),
+            tile_faces: Some(TileFaces::new(job.faces()?)),
             provenance: provenance(json!({
                 "model": {
                     "file": self.path.to_string_lossy(),
@@ -258,8 +261,6 @@ impl Generator {
                 "generation": job.config,
                 "window_cells": job.window_cells,
                 samples::IDENTITY: identity,
-                tiles::KEY: job.faces()?,
-                "cosmology": condition.meta.cosmology(),
             })),
         })
     }

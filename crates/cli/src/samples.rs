@@ -112,7 +112,6 @@ pub(crate) fn tell_complete(context: &Context, outputs: &[PathBuf]) {
 
 /// What is said of values, but for how they were made.
 fn described(mut meta: Value) -> Value {
-    meta["cosmology"] = meta["provenance"]["cosmology"].take();
     meta.as_object_mut().and_then(|entries| entries.remove("provenance"));
     meta
 }
@@ -145,7 +144,9 @@ fn meta_of_npy(path: &Path) -> anyhow::Result<Value> {
     if described["sha256"].as_str() != Some(&sha256(path)?) {
         return Err(unknown(path, &format!("{} describes another file", beside.display())));
     }
-    Ok(described["meta"].take())
+    let meta = meta_from(described["meta"].take())
+        .ok_or_else(|| unknown(path, &format!("{} does not describe it", beside.display())))?;
+    Ok(read_again(&meta))
 }
 
 /// What is said beside a cube, and its box in Mpc/h, if that is about this very cube.
@@ -159,12 +160,16 @@ pub(crate) fn described_npy(path: &Path) -> anyhow::Result<Option<(GridMeta, [f6
     if described["sha256"].as_str() != Some(&sha256(path)?) {
         return Ok(None);
     }
-    // JSON has no NaN.
-    let redshift = described["meta"]["redshift"].as_f64().unwrap_or(f64::NAN);
-    described["meta"]["redshift"] = json!(0.0);
-    let meta: Option<GridMeta> = serde_json::from_value(described["meta"].take()).ok();
     let box_size = serde_json::from_value(described["box_size_mpc_h"].take()).ok();
-    Ok(meta.zip(box_size).map(|(meta, box_size)| (GridMeta { redshift, ..meta }, box_size)))
+    Ok(meta_from(described["meta"].take()).zip(box_size))
+}
+
+/// What a cube is, from JSON, which has no NaN.
+fn meta_from(mut described: Value) -> Option<GridMeta> {
+    let redshift = described.get("redshift")?.as_f64().unwrap_or(f64::NAN);
+    described["redshift"] = json!(0.0);
+    let meta: GridMeta = serde_json::from_value(described).ok()?;
+    Some(GridMeta { redshift, ..meta }.with_entries_of_provenance())
 }
 
 fn unknown(path: &Path, why: &str) -> anyhow::Error {

@@ -1,24 +1,21 @@
-//! Where the tiles of a generated volume meet, as its provenance says it.
+//! Where the tiles of a generated volume meet, if its file says so.
 
-use finescale_field::Grid;
+use finescale_field::{Grid, TileFaces};
 use finescale_snapshot::GridMeta;
-use finescale_spectra::TileFaces;
-use serde_json::Value;
 
-/// The key of the provenance that holds faces by axis.
-pub(crate) const KEY: &str = "tile_faces";
-
-/// The faces that a grid's provenance names, or why they are not known.
-pub(crate) fn of(grid: &Grid, meta: &GridMeta) -> Result<TileFaces, String> {
-    let provenance = meta.provenance.get(KEY).cloned().unwrap_or(Value::Null);
-    let planes: [Vec<usize>; 3] = serde_json::from_value(provenance).map_err(|_| {
-        format!("the sample's provenance has no `{KEY}`; name --tile-period if it was made of tiles")
-    })?;
-    let outside = (0..3).any(|axis| planes[axis].iter().any(|&face| face >= grid.cells()[axis]));
-    if outside || planes.iter().all(Vec::is_empty) {
-        return Err("the sample was made in one piece".to_owned());
+/// The faces that a grid's file names, or why there are none to look at.
+pub(crate) fn faces_of(grid: &Grid, meta: &GridMeta) -> Result<TileFaces, String> {
+    match &meta.tile_faces {
+        None => {
+            Err("the sample does not say its `tile_faces`; name --tile-period if it was made of tiles"
+                .to_owned())
+        }
+        Some(faces) if faces.is_empty() => Err("the sample was made in one piece".to_owned()),
+        Some(faces) if !faces.fits(grid.cells()) => {
+            Err("the sample's `tile_faces` lie outside of it".to_owned())
+        }
+        Some(faces) => Ok(faces.clone()),
     }
-    Ok(TileFaces::new(planes))
 }
 
 #[cfg(test)]
@@ -26,22 +23,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn provenance_is_read_back_or_the_reason_is_said() {
+    fn faces_are_those_of_the_file_or_the_reason_is_said() {
         let grid = Grid::cube(64, 50.0).expect("a cube");
-        let meta = |provenance| GridMeta {
-            quantity: "gas".to_owned(),
-            redshift: 0.0,
-            mean: 1.0,
-            assignment: None,
-            periodic: true,
-            provenance,
+        let faces = |planes: Option<[Vec<usize>; 3]>| {
+            let tile_faces = planes.map(TileFaces::new);
+            faces_of(&grid, &GridMeta { tile_faces, ..GridMeta::new("gas", 0.0, 1.0) })
         };
-        let known = of(&grid, &meta(serde_json::json!({ KEY: [[0, 32], [32], []] })));
-        assert_eq!(known, Ok(TileFaces::new([vec![0, 32], vec![32], vec![]])));
-        assert!(of(&grid, &meta(serde_json::json!({}))).unwrap_err().contains("--tile-period"));
-        assert!(
-            of(&grid, &meta(serde_json::json!({ KEY: [[], [], []] }))).unwrap_err().contains("one piece")
-        );
-        assert!(of(&grid, &meta(serde_json::json!({ KEY: [[64], [], []] }))).is_err());
+        let known = [vec![0, 32], vec![32], vec![]];
+        assert_eq!(faces(Some(known.clone())), Ok(TileFaces::new(known)));
+        assert!(faces(None).unwrap_err().contains("--tile-period"));
+        assert!(faces(Some([vec![], vec![], vec![]])).unwrap_err().contains("one piece"));
+        assert!(faces(Some([vec![64], vec![], vec![]])).unwrap_err().contains("outside"));
     }
 }

@@ -54,6 +54,12 @@ pub enum FieldError {
         /// Cells of the grid.
         cells: [usize; 3],
     },
+    /// A name that is no place in a voxel.
+    #[error("unknown centring `{found}`: use cell or corner")]
+    Centring {
+        /// What was given.
+        found: String,
+    },
     /// A name that is no mass assignment scheme.
     #[error("unknown mass assignment `{found}`: use ngp, cic, tsc or pcs")]
     Scheme {
@@ -116,6 +122,7 @@ impl FieldError {
             | Self::Stretched { .. }
             | Self::Shape { .. }
             | Self::RegionSize { .. }
+            | Self::Centring { .. }
             | Self::Scheme { .. }
             | Self::Weights { .. }
             | Self::NotFinite { .. }

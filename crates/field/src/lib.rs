@@ -3,8 +3,11 @@
 //! Lengths are comoving Mpc/h; axis order is (x, y, z) with x slowest; voxel (i, j, k) covers [i, i + 1) cells
 //! in each axis and is centred at i + 1/2.
 
+mod boundary;
+mod centring;
 mod coarsen;
 mod conditioning;
+mod cosmology;
 mod deposit;
 mod error;
 mod field3;
@@ -16,10 +19,14 @@ mod region;
 mod scheme;
 mod slabs;
 mod smoothing;
+mod tile_faces;
 mod windows;
 
+pub use boundary::Boundary;
+pub use centring::Centring;
 pub use coarsen::coarsen;
 pub use conditioning::{Channels, Conditioning, Scalar, ScalarName};
+pub use cosmology::Cosmology;
 pub use deposit::Depositor;
 pub use error::FieldError;
 pub use field3::Field3;
@@ -29,5 +36,5 @@ pub use memory::{available_memory_bytes, check_memory, readable_bytes};
 pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
 pub use scheme::Scheme;
-pub use smoothing::Boundary;
+pub use tile_faces::TileFaces;
 pub use windows::{Constant, FILE_BLOCK, WindowError, Windows, blocks};

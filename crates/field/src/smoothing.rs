@@ -1,21 +1,10 @@
 //! Smoothing by a Gaussian.
 
-use crate::{Field3, Region, WindowError, Windows};
+use crate::{Boundary, Field3, Region, WindowError, Windows};
 use ndarray::{Array3, Axis, Zip};
-use serde::{Deserialize, Serialize};
 
 /// Standard deviations at which the Gaussian is cut off.
 const CUT: f64 = 4.0;
-
-/// What lies beyond the faces of a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Boundary {
-    /// Its other side.
-    Periodic,
-    /// Nothing.
-    Open,
-}
 
 impl Field3 {
     /// The field smoothed by a Gaussian of standard deviation `cells` per axis, cut off at four deviations. At an open

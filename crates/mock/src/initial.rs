@@ -3,7 +3,7 @@
 use crate::gaussian::gaussian_modes;
 use crate::mesh::Mesh;
 use crate::pm::{Particles, wrap};
-use crate::{Cosmology, LinearPower};
+use crate::{LambdaCdm, LinearPower};
 use finescale_field::{FieldError, Grid};
 use finescale_spectra::Complex32;
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// # Source
 /// Scoccimarro 1998, MNRAS 299, 1097 (astro-ph/9711187), appendix D.
 pub(crate) fn initial_particles(
-    cosmology: &Cosmology,
+    cosmology: &LambdaCdm,
     per_side: usize,
     box_size_mpc_h: f64,
     a: f64,
@@ -31,7 +31,7 @@ pub(crate) fn initial_particles(
 
 /// As [`initial_particles`], for given modes of the linear overdensity today.
 pub(crate) fn displaced_lattice(
-    cosmology: &Cosmology,
+    cosmology: &LambdaCdm,
     mesh: &Mesh,
     box_size_mpc_h: f64,
     a: f64,

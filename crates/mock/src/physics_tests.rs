@@ -4,7 +4,7 @@ use crate::gaussian::gaussian_modes;
 use crate::initial::{displaced_lattice, initial_particles};
 use crate::mesh::Mesh;
 use crate::pm::{Particles, evolve, step_times};
-use crate::{Cosmology, LinearPower};
+use crate::{LambdaCdm, LinearPower};
 use finescale_field::{Depositor, Field3, Grid, Scheme};
 use finescale_spectra::fft::frequency;
 use finescale_spectra::{Complex32, Fft3, power_spectrum};
@@ -32,7 +32,7 @@ fn gridded(particles: &Particles, cells: usize, box_size: f64) -> Field3 {
 /// Factor by which each shell of modes has grown over linear theory, where the particles' displacements are
 /// `0.01` of those of the default universe.
 fn growth_over_linear(per_side: usize, mesh_cells: usize, box_size: f64, shells: usize) -> Vec<f64> {
-    let (cosmology, amplitude, seed) = (Cosmology::default(), 0.01, 3);
+    let (cosmology, amplitude, seed) = (LambdaCdm::default(), 0.01, 3);
     let mesh = Mesh::new(mesh_cells, box_size);
     let mut particles = initial_particles(&cosmology, per_side, box_size, EARLY, seed, amplitude).unwrap();
     evolve(&mut particles, &cosmology, &mesh, &step_times(EARLY, 1.0, 5), |_| Ok(())).unwrap();
@@ -72,7 +72,7 @@ fn small_amplitudes_grow_as_linear_theory() {
 #[test]
 fn a_plane_wave_collapses_as_zeldovich_says() {
     const NODES: f64 = 0.15; // a mesh knows no better: sheets and nodes beat against each other
-    let (cosmology, per_side, box_size) = (Cosmology::default(), 64, 64.0);
+    let (cosmology, per_side, box_size) = (LambdaCdm::default(), 64, 64.0);
     let mesh = Mesh::new(per_side, box_size);
     for axis in 0..3 {
         // δ = A cos(k x): sheets cross at A = 1.
@@ -111,7 +111,7 @@ fn a_plane_wave_collapses_as_zeldovich_says() {
 #[test]
 fn twice_the_steps_change_the_spectrum_by_less_than_a_percent() {
     const STEP_REL: f64 = 0.01;
-    let (cosmology, per_side, box_size) = (Cosmology::default(), 64, 25.0); // the default's resolution
+    let (cosmology, per_side, box_size) = (LambdaCdm::default(), 64, 25.0); // the default's resolution
     let mesh = Mesh::new(per_side, box_size);
     let start = |steps| {
         let mut particles = initial_particles(&cosmology, per_side, box_size, EARLY, 8, 1.0).unwrap();

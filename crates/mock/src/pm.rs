@@ -8,7 +8,7 @@
 //! to ΔD/G(ar): linear modes move exactly, however large the step.
 
 use crate::mesh::Mesh;
-use crate::{Cosmology, MockError};
+use crate::{LambdaCdm, MockError};
 use finescale_spectra::Complex32;
 use rayon::prelude::*;
 
@@ -55,7 +55,7 @@ pub(crate) fn wrap(x: f32, box_size: f32) -> f32 {
 /// ends it.
 pub(crate) fn evolve(
     particles: &mut Particles,
-    cosmology: &Cosmology,
+    cosmology: &LambdaCdm,
     mesh: &Mesh,
     times: &[f64],
     mut after_step: impl FnMut(usize) -> Result<(), MockError>,

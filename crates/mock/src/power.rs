@@ -1,6 +1,6 @@
 //! The linear power spectrum of matter.
 
-use crate::Cosmology;
+use crate::LambdaCdm;
 
 /// Temperature of the cosmic microwave background in K (Fixsen 2009).
 const CMB_TEMPERATURE_K: f64 = 2.7255;
@@ -20,7 +20,7 @@ pub struct LinearPower {
 impl LinearPower {
     /// The spectrum of `cosmology`.
     #[must_use]
-    pub fn new(cosmology: &Cosmology) -> Self {
+    pub fn new(cosmology: &LambdaCdm) -> Self {
         let mut power = Self {
             transfer: TransferFunction::new(cosmology),
             hubble: cosmology.hubble,
@@ -75,7 +75,7 @@ struct TransferFunction {
 }
 
 impl TransferFunction {
-    fn new(cosmology: &Cosmology) -> Self {
+    fn new(cosmology: &LambdaCdm) -> Self {
         let matter = cosmology.omega_m * cosmology.hubble.powi(2); // Ω0 h²
         let baryons = cosmology.omega_b * cosmology.hubble.powi(2); // Ωb h²
         let fraction = baryons / matter;
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn equals_an_independent_code() {
-        let power = LinearPower::new(&Cosmology::default());
+        let power = LinearPower::new(&LambdaCdm::default());
         for (k, expected) in COLOSSUS {
             assert!(
                 (power.at(k) / expected - 1.0).abs() < POWER_REL,
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn fluctuations_have_the_stated_size() {
-        let cosmology = Cosmology { sigma_8: 0.9, ..Cosmology::default() };
+        let cosmology = LambdaCdm { sigma_8: 0.9, ..LambdaCdm::default() };
         let power = LinearPower::new(&cosmology);
         assert!((power.sigma(8.0) - 0.9).abs() < 1e-12);
         // colossus: sigma(1) / sigma(20) = 6.14205 for the default parameters.

@@ -3,7 +3,7 @@
 use crate::initial::initial_particles;
 use crate::mesh::Mesh;
 use crate::pm::{evolve, step_times};
-use crate::{Cosmology, GasModel, MockError};
+use crate::{GasModel, LambdaCdm, MockError};
 use finescale_field::{Depositor, Field3, Grid, Scheme};
 use finescale_seed::{KeyedStream, Purpose};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[serde(deny_unknown_fields, default)]
 pub struct MockConfig {
     /// Background and linear spectrum.
-    pub cosmology: Cosmology,
+    pub cosmology: LambdaCdm,
     /// Side of the periodic box in Mpc/h.
     pub box_size_mpc_h: f64,
     /// Cells per side of the grids.
@@ -44,7 +44,7 @@ pub struct MockConfig {
 impl Default for MockConfig {
     fn default() -> Self {
         Self {
-            cosmology: Cosmology::default(),
+            cosmology: LambdaCdm::default(),
             box_size_mpc_h: 100.0,
             cells: 128,
             particles_low: 64,
@@ -70,7 +70,7 @@ impl MockConfig {
             let sound = value >= low && value <= high;
             if sound { Ok(()) } else { Err(MockError::Config { name, found: value.to_string(), expected }) }
         };
-        let Cosmology { omega_m, omega_b, hubble, n_s, sigma_8 } = self.cosmology;
+        let LambdaCdm { omega_m, omega_b, hubble, n_s, sigma_8 } = self.cosmology;
         within("cosmology.omega_m", omega_m, 0.05, 1.0, "from 0.05 to 1 (the universe is flat)")?;
         within("cosmology.omega_b", omega_b, 1e-4, 0.5 * omega_m, "from 0.0001 to half of omega_m")?;
         within("cosmology.hubble", hubble, 0.3, 1.5, "from 0.3 to 1.5 (in 100 km/s/Mpc)")?;
@@ -337,7 +337,7 @@ mod tests {
             (MockConfig { steps: 0, ..good() }, "steps"),
             (MockConfig { redshift: 8.5, ..good() }, "initial_redshift"),
             (
-                MockConfig { cosmology: Cosmology { omega_m: 1.5, ..Cosmology::default() }, ..good() },
+                MockConfig { cosmology: LambdaCdm { omega_m: 1.5, ..LambdaCdm::default() }, ..good() },
                 "omega_m",
             ),
             (MockConfig { gas: GasModel { index: 0.0, ..GasModel::default() }, ..good() }, "gas.index"),

@@ -2,9 +2,7 @@
 
 use crate::{MockError, Universe};
 use finescale_field::{Field3, Scheme};
-use finescale_snapshot::{
-    Cosmology, GridFile, GridMeta, Mass, SnapshotWriter, Species, SpeciesData, write_grids,
-};
+use finescale_snapshot::{GridFile, GridMeta, Mass, SnapshotWriter, Species, SpeciesData, write_grids};
 use std::path::Path;
 
 /// Critical density today in 1e10 Msun/h per (Mpc/h)³: 3 H0² / 8πG.
@@ -41,12 +39,7 @@ impl Universe {
         let writer = SnapshotWriter {
             box_size_mpc_h: self.config.box_size_mpc_h,
             redshift: self.config.redshift,
-            cosmology: Cosmology {
-                omega_m: cosmology.omega_m,
-                omega_lambda: cosmology.omega_lambda(),
-                omega_b: Some(cosmology.omega_b),
-                hubble: cosmology.hubble,
-            },
+            cosmology: self.config.cosmology.into(),
             files: FILES,
         };
         writer.write(&folder.join("low_res"), 0, &low)?;
@@ -62,17 +55,16 @@ impl Universe {
 
     /// A field of `particles` particles with its description.
     fn grid_file(&self, field: Field3, quantity: &str, particles: usize) -> GridFile {
+        let mean = particles as f64 / field.grid().voxels() as f64;
         let meta = GridMeta {
-            quantity: quantity.to_owned(),
-            redshift: self.config.redshift,
-            mean: particles as f64 / field.grid().voxels() as f64,
+            cosmology: self.config.cosmology.into(),
             assignment: Some(Scheme::Cic),
-            periodic: true,
             provenance: serde_json::json!({
                 "command": "finescale mock",
                 "version": env!("CARGO_PKG_VERSION"),
                 "mock": self.config,
             }),
+            ..GridMeta::new(quantity, self.config.redshift, mean)
         };
         GridFile { field, meta }
     }
@@ -144,7 +136,7 @@ mod tests {
         let header = low.unwrap().header().clone();
         assert_eq!(header.count(Species::DarkMatter), 512);
         assert!((header.table_mass(Species::DarkMatter).unwrap() * 512.0 / expected - 1.0).abs() < 1e-9);
-        assert_eq!(header.cosmology.unwrap().omega_b, Some(0.0486));
+        assert_eq!(header.cosmology.omega_b, Some(0.0486));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where patches may start.
 
-use finescale_field::Region;
+use finescale_field::{Boundary, Region};
 
 /// Which patches are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,8 @@ struct Axis {
 }
 
 impl Crops {
-    pub(crate) fn new(cells: [usize; 3], periodic: bool, patch_cells: usize, wanted: Wanted) -> Self {
-        let axes = std::array::from_fn(|a| Axis::new(a, cells, periodic, patch_cells, wanted));
+    pub(crate) fn new(cells: [usize; 3], boundary: Boundary, patch_cells: usize, wanted: Wanted) -> Self {
+        let axes = std::array::from_fn(|a| Axis::new(a, cells, boundary, patch_cells, wanted));
         Self { patch_cells, axes }
     }
 
@@ -68,7 +68,7 @@ fn split(number: usize, ny: usize, nz: usize) -> [usize; 3] {
 }
 
 impl Axis {
-    fn new(axis: usize, cells: [usize; 3], periodic: bool, patch_cells: usize, wanted: Wanted) -> Self {
+    fn new(axis: usize, cells: [usize; 3], boundary: Boundary, patch_cells: usize, wanted: Wanted) -> Self {
         let n = cells[axis];
         let mut held = vec![false; n];
         if let Wanted::Outside(region) | Wanted::Inside(region) = wanted {
@@ -78,7 +78,7 @@ impl Axis {
         }
         let end = if patch_cells > n || patch_cells == 0 {
             0
-        } else if periodic {
+        } else if boundary.is_periodic() {
             n
         } else {
             n - patch_cells + 1
@@ -153,7 +153,7 @@ mod tests {
         ) {
             let region = Region { start, shape: shape.into() };
             for wanted in [Wanted::Anywhere, Wanted::Outside(region), Wanted::Inside(region)] {
-                let crops = Crops::new(CELLS, periodic, patch, wanted);
+                let crops = Crops::new(CELLS, Boundary::from_periodic(periodic), patch, wanted);
                 let found: Vec<_> = (0..crops.len()).map(|i| crops.get(i).start).collect();
                 let distinct: BTreeSet<_> = found.iter().copied().collect();
                 prop_assert_eq!(distinct.len(), found.len());
@@ -166,11 +166,11 @@ mod tests {
     fn by_hand_along_one_axis() {
         // Planes 8, 9 and 0 of ten are held out.
         let region = Region { start: [8, 0, 0], shape: [3, 10, 10] };
-        let crops = Crops::new([10; 3], true, 3, Wanted::Outside(region));
+        let crops = Crops::new([10; 3], Boundary::Periodic, 3, Wanted::Outside(region));
         // x starts 1 to 5 stay clear (cells 1 to 7); y and z may start anywhere.
         assert_eq!(crops.len(), 5 * 10 * 10);
         assert!((0..crops.len()).all(|i| (1..=5).contains(&crops.get(i).start[0])));
-        let inside = Crops::new([10; 3], true, 3, Wanted::Inside(region));
+        let inside = Crops::new([10; 3], Boundary::Periodic, 3, Wanted::Inside(region));
         assert_eq!(inside.len(), 10 * 10);
         assert_eq!(inside.get(0).start[0], 8);
     }

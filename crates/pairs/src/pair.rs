@@ -1,7 +1,7 @@
 //! A low-resolution and a high-resolution density of the same place.
 
 use crate::{GridFile, GridMeta, PairError, PairFiles};
-use finescale_field::{Field3, Grid, Scalar, check_density, is_plain_name, shown};
+use finescale_field::{Boundary, Field3, Grid, Scalar, check_density, is_plain_name, shown};
 use std::path::{Path, PathBuf};
 
 /// Relative difference of lengths that is taken for rounding: headers may hold f32.
@@ -28,14 +28,7 @@ impl Pair {
     #[must_use]
     pub fn new(condition: Field3, truth: Vec<Field3>) -> Self {
         let file = |field: Field3, quantity: &str| GridFile {
-            meta: GridMeta {
-                quantity: quantity.to_owned(),
-                redshift: 0.0,
-                mean: field.mean(),
-                assignment: None,
-                periodic: true,
-                provenance: serde_json::Value::Null,
-            },
+            meta: GridMeta::new(quantity, 0.0, field.mean()),
             field,
         };
         let files = PairFiles::Folder(PathBuf::from("in memory"));
@@ -48,8 +41,10 @@ impl Pair {
         self.condition.field.grid()
     }
 
-    pub(crate) fn periodic(&self) -> bool {
-        self.condition.meta.periodic && self.truth.iter().all(|truth| truth.meta.periodic)
+    /// Periodic if all its fields are.
+    pub(crate) fn boundary(&self) -> Boundary {
+        let of_truths = self.truth.iter().map(|truth| truth.meta.boundary);
+        of_truths.fold(self.condition.meta.boundary, Boundary::and)
     }
 
     /// The values of `scalars`, as the condition's file says them.
@@ -142,8 +137,13 @@ fn difference_of_place(condition: &GridFile, truth: &GridFile) -> Option<String>
         Some(format!("their grids have {:?} and {:?} cells", a.cells(), b.cells()))
     } else if !same_size {
         Some(format!("their boxes are {:?} and {:?} Mpc/h", a.box_size_mpc_h(), b.box_size_mpc_h()))
+    } else if (za - zb).abs() > SAME_REDSHIFT {
+        Some(format!("their redshifts are {za} and {zb}"))
     } else {
-        ((za - zb).abs() > SAME_REDSHIFT).then(|| format!("their redshifts are {za} and {zb}"))
+        let [a, b] = [condition, truth].map(|file| file.meta.centring);
+        (a != b).then(|| {
+            format!("one has its values at voxel {a}s, the other at voxel {b}s: they are half a voxel apart")
+        })
     }
 }
 

@@ -33,8 +33,8 @@ pub struct Part {
     pub condition: Vec<Field3>,
     /// The truth, densities 1 + delta up to the rounding of the normalization.
     pub truth: Vec<Field3>,
-    /// Whether it is a whole periodic box.
-    pub periodic: bool,
+    /// Periodic if it is the whole of a periodic box.
+    pub boundary: Boundary,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ struct Normalised {
     /// A field for each channel.
     condition: Vec<Field3>,
     truth: Vec<Field3>,
-    periodic: bool,
+    boundary: Boundary,
 }
 
 impl PairSet {
@@ -230,7 +230,7 @@ impl PairSet {
         Some(Part {
             condition: pair.condition.iter().map(part).collect(),
             truth: truth.map(|(y, normalizer)| unclamped(normalizer, &y).denormalize_field(&y)).collect(),
-            periodic: pair.periodic && region.shape == grid.cells(),
+            boundary: pair.boundary.of_part(region.shape, grid.cells()),
         })
     }
 }
@@ -250,11 +250,11 @@ fn unclamped(normalizer: &Normalizer, y: &Field3) -> Normalizer {
 
 impl Normalised {
     fn new(pair: Pair, conditioning: &Conditioning) -> Result<Self, PairError> {
-        let boundary = if pair.periodic() { Boundary::Periodic } else { Boundary::Open };
+        let boundary = pair.boundary();
         let values = pair.values(&conditioning.channels.scalars)?;
         let condition = conditioning.apply(&pair.condition.field, boundary, &values);
         Ok(Self {
-            periodic: pair.periodic(),
+            boundary,
             condition: condition
                 .map_err(|source| PairError::Density { path: pair.files.condition(), source })?,
             truth: (conditioning.truth.iter().zip(&pair.truth))
@@ -284,7 +284,7 @@ impl<'a> Places<'a> {
     ) -> Result<Self, PairError> {
         let cells = |pair: &Normalised| pair.grid().cells();
         let crops =
-            |pair: &'a Normalised| (pair, Crops::new(cells(pair), pair.periodic, patch_cells, wanted));
+            |pair: &'a Normalised| (pair, Crops::new(cells(pair), pair.boundary, patch_cells, wanted));
         let boxes: Vec<_> = pairs.iter().map(crops).collect();
         let count = boxes.iter().map(|(_, crops)| crops.len()).sum();
         if count == 0 {

@@ -10,14 +10,7 @@ fn write(path: &Path, cells: usize, quantity: &str, value: impl Fn(usize) -> f32
     let values = Array3::from_shape_fn([cells; 3], |(i, j, k)| value((i * cells + j) * cells + k));
     let field =
         Field3::new(Grid::cube(cells, cells as f64).expect("a sound grid"), values).expect("its values");
-    let meta = GridMeta {
-        quantity: quantity.to_owned(),
-        redshift: 0.5,
-        mean: 8.0,
-        assignment: None,
-        periodic: true,
-        provenance: serde_json::Value::Null,
-    };
+    let meta = GridMeta::new(quantity, 0.5, 8.0);
     write_grid(path, &GridFile { field, meta }).expect("a grid file is written");
 }
 

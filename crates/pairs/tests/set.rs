@@ -118,7 +118,7 @@ fn patches_wrap_around_and_every_voxel_is_met() {
 #[test]
 fn open_boxes_do_not_wrap() {
     let mut open = pair([6; 3]);
-    open.truth[0].meta.periodic = false;
+    open.truth[0].meta.boundary = Boundary::Open;
     let set = PairSet::new(vec![open], vec![], None, plain(), Channels::default()).unwrap();
     for patch in set.training_batch(5, 0, 200, 4).unwrap().truth.chunks(64) {
         let planes = patch.iter().map(|&y| ((back(y) - 0.5) * 216.0).round() as usize / 36);
@@ -289,7 +289,7 @@ fn the_validation_part_is_what_was_given_with_its_surroundings() {
     let part = set.validation_part(10).unwrap();
     assert_eq!(part.truth[0].grid().cells(), [10, 10, 9]);
     assert_eq!(part.truth[0].grid().voxel_mpc_h(), [1.0; 3]);
-    assert!(!part.periodic && set.validation_part(12).unwrap().periodic);
+    assert!(!part.boundary.is_periodic() && set.validation_part(12).unwrap().boundary.is_periodic());
     close(&part.truth[0], &dense.truth[0].field, [0; 3]);
     let y = set.normalizers().condition.normalize_field(&dense.condition.field);
     assert_eq!(part.condition.len(), 1);

@@ -1,10 +1,12 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
 use crate::{GridReader, GridWriter, SnapshotError};
-use finescale_field::{Boundary, FILE_BLOCK, Field3, Region, ScalarName, Scheme, blocks};
+use finescale_field::{
+    Boundary, Centring, Cosmology, FILE_BLOCK, Field3, Region, ScalarName, Scheme, TileFaces, blocks,
+};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 
 /// What the values of a grid file are and where they come from.
@@ -16,51 +18,88 @@ pub struct GridMeta {
     pub redshift: f64,
     /// Particles per voxel on average; times the field these are counts, unless particles were weighted by mass.
     pub mean: f64,
+    /// The universe that it is of, as far as it is known.
+    #[serde(default)]
+    pub cosmology: Cosmology,
+    /// What lies beyond the faces of the box. In files: whether it is `periodic`.
+    #[serde(rename = "periodic", with = "as_periodic")]
+    pub boundary: Boundary,
     /// How particles were assigned to voxels, if they were.
     pub assignment: Option<Scheme>,
-    /// Whether the box is periodic.
-    pub periodic: bool,
-    /// How it was made: command, seed, model hash, source files.
+    /// Where in its voxel a value is taken.
+    #[serde(default)]
+    pub centring: Centring,
+    /// Where the tiles meet that a generated field is made of; without faces if it was made in one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile_faces: Option<TileFaces>,
+    /// How it was made: command, seed, model hash, source files. Free JSON.
     pub provenance: Value,
 }
 
 impl GridMeta {
-    /// What lies beyond the faces of the box.
+    /// A periodic field of nothing else that is known.
     #[must_use]
-    pub fn boundary(&self) -> Boundary {
-        if self.periodic { Boundary::Periodic } else { Boundary::Open }
-    }
-
-    /// Cosmological parameters by name: the entry `cosmology` of the provenance, at its top or one level down.
-    #[must_use]
-    pub fn cosmology(&self) -> Option<&Value> {
-        let entries = self.provenance.as_object()?;
-        let inner = entries.values().filter_map(|entry| entry.get("cosmology"));
-        entries.get("cosmology").into_iter().chain(inner).find(|cosmology| cosmology.is_object())
+    pub fn new(quantity: impl Into<String>, redshift: f64, mean: f64) -> Self {
+        Self {
+            quantity: quantity.into(),
+            redshift,
+            mean,
+            cosmology: Cosmology::UNKNOWN,
+            boundary: Boundary::Periodic,
+            assignment: None,
+            centring: Centring::Cell,
+            tile_faces: None,
+            provenance: Value::Null,
+        }
     }
 
     /// A number that holds for the whole box, if it is known.
     #[must_use]
     pub fn scalar(&self, name: ScalarName) -> Option<f64> {
-        let value = match name {
-            ScalarName::Redshift => self.redshift,
-            ScalarName::OmegaM | ScalarName::Sigma8 => self.cosmology()?[name.to_string()].as_f64()?,
-        };
-        value.is_finite().then_some(value)
+        let value =
+            if name == ScalarName::Redshift { Some(self.redshift) } else { self.cosmology.scalar(name) };
+        value.filter(|value| value.is_finite())
     }
 
     /// Says a number that holds for the whole box, in place of what was known.
     pub fn set_scalar(&mut self, name: ScalarName, value: f64) {
-        if name == ScalarName::Redshift {
-            self.redshift = value;
-            return;
+        match name {
+            ScalarName::Redshift => self.redshift = value,
+            ScalarName::OmegaM => self.cosmology.omega_m = Some(value),
+            ScalarName::Sigma8 => self.cosmology.sigma_8 = Some(value),
         }
-        let mut cosmology = self.cosmology().cloned().unwrap_or_else(|| json!({}));
-        cosmology[name.to_string()] = json!(value);
-        if !self.provenance.is_object() {
-            self.provenance = json!({ "provenance": self.provenance });
+    }
+
+    /// With what versions before 0.2 said in the provenance only: cosmology, at its top or one level down, and the faces
+    /// of tiles.
+    #[must_use]
+    pub fn with_entries_of_provenance(mut self) -> Self {
+        let Some(entries) = self.provenance.as_object() else { return self };
+        if self.cosmology == Cosmology::UNKNOWN {
+            let inner = entries.values().filter_map(|entry| entry.get("cosmology"));
+            let found = entries.get("cosmology").into_iter().chain(inner).find(|entry| entry.is_object());
+            let cosmology = found.and_then(|entry| serde_json::from_value(entry.clone()).ok());
+            self.cosmology = cosmology.unwrap_or_default();
         }
-        self.provenance["cosmology"] = cosmology;
+        if self.tile_faces.is_none() {
+            let faces = entries.get("tile_faces");
+            self.tile_faces = faces.and_then(|faces| serde_json::from_value(faces.clone()).ok());
+        }
+        self
+    }
+}
+
+/// A boundary as the truth value that files hold.
+mod as_periodic {
+    use finescale_field::Boundary;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(boundary: &Boundary, to: S) -> Result<S::Ok, S::Error> {
+        boundary.is_periodic().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Boundary, D::Error> {
+        bool::deserialize(from).map(Boundary::from_periodic)
     }
 }
 
@@ -154,36 +193,51 @@ pub(crate) mod tests {
     use super::*;
     use finescale_field::Grid;
     use proptest::prelude::*;
+    use serde_json::json;
 
     pub(crate) fn example(cells: [usize; 3]) -> GridFile {
         let values = Array3::from_shape_fn(cells, |(i, j, k)| (100 * i + 10 * j + k) as f32 * 0.5);
         let field = Field3::new(Grid::new(cells, [1.0, 2.0, 3.5]).unwrap(), values).unwrap();
-        let provenance = serde_json::json!({"command": "grid – ü", "seed": 7, "sources": ["a.hdf5"]});
-        let (quantity, assignment) = ("gas".to_owned(), Some(Scheme::Cic));
-        let meta = GridMeta { quantity, redshift: 1.5, mean: 849.0, assignment, periodic: true, provenance };
+        let meta = GridMeta {
+            cosmology: Cosmology { omega_m: Some(0.3089), hubble: Some(0.6774), ..Cosmology::UNKNOWN },
+            assignment: Some(Scheme::Cic),
+            tile_faces: Some(TileFaces::new([vec![0, 2], vec![], vec![1]])),
+            provenance: json!({"command": "grid – ü", "seed": 7, "sources": ["a.hdf5"]}),
+            ..GridMeta::new("gas", 1.5, 849.0)
+        };
         GridFile { field, meta }
     }
 
     #[test]
-    fn scalars_are_found_where_programs_write_them_and_can_be_said() {
+    fn scalars_are_found_and_can_be_said() {
         let names = [ScalarName::Redshift, ScalarName::OmegaM, ScalarName::Sigma8];
         let mut meta = example([1; 3]).meta;
         let scalars = |meta: &GridMeta| names.map(|name| meta.scalar(name));
-        assert_eq!(scalars(&meta), [Some(1.5), None, None]);
-        meta.provenance = json!({"cosmology": null, "mock": {"cosmology": {"omega_m": 0.3, "sigma_8": 0.8}}});
-        assert_eq!(scalars(&meta), [Some(1.5), Some(0.3), Some(0.8)]);
+        assert_eq!(scalars(&meta), [Some(1.5), Some(0.3089), None]);
         meta.set_scalar(ScalarName::Sigma8, 0.9);
         meta.set_scalar(ScalarName::Redshift, 2.0);
-        assert_eq!(scalars(&meta), [Some(2.0), Some(0.3), Some(0.9)]);
-        assert_eq!(meta.provenance["mock"]["cosmology"]["sigma_8"], 0.8);
+        assert_eq!(scalars(&meta), [Some(2.0), Some(0.3089), Some(0.9)]);
+        (meta.redshift, meta.cosmology.omega_m) = (f64::NAN, Some(f64::INFINITY));
+        assert_eq!(scalars(&meta), [None, None, Some(0.9)]);
+    }
 
-        (meta.redshift, meta.provenance) = (f64::NAN, json!("some text"));
-        assert_eq!(scalars(&meta), [None; 3]);
-        meta.set_scalar(ScalarName::OmegaM, 0.25);
-        assert_eq!(
-            (meta.scalar(ScalarName::OmegaM), &meta.provenance["provenance"]),
-            (Some(0.25), &json!("some text"))
-        );
+    #[test]
+    fn what_earlier_versions_said_in_the_provenance_is_found() {
+        let said = |provenance: Value| {
+            let meta = GridMeta { provenance, ..GridMeta::new("dm", 0.0, 1.0) }.with_entries_of_provenance();
+            ([meta.cosmology.omega_m, meta.cosmology.sigma_8], meta.tile_faces)
+        };
+        assert_eq!(said(json!("some text")), ([None; 2], None));
+        let of_mock = json!({"cosmology": null, "mock": {"cosmology": {"omega_m": 0.3, "sigma_8": 0.8}}});
+        assert_eq!(said(of_mock), ([Some(0.3), Some(0.8)], None));
+        let of_sample = json!({"cosmology": {"omega_m": 0.31}, "tile_faces": [[0, 32], [], []]});
+        let faces = TileFaces::new([vec![0, 32], vec![], vec![]]);
+        assert_eq!(said(of_sample), ([Some(0.31), None], Some(faces)));
+        // What the file says itself goes first.
+        let mut meta = example([1; 3]).meta;
+        meta.provenance = json!({"cosmology": {"omega_m": 0.2}, "tile_faces": [[], [], []]});
+        let found = meta.clone().with_entries_of_provenance();
+        assert_eq!(found, meta);
     }
 
     #[test]
@@ -195,7 +249,9 @@ pub(crate) mod tests {
         assert_eq!(read_grid(&path).unwrap(), grid);
         // Writing again replaces the file.
         grid.meta.assignment = None;
-        grid.meta.periodic = false;
+        grid.meta.boundary = Boundary::Open;
+        grid.meta.tile_faces = None;
+        grid.meta.centring = Centring::Corner;
         write_grid(&path, &grid).unwrap();
         assert_eq!(read_grid(&path).unwrap(), grid);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

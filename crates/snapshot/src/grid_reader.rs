@@ -7,9 +7,13 @@ use crate::grid_writer::{FORMAT, VERSION};
 use crate::objects;
 use crate::open::open;
 use crate::{GridMeta, SnapshotError};
-use finescale_field::{FILE_BLOCK, Grid, Region, WindowError, Windows, blocks, check_memory, shown};
+use finescale_field::{
+    Boundary, Cosmology, FILE_BLOCK, Grid, Region, TileFaces, WindowError, Windows, blocks, check_memory,
+    shown,
+};
 use ndarray::{Array3, s};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Characters of the name of a quantity.
 const LONGEST_QUANTITY: usize = 200;
@@ -192,7 +196,7 @@ fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
             shown(&quantity),
         ));
     }
-    Ok(GridMeta {
+    let meta = GridMeta {
         quantity,
         redshift: attributes.number("redshift")?,
         mean: attributes.number("mean")?,
@@ -202,8 +206,45 @@ fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
                 attributes.wrong("assignment", "none, ngp, cic, tsc or pcs", shown(&assignment))
             })?),
         },
-        periodic: attributes.truth("periodic")?,
+        cosmology: Cosmology::find(|name| finite(attributes, name))?,
+        boundary: Boundary::from_periodic(attributes.truth("periodic")?),
+        centring: optional_text(attributes, "centring", "cell or corner")?.unwrap_or_default(),
+        tile_faces: read_tile_faces(attributes)?,
         // Text of another program's making is kept as it is.
         provenance: serde_json::from_str(&provenance).unwrap_or(serde_json::Value::String(provenance)),
-    })
+    };
+    Ok(meta.with_entries_of_provenance())
+}
+
+/// A finite number, or nothing where there is no such attribute.
+fn finite(attributes: &Attributes, name: &str) -> Result<Option<f64>, SnapshotError> {
+    match attributes.optional_number(name)? {
+        Some(value) if !value.is_finite() => {
+            Err(attributes.wrong(name, "a finite number", value.to_string()))
+        }
+        value => Ok(value),
+    }
+}
+
+/// A text that is a name of something, or nothing where there is no such attribute.
+fn optional_text<T: FromStr>(
+    attributes: &Attributes,
+    name: &str,
+    expected: &'static str,
+) -> Result<Option<T>, SnapshotError> {
+    if !attributes.has(name) {
+        return Ok(None);
+    }
+    let text = attributes.text(name)?;
+    text.parse().map(Some).map_err(|_| attributes.wrong(name, expected, shown(&text)))
+}
+
+fn read_tile_faces(attributes: &Attributes) -> Result<Option<TileFaces>, SnapshotError> {
+    const NAME: &str = "tile_faces";
+    const EXPECTED: &str = "the planes of faces by axis, such as [[0, 32], [], []]";
+    if !attributes.has(NAME) {
+        return Ok(None);
+    }
+    let text = attributes.text(NAME)?;
+    serde_json::from_str(&text).map(Some).map_err(|_| attributes.wrong(NAME, EXPECTED, shown(&text)))
 }

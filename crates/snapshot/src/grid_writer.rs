@@ -155,7 +155,14 @@ fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Re
     write_scalar(file, "redshift", meta.redshift)?;
     write_scalar(file, "mean", meta.mean)?;
     write_text(file, "assignment", &meta.assignment.map_or("none".to_owned(), |scheme| scheme.to_string()))?;
-    write_scalar(file, "periodic", meta.periodic)?;
+    write_scalar(file, "periodic", meta.boundary.is_periodic())?;
+    write_text(file, "centring", meta.centring.name())?;
+    for (name, value) in meta.cosmology.parameters() {
+        value.map_or(Ok(()), |value| write_scalar(file, name, value))?;
+    }
+    if let Some(faces) = &meta.tile_faces {
+        write_text(file, "tile_faces", &json!(faces).to_string())?;
+    }
     write_text(file, "provenance", &meta.provenance.to_string())
 }
 

@@ -4,25 +4,11 @@ use crate::attributes::Attributes;
 use crate::objects;
 use crate::units::Units;
 use crate::{SnapshotError, Species};
-use finescale_field::Grid;
-use serde::{Deserialize, Serialize};
+use finescale_field::{Cosmology, Grid};
 use std::path::Path;
 
 /// Redshifts that a snapshot can have: from the far future to before any structure.
 const REDSHIFTS: std::ops::RangeInclusive<f64> = -0.999..=1e6;
-
-/// Density parameters and the Hubble constant.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cosmology {
-    /// Matter density today over the critical density.
-    pub omega_m: f64,
-    /// Cosmological constant over the critical density.
-    pub omega_lambda: f64,
-    /// Baryon density over the critical density, if the code says.
-    pub omega_b: Option<f64>,
-    /// h = H0 / (100 km/s/Mpc).
-    pub hubble: f64,
-}
 
 /// The header of a snapshot, in our units, for all its files together.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +20,7 @@ pub struct Header {
     /// Scale factor, 1 today.
     pub scale_factor: f64,
     /// From `/Cosmology`, `/Parameters` or `/Header`, the first that has it.
-    pub cosmology: Option<Cosmology>,
+    pub cosmology: Cosmology,
     /// Particles of each type in the whole snapshot.
     pub counts: Vec<u64>,
     /// Mass of each type's particles in 1e10 Msun/h; 0 where each particle has its own.
@@ -177,7 +163,7 @@ fn read_mass_table(header: &Attributes, units: Units) -> Result<Vec<f64>, Snapsh
 }
 
 /// The order in which Pylians looks, too.
-fn read_cosmology(path: &Path, file: &hdf5::File) -> Result<Option<Cosmology>, SnapshotError> {
+fn read_cosmology(path: &Path, file: &hdf5::File) -> Result<Cosmology, SnapshotError> {
     const MATTER: [&str; 2] = ["Omega0", "Omega_m"];
     const LAMBDA: [&str; 2] = ["OmegaLambda", "Omega_lambda"];
     const BARYONS: [&str; 2] = ["OmegaBaryon", "Omega_b"];
@@ -189,14 +175,16 @@ fn read_cosmology(path: &Path, file: &hdf5::File) -> Result<Option<Cosmology>, S
         let (Some(matter), Some(lambda), Some(hubble)) = (first(MATTER), first(LAMBDA), first(HUBBLE)) else {
             continue;
         };
-        return Ok(Some(Cosmology {
-            omega_m: attributes.number(matter)?,
-            omega_lambda: attributes.number(lambda)?,
+        let number = |name| attributes.number(name).map(Some);
+        return Ok(Cosmology {
+            omega_m: number(matter)?,
+            omega_lambda: number(lambda)?,
             omega_b: first(BARYONS).map(|name| attributes.number(name)).transpose()?,
-            hubble: attributes.number(hubble)?,
-        }));
+            hubble: number(hubble)?,
+            ..Cosmology::UNKNOWN
+        });
     }
-    Ok(None)
+    Ok(Cosmology::UNKNOWN)
 }
 
 #[cfg(test)]
@@ -229,7 +217,7 @@ mod tests {
         assert_eq!(read.snapshot.count(Species::DarkMatter), 15_625_000_000);
         assert_eq!(read.snapshot.files, 600);
         assert_eq!(read.snapshot.box_size_mpc_h, 205.0);
-        assert_eq!(read.snapshot.cosmology, None);
+        assert_eq!(read.snapshot.cosmology, Cosmology::UNKNOWN);
     }
 
     #[test]
@@ -266,7 +254,7 @@ mod tests {
             write(&file.create_group("Parameters").unwrap(), 0.3);
         })
         .unwrap();
-        assert_eq!(read.snapshot.cosmology.unwrap().omega_m, 0.3);
+        assert_eq!(read.snapshot.cosmology.omega_m, Some(0.3));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use error::SnapshotError;
 pub use grid_file::{GridFile, GridMeta, read_grid, read_grid_window, write_grid, write_grids};
 pub use grid_reader::GridReader;
 pub use grid_writer::GridWriter;
-pub use header::{Cosmology, Header};
+pub use header::Header;
 pub use npy::{NpyReader, read_npy, write_npy, write_npy_to};
 pub use objects::follow_links;
 pub use snapshot::{Masses, Snapshot};

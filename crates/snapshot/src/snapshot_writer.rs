@@ -2,7 +2,8 @@
 
 use crate::attributes::{write_array, write_scalar};
 use crate::error::io_error;
-use crate::{Cosmology, SnapshotError, Species, new_file};
+use crate::{SnapshotError, Species, new_file};
+use finescale_field::Cosmology;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ pub struct SnapshotWriter {
     pub box_size_mpc_h: f64,
     /// Redshift.
     pub redshift: f64,
-    /// The model universe.
+    /// The model universe; what is not known is left out.
     pub cosmology: Cosmology,
     /// Files to divide the particles over.
     pub files: usize,
@@ -141,10 +142,11 @@ impl SnapshotWriter {
         write_scalar(group, "Time", 1.0 / (1.0 + self.redshift))?;
         write_scalar(group, "Redshift", self.redshift)?;
         write_scalar(group, "BoxSize", self.box_size_mpc_h * KPC_H_PER_MPC_H)?;
-        write_scalar(group, "Omega0", self.cosmology.omega_m)?;
-        write_scalar(group, "OmegaLambda", self.cosmology.omega_lambda)?;
-        write_scalar(group, "OmegaBaryon", self.cosmology.omega_b.unwrap_or(0.0))?;
-        write_scalar(group, "HubbleParam", self.cosmology.hubble)?;
+        let Cosmology { omega_m, omega_lambda, omega_b, hubble, .. } = self.cosmology;
+        let names = ["Omega0", "OmegaLambda", "OmegaBaryon", "HubbleParam"];
+        for (name, value) in names.into_iter().zip([omega_m, omega_lambda, omega_b, hubble]) {
+            value.map_or(Ok(()), |value| write_scalar(group, name, value))?;
+        }
         write_scalar(group, "UnitLength_in_cm", UNIT_LENGTH_CM)?;
         write_scalar(group, "UnitMass_in_g", UNIT_MASS_G)?;
         write_scalar(group, "UnitVelocity_in_cm_per_s", UNIT_VELOCITY_CM_S)?;

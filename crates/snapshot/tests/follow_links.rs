@@ -12,7 +12,7 @@ fn links_are_followed_only_when_that_is_asked_for() {
     let field = Field3::new(Grid::cube(2, 1.0).unwrap(), values).unwrap();
     let quantity = "dm".to_owned();
     let provenance = serde_json::Value::Null;
-    let meta = GridMeta { quantity, redshift: 0.0, mean: 1.0, assignment: None, periodic: true, provenance };
+    let meta = GridMeta { provenance, ..GridMeta::new(quantity, 0.0, 1.0) };
     let grid = GridFile { field, meta };
     write_grid(&target, &grid).unwrap();
     write_grid(&link, &grid).unwrap();

@@ -1,9 +1,8 @@
 //! Snapshots with every quirk that codes and archives have, written by hand, and two real ones.
 #![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers, too")]
 
-use finescale_snapshot::{
-    Cosmology, Mass, Masses, Snapshot, SnapshotError, SnapshotWriter, Species, SpeciesData,
-};
+use finescale_field::Cosmology;
+use finescale_snapshot::{Mass, Masses, Snapshot, SnapshotError, SnapshotWriter, Species, SpeciesData};
 use std::path::{Path, PathBuf};
 
 /// f32 coordinates of 1e5 kpc/h carry 7 digits.
@@ -307,7 +306,13 @@ fn bits_that_rotted_are_found_by_the_checksum() {
 fn what_the_writer_writes_is_read() {
     let positions: Vec<[f32; 3]> = (0..10).map(|i| [i as f32, 0.5 * i as f32, 99.9]).collect();
     let masses: Vec<f32> = (0..10).map(|i| 0.1 * i as f32).collect();
-    let cosmology = Cosmology { omega_m: 0.3, omega_lambda: 0.7, omega_b: Some(0.05), hubble: 0.7 };
+    let cosmology = Cosmology {
+        omega_m: Some(0.3),
+        omega_lambda: Some(0.7),
+        omega_b: Some(0.05),
+        hubble: Some(0.7),
+        ..Cosmology::UNKNOWN
+    };
     let gas = SpeciesData {
         species: Species::Gas,
         positions_mpc_h: &positions,
@@ -328,7 +333,7 @@ fn what_the_writer_writes_is_read() {
         assert_eq!(std::fs::read_dir(&written).unwrap().count(), files);
         let header = Snapshot::open(&written).unwrap().header().clone();
         assert_eq!((header.box_size_mpc_h, header.redshift, header.files), (100.0, 1.0, files));
-        assert_eq!(header.cosmology, Some(cosmology));
+        assert_eq!(header.cosmology, cosmology);
         assert_eq!(header.counts, [10, 2, 0, 0, 0, 0]);
         let (read_positions, read_masses) = read(&written, Species::Gas, Masses::Read, 4).unwrap();
         assert_eq!(read_masses, masses);
@@ -342,7 +347,7 @@ fn what_the_writer_writes_is_read() {
 #[test]
 fn the_writer_leaves_nothing_when_it_fails() {
     let folder = tempfile::tempdir().unwrap();
-    let cosmology = Cosmology { omega_m: 0.3, omega_lambda: 0.7, omega_b: None, hubble: 0.7 };
+    let cosmology = Cosmology::UNKNOWN;
     let too_few = [1f32];
     let gas = SpeciesData {
         species: Species::Gas,
@@ -368,8 +373,8 @@ fn a_real_gadget4_snapshot() {
     assert_eq!((header.box_size_mpc_h, header.files), (100.0, 2));
     assert_eq!(header.count(Species::DarkMatter), 64 * 64 * 64);
     assert!(header.redshift.abs() < 1e-12);
-    let cosmology = header.cosmology.unwrap();
-    assert_eq!((cosmology.omega_m, cosmology.hubble), (0.3089, 0.6774));
+    let cosmology = header.cosmology;
+    assert_eq!((cosmology.omega_m, cosmology.hubble), (Some(0.3089), Some(0.6774)));
     let (positions, masses) = read(&path, Species::DarkMatter, Masses::Read, 50_000).unwrap();
     assert_eq!(positions.len(), 64 * 64 * 64);
     assert!(positions.iter().flatten().all(|x| (0.0..=100.0).contains(x)));
@@ -386,7 +391,7 @@ fn a_real_arepo_snapshot() {
     assert_eq!((header.count(Species::Gas), header.count(Species::DarkMatter)), (32_845, 32_768));
     assert!((header.redshift - 1.019_685).abs() < 1e-6);
     assert_eq!(header.table_mass(Species::Gas), None);
-    assert_eq!(header.cosmology.unwrap().omega_b, Some(0.0486));
+    assert_eq!(header.cosmology.omega_b, Some(0.0486));
     let (positions, masses) = read(&path, Species::Gas, Masses::Read, 10_000).unwrap();
     assert_eq!((positions.len(), masses.len()), (32_845, 32_845));
     // Gas loses only what has become stars, of which this run has none: Omega_b of the box's mass.

@@ -7,10 +7,8 @@ mod faces;
 mod harmonics;
 mod planes;
 
-pub use faces::TileFaces;
-
 use crate::{SpectraError, log_density};
-use finescale_field::Field3;
+use finescale_field::{Field3, TileFaces};
 use finescale_seed::KeyedStream;
 use planes::PlaneStatistics;
 use serde::{Deserialize, Serialize};
@@ -69,7 +67,7 @@ pub struct Seams {
 /// [`SpectraError::Faces`] if there are no faces, or one lies outside of the field, or if fewer than two
 /// offsets along an axis touch none; [`SpectraError::NotADensity`] if a value is not finite.
 pub fn seams(field: &Field3, faces: &TileFaces, offsets: KeyedStream) -> Result<Seams, SpectraError> {
-    faces.check(field.grid().cells())?;
+    faces::check(faces, field.grid().cells())?;
     let f = log_density(field)?;
     let planes = PlaneStatistics::new(&f);
     Ok(Seams {

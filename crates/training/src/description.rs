@@ -2,9 +2,11 @@
 
 use crate::tensor_file::Metadata;
 use crate::{Lineage, RunConfig, TrainingError};
-use finescale_field::{Conditioning, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown};
+use finescale_field::{
+    Centring, Conditioning, Cosmology, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown,
+};
 use finescale_pairs::{GridMeta, Normalizers, PairSet, one_or_many};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -27,7 +29,8 @@ pub struct ModelDescription {
     /// Size of the training boxes per axis in Mpc/h.
     pub training_box_mpc_h: [f64; 3],
     /// Cosmological parameters of the training data, as far as their files tell.
-    pub cosmology: Value,
+    #[serde(default, deserialize_with = "known_cosmology")]
+    pub cosmology: Cosmology,
     /// Least and largest value of each of `data.scalars` in the training pairs.
     #[serde(default)]
     pub scalar_ranges: Vec<[f64; 2]>,
@@ -53,10 +56,18 @@ pub struct FieldDescription {
     pub redshift: f64,
     /// How particles were assigned to voxels, if known.
     pub assignment: Option<Scheme>,
+    /// Where in its voxel a value is taken.
+    #[serde(default)]
+    pub centring: Centring,
     /// What 1 + delta = 1 stood for: particles (or mass) per voxel.
     pub mean_per_voxel: f64,
     /// From densities to network values.
     pub normalizer: Normalizer,
+}
+
+/// Earlier versions wrote null where nothing was known.
+fn known_cosmology<'de, D: Deserializer<'de>>(from: D) -> Result<Cosmology, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Voxels whose sizes differ by less than this fraction are the same: box sizes are often rounded to three
@@ -77,6 +88,7 @@ impl ModelDescription {
             quantity: meta.quantity.clone(),
             redshift: meta.redshift,
             assignment: meta.assignment,
+            centring: meta.centring,
             mean_per_voxel: meta.mean,
             normalizer,
         };
@@ -87,7 +99,7 @@ impl ModelDescription {
             truth: truth.iter().zip(&normalizers.truth).map(|(meta, &y)| field(meta, y)).collect(),
             voxel_mpc_h: pairs.grid().voxel_mpc_h(),
             training_box_mpc_h: pairs.grid().box_size_mpc_h(),
-            cosmology: truth[0].cosmology().cloned().unwrap_or_default(),
+            cosmology: truth[0].cosmology,
             scalar_ranges: pairs.scalar_ranges().to_vec(),
             lineage,
             step: 0,
@@ -123,6 +135,7 @@ impl ModelDescription {
             self.quantity_warning(meta),
             self.redshift_warning(meta),
             self.assignment_warning(meta),
+            self.centring_warning(meta),
             self.density_warning(meta),
             self.cosmology_warning(meta),
         ];
@@ -187,6 +200,16 @@ impl ModelDescription {
         })
     }
 
+    fn centring_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (self.condition.centring, found.centring);
+        (found != expected).then(|| {
+            format!(
+                "the model's condition had its values at voxel {expected}s, this one has them at voxel {found}s: \
+                 the samples will be shifted by half a voxel"
+            )
+        })
+    }
+
     fn density_warning(&self, found: &GridMeta) -> Option<String> {
         let (expected, found) = (self.condition.mean_per_voxel, found.mean);
         (!(1.0 / DENSITY_FACTOR..=DENSITY_FACTOR).contains(&(found / expected))).then(|| {
@@ -201,7 +224,7 @@ impl ModelDescription {
         if self.is_told(ScalarName::OmegaM) {
             return None;
         }
-        let (expected, found) = (self.cosmology["omega_m"].as_f64()?, found.scalar(ScalarName::OmegaM)?);
+        let (expected, found) = (self.cosmology.omega_m?, found.scalar(ScalarName::OmegaM)?);
         ((found - expected).abs() > COSMOLOGY_TOLERANCE).then(|| {
             format!(
                 "the model was trained with omega_m = {expected}, the condition has {found}: small scales \

@@ -42,7 +42,6 @@ impl SpectrumCheck {
             let expected = "it needs data.validation or data.hold_out".into();
             return Err(value_error("training.spectrum", "there with nothing to validate on", expected));
         };
-        let boundary = if part.periodic { Boundary::Periodic } else { Boundary::Open };
         let grid = part.truth[0].grid();
         let bands = Bands::logarithmic(fundamental_h_mpc(grid), nyquist_h_mpc(grid), BANDS)?;
         let truth = part.truth.iter().map(|field| Ok(Modes::new(field, None)?.power_in(&bands)));
@@ -54,7 +53,7 @@ impl SpectrumCheck {
             truth_normalizers: pairs.normalizers().truth.clone(),
             truth: truth.collect::<Result<_, TrainingError>>()?,
             condition: part.condition,
-            boundary,
+            boundary: part.boundary,
             bands,
         };
         Ok(Some(check))

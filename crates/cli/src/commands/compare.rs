@@ -205,7 +205,7 @@ impl Compare {
                 Err(format!("--tile-period {period}: the field is one tile"))
             }
             Some(period) => Ok(TileFaces::every(period as usize, 0, grid.cells())),
-            None => tiles::of(grid, &sample.meta),
+            None => tiles::faces_of(grid, &sample.meta),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::provenance::provenance;
 use crate::tiles;
 use anyhow::Context as _;
 use clap::Args;
-use finescale_field::{Field3, Grid, Region, Scheme};
+use finescale_field::{Boundary, Field3, Grid, Region, Scheme};
 use finescale_judge::{Beside, Comparison, Fields, Labelled, Measurements, Upscaled};
 use finescale_outpaint::{GenerationConfig, Store};
 use finescale_report::{Pictures, write};
@@ -96,7 +96,7 @@ impl Demo {
                 .enumerate()
                 .map(|(number, sample)| {
                     Labelled::new(format!("sample {}", number + 1), &sample.field)
-                        .with_faces(tiles::of(sample.field.grid(), &sample.meta))
+                        .with_faces(tiles::faces_of(sample.field.grid(), &sample.meta))
                 })
                 .collect(),
             independent_tiles: None,
@@ -153,7 +153,7 @@ impl Demo {
         let mut truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
         if self.quick {
             let window = Region::cube([0; 3], generator.window_cells());
-            (grid.field, grid.meta.periodic) = (cut_out(&grid.field, &window)?, false);
+            (grid.field, grid.meta.boundary) = (cut_out(&grid.field, &window)?, Boundary::Open);
             truth = cut_out(&truth, &window)?;
         }
         Ok((LowResolution::new(generator, &path, grid)?, truth))

@@ -6,7 +6,7 @@ use crate::files::check_output;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_denoiser::import_reference;
-use finescale_field::{Grid, Normalizer, Scheme};
+use finescale_field::{Centring, Cosmology, Grid, Normalizer, Scheme};
 use finescale_pairs::Normalization;
 use finescale_training::{FieldDescription, Lineage, Model, ModelDescription, Precision, RunConfig};
 use serde_json::{Value, json};
@@ -58,6 +58,7 @@ impl Import {
             quantity: quantity.to_owned(),
             redshift: 0.0,
             assignment: Some(Scheme::Cic),
+            centring: Centring::Cell,
             mean_per_voxel: normalizer.mean_count,
             normalizer,
         };
@@ -66,7 +67,12 @@ impl Import {
             truth: vec![field("gas", normalizers.truth[0])],
             voxel_mpc_h: grid.voxel_mpc_h(),
             training_box_mpc_h: grid.box_size_mpc_h(),
-            cosmology: json!({ "omega_m": 0.3089, "omega_b": 0.0486, "hubble": 0.6774 }),
+            cosmology: Cosmology {
+                omega_m: Some(0.3089),
+                omega_b: Some(0.0486),
+                hubble: Some(0.6774),
+                ..Cosmology::UNKNOWN
+            },
             scalar_ranges: Vec::new(),
             lineage: Lineage::default(),
             step: 0,

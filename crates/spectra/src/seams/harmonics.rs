@@ -1,10 +1,10 @@
 //! Waves that repeat with the tiles.
 
-use super::{SeamScore, TileFaces};
+use super::SeamScore;
 use crate::fft::{Fft3, frequency};
 use crate::fundamental_h_mpc;
 use crate::smoothing::squared_wavenumbers;
-use finescale_field::Field3;
+use finescale_field::{Field3, TileFaces};
 use rayon::prelude::*;
 use std::f64::consts::TAU;
 

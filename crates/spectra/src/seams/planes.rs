@@ -1,8 +1,8 @@
 //! Statistics by plane of cells, along each axis.
 
-use super::{EXPECTED_PERCENT, SeamScore, TileFaces};
+use super::{EXPECTED_PERCENT, SeamScore, faces};
 use crate::{SpectraError, one_point::percentile_of_sorted};
-use finescale_field::Field3;
+use finescale_field::{Field3, TileFaces};
 use finescale_seed::{KeyedStream, Sequence};
 use rayon::prelude::*;
 
@@ -116,9 +116,9 @@ pub(super) fn score(
     let mut elsewhere: Vec<Vec<f64>> = Vec::new();
     for (axis, values) in by_face.iter().enumerate().filter(|(axis, _)| !faces.along(*axis).is_empty()) {
         let (cells, planes) = (values.len(), faces.along(axis));
-        let free = faces.free_offsets(axis, cells);
+        let free = faces::free_offsets(faces, axis, cells);
         if free.len() < FEWEST {
-            return Err(faces.error(axis, cells));
+            return Err(faces::error(faces, axis, cells));
         }
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);

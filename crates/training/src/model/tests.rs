@@ -2,7 +2,7 @@ use super::*;
 use crate::fixtures::{config, description};
 use candle_core::Tensor;
 use finescale_diffusion::Denoise;
-use finescale_field::{Grid, Scalar, ScalarName, Scheme};
+use finescale_field::{Centring, Grid, Scalar, ScalarName, Scheme};
 use finescale_pairs::GridMeta;
 
 fn model() -> Model {
@@ -25,9 +25,7 @@ fn estimate(model: &Model) -> Vec<f32> {
 }
 
 fn grid_meta() -> GridMeta {
-    let (quantity, provenance) = ("condition".to_owned(), serde_json::Value::Null);
-    let mean = description().condition.mean_per_voxel;
-    GridMeta { quantity, redshift: 0.0, mean, assignment: None, periodic: true, provenance }
+    GridMeta::new("condition", 0.0, description().condition.mean_per_voxel)
 }
 
 #[test]
@@ -195,7 +193,7 @@ fn a_condition_with_other_voxels_is_an_error() {
 fn other_differences_are_warnings_that_say_what_they_mean() {
     let mut description = description();
     description.condition.assignment = Some(Scheme::Cic);
-    description.cosmology = serde_json::json!({"omega_m": 0.3089});
+    description.cosmology.omega_m = Some(0.3089);
     let grid = Grid::cube(12, 6.0).unwrap();
     let warnings = |change: &dyn Fn(&mut GridMeta)| {
         let mut meta = grid_meta();
@@ -209,16 +207,16 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     assert!(warnings(&|m| m.redshift = 1.0).contains("redshift 0, the condition is at 1"));
     assert!(warnings(&|m| m.assignment = Some(Scheme::Ngp)).contains("--scheme cic"));
     assert!(warnings(&|m| m.mean *= 2.0).contains("shot noise"));
-    let cosmology = serde_json::json!({"mock": {"cosmology": {"omega_m": 0.25}}});
-    assert!(
-        warnings(&|m| m.provenance = cosmology.clone()).contains("omega_m = 0.3089, the condition has 0.25")
-    );
+    let other = warnings(&|m| m.cosmology.omega_m = Some(0.25));
+    assert!(other.contains("omega_m = 0.3089, the condition has 0.25"), "{other}");
+    let corner = warnings(&|m| m.centring = Centring::Corner);
+    assert!(corner.contains("half a voxel"), "{corner}");
 }
 
 #[test]
 fn a_scalar_that_the_network_is_told_may_differ_within_what_it_was_trained_on() {
     let mut description = description();
-    description.cosmology = serde_json::json!({"omega_m": 0.3089});
+    description.cosmology.omega_m = Some(0.3089);
     let scalar = |name| Scalar { name, centre: 0.5, width: 0.5 };
     description.configuration.data.scalars =
         [ScalarName::Redshift, ScalarName::OmegaM, ScalarName::Sigma8].map(scalar).into();

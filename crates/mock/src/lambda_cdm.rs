@@ -1,12 +1,13 @@
 //! The expanding background and the growth of small perturbations in it.
 
+use finescale_field::Cosmology;
 use serde::{Deserialize, Serialize};
 
 /// A flat universe of matter and a cosmological constant, with the parameters of its linear spectrum. The
 /// default is that of IllustrisTNG (Planck 2015).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Cosmology {
+pub struct LambdaCdm {
     /// Density of all matter over the critical density, today.
     pub omega_m: f64,
     /// Density of baryons over the critical density, today.
@@ -19,13 +20,27 @@ pub struct Cosmology {
     pub sigma_8: f64,
 }
 
-impl Default for Cosmology {
+impl Default for LambdaCdm {
     fn default() -> Self {
         Self { omega_m: 0.3089, omega_b: 0.0486, hubble: 0.6774, n_s: 0.9667, sigma_8: 0.8159 }
     }
 }
 
-impl Cosmology {
+impl From<LambdaCdm> for Cosmology {
+    fn from(universe: LambdaCdm) -> Self {
+        let LambdaCdm { omega_m, omega_b, hubble, n_s, sigma_8 } = universe;
+        Self {
+            omega_m: Some(omega_m),
+            omega_lambda: Some(universe.omega_lambda()),
+            omega_b: Some(omega_b),
+            hubble: Some(hubble),
+            n_s: Some(n_s),
+            sigma_8: Some(sigma_8),
+        }
+    }
+}
+
+impl LambdaCdm {
     /// Density of the cosmological constant over the critical density, today: 1 − Ωm.
     #[must_use]
     pub fn omega_lambda(&self) -> f64 {
@@ -113,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_a_cosmological_constant_growth_is_the_scale_factor() {
-        let universe = Cosmology { omega_m: 1.0, ..Cosmology::default() };
+        let universe = LambdaCdm { omega_m: 1.0, ..LambdaCdm::default() };
         for a in [0.02, 0.1, 0.5, 1.0] {
             assert!((universe.growth(a) / a - 1.0).abs() < EXACT);
             assert!((universe.growth_rate(a) - 1.0).abs() < EXACT);
@@ -125,7 +140,7 @@ mod tests {
     #[test]
     fn growth_obeys_its_differential_equation() {
         // d(a² E f D)/da = 3/2 Ωm D / (a² E): the equation of motion in the variables of the kicks.
-        let universe = Cosmology::default();
+        let universe = LambdaCdm::default();
         for a in [0.1, 0.4, 0.9] {
             let h = 1e-4;
             let slope = (universe.growth_momentum(a + h) - universe.growth_momentum(a - h)) / (2.0 * h);
@@ -139,7 +154,7 @@ mod tests {
     #[test]
     fn growth_of_the_default_universe() {
         // Carroll, Press & Turner 1992 fit, good to a percent: D(z=9) ~ 0.127, f(0) ~ Ωm^0.55.
-        let universe = Cosmology::default();
+        let universe = LambdaCdm::default();
         assert!((universe.growth(0.1) - 0.1276).abs() < 1e-3);
         assert!((universe.growth_rate(1.0) - 0.3089f64.powf(0.55)).abs() < 5e-3);
     }
