@@ -29,7 +29,7 @@ CONFIG = {
                  "warm_up_steps": 1, "weight_decay": 0.01, "gradient_clip_norm": 1.0, "ema_decay": 0.9,
                  "validate_every_steps": 2, "validation_patches": 2, "save_every_minutes": 5.0},
     "diffusion": {"training_levels": {"log_normal": {"mean": -0.7, "deviation": 1.5}}},
-    "generation": {"strategy": "joint", "overlap_cells": 6, "margin_cells": 2, "sampling": {
+    "generation": {"strategy": "joint", "overlap_cells": 6, "sampling": {
         "sampler": "dpm_solver++2m", "levels": {"log_uniform": {"steps": 2, "sigma_min": 0.02, "sigma_max": 12.0}}}},
 }
 

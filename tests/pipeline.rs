@@ -303,8 +303,11 @@ fn conditions_that_do_not_fit_the_model() {
     fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--region", "0,0,0:64"]), &["region", "64"]);
     fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--region", "0,0,0:4"]), &["window"]);
     fails(&mut upscale("boxes/box_0002/condition.hdf5", &["--margin", "1"]), &["--margin", "joint"]);
-    let raster = ["--strategy", "raster", "--margin", "2"];
-    fails(&mut upscale("boxes/box_0002/condition.hdf5", &raster), &["--margin 2", "4 cells", "--overlap"]);
+    let raster = ["--strategy", "raster", "--margin", "3"];
+    fails(
+        &mut upscale("boxes/box_0002/condition.hdf5", &raster),
+        &["--margin", "margin_cells: found 3", "4 cells", "--overlap"],
+    );
     assert!(!story.path("out.hdf5").exists() && !story.path("out.hdf5.work").exists());
 
     // Another redshift is a warning that says what it means.

@@ -190,7 +190,7 @@ mod tests {
             let grid = Grid::new(cells, [1.0; 3]).unwrap();
             let value = |(x, y, z): (usize, usize, usize)| ((x * 7 + y * 3 + z) as f32 * 0.7).sin().exp();
             let field = Field3::new(grid, Array3::from_shape_fn(cells, value)).unwrap();
-            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let boundary = Boundary::from_periodic(periodic);
             let mut region = Region { start, shape: shape.into() };
             if !periodic {
                 // Windows of an open box lie inside of it.

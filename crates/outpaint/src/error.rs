@@ -27,6 +27,16 @@ pub enum OutpaintError {
         /// Cells of overlap.
         overlap_cells: usize,
     },
+    /// A setting that its strategy does not have, or out of range.
+    #[error("{name}: found {found}; it must be {expected}")]
+    Setting {
+        /// The key in JSON.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// What is needed.
+        expected: String,
+    },
     /// Channels of a condition on different grids.
     #[error("the condition has a channel on {found:?} beside one on {expected:?}: they must be the same")]
     Channels {
@@ -180,6 +190,7 @@ impl OutpaintError {
             | Self::Tensor(_) => false,
             Self::SmallerThanWindow { .. }
             | Self::Overlap { .. }
+            | Self::Setting { .. }
             | Self::Channels { .. }
             | Self::Damaged { .. }
             | Self::Region { .. }

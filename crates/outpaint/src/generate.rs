@@ -60,8 +60,10 @@ pub fn generate<'a>(
     }
     let mut listener = Listener { progress, cancel };
     let values = match job.config.strategy {
-        Strategy::Joint => Values::Steps(joint::generate(job, store, &mut listener)?),
-        _ => Values::Windows(outpainting::generate(job, store, &mut listener)?),
+        Strategy::Joint(joint) => Values::Steps(joint::generate(job, joint, store, &mut listener)?),
+        Strategy::Sequential(sequential) => {
+            Values::Windows(outpainting::generate(job, sequential, store, &mut listener)?)
+        }
     };
     let (grid, normalizers, given) = (job.result_grid()?, job.truth_normalizers, job.given_values());
     Ok(Generated { values, grid, normalizers, given })

@@ -1,8 +1,10 @@
 //! A volume to generate.
 
 use crate::given::{GivenPlace, GivenValues};
-use crate::lattice::Lattice;
-use crate::{Boundary, Condition, GenerationConfig, Given, Order, OutpaintError, Plan, Strategy};
+use crate::moving_lattice::MovingLattice;
+use crate::{
+    Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Plan, Sequential, Strategy,
+};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
 use finescale_field::{Grid, Normalizer, Region};
@@ -82,8 +84,7 @@ impl<'a> Job<'a> {
     /// Whether the result is periodic: that takes the whole of a periodic box.
     #[must_use]
     pub fn result_boundary(&self) -> Boundary {
-        let whole = self.region.shape == self.grid().cells();
-        if whole { self.boundary } else { Boundary::Open }
+        self.boundary.of_part(self.region.shape, self.grid().cells())
     }
 
     /// The grid of the condition's box.
@@ -115,11 +116,9 @@ impl<'a> Job<'a> {
     /// # Errors
     /// As [`plan`](Self::plan).
     pub fn windows_are_independent(&self) -> Result<bool, OutpaintError> {
-        if self.config.strategy == Strategy::Joint {
-            return Ok(false);
-        }
+        let Strategy::Sequential(sequential) = self.config.strategy else { return Ok(false) };
         self.check()?;
-        let order = self.order()?;
+        let order = self.order(sequential)?;
         let sees = |position: usize| {
             let unknown = order.unknown(position);
             unknown.iter().any(|&voxel| voxel == 0.0) && unknown.iter().any(|&voxel| voxel == 1.0)
@@ -134,16 +133,17 @@ impl<'a> Job<'a> {
     /// As [`plan`](Self::plan).
     pub fn faces(&self) -> Result<[Vec<usize>; 3], OutpaintError> {
         match self.config.strategy {
-            Strategy::Joint => {
-                let last = self.lattices()?.pop().expect("there is always a level");
+            Strategy::Joint(joint) => {
+                let last = self.lattices(joint)?.pop().expect("there is always a level");
                 Ok(last.faces(self.region.shape, self.result_boundary()))
             }
-            _ => Ok(self.order()?.faces().clone()),
+            Strategy::Sequential(sequential) => Ok(self.order(sequential)?.faces().clone()),
         }
     }
 
     /// Checks what does not need the network.
     pub(crate) fn check(&self) -> Result<(), OutpaintError> {
+        self.config.check()?;
         let grid = self.grid();
         let cells = grid.cells();
         check_inside(&self.region, cells, self.boundary)?;
@@ -168,16 +168,17 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// The windows, for every strategy but joint sampling.
-    pub(crate) fn order(&self) -> Result<Order, OutpaintError> {
-        let order = Order::of(&self.config, self.region.shape, self.window_cells, self.result_boundary())?;
+    /// The windows that follow each other.
+    pub(crate) fn order(&self, sequential: Sequential) -> Result<Order, OutpaintError> {
+        let order = Order::new(sequential, self.region.shape, self.window_cells, self.result_boundary())?;
         Ok(order.around(self.given_values().map(|given| given.place)))
     }
 
     /// The windows of each evaluation of joint sampling.
-    pub(crate) fn lattices(&self) -> Result<Vec<Lattice>, OutpaintError> {
+    pub(crate) fn lattices(&self, joint: Joint) -> Result<Vec<MovingLattice>, OutpaintError> {
         let (cells, boundary) = (self.region.shape, self.result_boundary());
-        Lattice::of_each_step(&self.config, cells, self.window_cells, boundary)
+        let levels = self.config.sampling.levels.levels()?;
+        MovingLattice::at_each_level(joint, &levels, self.config.seed, cells, self.window_cells, boundary)
     }
 
     /// The grid of the result.

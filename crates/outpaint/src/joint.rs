@@ -8,10 +8,10 @@
 use crate::given::GivenValues;
 use crate::identity::identity;
 use crate::job::{Listener, check_finite};
-use crate::lattice::Lattice;
+use crate::moving_lattice::MovingLattice;
 use crate::store::{StepStore, StepVolumes};
 use crate::volume::{Shape, Volume};
-use crate::{Job, OutpaintError, Progress, Store};
+use crate::{Job, Joint, OutpaintError, Progress, Store};
 use candle_core::{DType, Device, Tensor};
 use finescale_diffusion::{Denoise, KeyedNoise, Next, Solver, WithKnown};
 use finescale_field::{Grid, Region, blocks};
@@ -37,13 +37,14 @@ pub(crate) fn update_bytes(fields: usize) -> usize {
 /// clean estimates and with moving windows.
 pub(crate) fn generate(
     job: &Job,
+    settings: Joint,
     store: &Store,
     listener: &mut Listener,
 ) -> Result<StepStore, OutpaintError> {
-    let joint = Joint::new(job)?;
+    let joint = JointSampling::new(job, settings)?;
     let shape = Shape { cells: job.region.shape, fields: job.fields() };
     let mut store = store.steps(identity(job)?, shape)?;
-    let windows = |lattices: &[Lattice]| lattices.iter().map(Lattice::windows).sum();
+    let windows = |lattices: &[MovingLattice]| lattices.iter().map(MovingLattice::windows).sum();
     (listener.progress)(Progress::Begun {
         done: windows(&joint.lattices[..store.finished()]) + store.estimated(),
         evaluations: windows(&joint.lattices),
@@ -60,26 +61,26 @@ pub(crate) fn generate(
 }
 
 /// What does not change from step to step.
-struct Joint<'a> {
+struct JointSampling<'a> {
     job: &'a Job<'a>,
     grid: Grid,
     updates: Updates,
     /// The windows of each step.
-    lattices: Vec<Lattice>,
+    lattices: Vec<MovingLattice>,
     given: Option<GivenValues<'a>>,
 }
 
-impl<'a> Joint<'a> {
-    fn new(job: &'a Job<'a>) -> Result<Self, OutpaintError> {
+impl<'a> JointSampling<'a> {
+    fn new(job: &'a Job<'a>, settings: Joint) -> Result<Self, OutpaintError> {
         let sampling = &job.config.sampling;
         Ok(Self {
             job,
             grid: job.result_grid()?,
             updates: Updates {
                 solver: sampling.sampler.solver(sampling.levels.levels()?),
-                noise: VolumeNoise::of(job),
+                noise: VolumeNoise::new(job),
             },
-            lattices: job.lattices()?,
+            lattices: job.lattices(settings)?,
             given: job.given_values(),
         })
     }
@@ -229,7 +230,7 @@ struct VolumeNoise {
 }
 
 impl VolumeNoise {
-    fn of(job: &Job) -> Self {
+    fn new(job: &Job) -> Self {
         Self {
             seed: job.config.seed,
             cells: job.grid().cells(),

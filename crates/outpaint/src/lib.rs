@@ -15,8 +15,8 @@ mod identity;
 mod job;
 mod joint;
 mod journal;
-mod lattice;
 mod masks;
+mod moving_lattice;
 mod order;
 mod outpainting;
 mod plan;
@@ -26,7 +26,9 @@ mod values;
 mod volume;
 
 pub use condition::{Condition, PreparedCondition};
-pub use config::{GenerationConfig, Strategy};
+pub use config::{
+    GenerationConfig, GenerationSettings, Joint, Overlap, Sequential, Strategy, StrategyName, WindowOrder,
+};
 pub use error::OutpaintError;
 pub use finescale_field::Boundary;
 pub use generate::{Generated, GeneratedField, generate};

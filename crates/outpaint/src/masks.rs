@@ -17,7 +17,7 @@ impl MaskDistribution {
     /// Replays `orders`, each as likely as the others. The first mask is that of the first window: everything unknown.
     /// Windows with nothing to generate, as between windows that fill a small volume, have nothing to learn from.
     #[must_use]
-    pub fn of(orders: &[Order]) -> Self {
+    pub fn new(orders: &[Order]) -> Self {
         let mut numbers: HashMap<Vec<bool>, usize> = HashMap::new();
         let (mut masks, mut weights): (Vec<Array3<f32>>, Vec<f64>) = (Vec::new(), Vec::new());
         for order in orders {
@@ -78,7 +78,7 @@ mod tests {
     fn a_tiling_of_three_windows_an_axis_has_a_mask_for_every_window() {
         let tiling = Tiling::new([24; 3], 12, 4, Boundary::Periodic).unwrap();
         assert_eq!(tiling.windows(), 27);
-        let masks = MaskDistribution::of(&[Order::raster(tiling)]);
+        let masks = MaskDistribution::new(&[Order::raster(tiling)]);
         // First, middle and last window of each axis see different sides.
         assert_eq!(masks.masks().count(), 27);
         assert_eq!(masks.masks().next().unwrap().0.sum(), 12.0f32.powi(3));
@@ -88,7 +88,7 @@ mod tests {
     fn equal_masks_are_counted_once_and_weigh_by_use() {
         // Four windows in x: the second and third see the same.
         let tiling = Tiling::new([32, 12, 12], 12, 4, Boundary::Periodic).unwrap();
-        let masks = MaskDistribution::of(&[Order::raster(tiling)]);
+        let masks = MaskDistribution::new(&[Order::raster(tiling)]);
         let weights: Vec<f64> = masks.masks().map(|(_, weight)| weight).collect();
         assert_eq!(weights, [0.25, 0.5, 0.25]);
 
@@ -111,7 +111,7 @@ mod tests {
         let tiling = Tiling::alternating([24; 3], 12, 3, Boundary::Periodic).unwrap();
         let order = Order::colour(tiling);
         assert_eq!(order.windows(), 64);
-        let masks = MaskDistribution::of(&[order]);
+        let masks = MaskDistribution::new(&[order]);
         let masks: Vec<(f32, f64)> = masks.masks().map(|(mask, weight)| (mask.sum(), weight)).collect();
         assert_eq!(masks, [(12.0f32.powi(3), 1.0)]);
     }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_single_window_has_a_single_mask() {
         let tiling = Tiling::new([12; 3], 12, 4, Boundary::Periodic).unwrap();
-        let masks = MaskDistribution::of(&[Order::raster(tiling)]).with_unknown_share(0.3);
+        let masks = MaskDistribution::new(&[Order::raster(tiling)]).with_unknown_share(0.3);
         assert_eq!(masks.masks().map(|(_, weight)| weight).collect::<Vec<_>>(), [1.0]);
     }
 }

@@ -1,7 +1,7 @@
 //! The order in which the windows of a tiling are generated.
 
 use crate::given::GivenPlace;
-use crate::{Boundary, GenerationConfig, OutpaintError, Strategy, Tiling};
+use crate::{Boundary, OutpaintError, Overlap, Sequential, Tiling, WindowOrder};
 use finescale_field::Region;
 use ndarray::Array3;
 use std::ops::Range;
@@ -22,27 +22,24 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of `config`'s strategy for a volume of `cells`; joint sampling has none, and counts as raster.
+    /// The order of windows in a volume of `cells`.
     ///
     /// # Errors
     /// As [`Tiling::new`].
-    pub fn of(
-        config: &GenerationConfig,
+    pub fn new(
+        Sequential { order, overlap }: Sequential,
         cells: [usize; 3],
         window_cells: usize,
         boundary: Boundary,
     ) -> Result<Self, OutpaintError> {
-        let (overlap, margin) = (config.overlap_cells, config.margin_cells);
-        let tiling = match config.strategy {
-            Strategy::Colour => Tiling::alternating(cells, window_cells, overlap, boundary),
-            _ => Tiling::new(cells, window_cells, overlap, boundary),
-        };
-        let order = match config.strategy {
-            Strategy::Joint | Strategy::Raster => Self::raster,
-            Strategy::Wavefront => Self::wavefront,
-            Strategy::Colour => Self::colour,
-        };
-        Ok(order(tiling?.with_margins(margin)))
+        let Overlap { overlap_cells, margin_cells } = overlap;
+        let tiling = || Tiling::new(cells, window_cells, overlap_cells, boundary);
+        let alternating = || Tiling::alternating(cells, window_cells, overlap_cells, boundary);
+        Ok(match order {
+            WindowOrder::Raster => Self::raster(tiling()?.with_margins(margin_cells)),
+            WindowOrder::Wavefront => Self::wavefront(tiling()?.with_margins(margin_cells)),
+            WindowOrder::Colour => Self::colour(alternating()?.with_margins(margin_cells)),
+        })
     }
 
     /// One window after another, z fastest.
@@ -208,12 +205,11 @@ mod tests {
             extra in prop::array::uniform3(0usize..14), window in 2usize..9, overlap in 0usize..8,
             margin_cells in 0usize..4, periodic: bool,
         ) {
-            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let boundary = Boundary::from_periodic(periodic);
             let cells = extra.map(|n| window + n);
-            let overlap_cells = overlap % window;
-            for strategy in [crate::Strategy::Raster, crate::Strategy::Colour] {
-                let config = GenerationConfig { strategy, overlap_cells, margin_cells, ..Default::default() };
-                check(&Order::of(&config, cells, window, boundary).unwrap())?;
+            let overlap = Overlap { overlap_cells: overlap % window, margin_cells };
+            for order in [WindowOrder::Raster, WindowOrder::Colour] {
+                check(&Order::new(Sequential { order, overlap }, cells, window, boundary).unwrap())?;
             }
         }
 
@@ -222,7 +218,7 @@ mod tests {
             extra in prop::array::uniform3(0usize..14), window in 2usize..7, overlap in 0usize..6,
             margin in 0usize..3, periodic: bool,
         ) {
-            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let boundary = Boundary::from_periodic(periodic);
             let tiling = Tiling::new(extra.map(|n| window + n), window, overlap % window, boundary).unwrap();
             let tiling = tiling.with_margins(margin);
             let (raster, wavefront) = (Order::raster(tiling.clone()), Order::wavefront(tiling));

@@ -4,7 +4,7 @@ use crate::given::GivenValues;
 use crate::identity::identity;
 use crate::job::{Listener, check_finite};
 use crate::store::WindowStore;
-use crate::{Job, Order, OutpaintError, Progress, Store};
+use crate::{Job, Order, OutpaintError, Progress, Sequential, Store};
 use finescale_diffusion::{KeyedNoise, Next, WithKnown};
 use finescale_field::Region;
 use ndarray::Array3;
@@ -15,11 +15,12 @@ use ndarray::Array3;
 /// The outpainting of arXiv:2311.05217, with periodic closing and any order of windows.
 pub(crate) fn generate(
     job: &Job,
+    sequential: Sequential,
     store: &Store,
     listener: &mut Listener,
 ) -> Result<WindowStore, OutpaintError> {
     let given = job.given_values();
-    let order = job.order()?;
+    let order = job.order(sequential)?;
     let mut store = store.windows(identity(job)?, &order, job.fields())?;
     let steps = job.config.sampling.levels.levels()?.len();
     (listener.progress)(Progress::Begun {

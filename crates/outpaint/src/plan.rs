@@ -1,6 +1,6 @@
 //! What a generation will take.
 
-use crate::lattice::Lattice;
+use crate::moving_lattice::MovingLattice;
 use crate::store::StepStore;
 use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy, joint};
 use serde::Serialize;
@@ -51,15 +51,17 @@ impl Plan {
     ) -> Result<Self, OutpaintError> {
         let (windows_per_axis, groups, steps, evaluations, volumes, update_bytes);
         match config.strategy {
-            Strategy::Joint => {
-                let lattices = Lattice::of_each_step(config, cells, window_cells, boundary)?;
+            Strategy::Joint(joint) => {
+                let (levels, seed) = (config.sampling.levels.levels()?, config.seed);
+                let lattices =
+                    MovingLattice::at_each_level(joint, &levels, seed, cells, window_cells, boundary)?;
                 let last = lattices.last().expect("there is always a level");
                 (windows_per_axis, groups, steps) = (last.windows_per_axis(), lattices.len(), lattices.len());
-                evaluations = lattices.iter().map(Lattice::windows).sum::<usize>();
+                evaluations = lattices.iter().map(MovingLattice::windows).sum::<usize>();
                 (volumes, update_bytes) = (StepStore::VOLUMES, joint::update_bytes(fields));
             }
-            Strategy::Raster | Strategy::Wavefront | Strategy::Colour => {
-                let order = Order::of(config, cells, window_cells, boundary)?;
+            Strategy::Sequential(sequential) => {
+                let order = Order::new(sequential, cells, window_cells, boundary)?;
                 (windows_per_axis, groups) = (order.tiling().windows_per_axis(), order.groups().len());
                 steps = config.sampling.levels.levels()?.len();
                 evaluations = order.windows() * steps;
@@ -88,25 +90,30 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StrategyName;
     use finescale_diffusion::{SamplingConfig, SamplingLevels};
 
-    fn plan(strategy: Strategy, fields: usize) -> Plan {
+    fn plan(name: StrategyName, fields: usize) -> Plan {
         // Five levels a factor of ten apart from 100 on: two of them below 1.
         let levels = SamplingLevels::LogUniform { steps: 5, sigma_min: 0.01, sigma_max: 100.0 };
         let sampling = SamplingConfig { levels, ..Default::default() };
-        let config = GenerationConfig { strategy, sampling, overlap_below_sigma: 0.5, ..Default::default() };
+        let mut strategy = Strategy::new(name, 8);
+        if let Strategy::Joint(joint) = &mut strategy {
+            joint.overlap_below_sigma = 0.5;
+        }
+        let config = GenerationConfig { strategy, sampling, seed: 0 };
         Plan::new(&config, [64; 3], 32, Boundary::Periodic, fields).unwrap()
     }
 
     #[test]
     fn plans_by_hand() {
-        let raster = plan(Strategy::Raster, 1);
+        let raster = plan(StrategyName::Raster, 1);
         assert_eq!((raster.windows, raster.steps, raster.groups, raster.evaluations), (27, 5, 27, 135));
         assert_eq!(raster.evaluations_per_voxel, 135.0 / 8.0);
-        assert_eq!((raster.work_bytes, plan(Strategy::Raster, 3).work_bytes), (1 << 20, 3 << 20));
-        let colour = plan(Strategy::Colour, 1);
+        assert_eq!((raster.work_bytes, plan(StrategyName::Raster, 3).work_bytes), (1 << 20, 3 << 20));
+        let colour = plan(StrategyName::Colour, 1);
         assert_eq!((colour.windows, colour.groups, colour.evaluations), (64, 8, 320));
-        let joint = plan(Strategy::Joint, 1);
+        let joint = plan(StrategyName::Joint, 1);
         assert_eq!((joint.windows, joint.groups, joint.evaluations), (27, 5, 3 * 8 + 2 * 27));
         assert_eq!((joint.work_bytes, joint.result_bytes), (5 << 20, 1 << 20));
     }

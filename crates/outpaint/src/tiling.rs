@@ -1,4 +1,4 @@
-//! The lattice of windows.
+//! Windows that stay where they are, for outpainting.
 
 use crate::OutpaintError;
 use finescale_field::{Boundary, Region};
@@ -34,12 +34,7 @@ impl Tiling {
         overlap_cells: usize,
         boundary: Boundary,
     ) -> Result<Self, OutpaintError> {
-        if overlap_cells >= window_cells {
-            return Err(OutpaintError::Overlap { window_cells, overlap_cells });
-        }
-        if cells.iter().any(|&n| n < window_cells) {
-            return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
-        }
+        check_windows(cells, window_cells, overlap_cells)?;
         let origins = cells.map(|n| match boundary {
             Boundary::Periodic => {
                 let windows = periodic_windows(n, window_cells, overlap_cells);
@@ -261,6 +256,21 @@ fn clear(unknown: &mut Array3<f32>, runs: [&[(usize, usize)]; 3]) {
     }
 }
 
+/// Checks that windows advance and fit, before anything is drawn or counted by them.
+pub(crate) fn check_windows(
+    cells: [usize; 3],
+    window_cells: usize,
+    overlap_cells: usize,
+) -> Result<(), OutpaintError> {
+    if overlap_cells >= window_cells {
+        return Err(OutpaintError::Overlap { window_cells, overlap_cells });
+    }
+    if cells.iter().any(|&n| n < window_cells) {
+        return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,7 +298,7 @@ mod tests {
         fn every_voxel_is_generated_exactly_once(
             extra in prop::array::uniform3(0usize..14), window in 1usize..7, overlap in 0usize..6, periodic: bool,
         ) {
-            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
+            let boundary = Boundary::from_periodic(periodic);
             let cells = extra.map(|n| window + n);
             let tiling = Tiling::new(cells, window, overlap % window, boundary).unwrap();
             prop_assert!(times_generated(&tiling).iter().all(|&count| count == 1.0));

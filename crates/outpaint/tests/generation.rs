@@ -6,7 +6,8 @@ use candle_core::{Device, Result, Tensor};
 use finescale_diffusion::{Denoise, Sampler, SamplingConfig, SamplingLevels};
 use finescale_field::{Field3, Grid, Normalizer, Region, Transform, Windows};
 use finescale_outpaint::{
-    Boundary, Existing, GenerationConfig, Given, Job, OutpaintError, Progress, Store, Strategy, generate,
+    Boundary, Existing, GenerationConfig, Given, Job, OutpaintError, Progress, Store, Strategy, StrategyName,
+    generate,
 };
 use ndarray::Array3;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +104,14 @@ fn condition(cells: [usize; 3]) -> Vec<Field3> {
 
 const CHAIN: Chain = Chain { axis: 2, correlation: 0.6 };
 
+fn strategy(name: StrategyName, overlap_cells: usize, margin_cells: usize) -> Strategy {
+    let mut strategy = Strategy::new(name, overlap_cells);
+    if let Strategy::Sequential(sequential) = &mut strategy {
+        sequential.overlap.margin_cells = margin_cells;
+    }
+    strategy
+}
+
 fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Vec<Field3>) -> Job<'a> {
     let levels = SamplingLevels::LogUniform { steps: 6, sigma_min: 0.01, sigma_max: 60.0 };
     let sampling = SamplingConfig { sampler: Sampler::Ddpm, levels };
@@ -115,7 +124,7 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Vec<Field3>) -> Job<'a> {
         truth_normalizers: &[TRUTH],
         region: Region::whole(condition[0].grid()),
         given: None,
-        config: GenerationConfig { overlap_cells: 2, sampling, seed: 5, ..Default::default() },
+        config: GenerationConfig { strategy: strategy(StrategyName::Joint, 2, 0), sampling, seed: 5 },
         batch: 1,
         device: &Device::Cpu,
         program: &serde_json::Value::Null,
@@ -176,8 +185,8 @@ fn mean_variance_and_correlation_are_right_also_across_faces_and_the_closing() {
         let chain = Chain { axis, correlation: 0.6 };
         let mut job = job(&chain, &condition);
         job.config.sampling = SamplingConfig::default();
-        for strategy in [Strategy::Raster, Strategy::Colour] {
-            job.config.strategy = strategy;
+        for name in [StrategyName::Raster, StrategyName::Colour] {
+            job.config.strategy = strategy(name, 2, 0);
             let sample = run(&job, &Store::Memory).unwrap();
             check_chain(&residuals(&sample, &condition[0]), &chain, 0.01);
         }
@@ -190,8 +199,7 @@ fn joint_sampling_needs_no_known_voxels_for_the_same() {
     let chain = Chain { axis: 1, correlation: 0.6 };
     let mut job = job(&chain, &condition);
     job.config.sampling = SamplingConfig::default();
-    job.config.strategy = Strategy::Joint;
-    (job.window_cells, job.config.overlap_cells, job.batch) = (12, 4, 4);
+    (job.window_cells, job.config.strategy, job.batch) = (12, strategy(StrategyName::Joint, 4, 0), 4);
     let sample = run(&job, &Store::Memory).unwrap();
     // A window does not see beyond its faces: two percent in place of one.
     check_chain(&residuals(&sample, &condition[0]), &chain, 0.02);
@@ -219,27 +227,25 @@ fn with_margins_every_voxel_is_drawn_by_a_window_that_sees_around_it() {
     let blurred = |(x, y, z): (usize, usize, usize)| {
         [19, 0, 1].map(|offset| condition[0].values()[[x, y, (z + offset) % 20]]).iter().sum::<f32>() / 3.0
     };
-    for strategy in [Strategy::Raster, Strategy::Wavefront, Strategy::Colour] {
+    for name in &StrategyName::ALL[1..] {
         let wrong = |margin_cells: usize| {
             let mut job = job(&Blur, &condition);
-            (job.config.strategy, job.config.margin_cells) = (strategy, margin_cells);
-            (job.window_cells, job.config.overlap_cells) = (8, 3);
+            (job.window_cells, job.config.strategy) = (8, strategy(*name, 3, margin_cells));
             let sample = TRUTH.normalize_field(&run(&job, &Store::Memory).unwrap());
             let wrong = |(at, value): &((usize, usize, usize), &f32)| (*value - blurred(*at)).abs() > 1e-3;
             sample.values().indexed_iter().filter(wrong).count()
         };
-        assert!(wrong(0) > 0, "{strategy:?}");
-        assert_eq!(wrong(1), 0, "{strategy:?}");
+        assert!(wrong(0) > 0, "{name:?}");
+        assert_eq!(wrong(1), 0, "{name:?}");
     }
 }
 
 #[test]
 fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
     let condition = condition([12, 7, 12]);
-    for strategy in Strategy::ALL {
+    for name in StrategyName::ALL {
         let mut job = job(&CHAIN, &condition);
-        job.window_cells = 7;
-        (job.config.strategy, job.config.overlap_cells, job.config.margin_cells) = (strategy, 3, 1);
+        (job.window_cells, job.config.strategy) = (7, strategy(name, 3, 1));
         let undisturbed = bits(&run(&job, &Store::Memory).unwrap());
         let evaluations = job.plan().unwrap().evaluations;
         for stop_at in (0..evaluations).step_by(7) {
@@ -267,11 +273,11 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
                 },
                 &AtomicBool::new(false),
             );
-            assert_eq!(bits(&resumed.unwrap().in_memory().unwrap()[0]), undisturbed, "{strategy:?}");
+            assert_eq!(bits(&resumed.unwrap().in_memory().unwrap()[0]), undisturbed, "{name:?}");
             // What is finished is not sampled again.
             assert_eq!(begun + again, evaluations);
-            let longest = if strategy == Strategy::Joint { evaluations / 6 + 20 } else { 6 };
-            assert!(begun + longest > stop_at, "{strategy:?}: {begun} of {stop_at} were kept");
+            let longest = if name == StrategyName::Joint { evaluations / 6 + 20 } else { 6 };
+            assert!(begun + longest > stop_at, "{name:?}: {begun} of {stop_at} were kept");
             store.remove().unwrap();
         }
     }
@@ -280,11 +286,11 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bits() {
 #[test]
 fn any_threads_and_batch_give_the_same_bits_and_a_wavefront_those_of_a_raster() {
     let condition = condition([9, 7, 12]);
-    let with = |boundary, strategy, threads, batch| {
+    let with = |boundary, name, threads, batch| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let run = || {
             let mut job = job(&CHAIN, &condition);
-            (job.boundary, job.config.strategy, job.batch) = (boundary, strategy, batch);
+            (job.boundary, job.config.strategy, job.batch) = (boundary, strategy(name, 2, 0), batch);
             bits(&run(&job, &Store::Memory).unwrap())
         };
         // A denoiser is not asked from several threads, so it need not be made for them.
@@ -292,17 +298,17 @@ fn any_threads_and_batch_give_the_same_bits_and_a_wavefront_those_of_a_raster() 
     };
     // Windows of a wavefront run together in an open volume only.
     for boundary in [Boundary::Periodic, Boundary::Open] {
-        for strategy in Strategy::ALL {
-            let plain = with(boundary, strategy, 1, 1);
-            assert_eq!(plain, with(boundary, strategy, 2, 4), "{strategy:?}");
-            assert_eq!(plain, with(boundary, strategy, 4, 3), "{strategy:?}");
+        for name in StrategyName::ALL {
+            let plain = with(boundary, name, 1, 1);
+            assert_eq!(plain, with(boundary, name, 2, 4), "{name:?}");
+            assert_eq!(plain, with(boundary, name, 4, 3), "{name:?}");
         }
-        let raster = with(boundary, Strategy::Raster, 1, 1);
-        assert_eq!(raster, with(boundary, Strategy::Wavefront, 2, 3));
-        assert_ne!(raster, with(boundary, Strategy::Colour, 1, 1));
+        let raster = with(boundary, StrategyName::Raster, 1, 1);
+        assert_eq!(raster, with(boundary, StrategyName::Wavefront, 2, 3));
+        assert_ne!(raster, with(boundary, StrategyName::Colour, 1, 1));
     }
     let mut open = job(&CHAIN, &condition);
-    (open.boundary, open.config.strategy) = (Boundary::Open, Strategy::Wavefront);
+    (open.boundary, open.config.strategy) = (Boundary::Open, strategy(StrategyName::Wavefront, 2, 0));
     let plan = open.plan().unwrap();
     assert!(plan.groups < plan.windows, "{} groups of {} windows", plan.groups, plan.windows);
 }
@@ -321,16 +327,16 @@ fn what_is_given_stays_to_the_bit_and_is_gone_on_from() {
         let plane = sample.extract(&Region { start: [0, 0, 2], shape: [24, 6, 1] }).unwrap();
         plane.mapv(f64::from).mean().unwrap().ln()
     };
-    for strategy in Strategy::ALL {
+    for name in StrategyName::ALL {
         let mut job = Job { window_cells: 6, ..job };
-        job.config.strategy = strategy;
+        job.config.strategy = strategy(name, 2, 0);
         let free = run(&job, &Store::Memory).unwrap();
         job.given = Some(Given { fields: &fields, start });
         let sample = run(&job, &Store::Memory).unwrap();
         let held = sample.extract(&Region { start, shape }).unwrap();
-        assert_eq!(held, *given.values(), "{strategy:?}");
+        assert_eq!(held, *given.values(), "{name:?}");
         let (free, beside) = (mean_beside(&free), mean_beside(&sample));
-        assert!(beside > free + 1.0, "{strategy:?}: {beside} beside it, {free} without it");
+        assert!(beside > free + 1.0, "{name:?}: {beside} beside it, {free} without it");
     }
     let mut job = Job { given: Some(Given { fields: &fields, start }), ..job };
     job.boundary = Boundary::Open;
@@ -368,20 +374,20 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
     let shape = [3, 7, 4];
     let grid = Grid::new(shape, shape.map(|n| 0.5 * n as f64)).unwrap();
     let given = [11.5f32, 12.5].map(|y| Field3::new(grid, Array3::from_elem(shape, y.exp())).unwrap());
-    for strategy in Strategy::ALL {
+    for name in StrategyName::ALL {
         let windows: [&dyn Windows; 2] = [&given[0], &given[1]];
         for (one, two) in [(None, None), (Some(&windows[..1]), Some(&windows[..]))] {
             let at = |fields| Given { fields, start: [7, 0, 2] };
             let mut alone = job(&CHAIN, &condition);
-            (alone.config.strategy, alone.given) = (strategy, one.map(at));
+            (alone.config.strategy, alone.given) = (strategy(name, 2, 0), one.map(at));
             let alone_sample = run(&alone, &Store::Memory).unwrap();
             let pair =
                 Job { denoiser: &both, truth_normalizers: &[TRUTH, TRUTH], given: two.map(at), ..alone };
             let fields = run_all(&Job { batch: 3, ..pair }, &Store::Memory).unwrap();
             // The first field has the bits that it has alone, and the second one nothing of it.
-            assert_eq!(bits(&fields[0]), bits(&alone_sample), "{strategy:?}");
+            assert_eq!(bits(&fields[0]), bits(&alone_sample), "{name:?}");
             let same = bits(&fields[0]).iter().zip(bits(&fields[1])).filter(|(a, b)| **a == *b).count();
-            assert_eq!(same, 0, "{strategy:?}");
+            assert_eq!(same, 0, "{name:?}");
             let region = Region { start: [7, 0, 2], shape };
             for (field, given) in fields.iter().zip(two.map(|_| &given).into_iter().flatten()) {
                 assert_eq!(field.extract(&region).unwrap(), *given.values());
@@ -396,7 +402,7 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
                 cancel.store(told > 20, Ordering::Relaxed);
             };
             assert!(matches!(generate(&pair, &store, &mut stop, &cancel), Err(OutpaintError::Cancelled)));
-            assert_eq!(run_all(&pair, &store).unwrap(), fields, "{strategy:?}");
+            assert_eq!(run_all(&pair, &store).unwrap(), fields, "{name:?}");
             let short = Job { given: Some(at(&windows[..1])), ..pair };
             assert!(matches!(run(&short, &Store::Memory), Err(OutpaintError::GivenFields { .. })));
         }
@@ -405,16 +411,16 @@ fn several_fields_are_generated_at_once_each_with_its_noise() {
 
 #[test]
 fn windows_that_do_not_see_each_other_are_known() {
-    let independent = |cells, strategy, overlap_cells| {
+    let independent = |cells, name, overlap_cells| {
         let condition = condition(cells);
         let mut job = job(&CHAIN, &condition);
-        (job.config.strategy, job.config.overlap_cells) = (strategy, overlap_cells);
+        job.config.strategy = strategy(name, overlap_cells, 0);
         job.windows_are_independent().unwrap()
     };
     // Windows of 6: two of even number fill 12 cells, and leave a gap in 13.
-    assert!(independent([12; 3], Strategy::Colour, 2) && !independent([13; 3], Strategy::Colour, 2));
-    assert!(independent([12; 3], Strategy::Raster, 0) && !independent([12; 3], Strategy::Raster, 2));
-    assert!(!independent([6; 3], Strategy::Raster, 0) && !independent([12; 3], Strategy::Joint, 0));
+    assert!(independent([12; 3], StrategyName::Colour, 2) && !independent([13; 3], StrategyName::Colour, 2));
+    assert!(independent([12; 3], StrategyName::Raster, 0) && !independent([12; 3], StrategyName::Raster, 2));
+    assert!(!independent([6; 3], StrategyName::Raster, 0) && !independent([12; 3], StrategyName::Joint, 0));
 }
 
 #[test]
@@ -442,7 +448,7 @@ fn resuming_with_another_condition_model_or_seed_is_refused() {
 #[test]
 fn regions_without_cells_or_beyond_all_numbers_are_refused() {
     let condition = condition([24, 12, 18]);
-    for strategy in Strategy::ALL {
+    for name in StrategyName::ALL {
         for boundary in [Boundary::Periodic, Boundary::Open] {
             for (start, shape) in [
                 ([0; 3], [0; 3]),
@@ -452,7 +458,7 @@ fn regions_without_cells_or_beyond_all_numbers_are_refused() {
             ] {
                 let mut job = job(&CHAIN, &condition);
                 (job.boundary, job.region) = (boundary, Region { start, shape });
-                job.config.strategy = strategy;
+                job.config.strategy = strategy(name, 2, 0);
                 for refused in [job.plan().map(|_| ()), job.windows_are_independent().map(|_| ())] {
                     let Err(error) = refused else { continue };
                     let sound = matches!(
@@ -471,7 +477,7 @@ fn regions_without_cells_or_beyond_all_numbers_are_refused() {
 fn a_region_has_the_noise_of_its_voxels_and_stays_inside_an_open_box() {
     let condition = condition([12; 3]);
     let mut job = job(&CHAIN, &condition);
-    job.config.strategy = Strategy::Raster;
+    job.config.strategy = strategy(StrategyName::Raster, 2, 0);
     // One window of the whole volume's lattice, across the periodic face: its noise is that of its voxels, so the
     // region of the first window equals the first window of the whole.
     let whole = run(&job, &Store::Memory).unwrap();
@@ -522,7 +528,7 @@ fn every_other_error() {
     };
     let found = error(&|job| job.window_cells = 9);
     assert!(matches!(found, OutpaintError::SmallerThanWindow { .. }), "{found}");
-    let found = error(&|job| job.config.overlap_cells = 6);
+    let found = error(&|job| job.config.strategy = strategy(StrategyName::Joint, 6, 0));
     assert!(matches!(found, OutpaintError::Overlap { .. }), "{found}");
     let found = error(&|job| job.config.sampling = job.config.sampling.with_levels(Some(0), None).unwrap());
     assert!(matches!(found, OutpaintError::Diffusion(_)), "{found}");

@@ -43,9 +43,10 @@ fn effect(key: &str) -> &'static str {
         "validate_every_steps" | "spectrum" | "save_every_minutes" | "gradient_checkpointing" => {
             "the weights stay the same"
         }
+        "masks" => "further updates have other masks of known voxels",
         "generation" => match key.split('.').nth(1) {
             Some("overlap_cells" | "margin_cells") => {
-                "further updates have other masks of known voxels, and samples other windows"
+                "samples have other windows, and further updates other masks unless `training.masks` says them"
             }
             _ => "the weights stay the same, samples are drawn otherwise",
         },

@@ -4,7 +4,7 @@ use crate::{Decay, TrainingConfig, TrainingError};
 use finescale_denoiser::{NetworkConfig, Prediction};
 use finescale_diffusion::{DiffusionConfig, Sampler};
 use finescale_field::Scalar;
-use finescale_outpaint::{Boundary, GenerationConfig, Tiling};
+use finescale_outpaint::{Boundary, GenerationConfig, Overlap, Strategy, Tiling};
 use finescale_pairs::DataConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub struct RunConfig {
     pub diffusion: DiffusionConfig,
     /// The optimization.
     pub training: TrainingConfig,
-    /// How volumes are generated; training draws its masks of known voxels from this tiling.
+    /// How volumes are generated.
     pub generation: GenerationConfig,
 }
 
@@ -71,8 +71,12 @@ impl RunConfig {
         self.check_condition()?;
         self.diffusion.level_draw()?;
         self.generation.sampling.levels.levels()?;
-        let (cells, overlap) = (t.patch_cells, self.generation.overlap_cells);
-        Tiling::new([cells; 3], cells, overlap, Boundary::Periodic)?;
+        self.generation.check()?;
+        self.masks().check()?;
+        let cells = t.patch_cells;
+        for overlap in [self.generation.strategy.overlap_cells(), self.masks().overlap_cells] {
+            Tiling::new([cells; 3], cells, overlap, Boundary::Periodic)?;
+        }
         self.check_length()?;
         count("training.batch_size", t.batch_size, MOST_PATCHES)?;
         count("training.accumulate", t.accumulate, MOST_PATCHES)?;
@@ -109,6 +113,15 @@ impl RunConfig {
             return Err(value_error("training.steps", t.steps, format!("at most {most} are possible")));
         }
         Ok(())
+    }
+
+    /// The windows of which training draws its masks of known voxels.
+    #[must_use]
+    pub fn masks(&self) -> Overlap {
+        self.training.masks.unwrap_or(match self.generation.strategy {
+            Strategy::Sequential(sequential) => sequential.overlap,
+            Strategy::Joint(joint) => Overlap { overlap_cells: joint.overlap_cells, margin_cells: 0 },
+        })
     }
 
     /// The same run with so many updates, instead of those or the minutes that it names.

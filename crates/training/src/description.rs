@@ -7,7 +7,7 @@ use finescale_field::{
 };
 use finescale_pairs::{GridMeta, Normalizers, PairSet, one_or_many};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
 const VERSION: &str = "1";
@@ -261,6 +261,7 @@ impl ModelDescription {
             let value = if TEXT.contains(&key.as_str()) { None } else { serde_json::from_str(text).ok() };
             entries.insert(key.clone(), value.unwrap_or_else(|| Value::String(text.clone())));
         }
+        entries.get_mut("configuration").map(give_masks_their_own_setting);
         let read: Self = serde_path_to_error::deserialize(Value::Object(entries)).map_err(|error| {
             TrainingError::Foreign {
                 path: path.into(),
@@ -321,6 +322,23 @@ impl ModelDescription {
         }
         Ok(())
     }
+}
+
+/// Versions before 0.2 had the windows of the masks in the settings of generation, whose strategies had all settings.
+fn give_masks_their_own_setting(configuration: &mut Value) {
+    let Some(Value::Object(generation)) = configuration.get("generation") else { return };
+    let mut generation = generation.clone();
+    let Some(Value::Object(training)) = configuration.get_mut("training") else { return };
+    if training.contains_key("masks") {
+        return;
+    }
+    let cells = |key: &str, default: u64| generation.get(key).and_then(Value::as_u64).unwrap_or(default);
+    let overlap =
+        json!({ "overlap_cells": cells("overlap_cells", 8), "margin_cells": cells("margin_cells", 0) });
+    training.insert("masks".to_owned(), overlap);
+    let is_joint = generation.get("strategy").is_none_or(|strategy| strategy == "joint");
+    generation.remove(if is_joint { "margin_cells" } else { "overlap_below_sigma" });
+    configuration["generation"] = generation.into();
 }
 
 fn expect(path: &Path, metadata: &Metadata, key: &str, expected: &str) -> Result<(), TrainingError> {

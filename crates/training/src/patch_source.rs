@@ -5,7 +5,7 @@ use crate::noised_batch::NoisedBatch;
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::LossWeight;
-use finescale_outpaint::{Boundary, GenerationConfig, MaskDistribution, Order, Strategy};
+use finescale_outpaint::{Boundary, MaskDistribution, Order, Sequential, WindowOrder};
 use finescale_pairs::{PairSet, PatchBatch};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
@@ -31,16 +31,16 @@ impl<'a> PatchSource<'a> {
         let training = &config.training;
         // Whether there is a place for patches is told here, before a run has a folder.
         pairs.training_batch(training.seed, 0, 1, training.patch_cells)?;
-        let orders = [Strategy::Raster, Strategy::Colour].map(|strategy| {
-            let generation = GenerationConfig { strategy, ..config.generation };
-            Order::of(&generation, pairs.grid().cells(), training.patch_cells, Boundary::Periodic)
+        let orders = [WindowOrder::Raster, WindowOrder::Colour].map(|order| {
+            let sequential = Sequential { order, overlap: config.masks() };
+            Order::new(sequential, pairs.grid().cells(), training.patch_cells, Boundary::Periodic)
         });
         let [raster, colour] = orders;
         let levels = match training.teacher {
             None => LevelSource::Training(config.diffusion.level_draw()?),
             Some(_) => LevelSource::Sampling(config.generation.sampling.levels.levels()?),
         };
-        let masks = MaskDistribution::of(&[raster?, colour?]).with_unknown_share(training.unknown_share);
+        let masks = MaskDistribution::new(&[raster?, colour?]).with_unknown_share(training.unknown_share);
         Ok(Self {
             pairs,
             seed: training.seed,

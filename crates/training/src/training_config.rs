@@ -1,6 +1,7 @@
 //! The optimization part of a configuration.
 
 use crate::Decay;
+use finescale_outpaint::Overlap;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -34,6 +35,10 @@ pub struct TrainingConfig {
     /// Least share of patches without any known voxel, 0 to 1. A large volume drawn window by window has one
     /// such window, but every other one builds on it; with `joint` generation all windows are of this kind.
     pub unknown_share: f64,
+    /// The windows whose masks of known voxels the network learns with, as outpainting in rows and colours meets them in
+    /// the first training box (default: the overlap of `generation`, and its margin if it has one).
+    #[serde(default)]
+    pub masks: Option<Overlap>,
     /// The largest learning rate. Lower it when the loss diverges, and for fine-tuning.
     pub learning_rate: f64,
     /// Updates over which the learning rate rises linearly to its peak; 0 begins with the peak.

@@ -178,7 +178,8 @@ impl Demo {
         let long = if self.quick {
             window
         } else {
-            REGION_WINDOWS * (window - config.overlap_cells) + config.overlap_cells
+            let overlap = config.strategy.overlap_cells();
+            REGION_WINDOWS * (window - overlap) + overlap
         };
         Region { start: [0; 3], shape: [long.min(grid.cells()[0]), window, window] }
     }

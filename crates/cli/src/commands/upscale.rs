@@ -16,7 +16,8 @@ use finescale_diffusion::Sampler;
 use finescale_durable::Lock;
 use finescale_field::{Region, ScalarName, Windows, is_plain_name};
 use finescale_outpaint::{
-    Existing, GenerationConfig, Given, Job, PreparedCondition, Store, Strategy, identity,
+    Existing, GenerationConfig, Given, Job, Overlap, PreparedCondition, Store, Strategy, StrategyName,
+    identity,
 };
 use finescale_snapshot::GridMeta;
 use finescale_training::RunConfig;
@@ -48,7 +49,7 @@ pub(crate) struct Upscale {
     /// (one after another, as in the paper), wavefront (raster's result, faster in open volumes) or colour (eight groups)
     /// [default: the model's]
     #[arg(long, value_parser = strategy)]
-    strategy: Option<Strategy>,
+    strategy: Option<StrategyName>,
     /// Sampler: ddpm, ddim, dpm_solver++2m or sde_dpm_solver++2m [default: the model's]
     #[arg(long)]
     sampler: Option<Sampler>,
@@ -75,8 +76,8 @@ pub(crate) struct Upscale {
     /// Least overlap of neighbouring windows in cells [default: the model's]
     #[arg(long, value_name = "CELLS")]
     overlap: Option<usize>,
-    /// Outermost cells of a window that are thrown away and drawn again by its neighbour; not used by joint [default: the
-    /// model's]
+    /// Outermost cells of a window that are thrown away and drawn again by its neighbour, at most half of the overlap; not
+    /// used by joint [default: what the model was trained with]
     #[arg(long, value_name = "CELLS")]
     margin: Option<usize>,
     /// Seed of the first sample [default: the model's]
@@ -121,14 +122,14 @@ impl Upscale {
         let condition = generator.prepare(open, part, (!self.dry_run).then_some(self.output.as_path()))?;
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if job.windows_are_independent()? {
-            let name = serde_json::to_value(config.strategy)?;
+            let name = serde_json::to_value(config.strategy.name())?;
             context.warn(format_args!(
                 "--strategy {}: no window sees another one's voxels with {:?} cells, windows of {} and an overlap of {}: \
                  there will be seams; use joint, a larger overlap or, for colour, another --region",
                 name.as_str().unwrap_or_default(),
                 region.shape,
                 job.window_cells,
-                config.overlap_cells
+                config.strategy.overlap_cells()
             ));
         }
         if self.dry_run {
@@ -160,21 +161,7 @@ impl Upscale {
                 teacher.display()
             )));
         }
-        config.strategy = self.strategy.unwrap_or(config.strategy);
-        config.overlap_cells = self.overlap.unwrap_or(config.overlap_cells);
-        if let Some(margin) = self.margin {
-            let overlap = config.overlap_cells;
-            if config.strategy == Strategy::Joint {
-                return Err(bad_input("--margin: joint sampling has none to set; leave it out"));
-            }
-            if margin > 0 && 2 * margin >= overlap {
-                return Err(bad_input(format!(
-                    "--margin {margin}: is to be less than half of what windows share, which is {overlap} cells; choose a \
-                     larger --overlap"
-                )));
-            }
-            config.margin_cells = margin;
-        }
+        config.strategy = self.windows(model)?;
         config.seed = self.seed.unwrap_or(config.seed);
         config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
         let levels = |error| bad_input(format!("--steps or --sigma-max: {error}"));
@@ -182,6 +169,32 @@ impl Upscale {
         config.sampling = sampling.map_err(levels)?;
         config.sampling.levels.levels().map_err(levels)?;
         Ok(config)
+    }
+
+    /// The model's strategy with the settings of the command line. Windows that follow each other have the margins that
+    /// the network saw in training, unless somebody says otherwise.
+    fn windows(&self, model: &RunConfig) -> anyhow::Result<Strategy> {
+        let of_model = model.generation.strategy;
+        let name = self.strategy.unwrap_or(of_model.name());
+        let mut strategy = if name == of_model.name() { of_model } else { Strategy::new(name, 0) };
+        let overlap_cells = self.overlap.unwrap_or(of_model.overlap_cells());
+        match &mut strategy {
+            Strategy::Joint(_) if self.margin.is_some() => {
+                return Err(bad_input("--margin: joint sampling has none to set; leave it out"));
+            }
+            Strategy::Joint(joint) => joint.overlap_cells = overlap_cells,
+            Strategy::Sequential(sequential) => {
+                let of_model = match of_model {
+                    Strategy::Sequential(sequential) => sequential.overlap.margin_cells,
+                    Strategy::Joint(_) => model.masks().margin_cells,
+                };
+                let margin_cells = self.margin.unwrap_or(of_model.min(overlap_cells / 2));
+                sequential.overlap = Overlap { overlap_cells, margin_cells };
+                let wrong = |error| bad_input(format!("--overlap, --margin: {error}"));
+                sequential.overlap.check().map_err(wrong)?;
+            }
+        }
+        Ok(strategy)
     }
 
     /// The fields to extend, in the order of those that the model generates.
@@ -404,7 +417,7 @@ fn lock(output: &Path) -> anyhow::Result<Lock> {
     })
 }
 
-fn strategy(name: &str) -> Result<Strategy, String> {
+fn strategy(name: &str) -> Result<StrategyName, String> {
     serde_json::from_value(Value::String(name.to_owned())).map_err(|error| error.to_string())
 }
 
@@ -423,7 +436,8 @@ mod tests {
         assert_eq!(region("0:32,32,64"), Ok(Region { start: [0; 3], shape: [32, 32, 64] }));
         assert!(region("1,2,3").is_err());
         assert!(region("1,2,3:-4").is_err());
-        for (name, expected) in ["joint", "raster", "wavefront", "colour"].into_iter().zip(Strategy::ALL) {
+        for (name, expected) in ["joint", "raster", "wavefront", "colour"].into_iter().zip(StrategyName::ALL)
+        {
             assert_eq!(strategy(name), Ok(expected));
         }
         assert!(strategy("spiral").unwrap_err().contains("raster"));

@@ -1,7 +1,8 @@
 //! The moving lattice of windows that joint sampling evaluates at one step.
 
-use crate::{Boundary, GenerationConfig, OutpaintError};
-use finescale_diffusion::sigma_of_alpha_bar;
+use crate::tiling::check_windows;
+use crate::{Boundary, Joint, OutpaintError};
+use finescale_diffusion::{Levels, sigma_of_alpha_bar};
 use finescale_field::Region;
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
@@ -10,7 +11,7 @@ use finescale_seed::{KeyedStream, Purpose, Sequence};
 /// Per periodic axis of N cells, windows of w cells that overlap by o or more: m = ceil(N / (w − o)) windows from
 /// floor(i N / m) + shift on. In an open axis they stay inside, from i (w − o) − shift on, and the faces stay.
 #[derive(Clone, Debug)]
-pub(crate) struct Lattice {
+pub(crate) struct MovingLattice {
     window_cells: usize,
     axes: [Axis; 3],
 }
@@ -23,27 +24,29 @@ const LEAST_WEIGHT: f32 = 1e-4;
 
 #[derive(Clone, Debug)]
 struct Axis {
-    /// Cells without weight at the ends of windows.
-    margin: usize,
+    /// Cells at the ends of windows that weigh nothing.
+    weightless: usize,
     starts: Vec<i64>,
     /// Of each window, the weight of each of its cells.
     weights: Vec<Vec<f32>>,
 }
 
-impl Lattice {
-    /// The lattices of the steps of a sample: each at a keyed shift, and overlapping at little noise.
-    pub(crate) fn of_each_step(
-        config: &GenerationConfig,
+impl MovingLattice {
+    /// The lattices of the steps of a sample, one for each level of noise: at a keyed shift, and overlapping at little
+    /// noise.
+    pub(crate) fn at_each_level(
+        joint: Joint,
+        levels: &Levels,
+        seed: u64,
         cells: [usize; 3],
         window_cells: usize,
         boundary: Boundary,
     ) -> Result<Vec<Self>, OutpaintError> {
         check_windows(cells, window_cells, 0)?;
-        let levels = config.sampling.levels.levels()?;
-        let shifts = KeyedStream::new(config.seed, Purpose::WindowShift);
+        let shifts = KeyedStream::new(seed, Purpose::WindowShift);
         let lattice = |(step, &alpha_bar): (usize, &f64)| {
-            let overlaps = sigma_of_alpha_bar(alpha_bar) < config.overlap_below_sigma;
-            let overlap = if overlaps { config.overlap_cells } else { 0 };
+            let overlaps = sigma_of_alpha_bar(alpha_bar) < joint.overlap_below_sigma;
+            let overlap = if overlaps { joint.overlap_cells } else { 0 };
             let mut sequence = Sequence::new(shifts, step as u32);
             let shift = cells.map(|n| sequence.below(n));
             Self::new(cells, window_cells, overlap, boundary, shift)
@@ -96,10 +99,11 @@ impl Lattice {
     pub(crate) fn faces(&self, cells: [usize; 3], boundary: Boundary) -> [Vec<usize>; 3] {
         [0, 1, 2].map(|axis| {
             let (n, w) = (cells[axis] as i64, self.window_cells as i64);
-            let Axis { margin, starts, .. } = &self.axes[axis];
-            let margin = *margin as i64;
-            let ends =
-                starts.iter().flat_map(|&start| [(start, start + margin), (start + w, start + w - margin)]);
+            let Axis { weightless, starts, .. } = &self.axes[axis];
+            let weightless = *weightless as i64;
+            let ends = starts
+                .iter()
+                .flat_map(|&start| [(start, start + weightless), (start + w, start + w - weightless)]);
             // An open volume ends where its first and last window do.
             let inner = ends.filter(|&(end, _)| boundary == Boundary::Periodic || (0 < end && end < n));
             let mut faces: Vec<usize> = inner.map(|(_, face)| face.rem_euclid(n) as usize).collect();
@@ -114,17 +118,6 @@ impl Lattice {
         let at = self.position(window);
         [0, 1, 2].map(|axis| self.axes[axis].weights[at[axis]].as_slice())
     }
-}
-
-/// Checks that windows advance and fit, before anything is drawn or counted by them.
-fn check_windows(cells: [usize; 3], window_cells: usize, overlap_cells: usize) -> Result<(), OutpaintError> {
-    if overlap_cells >= window_cells {
-        return Err(OutpaintError::Overlap { window_cells, overlap_cells });
-    }
-    if cells.iter().any(|&n| n < window_cells) {
-        return Err(OutpaintError::SmallerThanWindow { cells, window_cells });
-    }
-    Ok(())
 }
 
 impl Axis {
@@ -144,13 +137,13 @@ impl Axis {
         Self::weighted(n, w, w - stride, starts)
     }
 
-    /// Weights that rise over the `shared` cells at each end of a window, but for the margin, divided by their sum.
+    /// Weights that rise over the `shared` cells at each end of a window, but for the weightless ones, divided by their sum.
     fn weighted(n: usize, w: usize, shared: usize, starts: Vec<i64>) -> Self {
-        let margin = shared.saturating_sub(PASSAGE_CELLS) / 2;
-        let rise = (shared - 2 * margin).max(1);
+        let weightless = shared.saturating_sub(PASSAGE_CELLS) / 2;
+        let rise = (shared - 2 * weightless).max(1);
         let ramp = |cell: usize| {
-            let to_margin = cell.min(w - 1 - cell) as f32 + 0.5 - margin as f32;
-            (to_margin / rise as f32).clamp(LEAST_WEIGHT, 1.0)
+            let depth = cell.min(w - 1 - cell) as f32 + 0.5 - weightless as f32;
+            (depth / rise as f32).clamp(LEAST_WEIGHT, 1.0)
         };
         let ramp: Vec<f32> = if shared == 0 { vec![1.0; w] } else { (0..w).map(ramp).collect() };
         let cell_of = |start: i64, offset: usize| (start + offset as i64).rem_euclid(n as i64) as usize;
@@ -163,13 +156,14 @@ impl Axis {
             ramp.iter().enumerate().map(share).collect()
         });
         let weights = weights.collect();
-        Self { margin, starts, weights }
+        Self { weightless, starts, weights }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use finescale_diffusion::SamplingConfig;
     use proptest::prelude::*;
 
     proptest! {
@@ -178,8 +172,8 @@ mod tests {
             n in 4usize..90, w in 4usize..40, overlap in 0usize..20, shift in 0usize..1000, periodic: bool,
         ) {
             let (n, overlap) = (n.max(w), overlap.min(w - 1));
-            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
-            let lattice = Lattice::new([n; 3], w, overlap, boundary, [shift; 3]).unwrap();
+            let boundary = Boundary::from_periodic(periodic);
+            let lattice = MovingLattice::new([n; 3], w, overlap, boundary, [shift; 3]).unwrap();
             let axis = &lattice.axes[1];
             let mut sums = vec![0f64; n];
             for (start, weights) in axis.starts.iter().zip(&axis.weights) {
@@ -194,8 +188,8 @@ mod tests {
 
         #[test]
         fn windows_overlap_as_asked(n in 32usize..400, overlap in 0usize..32, shift in 0usize..1000, periodic: bool) {
-            let boundary = if periodic { Boundary::Periodic } else { Boundary::Open };
-            let lattice = Lattice::new([n; 3], 32, overlap, boundary, [shift; 3]).unwrap();
+            let boundary = Boundary::from_periodic(periodic);
+            let lattice = MovingLattice::new([n; 3], 32, overlap, boundary, [shift; 3]).unwrap();
             let starts = &lattice.axes[2].starts;
             let around = starts[0] + n as i64;
             let ends = starts.iter().skip(1).copied().chain((periodic && starts.len() > 1).then_some(around));
@@ -207,15 +201,17 @@ mod tests {
 
     #[test]
     fn a_volume_without_cells_is_refused_before_a_shift_is_drawn() {
-        let config = GenerationConfig::default();
-        let error = Lattice::of_each_step(&config, [0, 8, 8], 32, Boundary::Periodic).unwrap_err();
+        let levels = SamplingConfig::default().levels.levels().unwrap();
+        let (cells, boundary) = ([0, 8, 8], Boundary::Periodic);
+        let error =
+            MovingLattice::at_each_level(Joint::default(), &levels, 0, cells, 32, boundary).unwrap_err();
         assert!(matches!(error, OutpaintError::SmallerThanWindow { cells: [0, 8, 8], .. }), "{error}");
     }
 
     #[test]
     fn a_shift_moves_every_window_but_those_at_open_faces() {
         let starts = |n, boundary, shift| -> Vec<i64> {
-            Lattice::new([n; 3], 32, 8, boundary, [shift; 3]).unwrap().axes[0].starts.clone()
+            MovingLattice::new([n; 3], 32, 8, boundary, [shift; 3]).unwrap().axes[0].starts.clone()
         };
         assert_eq!(starts(64, Boundary::Periodic, 0), [0, 21, 42]);
         assert_eq!(starts(64, Boundary::Periodic, 5), [5, 26, 47]);
@@ -228,19 +224,19 @@ mod tests {
     #[test]
     fn windows_meet_inside_of_what_they_share() {
         // Windows of 32 cells from 0, 25, 51, 76, 102 on share six cells or more, and leave one at each end.
-        let lattice = Lattice::new([128; 3], 32, 6, Boundary::Periodic, [0; 3]).unwrap();
+        let lattice = MovingLattice::new([128; 3], 32, 6, Boundary::Periodic, [0; 3]).unwrap();
         assert_eq!(lattice.faces([128; 3], Boundary::Periodic)[1], [1, 5, 26, 31, 52, 56, 77, 82, 103, 107]);
         let weights = lattice.weights(0)[0];
         assert!(weights[0] < 1e-3 && weights[31] < 1e-3 && weights[1] > 0.1, "{weights:?}");
         // An open volume has no margins at its own faces.
-        let lattice = Lattice::new([54; 3], 32, 10, Boundary::Open, [0; 3]).unwrap();
+        let lattice = MovingLattice::new([54; 3], 32, 10, Boundary::Open, [0; 3]).unwrap();
         assert_eq!(lattice.faces([54; 3], Boundary::Open)[0], [25, 29]);
         assert_eq!((lattice.weights(0)[0][0], lattice.weights(7)[0][31]), (1.0, 1.0));
     }
 
     #[test]
     fn without_overlap_every_voxel_has_one_window() {
-        let lattice = Lattice::new([128; 3], 32, 0, Boundary::Periodic, [7, 90, 127]).unwrap();
+        let lattice = MovingLattice::new([128; 3], 32, 0, Boundary::Periodic, [7, 90, 127]).unwrap();
         assert_eq!(lattice.windows(), 64);
         assert!(
             (0..64).all(|window| lattice.weights(window).iter().all(|axis| axis.iter().all(|&w| w == 1.0)))
