@@ -74,11 +74,6 @@ impl Stamp {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The SHA-256 of a file's bytes in hexadecimal digits.
 pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
     let hash = || -> std::io::Result<String> {
@@ -90,7 +85,7 @@ pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
                 count => digest.update(&bytes[..count]),
             }
         }
-        Ok(hex(&digest.finalize()))
+        Ok(hex::encode(&digest.finalize()))
     };
     hash().with_context(|| format!("reading {}", path.display()))
 }

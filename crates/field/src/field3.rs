@@ -1,6 +1,6 @@
 //! A scalar field on a grid.
 
-use crate::{FieldError, Grid, Region};
+use crate::{FieldError, Grid, Region, position};
 use ndarray::{Array3, ArrayView3};
 
 /// Values on a grid, in standard (row-major) layout.
@@ -81,6 +81,30 @@ impl Field3 {
         Ok(Array3::from_shape_vec(region.shape, window).expect("the window has as many values as voxels"))
     }
 
+    /// The periodic window `region` as a field of its own.
+    ///
+    /// # Errors
+    /// [`FieldError::RegionSize`] if the window is larger than the grid, [`FieldError::Grid`] if it has no cells.
+    pub fn cut(&self, region: &Region) -> Result<Self, FieldError> {
+        Ok(Self { grid: self.grid.part(region.shape)?, values: self.extract(region)? })
+    }
+
+    /// Equal blocks that fill the field, `per_axis` of them along each axis, x slowest; none if they do not divide its
+    /// cells.
+    pub fn blocks(&self, per_axis: usize) -> Option<impl Iterator<Item = Self>> {
+        let cells = self.grid.cells();
+        if per_axis == 0 || cells.iter().any(|n| !n.is_multiple_of(per_axis)) {
+            return None;
+        }
+        let shape = cells.map(|n| n / per_axis);
+        let block = move |number: usize| {
+            let corner = position(number, [per_axis; 3]);
+            let region = Region { start: std::array::from_fn(|a| (corner[a] * shape[a]) as i64), shape };
+            self.cut(&region).expect("a block lies in the field")
+        };
+        Some((0..per_axis.pow(3)).map(block))
+    }
+
     /// Overwrites the periodic window `region` with `values`.
     ///
     /// # Errors
@@ -120,6 +144,21 @@ mod tests {
         assert_eq!(window[[0, 0, 0]], 234.0);
         assert_eq!(window[[1, 1, 2]], 1.0);
         assert_eq!(window[[0, 1, 1]], 200.0);
+    }
+
+    #[test]
+    fn a_part_has_the_voxels_of_the_field_and_blocks_fill_it() {
+        let field = numbered([2, 4, 6]);
+        let region = Region { start: [1, 3, 5], shape: [1, 2, 3] };
+        let part = field.cut(&region).unwrap();
+        assert_eq!(*part.values(), field.extract(&region).unwrap());
+        assert_eq!(part.grid().voxel_mpc_h(), field.grid().voxel_mpc_h());
+        assert!(matches!(field.cut(&Region { shape: [0; 3], ..region }), Err(FieldError::Grid { .. })));
+        let blocks: Vec<Field3> = field.blocks(2).unwrap().collect();
+        assert_eq!(blocks.len(), 8);
+        assert_eq!(blocks[5].as_slice()[0], field.values()[[1, 0, 3]]);
+        assert_eq!(blocks.iter().map(Field3::mean).sum::<f64>() / 8.0, field.mean());
+        assert!(field.blocks(0).is_none() && field.blocks(4).is_none());
     }
 
     #[test]

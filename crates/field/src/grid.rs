@@ -65,6 +65,15 @@ impl Grid {
         std::array::from_fn(|a| self.box_size_mpc_h[a] / self.cells[a] as f64)
     }
 
+    /// The grid of a part of `shape` cells: the same voxels.
+    ///
+    /// # Errors
+    /// As [`Grid::new`].
+    pub fn part(&self, shape: [usize; 3]) -> Result<Self, FieldError> {
+        let voxel = self.voxel_mpc_h();
+        Self::new(shape, std::array::from_fn(|a| shape[a] as f64 * voxel[a]))
+    }
+
     /// Number of voxels.
     #[must_use]
     pub fn voxels(&self) -> usize {
@@ -76,6 +85,15 @@ impl Grid {
     pub fn volume_mpc_h3(&self) -> f64 {
         self.box_size_mpc_h.iter().product()
     }
+}
+
+/// Where number `flat` lies among `cells`, counted with z fastest.
+///
+/// # Panics
+/// If an axis has no cells.
+#[must_use]
+pub fn position(flat: usize, [_, ny, nz]: [usize; 3]) -> [usize; 3] {
+    [flat / (ny * nz), flat / nz % ny, flat % nz]
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use deposit::Depositor;
 pub use error::FieldError;
 pub use field3::Field3;
 pub use foreign::{is_plain_name, shown};
-pub use grid::Grid;
+pub use grid::{Grid, position};
 pub use memory::{available_memory_bytes, check_memory, readable_bytes};
 pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;

@@ -1,6 +1,6 @@
 //! Between densities and the numbers that a network sees.
 
-use crate::{Field3, FieldError};
+use crate::{Field3, FieldError, position};
 use ndarray::Array3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -170,8 +170,7 @@ impl Normalizer {
 pub fn check_density(field: &Field3) -> Result<(), FieldError> {
     let wrong = field.as_slice().par_iter().position_first(|v| !(v.is_finite() && *v >= 0.0));
     wrong.map_or(Ok(()), |index| {
-        let [_, ny, nz] = field.grid().cells();
-        let voxel = [index / (ny * nz), index / nz % ny, index % nz];
+        let voxel = position(index, field.grid().cells());
         Err(FieldError::Density { voxel, value: field.as_slice()[index] })
     })
 }

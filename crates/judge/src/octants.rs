@@ -2,7 +2,7 @@
 
 use crate::estimate::{mean_of, standard_error_of};
 use crate::limits::DENSE_PERCENT;
-use finescale_field::{Field3, Grid, Region};
+use finescale_field::Field3;
 use finescale_spectra::{Bands, SpectraError, mean_density, percentile, power_in_blocks};
 use serde::Serialize;
 
@@ -72,25 +72,14 @@ pub(crate) fn octant_ratio_error(
 
 /// The octants of a box, x slowest.
 fn octants(field: &Field3) -> Result<Vec<Field3>, SpectraError> {
-    let (cells, size) = (field.grid().cells(), field.grid().box_size_mpc_h());
-    let bad = || SpectraError::SubVolumes { blocks_per_axis: 2, cells };
-    if cells.iter().any(|n| n % 2 != 0) {
-        return Err(bad());
-    }
-    let shape = cells.map(|n| n / 2);
-    let grid = Grid::new(shape, size.map(|l| l / 2.0)).map_err(|_| bad())?;
-    let octant = |number: usize| {
-        let corner = [number / 4, number / 2 % 2, number % 2];
-        let region = Region { start: std::array::from_fn(|a| (corner[a] * shape[a]) as i64), shape };
-        let values = field.extract(&region).map_err(|_| bad())?;
-        Field3::new(grid, values).map_err(|_| bad())
-    };
-    (0..OCTANTS).map(octant).collect()
+    let octants = field.blocks(2).map(Iterator::collect);
+    octants.ok_or(SpectraError::SubVolumes { blocks_per_axis: 2, cells: field.grid().cells() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use finescale_field::Grid;
     use ndarray::Array3;
 
     fn field(cells: usize) -> Field3 {

@@ -1,6 +1,5 @@
 //! What a generation is of: resuming with anything else would mix two samples.
 
-use crate::journal::hex;
 use crate::{Given, Job, OutpaintError};
 use finescale_field::{FILE_BLOCK, FieldError, Region, Windows, blocks};
 use ndarray::Array3;
@@ -65,7 +64,7 @@ fn without_programs(identity: &Value) -> Value {
 
 /// A short name of the sample of an identity, whoever computes it.
 pub(crate) fn key(identity: &Value) -> String {
-    hex(&Sha256::digest(without_programs(identity).to_string()))
+    hex::encode(&Sha256::digest(without_programs(identity).to_string()))
 }
 
 /// How the program of `expected` differs from the last one that worked on `found`, if it does.
@@ -96,7 +95,7 @@ pub(crate) fn hash_of_values(
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         hash.update(bytes);
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(&hash.finalize()))
 }
 
 /// The same of a density in units of its mean.

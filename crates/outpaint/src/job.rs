@@ -7,7 +7,7 @@ use crate::{
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
-use finescale_field::{Grid, Normalizer, Region};
+use finescale_field::{Grid, Normalizer, Region, position};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -183,9 +183,7 @@ impl<'a> Job<'a> {
 
     /// The grid of the result.
     pub(crate) fn result_grid(&self) -> Result<Grid, OutpaintError> {
-        let voxel = self.grid().voxel_mpc_h();
-        let shape = self.region.shape;
-        Ok(Grid::new(shape, [0, 1, 2].map(|axis| shape[axis] as f64 * voxel[axis]))?)
+        Ok(self.grid().part(self.region.shape)?)
     }
 
     /// Region `of` the volume in the condition's box.
@@ -242,12 +240,10 @@ pub(crate) fn check_finite(
     values: &[f32],
     cells: [usize; 3],
 ) -> Result<(), OutpaintError> {
-    let [_, ny, nz] = region.shape;
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(index) => {
-            let flat = index % region.voxels();
-            let at = [flat / (ny * nz), flat / nz % ny, flat % nz];
+            let at = position(index % region.voxels(), region.shape);
             let voxel = [0, 1, 2].map(|axis| region.wrapped(axis, at[axis], cells));
             Err(OutpaintError::NotFinite { window, voxel })
         }

@@ -50,8 +50,8 @@ impl Journal {
 }
 
 fn line(key: &str, window: usize, checksum: &Checksum) -> String {
-    let content = format!("{window:010} {}", hex(checksum));
-    let check = hex(&Sha256::digest(format!("{key} {content}"))[..8]);
+    let content = format!("{window:010} {}", hex::encode(checksum));
+    let check = hex::encode(&Sha256::digest(format!("{key} {content}"))[..8]);
     format!("{content} {check}\n")
 }
 
@@ -63,11 +63,6 @@ fn parse(key: &str, window: usize, bytes: &[u8]) -> Option<Checksum> {
         *byte = u8::from_str_radix(digits.get(2 * i..2 * i + 2)?, 16).ok()?;
     }
     (line(key, window, &checksum).as_bytes() == bytes).then_some(checksum)
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::tiling::check_windows;
 use crate::{Boundary, Joint, OutpaintError};
 use finescale_diffusion::{Levels, sigma_of_alpha_bar};
-use finescale_field::Region;
+use finescale_field::{Region, position};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
 /// Windows that cover a volume, with weights that add up to one at every voxel.
@@ -84,8 +84,7 @@ impl MovingLattice {
     }
 
     fn position(&self, window: usize) -> [usize; 3] {
-        let [_, ny, nz] = self.windows_per_axis();
-        [window / (ny * nz), window / nz % ny, window % nz]
+        position(window, self.windows_per_axis())
     }
 
     /// The cells of window `window` (z fastest), in the volume's coordinates before wrapping.

@@ -1,7 +1,7 @@
 //! Windows that stay where they are, for outpainting.
 
 use crate::OutpaintError;
-use finescale_field::{Boundary, Region};
+use finescale_field::{Boundary, Region, position};
 use ndarray::Array3;
 use std::ops::Range;
 
@@ -228,8 +228,7 @@ impl Tiling {
 
     fn position(&self, window: usize) -> [usize; 3] {
         assert!(window < self.windows(), "window {window} of {}", self.windows());
-        let [_, ny, nz] = self.windows_per_axis();
-        [window / (ny * nz), window / nz % ny, window % nz]
+        position(window, self.windows_per_axis())
     }
 }
 

@@ -179,8 +179,7 @@ mod tests {
                 let before = volume.read(&region).unwrap();
                 for (offset, &value) in before.iter().enumerate() {
                     let (field, local) = (offset / region.voxels(), offset % region.voxels());
-                    let [_, ny, nz] = region.shape;
-                    let local = [local / (ny * nz), local / nz % ny, local % nz];
+                    let local = finescale_field::position(local, region.shape);
                     let [x, y, z] = [0, 1, 2].map(|axis| region.wrapped(axis, local[axis], SHAPE.cells));
                     prop_assert_eq!(value, number(field, (x * 4 + y) * 7 + z));
                 }

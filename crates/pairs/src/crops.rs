@@ -1,6 +1,6 @@
 //! Where patches may start.
 
-use finescale_field::{Boundary, Region};
+use finescale_field::{Boundary, Region, position};
 
 /// Which patches are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -50,21 +50,17 @@ impl Crops {
         let [x, y, z] = &self.axes;
         let (x_clear, y_clear) = (x.clear * y.all() * z.all(), x.blocked() * y.clear * z.all());
         let index = if number < x_clear {
-            split(number, y.all(), z.all())
+            position(number, [0, y.all(), z.all()])
         } else if number < x_clear + y_clear {
-            let [i, j, k] = split(number - x_clear, y.clear, z.all());
+            let [i, j, k] = position(number - x_clear, [0, y.clear, z.all()]);
             [x.clear + i, j, k]
         } else {
-            let [i, j, k] = split(number - x_clear - y_clear, y.blocked(), z.clear);
+            let [i, j, k] = position(number - x_clear - y_clear, [0, y.blocked(), z.clear]);
             [x.clear + i, y.clear + j, k]
         };
         let start = std::array::from_fn(|a| self.axes[a].starts[index[a]] as i64);
         Region::cube(start, self.patch_cells)
     }
-}
-
-fn split(number: usize, ny: usize, nz: usize) -> [usize; 3] {
-    [number / (ny * nz), number / nz % ny, number % nz]
 }
 
 impl Axis {

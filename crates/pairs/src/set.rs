@@ -219,18 +219,12 @@ impl PairSet {
             None => (self.validation.first()?, Region::whole(self.validation.first()?.grid())),
         };
         let region = Region { start: whole.start, shape: whole.shape.map(|n| n.min(cells)) };
-        let grid = pair.grid();
-        let size = [0, 1, 2].map(|a| grid.voxel_mpc_h()[a] * region.shape[a] as f64);
-        let part_grid = Grid::new(region.shape, size).expect("a part of a sound grid is one");
-        let part = |y: &Field3| {
-            let values = y.extract(&region).expect("the region was checked or cut to fit");
-            Field3::new(part_grid, values).expect("a window has the shape of its region")
-        };
+        let part = |y: &Field3| y.cut(&region).expect("the region was checked or cut to fit");
         let truth = pair.truth.iter().map(part).zip(&self.normalizers.truth);
         Some(Part {
             condition: pair.condition.iter().map(part).collect(),
             truth: truth.map(|(y, normalizer)| unclamped(normalizer, &y).denormalize_field(&y)).collect(),
-            boundary: pair.boundary.of_part(region.shape, grid.cells()),
+            boundary: pair.boundary.of_part(region.shape, pair.grid().cells()),
         })
     }
 }

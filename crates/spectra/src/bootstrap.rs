@@ -1,7 +1,7 @@
 //! Error bars from the scatter between sub-volumes.
 
 use crate::{Bands, Modes, SpectraError, Spectrum, modes};
-use finescale_field::{Field3, Grid, Region, Scheme};
+use finescale_field::{Field3, Scheme};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 use rayon::prelude::*;
 
@@ -18,23 +18,10 @@ pub fn power_in_blocks(
     blocks_per_axis: usize,
     bands: &Bands,
 ) -> Result<Vec<Spectrum>, SpectraError> {
-    let grid = field.grid();
-    let blocks = blocks_per_axis;
-    let bad = || SpectraError::SubVolumes { blocks_per_axis, cells: grid.cells() };
-    if blocks == 0 || grid.cells().iter().any(|n| !n.is_multiple_of(blocks)) {
-        return Err(bad());
-    }
-    let shape = grid.cells().map(|n| n / blocks);
-    let block_grid = Grid::new(shape, grid.box_size_mpc_h().map(|l| l / blocks as f64)).map_err(|_| bad())?;
     let mean = modes::mean(field);
-    let block = |b: usize| {
-        let corner = [b / (blocks * blocks), b / blocks % blocks, b % blocks];
-        let region = Region { start: std::array::from_fn(|a| (corner[a] * shape[a]) as i64), shape };
-        let values = field.extract(&region).map_err(|_| bad())?;
-        let part = Field3::new(block_grid, values).map_err(|_| bad())?;
-        Ok(Modes::with_mean(&part, mean, window)?.power_in(bands))
-    };
-    (0..blocks.pow(3)).map(block).collect()
+    let blocks = field.blocks(blocks_per_axis);
+    let blocks = blocks.ok_or(SpectraError::SubVolumes { blocks_per_axis, cells: field.grid().cells() })?;
+    blocks.map(|block| Ok(Modes::with_mean(&block, mean, window)?.power_in(bands))).collect()
 }
 
 /// Standard errors of a statistic of blocks: its standard deviation over `resamples` draws of `blocks` blocks

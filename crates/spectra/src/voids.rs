@@ -1,7 +1,7 @@
 //! Spherical voids and their sizes.
 
 use crate::{Kernel, Smoother, SpectraError};
-use finescale_field::{Field3, Grid};
+use finescale_field::{Field3, Grid, position};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ pub fn find_voids(field: &Field3, radii_mpc_h: &[f64], threshold: f64) -> Result
             voids.iter().for_each(|void| taken.mark(void.centre, void.radius_mpc_h + radius_mpc_h));
             for centre in candidates {
                 if !taken.voxels[centre] {
-                    let centre = taken.position(centre);
+                    let centre = position(centre, taken.grid.cells());
                     taken.mark(centre, 2.0 * radius_mpc_h);
                     voids.push(Void { centre, radius_mpc_h });
                 }
@@ -114,11 +114,6 @@ struct Taken {
 impl Taken {
     fn new(grid: Grid) -> Self {
         Self { grid, voxels: vec![false; grid.voxels()] }
-    }
-
-    fn position(&self, flat: usize) -> [usize; 3] {
-        let [_, ny, nz] = self.grid.cells();
-        [flat / (ny * nz), flat / nz % ny, flat % nz]
     }
 
     /// Marks the voxels closer than `reach_mpc_h` to `centre`, across the box's faces.

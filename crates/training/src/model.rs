@@ -2,7 +2,7 @@
 
 use crate::state::named;
 use crate::tensor_file;
-use crate::tensor_header::{Header, hex};
+use crate::tensor_header::Header;
 use crate::{ModelDescription, Precision, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{Denoiser, Parameters};
@@ -46,7 +46,7 @@ impl Model {
         let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
         let parameters = Parameters::from_tensors(&description.configuration.network, weights, device)
             .map_err(|source| TrainingError::Weights { path: path.into(), source })?;
-        let hash = hex(&Sha256::digest(&bytes));
+        let hash = hex::encode(&Sha256::digest(&bytes));
         Ok(Self { description, parameters, file: Some((path.into(), hash)) })
     }
 
@@ -115,7 +115,7 @@ impl ModelSummary {
                 length => hash.update(&buffer[..length]),
             }
         }
-        Ok(Self { description, parameters, sha256: hex(&hash.finalize()) })
+        Ok(Self { description, parameters, sha256: hex::encode(&hash.finalize()) })
     }
 
     /// The description, and the number of parameters, which are those of its network.

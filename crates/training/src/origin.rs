@@ -4,7 +4,6 @@ use crate::checks::{check_program, check_same_network, check_section, check_unch
 use crate::folder::{BEST, RunFolder, STATE};
 use crate::state::{Marks, State, fresh_weights, named};
 use crate::teacher::Teacher;
-use crate::tensor_header::hex;
 use crate::{Model, ModelDescription, Parent, Role, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::Parameters;
@@ -184,7 +183,7 @@ fn hashes(files: impl IntoIterator<Item = PathBuf>) -> Result<BTreeMap<String, S
                     count => hash.update(&block[..count]),
                 }
             }
-            hashes.insert(path.to_string_lossy().into_owned(), hex(&hash.finalize()));
+            hashes.insert(path.to_string_lossy().into_owned(), hex::encode(&hash.finalize()));
         }
     }
     Ok(hashes)

@@ -4,7 +4,7 @@
 //! hash names a model. (The safetensors crate keeps the metadata in a hash map and would shuffle it.)
 
 use crate::TrainingError;
-use crate::tensor_header::{self, Header, hex};
+use crate::tensor_header::{self, Header};
 use candle_core::{DType, Device, Tensor};
 use finescale_field::{check_memory, shown};
 use safetensors::SafeTensors;
@@ -44,7 +44,7 @@ pub(crate) fn write(
         hash.update(little_endian(tensor, precision)?);
     }
     let mut metadata = metadata.clone();
-    metadata.insert(DATA_SHA256.to_owned(), hex(&hash.finalize()));
+    metadata.insert(DATA_SHA256.to_owned(), hex::encode(&hash.finalize()));
     metadata.extend([tensor_header::unsealed()]);
     let header = tensor_header::sealed(&header(&metadata, tensors, precision));
     write_atomically(path, |file| {
@@ -81,7 +81,7 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTenso
     let (header_bytes, _) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
     // Files of earlier versions and of other programs do not say it.
     if let Some(expected) = metadata.remove(DATA_SHA256)
-        && hex(&Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected
+        && hex::encode(&Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected
     {
         return Err(malformed("its tensors are not those that were written".to_owned()));
     }

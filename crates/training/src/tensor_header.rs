@@ -36,7 +36,7 @@ pub(crate) fn unsealed() -> (String, String) {
 
 /// Puts a header's SHA-256 in the place of [`unsealed`].
 pub(crate) fn sealed(header: &str) -> String {
-    header.replacen(&entry(ZEROS), &entry(&hex(&Sha256::digest(header))), 1)
+    header.replacen(&entry(ZEROS), &entry(&hex::encode(&Sha256::digest(header))), 1)
 }
 
 /// Whether a header is as it was sealed; headers of earlier versions and other programs are not.
@@ -55,10 +55,6 @@ fn is_sealed(header: &[u8]) -> bool {
 
 fn entry(value: &str) -> String {
     format!("\"{HEADER_SHA256}\":\"{value}\"")
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Header {

@@ -86,7 +86,7 @@ impl Demo {
         let region = self.region(&generator, config, snapshot.density.grid());
         let upscaled =
             self.upscale(context, &generator, &snapshot.condition, region, config, "gadget4_sample")?;
-        let part = cut_out(&snapshot.density, &region)?;
+        let part = snapshot.density.cut(&region)?;
 
         let fields = Fields {
             truth: Labelled::new("truth", &truth),
@@ -153,8 +153,8 @@ impl Demo {
         let mut truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
         if self.quick {
             let window = Region::cube([0; 3], generator.window_cells());
-            (grid.field, grid.meta.boundary) = (cut_out(&grid.field, &window)?, Boundary::Open);
-            truth = cut_out(&truth, &window)?;
+            (grid.field, grid.meta.boundary) = (grid.field.cut(&window)?, Boundary::Open);
+            truth = truth.cut(&window)?;
         }
         Ok((LowResolution::new(generator, &path, grid)?, truth))
     }
@@ -206,11 +206,4 @@ impl Demo {
     fn save(&self, name: &str, grid: &GridFile) -> anyhow::Result<()> {
         fields::save(&self.out.join(Path::new(name).with_extension("hdf5")), grid)
     }
-}
-
-/// A window of a field as a field of its own.
-fn cut_out(field: &Field3, region: &Region) -> anyhow::Result<Field3> {
-    let voxel = field.grid().voxel_mpc_h();
-    let size = [0, 1, 2].map(|axis| voxel[axis] * region.shape[axis] as f64);
-    Ok(Field3::new(Grid::new(region.shape, size)?, field.extract(region)?)?)
 }

@@ -3,7 +3,7 @@
 use super::{WorkFolder, is_there};
 use crate::OutpaintError;
 use crate::identity::key;
-use crate::journal::{Journal, hex};
+use crate::journal::Journal;
 use crate::volume::{Shape, Volume};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,8 +46,8 @@ struct Pause {
 
 impl Pause {
     fn of(step: usize, windows: usize, estimate: &Volume, identity: &Value) -> Result<Self, OutpaintError> {
-        let estimate = hex(&Volume::checksum(std::slice::from_ref(estimate))?);
-        let check = hex(&Sha256::digest(format!("{} {step} {windows} {estimate}", key(identity))));
+        let estimate = hex::encode(&Volume::checksum(std::slice::from_ref(estimate))?);
+        let check = hex::encode(&Sha256::digest(format!("{} {step} {windows} {estimate}", key(identity))));
         Ok(Self { step, windows, estimate, check })
     }
 }
