@@ -12,9 +12,35 @@ pub(crate) mod spectrum;
 pub(crate) mod train;
 pub(crate) mod upscale;
 
-use crate::arguments::Command;
 use crate::context::Context;
+use clap::Subcommand;
 use serde_json::Value;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Grid, upscale and compare the data of data/demo with the shipped model
+    Demo(demo::Demo),
+    /// Put the particles of a snapshot on a grid
+    Grid(grid::GridCommand),
+    /// Train a model
+    Train(train::Train),
+    /// Draw the high-resolution field of a low-resolution one
+    Upscale(upscale::Upscale),
+    /// Judge samples against the truth: spectra, plots, report
+    Compare(compare::Compare),
+    /// Measure the power spectrum of a grid, a numpy cube, or the particles of a snapshot
+    Spectrum(spectrum::SpectrumCommand),
+    /// Turn a checkpoint of the reference implementation into a model
+    Import(import::Import),
+    /// Make a small universe: snapshots and grids to try everything on
+    Mock(mock::Mock),
+    /// Measure seconds per network evaluation on this machine
+    Bench(bench::Bench),
+    /// Say what this machine offers, and run a self-test of the network's layers on the device
+    Doctor(doctor::Doctor),
+    /// Say what a snapshot, grid, model or run folder holds
+    Info(info::Info),
+}
 
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> {

@@ -1,7 +1,7 @@
 //! What all commands share: threads, device, output, and how they end when somebody stops them.
 
-use crate::arguments::Options;
 use crate::failure::bad_input;
+use crate::options::Options;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::terminal::plain;

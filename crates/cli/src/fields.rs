@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
+use crate::files::is_npy;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
@@ -135,11 +136,6 @@ pub(crate) fn save(path: &Path, grid: &GridFile) -> anyhow::Result<()> {
     } else {
         write_grid(path, grid).context("writing a grid")
     }
-}
-
-/// Whether a file is a numpy cube, by its name.
-pub(crate) fn is_npy(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "npy")
 }
 
 /// Puts the particles of `snapshot` on a grid, in units of their mean.

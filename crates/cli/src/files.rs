@@ -27,6 +27,11 @@ pub(crate) fn check_output<'a>(
         .map_err(|error| cannot_write(path, &error))
 }
 
+/// Whether a file is a numpy cube, by its name.
+pub(crate) fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "npy")
+}
+
 /// The error of a file that cannot be written, with the remedy.
 pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> anyhow::Error {
     let text = format!("{}: cannot write: {error}; {}", path.display(), finescale_durable::remedy(error));
@@ -85,7 +90,7 @@ pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
                 count => digest.update(&bytes[..count]),
             }
         }
-        Ok(hex::encode(&digest.finalize()))
+        Ok(hex::encode(digest.finalize()))
     };
     hash().with_context(|| format!("reading {}", path.display()))
 }

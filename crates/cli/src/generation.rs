@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, OpenField, Weight};
+use crate::files::is_npy;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
@@ -122,7 +123,7 @@ impl Generator {
             return Err(bad_input(format!("--scalar {name}: the model takes no {name}, leave it out")));
         }
         let redshift = ScalarName::Redshift;
-        if fields::is_npy(path) && is_told(redshift) && said.iter().all(|(name, _)| *name != redshift) {
+        if is_npy(path) && is_told(redshift) && said.iter().all(|(name, _)| *name != redshift) {
             return Err(not_said(path, redshift));
         }
         Ok(())

@@ -8,6 +8,8 @@ mod fields;
 mod files;
 mod generation;
 mod measurement;
+mod options;
+mod parse;
 mod progress;
 mod provenance;
 mod samples;

@@ -2,8 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields::is_npy;
-use crate::files::{cannot_write, sha256, with_ending};
+use crate::files::{cannot_write, is_npy, sha256, with_ending};
 use anyhow::Context as _;
 use finescale_field::Windows;
 use finescale_outpaint::{Difference, difference, sample_difference};
@@ -28,7 +27,7 @@ pub(crate) fn save(path: &Path, sample: &dyn Windows, meta: &GridMeta) -> anyhow
     let mut hash = Sha256::new();
     let cube = finescale_durable::draft(path, |file| write_npy_to(Hashing { file, hash: &mut hash }, sample));
     let cube = cube.map_err(|error| cannot_write(path, &error))?;
-    let (sha256, box_size) = (hex::encode(&hash.finalize()), sample.grid().box_size_mpc_h());
+    let (sha256, box_size) = (hex::encode(hash.finalize()), sample.grid().box_size_mpc_h());
     let described = json!({ "sha256": sha256, "box_size_mpc_h": box_size, "meta": meta });
     let description = description_of(path);
     let text = finescale_durable::draft(&description, |file| writeln!(file, "{described:#}"));

@@ -1,8 +1,6 @@
 //! The configuration of a network.
 
 use crate::DenoiserError;
-use crate::parameters::check_shapes;
-use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 /// What the network's output means.
@@ -65,15 +63,10 @@ fn one() -> usize {
 const MOST_CHANNELS: usize = 1 << 14;
 /// Most residual blocks of a level, most fields, and most channels of a condition.
 const MOST_BLOCKS: usize = 64;
-/// Most trained numbers, a thousand times those of the paper: 128 GB.
-const MOST_PARAMETERS: usize = 32_000_000_000;
 
 impl NetworkConfig {
-    /// Checks every setting. A network that passes can be planned and counted, whatever file it comes from.
-    ///
-    /// # Errors
-    /// [`DenoiserError::Setting`] or [`DenoiserError::Channels`], naming the JSON key.
-    pub fn validate(&self) -> Result<(), DenoiserError> {
+    /// Checks every setting, but not how many parameters they make together.
+    pub(crate) fn validate_settings(&self) -> Result<(), DenoiserError> {
         let setting =
             |setting, expected, found: String| Err(DenoiserError::Setting { setting, expected, found });
         if !(2..=MOST_CHANNELS).contains(&self.base_channels) || !self.base_channels.is_multiple_of(2) {
@@ -122,13 +115,7 @@ impl NetworkConfig {
                 sigma_data.to_string(),
             );
         }
-        self.validate_divisors()?;
-        match Plan::new(self).parameter_count() {
-            count if count <= MOST_PARAMETERS => Ok(()),
-            count => {
-                setting("channel_multipliers", "a network of at most 3.2e10 parameters", count.to_string())
-            }
-        }
+        self.validate_divisors()
     }
 
     fn validate_divisors(&self) -> Result<(), DenoiserError> {
@@ -168,39 +155,6 @@ impl NetworkConfig {
     #[must_use]
     pub fn all_condition_channels(&self) -> usize {
         self.condition_channels + if self.known_channels { 1 + self.fields } else { 0 }
-    }
-
-    /// Checks that names and shapes are exactly those of the parameters, before any value is read.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate) and [`Parameters::from_tensors`](crate::Parameters::from_tensors).
-    pub fn check_shapes<'a>(
-        &self,
-        shapes: impl Iterator<Item = (&'a str, &'a [usize])>,
-    ) -> Result<(), DenoiserError> {
-        self.validate()?;
-        check_shapes(self, shapes)
-    }
-
-    /// Number of trained numbers.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate).
-    pub fn parameter_count(&self) -> Result<usize, DenoiserError> {
-        self.validate()?;
-        Ok(Plan::new(self).parameter_count())
-    }
-
-    /// Floating-point operations of one evaluation on one cubic patch: two for each product of the direct
-    /// sums of convolutions, linear layers and attention; norms and activations are not counted. What does not fit
-    /// into 64 bits is the most that does.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate) and [`validate_patch`](Self::validate_patch).
-    pub fn flop_per_evaluation(&self, patch_cells: usize) -> Result<u64, DenoiserError> {
-        self.validate()?;
-        self.validate_patch(patch_cells)?;
-        Ok(Plan::new(self).products(patch_cells).saturating_mul(2))
     }
 
     /// Channels of a level.

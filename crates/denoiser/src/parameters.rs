@@ -1,15 +1,11 @@
 //! The trained numbers of a network.
 
-use crate::pickle::short;
 use crate::plan::{Fill, ParameterPlan, Plan};
 use crate::{DenoiserError, NetworkConfig};
 use candle_core::{DType, Device, Tensor, Var};
 use finescale_seed::{KeyedStream, Purpose};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-
-/// Axes of a foreign tensor that an error repeats.
-const MOST_AXES_SHOWN: usize = 8;
 
 /// The parameters of a network by the reference's names (without `denoise_fn.`), in the order of names.
 /// f32. Networks built on them see every later change of the values.
@@ -46,8 +42,7 @@ impl Parameters {
         tensors: BTreeMap<String, Tensor>,
         device: &Device,
     ) -> Result<Self, DenoiserError> {
-        config.validate()?;
-        check_shapes(config, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
+        config.check_shapes(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
         let mut vars = BTreeMap::new();
         for (name, tensor) in tensors {
             // `Var::from_tensor` alone would share the tensor's memory.
@@ -83,31 +78,6 @@ impl Parameters {
     #[must_use]
     pub fn device(&self) -> Device {
         self.vars.values().next().map_or(Device::Cpu, |var| var.device().clone())
-    }
-}
-
-/// Checks that names and shapes are exactly those of the parameters of a valid configuration.
-///
-/// # Errors
-/// As [`Parameters::from_tensors`].
-pub(crate) fn check_shapes<'a>(
-    config: &NetworkConfig,
-    shapes: impl Iterator<Item = (&'a str, &'a [usize])>,
-) -> Result<(), DenoiserError> {
-    let mut shapes: BTreeMap<&str, &[usize]> = shapes.collect();
-    for (name, ParameterPlan { shape: expected, .. }) in Plan::new(config).parameters() {
-        match shapes.remove(name.as_str()) {
-            None => return Err(DenoiserError::MissingParameter { name }),
-            Some(found) if found != expected => {
-                let found = found.iter().copied().take(MOST_AXES_SHOWN).collect();
-                return Err(DenoiserError::ParameterShape { name, expected, found });
-            }
-            Some(_) => {}
-        }
-    }
-    match shapes.pop_first() {
-        Some((name, _)) => Err(DenoiserError::ExtraParameter { name: short(name) }),
-        None => Ok(()),
     }
 }
 

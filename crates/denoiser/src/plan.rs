@@ -1,7 +1,8 @@
 //! The layers of a network: names, channels and resolutions. Everything that must agree about them (parameters,
 //! costs, the network itself) reads this list.
 
-use crate::NetworkConfig;
+use crate::pickle::short;
+use crate::{DenoiserError, NetworkConfig};
 use std::collections::BTreeMap;
 
 /// What a residual block does to the resolution.
@@ -163,6 +164,73 @@ impl Plan {
         parts.push(product(&[2, tokens, tokens, channels]));
         let total = parts.into_iter().fold(0u128, u128::saturating_add);
         u64::try_from(total).unwrap_or(u64::MAX)
+    }
+}
+
+/// Axes of a foreign tensor that an error repeats.
+const MOST_AXES_SHOWN: usize = 8;
+/// Most trained numbers, a thousand times those of the paper: 128 GB.
+const MOST_PARAMETERS: usize = 32_000_000_000;
+
+impl NetworkConfig {
+    /// Checks every setting. A network that passes can be planned and counted, whatever file it comes from.
+    ///
+    /// # Errors
+    /// [`DenoiserError::Setting`] or [`DenoiserError::Channels`], naming the JSON key.
+    pub fn validate(&self) -> Result<(), DenoiserError> {
+        self.validate_settings()?;
+        let (setting, expected) = ("channel_multipliers", "a network of at most 3.2e10 parameters");
+        match Plan::new(self).parameter_count() {
+            count if count <= MOST_PARAMETERS => Ok(()),
+            count => Err(DenoiserError::Setting { setting, expected, found: count.to_string() }),
+        }
+    }
+
+    /// Checks that names and shapes are exactly those of the parameters, before any value is read.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate) and [`Parameters::from_tensors`](crate::Parameters::from_tensors).
+    pub fn check_shapes<'a>(
+        &self,
+        shapes: impl Iterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<(), DenoiserError> {
+        self.validate()?;
+        let mut shapes: BTreeMap<&str, &[usize]> = shapes.collect();
+        for (name, ParameterPlan { shape: expected, .. }) in Plan::new(self).parameters() {
+            match shapes.remove(name.as_str()) {
+                None => return Err(DenoiserError::MissingParameter { name }),
+                Some(found) if found != expected => {
+                    let found = found.iter().copied().take(MOST_AXES_SHOWN).collect();
+                    return Err(DenoiserError::ParameterShape { name, expected, found });
+                }
+                Some(_) => {}
+            }
+        }
+        match shapes.pop_first() {
+            Some((name, _)) => Err(DenoiserError::ExtraParameter { name: short(name) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Number of trained numbers.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn parameter_count(&self) -> Result<usize, DenoiserError> {
+        self.validate()?;
+        Ok(Plan::new(self).parameter_count())
+    }
+
+    /// Floating-point operations of one evaluation on one cubic patch: two for each product of the direct
+    /// sums of convolutions, linear layers and attention; norms and activations are not counted. What does not fit
+    /// into 64 bits is the most that does.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate) and [`validate_patch`](Self::validate_patch).
+    pub fn flop_per_evaluation(&self, patch_cells: usize) -> Result<u64, DenoiserError> {
+        self.validate()?;
+        self.validate_patch(patch_cells)?;
+        Ok(Plan::new(self).products(patch_cells).saturating_mul(2))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files that appear under their name only when they are whole and durable.
 
 use crate::folder::{create_folder, parent, remove_file, sync_folder};
+use crate::leftovers::{ENDING, RANDOM, prefix, remove_stale};
 use crate::target::Target;
 use crc32fast::Hasher;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -11,12 +12,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempPath;
-
-/// Bytes of the target's name in the temporary one, so that even the longest name has room for the rest.
-const NAME_BYTES: usize = 100;
-/// Random letters and digits in it.
-const RANDOM: usize = 12;
-const ENDING: &str = ".partial";
 
 /// Drafts of this process, for a process that ends without unwinding.
 static DRAFTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -245,44 +240,6 @@ fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
 
 fn forget(temporary: &Path) {
     drafts().retain(|path| path != temporary);
-}
-
-/// `.NAME.`, where a long name is cut.
-pub(crate) fn prefix(target: &Path) -> String {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let end = (0..=name.len().min(NAME_BYTES)).rev().find(|&end| name.is_char_boundary(end));
-    format!(".{}.", &name[..end.unwrap_or(0)])
-}
-
-/// Whether `name` is that of an unfinished draft of one of the files `targets`.
-#[must_use]
-pub fn is_draft_of(name: &str, targets: &[&str]) -> bool {
-    targets.iter().any(|target| is_draft(name, &prefix(Path::new(target))))
-}
-
-fn is_draft(name: &str, prefix: &str) -> bool {
-    let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(ENDING));
-    random.is_some_and(|text| text.len() == RANDOM && text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-}
-
-/// Removes drafts of the same target whose processes were killed: nobody holds their lock.
-pub(crate) fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if !is_draft(name, prefix) || !entry.file_type()?.is_file() {
-            continue;
-        }
-        // To write: NFS gives no lock for oneself on a file that is open to be read.
-        let stale = crate::in_place().open(entry.path());
-        let stale = stale.and_then(|file| file.try_lock().map_err(io::Error::from));
-        if stale.is_ok() {
-            remove_file(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

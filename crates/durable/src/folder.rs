@@ -1,6 +1,5 @@
 //! Folders whose entries survive a power cut.
 
-use crate::draft::{prefix, remove_stale};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -49,34 +48,6 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the files of `names` and their unfinished drafts from a folder, the first one for good before the others, and
-/// then the folder. A folder that holds something else stays, and so do its links. Whether the folder is gone.
-///
-/// # Errors
-/// Those of the system.
-pub fn remove_folder(path: &Path, names: &[&str]) -> io::Result<bool> {
-    if !path.try_exists()? {
-        return Ok(true);
-    }
-    for (number, name) in names.iter().enumerate() {
-        remove_file(&path.join(name))?;
-        remove_stale(path, &prefix(Path::new(name)))?;
-        if number == 0 {
-            sync_folder(path)?;
-        }
-    }
-    // A link to a folder stays, and so does the folder, which is empty then.
-    if fs::symlink_metadata(path)?.is_symlink() {
-        return Ok(true);
-    }
-    match fs::remove_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder(parent(path)).map(|()| true),
-    }
-}
-
 /// The folder that holds `path`.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
@@ -95,21 +66,5 @@ mod tests {
         assert!(deep.is_dir());
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(create_folder(&folder.path().join("file/d")).is_err());
-    }
-
-    #[test]
-    fn only_named_files_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let work = folder.path().join("work");
-        create_folder(&work).unwrap();
-        for name in ["a", "b", "notes.txt"] {
-            fs::write(work.join(name), "").unwrap();
-        }
-        assert!(!remove_folder(&work, &["a", "b", "c"]).unwrap());
-        assert_eq!(fs::read_dir(&work).unwrap().count(), 1);
-        fs::remove_file(work.join("notes.txt")).unwrap();
-        assert!(remove_folder(&work, &["a", "b", "c"]).unwrap());
-        assert!(!work.exists());
-        assert!(remove_folder(&work, &["a"]).unwrap());
     }
 }

@@ -12,13 +12,15 @@
 mod append_log;
 mod draft;
 mod folder;
+mod leftovers;
 mod lock;
 mod target;
 mod work_file;
 
 pub use append_log::AppendLog;
-pub use draft::{Draft, check_can_write, commit_together, draft, is_draft_of, remove_drafts, write};
-pub use folder::{create_folder, remove_file, remove_folder, sync_folder};
+pub use draft::{Draft, check_can_write, commit_together, draft, remove_drafts, write};
+pub use folder::{create_folder, remove_file, sync_folder};
+pub use leftovers::{is_draft_of, remove_folder};
 pub use lock::{Lock, is_busy};
 pub use target::{follow, keep, refuse_inputs, refuse_links, same_file};
 pub use work_file::WorkFile;

@@ -4,6 +4,7 @@
 //! in each axis and is centred at i + 1/2.
 
 mod boundary;
+mod bytes;
 mod centring;
 mod coarsen;
 mod conditioning;
@@ -23,6 +24,7 @@ mod tile_faces;
 mod windows;
 
 pub use boundary::Boundary;
+pub use bytes::readable_bytes;
 pub use centring::Centring;
 pub use coarsen::coarsen;
 pub use conditioning::{Channels, Conditioning, Scalar, ScalarName};
@@ -32,7 +34,7 @@ pub use error::FieldError;
 pub use field3::Field3;
 pub use foreign::{is_plain_name, shown};
 pub use grid::{Grid, position};
-pub use memory::{available_memory_bytes, check_memory, readable_bytes};
+pub use memory::{available_memory_bytes, check_memory};
 pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
 pub use scheme::Scheme;

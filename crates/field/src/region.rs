@@ -2,6 +2,7 @@
 
 use crate::{FieldError, Grid};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A window that starts at any cell, also a negative one, and wraps around the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,19 +50,38 @@ impl Region {
         (start + offset) % cells[axis]
     }
 
-    /// Runs along z that stay contiguous in the grid: (offset in the window, cell of the grid, length), in
+    /// Runs along `axis` that stay contiguous in the grid: (offset in the window, cell of the grid, length), in
     /// order. A window has one run, or two where it crosses the box's upper face.
     #[must_use]
-    pub fn runs_z(&self, cells: [usize; 3]) -> Vec<(usize, usize, usize)> {
+    pub fn runs(&self, axis: usize, cells: [usize; 3]) -> Vec<(usize, usize, usize)> {
         let mut runs = Vec::with_capacity(2);
         let mut offset = 0;
-        while offset < self.shape[2] {
-            let cell = self.wrapped(2, offset, cells);
-            let length = (cells[2] - cell).min(self.shape[2] - offset);
+        while offset < self.shape[axis] {
+            let cell = self.wrapped(axis, offset, cells);
+            let length = (cells[axis] - cell).min(self.shape[axis] - offset);
             runs.push((offset, cell, length));
             offset += length;
         }
         runs
+    }
+
+    /// The parts of the window that do not cross a face of the grid: the cells of each in the window and in the grid, by
+    /// axis. A window has at most eight.
+    #[must_use]
+    pub fn parts(&self, cells: [usize; 3]) -> Vec<[[Range<usize>; 3]; 2]> {
+        let [xs, ys, zs] = [0, 1, 2].map(|axis| self.runs(axis, cells));
+        let mut parts = Vec::with_capacity(xs.len() * ys.len() * zs.len());
+        for &(wx, gx, nx) in &xs {
+            for &(wy, gy, ny) in &ys {
+                for &(wz, gz, nz) in &zs {
+                    parts.push([
+                        [wx..wx + nx, wy..wy + ny, wz..wz + nz],
+                        [gx..gx + nx, gy..gy + ny, gz..gz + nz],
+                    ]);
+                }
+            }
+        }
+        parts
     }
 
     /// The first cell beyond the window per axis, before wrapping, if there is such a number.
@@ -74,7 +94,7 @@ impl Region {
     /// Rows along z: for each (x, y) of the window and each run, calls
     /// `visit(offset in the window's flat array, index in the grid's flat array, length)`.
     pub fn for_each_run(&self, cells: [usize; 3], mut visit: impl FnMut(usize, usize, usize)) {
-        let runs = self.runs_z(cells);
+        let runs = self.runs(2, cells);
         for i in 0..self.shape[0] {
             let x = self.wrapped(0, i, cells);
             for j in 0..self.shape[1] {
@@ -99,6 +119,17 @@ mod tests {
         assert_eq!(region.wrapped(0, 1, [10; 3]), 8); // 2^63 - 1 is 7 modulo 10.
         assert_eq!(region.wrapped(1, 1, [10; 3]), 3); // -2^63 is 2 modulo 10.
         assert_eq!(region.wrapped(2, 0, [10; 3]), 9);
+    }
+
+    #[test]
+    fn parts_lie_on_one_side_of_every_face() {
+        let region = Region { start: [-1, 2, 0], shape: [3, 2, 4] };
+        let parts = region.parts([5, 4, 4]);
+        assert_eq!(
+            parts,
+            [[[0..1, 0..2, 0..4], [4..5, 2..4, 0..4]], [[1..3, 0..2, 0..4], [0..2, 2..4, 0..4]]]
+        );
+        assert_eq!(Region::cube([-1; 3], 2).parts([4; 3]).len(), 8);
     }
 
     #[test]

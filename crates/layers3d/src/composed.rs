@@ -4,20 +4,11 @@
 //! Every operation here is one whose gradient candle computes rightly (its `softmax_last_dim`, `LayerNorm` and
 //! nearest upsampling do not, or not always); the tests hold each layer against finite differences.
 
-use crate::Layers;
+use crate::{Activation, Layers};
 use candle_core::{D, DType, Result, Tensor, bail};
 
 /// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
 pub const GROUP_NORM_EPSILON: f64 = 1e-5;
-
-/// What follows a normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// x sigmoid(x).
-    Silu,
-}
 
 /// 3³ convolution with stride 1 and one cell of zeros around the volume (a cross-correlation, as in PyTorch).
 ///

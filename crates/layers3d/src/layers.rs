@@ -1,7 +1,15 @@
 //! The layers of a U-Net, whoever computes them.
 
-use crate::Activation;
 use candle_core::{Result, Tensor};
+
+/// What follows a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// x sigmoid(x).
+    Silu,
+}
 
 /// The layers of a 3-D U-Net, so that a network is written once: [`Composed`](crate::Composed) runs on every device
 /// and in every float type, [`Engine`](crate::Engine) is fast on CPUs.

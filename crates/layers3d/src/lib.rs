@@ -11,7 +11,7 @@ mod engine;
 mod kernels;
 mod layers;
 
-pub use composed::{Activation, Composed};
+pub use composed::Composed;
 pub use engine::{Engine, Volume};
 pub use kernels::{check_instruction_set_wish, instruction_set_name};
-pub use layers::Layers;
+pub use layers::{Activation, Layers};

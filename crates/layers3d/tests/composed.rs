@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use finescale_layers3d::Activation;
 use finescale_layers3d::composed::{
-    self, Activation, attention, average_pool, conv1, conv3d, group_norm, silu, upsample_nearest,
+    self, attention, average_pool, conv1, conv3d, group_norm, silu, upsample_nearest,
 };
 
 /// f64 central differences with h = 1e-5: truncation ~1e-10, cancellation ~1e-11, both times |f'''| of order 10.

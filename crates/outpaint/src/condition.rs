@@ -1,8 +1,8 @@
 //! What a network sees of the box that a volume lies in.
 
 use crate::OutpaintError;
-use crate::identity::{hash_of_density, hash_of_values};
-use crate::job::check_inside;
+use crate::checks::check_inside;
+use crate::hash::{hash_of_density, hash_of_values};
 use crate::volume::{Shape, Volume};
 use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows, blocks};
 use std::path::Path;

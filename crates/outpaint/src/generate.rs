@@ -1,7 +1,7 @@
 //! From a job to its volume.
 
 use crate::given::GivenValues;
-use crate::job::Listener;
+use crate::progress::Listener;
 use crate::store::{StepStore, WindowStore};
 use crate::volume::Volume;
 use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};

@@ -1,40 +1,10 @@
 //! What a generation is of: resuming with anything else would mix two samples.
 
-use crate::{Given, Job, OutpaintError};
-use finescale_field::{FILE_BLOCK, FieldError, Region, Windows, blocks};
-use ndarray::Array3;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 /// The entry of those who computed, one after another. They give the same sample, but not the same bits.
-const PROGRAMS: &str = "programs";
-
-/// Everything that the bits of a job's result depend on, as a JSON object. Reads and hashes what is given.
-///
-/// # Errors
-/// [`OutpaintError::Region`] and others if what is given is no part of the condition's box; [`OutpaintError::Field`] if it
-/// is no density; [`OutpaintError::Read`] if it cannot be read.
-pub fn identity(job: &Job) -> Result<Value, OutpaintError> {
-    job.check()?;
-    let given = |given: Given| -> Result<Value, OutpaintError> {
-        let hashes = given.fields.iter().map(|field| hash_of_density(*field));
-        Ok(json!({ "start": given.start, "fields": hashes.collect::<Result<Vec<_>, _>>()? }))
-    };
-    let identity = json!({
-        "format": "finescale-generation",
-        "version": 7,
-        "model": job.model_hash,
-        "condition": job.condition.hash()?,
-        "region": job.region,
-        "given": job.given.map(given).transpose()?,
-        "boundary": job.boundary,
-        "window_cells": job.window_cells,
-        "generation": job.config,
-        PROGRAMS: [job.program],
-    });
-    // Through text, so that what is read from a file is rounded alike.
-    Ok(serde_json::from_str(&identity.to_string()).expect("what was JSON a moment ago is JSON"))
-}
+pub(crate) const PROGRAMS: &str = "programs";
 
 /// Where two identities differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +34,7 @@ fn without_programs(identity: &Value) -> Value {
 
 /// A short name of the sample of an identity, whoever computes it.
 pub(crate) fn key(identity: &Value) -> String {
-    hex::encode(&Sha256::digest(without_programs(identity).to_string()))
+    hex::encode(Sha256::digest(without_programs(identity).to_string()))
 }
 
 /// How the program of `expected` differs from the last one that worked on `found`, if it does.
@@ -79,37 +49,6 @@ pub(crate) fn continued(expected: &Value, found: &Value) -> Value {
     let mut identity = expected.clone();
     identity[PROGRAMS] = [all(found), all(expected)].concat().into();
     identity
-}
-
-/// SHA-256 of a grid and its values, which may be more than memory holds; each block of them is checked.
-pub(crate) fn hash_of_values(
-    source: &dyn Windows,
-    check: impl Fn(&Region, &Array3<f32>) -> Result<(), OutpaintError>,
-) -> Result<String, OutpaintError> {
-    let grid = source.grid();
-    let mut hash = Sha256::new();
-    hash.update(format!("{:?} {:?}", grid.cells(), grid.box_size_mpc_h()));
-    for block in blocks(grid.cells(), FILE_BLOCK) {
-        let values = source.read(&block).map_err(OutpaintError::Read)?;
-        check(&block, &values)?;
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        hash.update(bytes);
-    }
-    Ok(hex::encode(&hash.finalize()))
-}
-
-/// The same of a density in units of its mean.
-pub(crate) fn hash_of_density(source: &dyn Windows) -> Result<String, OutpaintError> {
-    hash_of_values(source, |block, values| {
-        match values.indexed_iter().find(|(_, value)| !(value.is_finite() && **value >= 0.0)) {
-            None => Ok(()),
-            Some(((x, y, z), &value)) => {
-                let voxel = [x, y, z];
-                let voxel = [0, 1, 2].map(|axis| block.wrapped(axis, voxel[axis], source.grid().cells()));
-                Err(FieldError::Density { voxel, value }.into())
-            }
-        }
-    })
 }
 
 /// The first entry in which two identities, or two programs, differ.

@@ -1,15 +1,17 @@
 //! A volume to generate.
 
+use crate::checks::check_inside;
 use crate::given::{GivenPlace, GivenValues};
+use crate::hash::hash_of_density;
+use crate::identity::PROGRAMS;
 use crate::moving_lattice::MovingLattice;
 use crate::{
     Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Plan, Sequential, Strategy,
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
-use finescale_field::{Grid, Normalizer, Region, position};
-use serde_json::Value;
-use std::sync::atomic::{AtomicBool, Ordering};
+use finescale_field::{Grid, Normalizer, Region};
+use serde_json::{Value, json};
 
 /// Times that the windows of a batch are in memory beside what the network itself keeps: their noisy values, what is known
 /// of them, their estimates and sums, as they are read and as tensors.
@@ -44,40 +46,6 @@ pub struct Job<'a> {
     pub device: &'a Device,
     /// Who computes: what else the last bits depend on, such as version, device and instruction set.
     pub program: &'a Value,
-}
-
-/// How far a generation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Told once, before the first evaluation.
-    Begun {
-        /// Evaluations of windows that earlier runs have made durable.
-        done: usize,
-        /// All evaluations.
-        evaluations: usize,
-    },
-    /// The network has evaluated some more windows.
-    Evaluated {
-        /// How many.
-        windows: usize,
-    },
-}
-
-/// Who hears of progress, and may stop it.
-pub(crate) struct Listener<'a> {
-    pub(crate) progress: &'a mut dyn FnMut(Progress),
-    pub(crate) cancel: &'a AtomicBool,
-}
-
-impl Listener<'_> {
-    /// Tells of `windows` evaluations.
-    ///
-    /// # Errors
-    /// [`OutpaintError::Cancelled`] if the user wants to stop.
-    pub(crate) fn evaluated(&mut self, windows: usize) -> Result<(), OutpaintError> {
-        (self.progress)(Progress::Evaluated { windows });
-        if self.cancel.load(Ordering::Relaxed) { Err(OutpaintError::Cancelled) } else { Ok(()) }
-    }
 }
 
 impl<'a> Job<'a> {
@@ -217,35 +185,29 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Checks that a region is a part of a box, covered once.
-pub(crate) fn check_inside(
-    region: &Region,
-    cells: [usize; 3],
-    boundary: Boundary,
-) -> Result<(), OutpaintError> {
-    let Region { start, shape } = *region;
-    let is_inside = region.end_exclusive().is_some_and(|end| {
-        (0..3).all(|axis| match boundary {
-            Boundary::Periodic => shape[axis] <= cells[axis],
-            Boundary::Open => start[axis] >= 0 && end[axis] <= cells[axis] as i64,
-        })
+/// Everything that the bits of a job's result depend on, as a JSON object. Reads and hashes what is given.
+///
+/// # Errors
+/// [`OutpaintError::Region`] and others if what is given is no part of the condition's box; [`OutpaintError::Field`] if it
+/// is no density; [`OutpaintError::Read`] if it cannot be read.
+pub fn identity(job: &Job) -> Result<Value, OutpaintError> {
+    job.check()?;
+    let given = |given: Given| -> Result<Value, OutpaintError> {
+        let hashes = given.fields.iter().map(|field| hash_of_density(*field));
+        Ok(json!({ "start": given.start, "fields": hashes.collect::<Result<Vec<_>, _>>()? }))
+    };
+    let identity = json!({
+        "format": "finescale-generation",
+        "version": 7,
+        "model": job.model_hash,
+        "condition": job.condition.hash()?,
+        "region": job.region,
+        "given": job.given.map(given).transpose()?,
+        "boundary": job.boundary,
+        "window_cells": job.window_cells,
+        "generation": job.config,
+        PROGRAMS: [job.program],
     });
-    if is_inside { Ok(()) } else { Err(OutpaintError::Region { start, shape, cells }) }
-}
-
-/// The first voxel of a window that is no number in any field, as an error.
-pub(crate) fn check_finite(
-    window: usize,
-    region: &Region,
-    values: &[f32],
-    cells: [usize; 3],
-) -> Result<(), OutpaintError> {
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(index) => {
-            let at = position(index % region.voxels(), region.shape);
-            let voxel = [0, 1, 2].map(|axis| region.wrapped(axis, at[axis], cells));
-            Err(OutpaintError::NotFinite { window, voxel })
-        }
-    }
+    // Through text, so that what is read from a file is rounded alike.
+    Ok(serde_json::from_str(&identity.to_string()).expect("what was JSON a moment ago is JSON"))
 }

@@ -5,30 +5,18 @@
 //! whole volume with noise that belongs to its voxels. No window has noise of its own, so nothing that is averaged
 //! loses variance, and no face stays where it was.
 
+use crate::checks::check_finite;
 use crate::given::GivenValues;
-use crate::identity::identity;
-use crate::job::{Listener, check_finite};
+use crate::job::identity;
 use crate::moving_lattice::MovingLattice;
-use crate::store::{StepStore, StepVolumes};
+use crate::progress::Listener;
+use crate::store::StepStore;
+use crate::updates::{Updates, VolumeNoise, by_blocks, values};
 use crate::volume::{Shape, Volume};
 use crate::{Job, Joint, OutpaintError, Progress, Store};
-use candle_core::{DType, Device, Tensor};
-use finescale_diffusion::{Denoise, KeyedNoise, Next, Solver, WithKnown};
-use finescale_field::{Grid, Region, blocks};
-use rayon::prelude::*;
-
-/// Voxels that the solver updates at once; a bound on memory that no bit depends on.
-const BLOCK_VOXELS: usize = 1 << 16;
-/// Blocks at once per thread: while some are computed others wait to be written.
-const BLOCKS_PER_THREAD: usize = 2;
-/// Tensors of a block that are alive while it is computed: state, estimate, memory, noise, and what a step makes of them.
-const TENSORS_PER_BLOCK: usize = 8;
-
-/// Bytes of the blocks that are alive during an update of some fields.
-pub(crate) fn update_bytes(fields: usize) -> usize {
-    let blocks = BLOCKS_PER_THREAD * rayon::current_num_threads();
-    blocks * TENSORS_PER_BLOCK * BLOCK_VOXELS * fields * size_of::<f32>()
-}
+use candle_core::DType;
+use finescale_diffusion::{Denoise, WithKnown};
+use finescale_field::{Grid, Region};
 
 /// Generates a volume; network units. The volume lies in the store: in memory are some windows, or some slabs.
 ///
@@ -78,7 +66,12 @@ impl<'a> JointSampling<'a> {
             grid: job.result_grid()?,
             updates: Updates {
                 solver: sampling.sampler.solver(sampling.levels.levels()?),
-                noise: VolumeNoise::new(job),
+                noise: VolumeNoise {
+                    seed: job.config.seed,
+                    cells: job.grid().cells(),
+                    start: job.region.start,
+                    fields: job.fields(),
+                },
             },
             lattices: job.lattices(settings)?,
             given: job.given_values(),
@@ -161,54 +154,6 @@ impl<'a> JointSampling<'a> {
     }
 }
 
-/// The updates of the volume, which know no network.
-struct Updates {
-    solver: Solver,
-    noise: VolumeNoise,
-}
-
-impl Updates {
-    /// A slab after one update.
-    fn block(
-        &self,
-        block: &Region,
-        [state, memory]: &StepVolumes,
-        estimate: &Volume,
-        step: usize,
-    ) -> Result<Next, OutpaintError> {
-        let [planes, ny, nz] = block.shape;
-        let tensor = |volume: &Volume| -> Result<Tensor, OutpaintError> {
-            let shape = (1, self.noise.fields, planes, ny, nz);
-            Ok(Tensor::from_vec(volume.read(block)?, shape, &Device::Cpu)?)
-        };
-        // A solver that remembers nothing does not look.
-        let at = match step {
-            0 => Next::noise(tensor(state)?),
-            _ => Next::after(tensor(state)?, tensor(memory)?),
-        };
-        Ok(self.solver.advance(&at, &tensor(estimate)?, step, &self.noise.block(block)?)?)
-    }
-}
-
-/// Computes all blocks of a grid, some at once, and writes them in their order.
-fn by_blocks<T: Send>(
-    grid: &Grid,
-    compute: impl Fn(&Region) -> Result<T, OutpaintError> + Sync,
-    mut write: impl FnMut(&Region, T) -> Result<(), OutpaintError>,
-) -> Result<(), OutpaintError> {
-    let [nx, ny, nz] = grid.cells();
-    // Whole planes, or whole rows of one plane: contiguous in a file.
-    let planes = (BLOCK_VOXELS / (ny * nz)).clamp(1, nx);
-    let rows = (BLOCK_VOXELS / nz).clamp(1, ny);
-    for some in
-        blocks(grid.cells(), [planes, rows, nz]).chunks(BLOCKS_PER_THREAD * rayon::current_num_threads())
-    {
-        let computed = some.par_iter().map(&compute).collect::<Result<Vec<T>, _>>()?;
-        some.iter().zip(computed).try_for_each(|(block, computed)| write(block, computed))?;
-    }
-    Ok(())
-}
-
 /// sum += weight · clean of each field, over a window.
 fn add_weighted(sum: &mut [f32], region: &Region, [wx, wy, wz]: [&[f32]; 3], clean: &[f32]) {
     let [nx, ny, nz] = region.shape;
@@ -219,33 +164,4 @@ fn add_weighted(sum: &mut [f32], region: &Region, [wx, wy, wz]: [&[f32]; 3], cle
             *sum += weight * wz * clean;
         }
     }
-}
-
-/// The noise of the volume's voxels, keyed by their place in the condition's box.
-struct VolumeNoise {
-    seed: u64,
-    cells: [usize; 3],
-    start: [i64; 3],
-    fields: usize,
-}
-
-impl VolumeNoise {
-    fn new(job: &Job) -> Self {
-        Self {
-            seed: job.config.seed,
-            cells: job.grid().cells(),
-            start: job.region.start,
-            fields: job.fields(),
-        }
-    }
-
-    fn block(&self, block: &Region) -> Result<KeyedNoise, OutpaintError> {
-        let start = [0, 1, 2].map(|axis| self.start[axis] + block.start[axis]);
-        let noise = KeyedNoise::new(self.seed, self.cells, vec![start], block.shape, &Device::Cpu)?;
-        Ok(noise.of_fields(self.fields))
-    }
-}
-
-fn values(tensor: &Tensor) -> Result<Vec<f32>, OutpaintError> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
 }

@@ -6,11 +6,13 @@
 //! windows that are finished, never from a table of faces, edges and corners. This crate sees a network only as
 //! [`finescale_diffusion::Denoise`].
 
+mod checks;
 mod condition;
 mod config;
 mod error;
 mod generate;
 mod given;
+mod hash;
 mod identity;
 mod job;
 mod joint;
@@ -20,8 +22,10 @@ mod moving_lattice;
 mod order;
 mod outpainting;
 mod plan;
+mod progress;
 mod store;
 mod tiling;
+mod updates;
 mod values;
 mod volume;
 
@@ -33,10 +37,11 @@ pub use error::OutpaintError;
 pub use finescale_field::Boundary;
 pub use generate::{Generated, GeneratedField, generate};
 pub use given::Given;
-pub use identity::{Difference, difference, identity, sample_difference};
-pub use job::{Job, Progress};
+pub use identity::{Difference, difference, sample_difference};
+pub use job::{Job, identity};
 pub use masks::MaskDistribution;
 pub use order::Order;
 pub use plan::Plan;
+pub use progress::Progress;
 pub use store::{Existing, Store};
 pub use tiling::Tiling;

@@ -1,8 +1,9 @@
 //! Outpainting: each window is conditioned on the voxels that earlier windows filled.
 
+use crate::checks::check_finite;
 use crate::given::GivenValues;
-use crate::identity::identity;
-use crate::job::{Listener, check_finite};
+use crate::job::identity;
+use crate::progress::Listener;
 use crate::store::WindowStore;
 use crate::{Job, Order, OutpaintError, Progress, Sequential, Store};
 use finescale_diffusion::{KeyedNoise, Next, WithKnown};

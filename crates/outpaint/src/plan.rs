@@ -2,7 +2,7 @@
 
 use crate::moving_lattice::MovingLattice;
 use crate::store::StepStore;
-use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy, joint};
+use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy, updates};
 use serde::Serialize;
 
 /// Bytes of the blocks on their way into a file, and of that file's own cache.
@@ -58,7 +58,7 @@ impl Plan {
                 let last = lattices.last().expect("there is always a level");
                 (windows_per_axis, groups, steps) = (last.windows_per_axis(), lattices.len(), lattices.len());
                 evaluations = lattices.iter().map(MovingLattice::windows).sum::<usize>();
-                (volumes, update_bytes) = (StepStore::VOLUMES, joint::update_bytes(fields));
+                (volumes, update_bytes) = (StepStore::VOLUMES, updates::update_bytes(fields));
             }
             Strategy::Sequential(sequential) => {
                 let order = Order::new(sequential, cells, window_cells, boundary)?;

@@ -20,7 +20,7 @@ pub(crate) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    pub(crate) fn of(path: &'a Path, group: &'a hdf5::Group) -> Self {
+    pub(crate) fn new(path: &'a Path, group: &'a hdf5::Group) -> Self {
         Self { path, group }
     }
 
@@ -190,7 +190,7 @@ mod tests {
         write_scalar(&file, "ascii", FixedAscii::<7>::from_ascii("unknown").unwrap()).unwrap();
         write_scalar(&file, "true", true).unwrap();
         write_scalar(&file, "zero", 0i32).unwrap();
-        let attributes = Attributes::of(&path, &file);
+        let attributes = Attributes::new(&path, &file);
         assert_eq!(attributes.number("f32").unwrap(), 2.5);
         assert_eq!(attributes.number("one").unwrap(), 7.0);
         assert_eq!(attributes.counts("one").unwrap(), [7]);
@@ -241,7 +241,7 @@ mod tests {
                 _ => write_scalar(file, "text", FixedAscii::<6>::from_ascii("MARKED").unwrap()).unwrap(),
             };
             let file = patched(&path, write, b"MARKED", b"a\xff\xf0\x9f\x1bb");
-            let attributes = Attributes::of(&path, &file);
+            let attributes = Attributes::new(&path, &file);
             let error = attributes.text("text").unwrap_err();
             let found = "expected a text in UTF-8, found \"a\u{fffd}\u{fffd}\\\\u{1b}b\"";
             assert!(error.to_string().ends_with(found), "{kind}: {error}");
@@ -250,7 +250,7 @@ mod tests {
             file.close().unwrap();
             // The last byte begins a character that never comes.
             let file = patched(&path, write, b"MARKED", b"truth\xf0");
-            assert!(Attributes::of(&path, &file).text("text").is_err(), "{kind}");
+            assert!(Attributes::new(&path, &file).text("text").is_err(), "{kind}");
             file.close().unwrap();
         }
     }
@@ -272,7 +272,7 @@ mod tests {
             bytes[place] = byte;
             std::fs::write(&path, &bytes).unwrap();
             let file = hdf5::File::open(&path).unwrap();
-            let truth = Attributes::of(&path, &file).truth("periodic");
+            let truth = Attributes::new(&path, &file).truth("periodic");
             file.close().unwrap();
             assert_eq!(truth.as_ref().ok().copied(), expected, "{byte}: {truth:?}");
             assert!(expected.is_some() || matches!(truth, Err(SnapshotError::Attribute { .. })));
@@ -285,7 +285,7 @@ mod tests {
         let path = folder.path().join("sizes.hdf5");
         let file = hdf5::File::create(&path).unwrap();
         write_array(&file, "many", &vec![1u8; MOST_NUMBERS + 1]).unwrap();
-        let attributes = Attributes::of(&path, &file);
+        let attributes = Attributes::new(&path, &file);
         assert!(attributes.counts("many").unwrap_err().to_string().ends_with("found 4097 values"));
         assert!(attributes.numbers("many").is_err());
     }

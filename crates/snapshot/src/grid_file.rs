@@ -1,107 +1,9 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
-use crate::{GridReader, GridWriter, SnapshotError};
-use finescale_field::{
-    Boundary, Centring, Cosmology, FILE_BLOCK, Field3, Region, ScalarName, Scheme, TileFaces, blocks,
-};
+use crate::{GridMeta, GridReader, GridWriter, SnapshotError};
+use finescale_field::{FILE_BLOCK, Field3, Region, blocks};
 use ndarray::Array3;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::path::Path;
-
-/// What the values of a grid file are and where they come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GridMeta {
-    /// What is in the voxels, in units of its cosmic mean (1 + delta): `dm`, `gas`, `stars`, ...
-    pub quantity: String,
-    /// Redshift.
-    pub redshift: f64,
-    /// Particles per voxel on average; times the field these are counts, unless particles were weighted by mass.
-    pub mean: f64,
-    /// The universe that it is of, as far as it is known.
-    #[serde(default)]
-    pub cosmology: Cosmology,
-    /// What lies beyond the faces of the box. In files: whether it is `periodic`.
-    #[serde(rename = "periodic", with = "as_periodic")]
-    pub boundary: Boundary,
-    /// How particles were assigned to voxels, if they were.
-    pub assignment: Option<Scheme>,
-    /// Where in its voxel a value is taken.
-    #[serde(default)]
-    pub centring: Centring,
-    /// Where the tiles meet that a generated field is made of; without faces if it was made in one piece.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tile_faces: Option<TileFaces>,
-    /// How it was made: command, seed, model hash, source files. Free JSON.
-    pub provenance: Value,
-}
-
-impl GridMeta {
-    /// A periodic field of nothing else that is known.
-    #[must_use]
-    pub fn new(quantity: impl Into<String>, redshift: f64, mean: f64) -> Self {
-        Self {
-            quantity: quantity.into(),
-            redshift,
-            mean,
-            cosmology: Cosmology::UNKNOWN,
-            boundary: Boundary::Periodic,
-            assignment: None,
-            centring: Centring::Cell,
-            tile_faces: None,
-            provenance: Value::Null,
-        }
-    }
-
-    /// A number that holds for the whole box, if it is known.
-    #[must_use]
-    pub fn scalar(&self, name: ScalarName) -> Option<f64> {
-        let value =
-            if name == ScalarName::Redshift { Some(self.redshift) } else { self.cosmology.scalar(name) };
-        value.filter(|value| value.is_finite())
-    }
-
-    /// Says a number that holds for the whole box, in place of what was known.
-    pub fn set_scalar(&mut self, name: ScalarName, value: f64) {
-        match name {
-            ScalarName::Redshift => self.redshift = value,
-            ScalarName::OmegaM => self.cosmology.omega_m = Some(value),
-            ScalarName::Sigma8 => self.cosmology.sigma_8 = Some(value),
-        }
-    }
-
-    /// With what versions before 0.2 said in the provenance only: cosmology, at its top or one level down, and the faces
-    /// of tiles.
-    #[must_use]
-    pub fn with_entries_of_provenance(mut self) -> Self {
-        let Some(entries) = self.provenance.as_object() else { return self };
-        if self.cosmology == Cosmology::UNKNOWN {
-            let inner = entries.values().filter_map(|entry| entry.get("cosmology"));
-            let found = entries.get("cosmology").into_iter().chain(inner).find(|entry| entry.is_object());
-            let cosmology = found.and_then(|entry| serde_json::from_value(entry.clone()).ok());
-            self.cosmology = cosmology.unwrap_or_default();
-        }
-        if self.tile_faces.is_none() {
-            let faces = entries.get("tile_faces");
-            self.tile_faces = faces.and_then(|faces| serde_json::from_value(faces.clone()).ok());
-        }
-        self
-    }
-}
-
-/// A boundary as the truth value that files hold.
-mod as_periodic {
-    use finescale_field::Boundary;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(boundary: &Boundary, to: S) -> Result<S::Ok, S::Error> {
-        boundary.is_periodic().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Boundary, D::Error> {
-        bool::deserialize(from).map(Boundary::from_periodic)
-    }
-}
 
 /// A field and what it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,87 +60,12 @@ pub fn write_grids(grids: &[(&Path, &GridFile)]) -> Result<(), SnapshotError> {
     finescale_durable::commit_together(drafts).map_err(|(path, error)| SnapshotError::write(&path)(error))
 }
 
-/// The runs of a periodic window along `axis`, each contiguous in the grid: (cell of the window, cell of the
-/// grid, length).
-pub(crate) fn runs(region: &Region, axis: usize, cells: [usize; 3]) -> Vec<(usize, usize, usize)> {
-    let mut runs = Vec::with_capacity(2);
-    let mut offset = 0;
-    while offset < region.shape[axis] {
-        let cell = region.wrapped(axis, offset, cells);
-        let length = (cells[axis] - cell).min(region.shape[axis] - offset);
-        runs.push((offset, cell, length));
-        offset += length;
-    }
-    runs
-}
-
-/// Calls `visit(window box, grid box)` for each of the at most eight blocks that a periodic window has in the file.
-pub(crate) fn for_each_block(
-    region: &Region,
-    cells: [usize; 3],
-    mut visit: impl FnMut([std::ops::Range<usize>; 3], [std::ops::Range<usize>; 3]) -> Result<(), SnapshotError>,
-) -> Result<(), SnapshotError> {
-    for (wx, gx, nx) in runs(region, 0, cells) {
-        for (wy, gy, ny) in runs(region, 1, cells) {
-            for (wz, gz, nz) in runs(region, 2, cells) {
-                visit([wx..wx + nx, wy..wy + ny, wz..wz + nz], [gx..gx + nx, gy..gy + ny, gz..gz + nz])?;
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use finescale_field::Grid;
+    use crate::fixtures::example;
+    use finescale_field::{Boundary, Centring};
     use proptest::prelude::*;
-    use serde_json::json;
-
-    pub(crate) fn example(cells: [usize; 3]) -> GridFile {
-        let values = Array3::from_shape_fn(cells, |(i, j, k)| (100 * i + 10 * j + k) as f32 * 0.5);
-        let field = Field3::new(Grid::new(cells, [1.0, 2.0, 3.5]).unwrap(), values).unwrap();
-        let meta = GridMeta {
-            cosmology: Cosmology { omega_m: Some(0.3089), hubble: Some(0.6774), ..Cosmology::UNKNOWN },
-            assignment: Some(Scheme::Cic),
-            tile_faces: Some(TileFaces::new([vec![0, 2], vec![], vec![1]])),
-            provenance: json!({"command": "grid – ü", "seed": 7, "sources": ["a.hdf5"]}),
-            ..GridMeta::new("gas", 1.5, 849.0)
-        };
-        GridFile { field, meta }
-    }
-
-    #[test]
-    fn scalars_are_found_and_can_be_said() {
-        let names = [ScalarName::Redshift, ScalarName::OmegaM, ScalarName::Sigma8];
-        let mut meta = example([1; 3]).meta;
-        let scalars = |meta: &GridMeta| names.map(|name| meta.scalar(name));
-        assert_eq!(scalars(&meta), [Some(1.5), Some(0.3089), None]);
-        meta.set_scalar(ScalarName::Sigma8, 0.9);
-        meta.set_scalar(ScalarName::Redshift, 2.0);
-        assert_eq!(scalars(&meta), [Some(2.0), Some(0.3089), Some(0.9)]);
-        (meta.redshift, meta.cosmology.omega_m) = (f64::NAN, Some(f64::INFINITY));
-        assert_eq!(scalars(&meta), [None, None, Some(0.9)]);
-    }
-
-    #[test]
-    fn what_earlier_versions_said_in_the_provenance_is_found() {
-        let said = |provenance: Value| {
-            let meta = GridMeta { provenance, ..GridMeta::new("dm", 0.0, 1.0) }.with_entries_of_provenance();
-            ([meta.cosmology.omega_m, meta.cosmology.sigma_8], meta.tile_faces)
-        };
-        assert_eq!(said(json!("some text")), ([None; 2], None));
-        let of_mock = json!({"cosmology": null, "mock": {"cosmology": {"omega_m": 0.3, "sigma_8": 0.8}}});
-        assert_eq!(said(of_mock), ([Some(0.3), Some(0.8)], None));
-        let of_sample = json!({"cosmology": {"omega_m": 0.31}, "tile_faces": [[0, 32], [], []]});
-        let faces = TileFaces::new([vec![0, 32], vec![], vec![]]);
-        assert_eq!(said(of_sample), ([Some(0.31), None], Some(faces)));
-        // What the file says itself goes first.
-        let mut meta = example([1; 3]).meta;
-        meta.provenance = json!({"cosmology": {"omega_m": 0.2}, "tile_faces": [[], [], []]});
-        let found = meta.clone().with_entries_of_provenance();
-        assert_eq!(found, meta);
-    }
 
     #[test]
     fn what_is_written_is_read() {

@@ -2,8 +2,7 @@
 
 use crate::attributes::Attributes;
 use crate::digest::Digest;
-use crate::grid_file::for_each_block;
-use crate::grid_writer::{FORMAT, VERSION};
+use crate::grid_meta::{FORMAT, VERSION};
 use crate::objects;
 use crate::open::open;
 use crate::{GridMeta, SnapshotError};
@@ -38,7 +37,7 @@ impl GridReader {
     /// all in this file.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
         let file = open(path)?;
-        let attributes = Attributes::of(path, &file);
+        let attributes = Attributes::new(path, &file);
         let not_a_grid = |detail: String| SnapshotError::NotAGrid { path: path.into(), detail };
         let version = check_format(&attributes).map_err(not_a_grid)?;
         let dataset = objects::dataset(path, &file, "field")?
@@ -86,10 +85,9 @@ impl GridReader {
             return read(cells.map(|n| 0..n));
         }
         let mut window = Array3::zeros(region.shape);
-        for_each_block(region, cells, |[x, y, z], block| {
+        for [[x, y, z], block] in region.parts(cells) {
             window.slice_mut(s![x, y, z]).assign(&read(block)?);
-            Ok(())
-        })?;
+        }
         Ok(window)
     }
 

@@ -3,7 +3,7 @@
 use crate::attributes::{write_array, write_scalar, write_text};
 use crate::digest::Digest;
 use crate::error::io_error;
-use crate::grid_file::for_each_block;
+use crate::grid_meta::{FORMAT, VERSION};
 use crate::open::CACHE_PREFERENCE;
 use crate::{GridMeta, GridReader, SnapshotError, new_file};
 use finescale_durable::Draft;
@@ -14,11 +14,6 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The attribute `format` of our grid files.
-pub(crate) const FORMAT: &str = "finescale-grid";
-/// The attribute `version` of our grid files. In version 1 the format of HDF5 was an older one, and `values_digest` could
-/// be missing.
-pub(crate) const VERSION: u32 = 2;
 /// The dataset of the values.
 const DATASET: &str = "field";
 /// Cells per axis of a chunk: 128 KiB, small beside a window and large beside a disk block.
@@ -70,12 +65,13 @@ impl GridWriter {
                 finescale_field::FieldError::Shape { expected: region.shape, found: values.dim().into() };
             return Err(SnapshotError::Field { path: path.into(), source });
         }
-        for_each_block(region, self.grid.cells(), |[wx, wy, wz], [x, y, z]| {
+        for [[wx, wy, wz], [x, y, z]] in region.parts(self.grid.cells()) {
             let block = values.slice(s![wx, wy, wz]).as_standard_layout().into_owned();
             self.digest.add(self.grid.cells(), [x.start, y.start, z.start], block.view());
             let written = self.dataset.write_slice(&block, s![x, y, z]);
-            written.map_err(|error| SnapshotError::write(path)(io_error(&error)))
-        })
+            written.map_err(|error| SnapshotError::write(path)(io_error(&error)))?;
+        }
+        Ok(())
     }
 
     /// Writes all values of `source`, a field on this file's grid, block by block.
@@ -169,7 +165,7 @@ fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid_file::tests::example;
+    use crate::fixtures::example;
     use crate::read_grid;
 
     #[test]

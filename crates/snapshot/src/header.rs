@@ -65,9 +65,9 @@ impl FileHeader {
             path: path.into(),
             detail: "it has no group /Header".to_owned(),
         })?;
-        let header = Attributes::of(path, &group);
+        let header = Attributes::new(path, &group);
         let parameters = objects::group(path, file, "Parameters")?;
-        let parameters = parameters.as_ref().map(|group| Attributes::of(path, group));
+        let parameters = parameters.as_ref().map(|group| Attributes::new(path, group));
 
         let units = Units::read(&header, parameters.as_ref())?;
         let counts = header.counts("NumPart_ThisFile")?;
@@ -170,7 +170,7 @@ fn read_cosmology(path: &Path, file: &hdf5::File) -> Result<Cosmology, SnapshotE
     const HUBBLE: [&str; 2] = ["HubbleParam", "h"];
     for name in ["Cosmology", "Parameters", "Header"] {
         let Some(group) = objects::group(path, file, name)? else { continue };
-        let attributes = &Attributes::of(path, &group);
+        let attributes = &Attributes::new(path, &group);
         let first = |names: [&'static str; 2]| names.into_iter().find(move |name| attributes.has(name));
         let (Some(matter), Some(lambda), Some(hubble)) = (first(MATTER), first(LAMBDA), first(HUBBLE)) else {
             continue;

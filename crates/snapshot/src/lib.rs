@@ -13,7 +13,10 @@ mod attributes;
 mod chunk_files;
 mod digest;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod grid_file;
+mod grid_meta;
 mod grid_reader;
 mod grid_writer;
 mod header;
@@ -29,7 +32,8 @@ mod species;
 mod units;
 
 pub use error::SnapshotError;
-pub use grid_file::{GridFile, GridMeta, read_grid, read_grid_window, write_grid, write_grids};
+pub use grid_file::{GridFile, read_grid, read_grid_window, write_grid, write_grids};
+pub use grid_meta::GridMeta;
 pub use grid_reader::GridReader;
 pub use grid_writer::GridWriter;
 pub use header::Header;

@@ -66,7 +66,8 @@ mod tests {
         let path = folder.path().join("units.hdf5");
         let file = hdf5::File::create(&path).unwrap();
         let (header, parameters) = (file.create_group("h").unwrap(), file.create_group("p").unwrap());
-        let read = || Units::read(&Attributes::of(&path, &header), Some(&Attributes::of(&path, &parameters)));
+        let read =
+            || Units::read(&Attributes::new(&path, &header), Some(&Attributes::new(&path, &parameters)));
         assert_eq!(read().unwrap(), Units { length_mpc_h: 1e-3, mass_1e10_msun_h: 1.0 });
         write_scalar(&parameters, "UnitLength_in_cm", 3.085_678e24f64).unwrap();
         assert_eq!(read().unwrap().length_mpc_h, 1.0);

@@ -1,6 +1,7 @@
 //! Error bars from the scatter between sub-volumes.
 
-use crate::{Bands, Modes, SpectraError, Spectrum, modes};
+use crate::values::mean;
+use crate::{Bands, Modes, SpectraError, Spectrum};
 use finescale_field::{Field3, Scheme};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 use rayon::prelude::*;
@@ -18,7 +19,7 @@ pub fn power_in_blocks(
     blocks_per_axis: usize,
     bands: &Bands,
 ) -> Result<Vec<Spectrum>, SpectraError> {
-    let mean = modes::mean(field);
+    let mean = mean(field);
     let blocks = field.blocks(blocks_per_axis);
     let blocks = blocks.ok_or(SpectraError::SubVolumes { blocks_per_axis, cells: field.grid().cells() })?;
     blocks.map(|block| Ok(Modes::with_mean(&block, mean, window)?.power_in(bands))).collect()

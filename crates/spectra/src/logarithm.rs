@@ -1,6 +1,6 @@
 //! The logarithm of a density field.
 
-use crate::{SpectraError, one_point::check_finite};
+use crate::{SpectraError, values::check_finite};
 use finescale_field::Field3;
 
 /// Densities below this count as this, so that empty voxels have a logarithm: about one of the reference's 849

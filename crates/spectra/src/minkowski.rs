@@ -1,6 +1,6 @@
 //! Minkowski functionals of excursion sets.
 
-use crate::{SpectraError, one_point::check_finite};
+use crate::{SpectraError, values::check_finite};
 use finescale_field::Field3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use crate::binning::{Binning, binned};
 use crate::fft::{Complex32, Fft3, frequency, pack_row, unpack_row};
+use crate::values::mean;
 use crate::{Bands, SpectraError, Spectrum, log_density};
 use finescale_field::{Field3, Grid, Scheme};
-use rayon::prelude::*;
 use std::f64::consts::PI;
 
 /// The modes δ_k = (1/N) Σ δ e^(−ik·x) of a density contrast, divided by the window of its mass assignment.
@@ -224,13 +224,11 @@ fn window_correction(i: usize, n: usize, window: Option<Scheme>) -> f64 {
     }
 }
 
-/// Mean of the values: planes in parallel, then in the order of x.
-pub(crate) fn mean(field: &Field3) -> f64 {
-    let [nx, ny, nz] = field.grid().cells();
-    let planes: Vec<f64> = field
-        .as_slice()
-        .par_chunks(ny * nz)
-        .map(|plane| plane.iter().map(|&value| f64::from(value)).sum::<f64>())
-        .collect();
-    planes.iter().sum::<f64>() / (nx * ny * nz) as f64
+/// P = V⟨|δ_k|²⟩ of a density field in (Mpc/h)³, in shells of one fundamental; see [`Modes`] for the
+/// conventions.
+///
+/// # Errors
+/// [`SpectraError::NotADensity`] if the mean is not positive and finite.
+pub fn power_spectrum(field: &Field3, window: Option<Scheme>) -> Result<Spectrum, SpectraError> {
+    Ok(Modes::new(field, window)?.power())
 }

@@ -2,7 +2,8 @@
 //!
 //! Values are taken as they are, in units of the cosmic mean: a field is never renormalised to its own mean.
 
-use crate::{SpectraError, modes};
+use crate::SpectraError;
+use crate::values::{check_finite, mean};
 use finescale_field::Field3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -96,14 +97,7 @@ pub fn percentile(field: &Field3, percent: f64) -> Result<f64, SpectraError> {
 /// [`SpectraError::NotADensity`] if a value is not finite.
 pub fn mean_density(field: &Field3) -> Result<f64, SpectraError> {
     check_finite(field)?;
-    Ok(modes::mean(field))
-}
-
-pub(crate) fn check_finite(field: &Field3) -> Result<(), SpectraError> {
-    match field.as_slice().iter().find(|value| !value.is_finite()) {
-        Some(&value) => Err(SpectraError::NotADensity { mean: f64::from(value) }),
-        None => Ok(()),
-    }
+    Ok(mean(field))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Local maxima.
 
-use crate::{Kernel, Smoother, SpectraError, log_density, minkowski::check_thresholds, modes};
+use crate::minkowski::check_thresholds;
+use crate::values::mean;
+use crate::{Kernel, Smoother, SpectraError, log_density};
 use finescale_field::Field3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -69,7 +71,7 @@ pub fn local_maxima(field: &Field3) -> Vec<usize> {
 
 /// Mean and standard deviation over the voxels: planes in parallel, then in the order of x.
 pub(crate) fn mean_and_deviation(field: &Field3) -> (f64, f64) {
-    let mean = modes::mean(field);
+    let mean = mean(field);
     let [_, ny, nz] = field.grid().cells();
     let planes: Vec<f64> = field
         .as_slice()

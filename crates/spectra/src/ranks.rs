@@ -1,6 +1,6 @@
 //! Where the truth ranks among samples.
 
-use crate::{SpectraError, blocks::block_means, one_point::check_finite};
+use crate::{SpectraError, blocks::block_means, values::check_finite};
 use finescale_field::Field3;
 use finescale_seed::KeyedStream;
 use rayon::prelude::*;

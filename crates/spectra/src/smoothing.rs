@@ -1,7 +1,7 @@
 //! Smoothing of periodic fields by isotropic kernels, in Fourier space.
 
 use crate::fft::{Complex32, Fft3, frequency};
-use crate::{SpectraError, one_point::check_finite};
+use crate::{SpectraError, values::check_finite};
 use finescale_field::{Field3, Grid};
 use ndarray::Array3;
 use rayon::prelude::*;

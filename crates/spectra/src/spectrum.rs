@@ -1,7 +1,5 @@
 //! Power spectra and what is made of two of them.
 
-use crate::{Modes, SpectraError};
-use finescale_field::{Field3, Scheme};
 use serde::{Deserialize, Serialize};
 
 /// A statistic of Fourier modes by wavenumber.
@@ -40,7 +38,7 @@ impl Spectrum {
         self.ratio(reference).into_iter().map(f64::sqrt).collect()
     }
 
-    /// This power less another bin by bin, as the shot noise of [`Modes::shot_noise`]; same bins.
+    /// This power less another bin by bin, as the shot noise of [`Modes::shot_noise`](crate::Modes::shot_noise); same bins.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         let power = self.power.iter().zip(&other.power).map(|(mine, its)| mine - its).collect();
@@ -59,15 +57,6 @@ impl FromIterator<(f64, f64, u64)> for Spectrum {
         }
         spectrum
     }
-}
-
-/// P = V⟨|δ_k|²⟩ of a density field in (Mpc/h)³, in shells of one fundamental; see [`Modes`] for the
-/// conventions.
-///
-/// # Errors
-/// [`SpectraError::NotADensity`] if the mean is not positive and finite.
-pub fn power_spectrum(field: &Field3, window: Option<Scheme>) -> Result<Spectrum, SpectraError> {
-    Ok(Modes::new(field, window)?.power())
 }
 
 /// r = P_ab / √(P_aa P_bb) of spectra in the same bins.

@@ -1,7 +1,6 @@
 //! What must agree between a run and what it goes on from.
 
-use crate::origin::Start;
-use crate::{RunConfig, TrainingError};
+use crate::{RunConfig, Start, TrainingError};
 use finescale_outpaint::{Difference, difference};
 use serde_json::Value;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What a model is: everything beside its weights.
 
-use crate::tensor_file::Metadata;
+use crate::tensor_header::Metadata;
 use crate::{Lineage, RunConfig, TrainingError};
 use finescale_field::{
     Centring, Conditioning, Cosmology, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown,

@@ -2,8 +2,9 @@
 
 use crate::noised_batch::NoisedBatch;
 use crate::patch_source::PatchSource;
-use crate::state::{fresh_weights, named};
-use crate::tensor_file::{self, Metadata};
+use crate::state::fresh_weights;
+use crate::tensor_file::{self, named};
+use crate::tensor_header::Metadata;
 use crate::{NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_pairs::PairSet;

@@ -1,6 +1,5 @@
 //! Where a model comes from.
 
-use crate::Model;
 use finescale_pairs::DataKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,19 +42,6 @@ pub enum Role {
     /// What it learned from instead of from the truth; it began with these weights, too, if it has no other
     /// parent.
     Teacher,
-}
-
-impl Parent {
-    pub(crate) fn new(role: Role, model: &Model) -> Self {
-        let file = model.path().map(|path| path.to_string_lossy().into_owned());
-        Self {
-            role,
-            file: file.unwrap_or_default(),
-            sha256: model.sha256().unwrap_or_default().to_owned(),
-            updates: model.description.step,
-            lineage: model.description.lineage.clone(),
-        }
-    }
 }
 
 impl Lineage {

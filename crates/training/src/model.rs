@@ -1,9 +1,8 @@
 //! A trained model in one file.
 
-use crate::state::named;
-use crate::tensor_file;
+use crate::tensor_file::{self, named};
 use crate::tensor_header::Header;
-use crate::{ModelDescription, Precision, TrainingError};
+use crate::{ModelDescription, Parent, Precision, Role, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{Denoiser, Parameters};
 use sha2::{Digest, Sha256};
@@ -46,7 +45,7 @@ impl Model {
         let description = ModelDescription::from_metadata(path, FORMAT, &metadata)?;
         let parameters = Parameters::from_tensors(&description.configuration.network, weights, device)
             .map_err(|source| TrainingError::Weights { path: path.into(), source })?;
-        let hash = hex::encode(&Sha256::digest(&bytes));
+        let hash = hex::encode(Sha256::digest(&bytes));
         Ok(Self { description, parameters, file: Some((path.into(), hash)) })
     }
 
@@ -85,6 +84,18 @@ impl Model {
     pub fn sha256(&self) -> Option<&str> {
         self.file.as_ref().map(|(_, hash)| hash.as_str())
     }
+
+    /// What another model that is made from this one remembers of it.
+    pub(crate) fn as_parent(&self, role: Role) -> Parent {
+        let file = self.path().map(|path| path.to_string_lossy().into_owned());
+        Parent {
+            role,
+            file: file.unwrap_or_default(),
+            sha256: self.sha256().unwrap_or_default().to_owned(),
+            updates: self.description.step,
+            lineage: self.description.lineage.clone(),
+        }
+    }
 }
 
 /// What a model is, without its weights.
@@ -115,7 +126,7 @@ impl ModelSummary {
                 length => hash.update(&buffer[..length]),
             }
         }
-        Ok(Self { description, parameters, sha256: hex::encode(&hash.finalize()) })
+        Ok(Self { description, parameters, sha256: hex::encode(hash.finalize()) })
     }
 
     /// The description, and the number of parameters, which are those of its network.

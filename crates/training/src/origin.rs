@@ -2,9 +2,10 @@
 
 use crate::checks::{check_program, check_same_network, check_section, check_unchanged};
 use crate::folder::{BEST, RunFolder, STATE};
-use crate::state::{Marks, State, fresh_weights, named};
+use crate::state::{Marks, State, fresh_weights};
 use crate::teacher::Teacher;
-use crate::{Model, ModelDescription, Parent, Role, RunConfig, TrainingError};
+use crate::tensor_file::named;
+use crate::{Model, ModelDescription, Parent, Role, RunConfig, Start, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::Parameters;
 use finescale_pairs::{Normalization, PairFiles};
@@ -13,19 +14,6 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// Where a run starts.
-#[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
-    /// From weights drawn by the seed, or those of the teacher, if there is one.
-    Fresh,
-    /// Where the run in the same folder stopped, with the bits of a run that never stopped.
-    Resume,
-    /// The same, even if another program, device or instruction set computed it so far: with other bits.
-    ResumeAnyway,
-    /// From the weights and normalizers of a model, with a new optimizer.
-    From(&'a Model),
-}
 
 /// The weights, optimizer, normalizers and teacher that a run starts with, and the folder that it will be kept
 /// in.
@@ -77,10 +65,10 @@ impl Origin {
         let marks = Marks { program: program.clone(), inputs: json!(inputs) };
 
         let begun_from = match start {
-            Start::From(model) => Some(Parent::new(Role::Weights, model)),
+            Start::From(model) => Some(model.as_parent(Role::Weights)),
             _ => None,
         };
-        let taught_by = teacher.as_ref().map(|(_, model)| Parent::new(Role::Teacher, model));
+        let taught_by = teacher.as_ref().map(|(_, model)| model.as_parent(Role::Teacher));
         let mut parents: Vec<Parent> = begun_from.into_iter().chain(taught_by).collect();
         let mut resumed = None;
         let (state, stored) = match (start, &teacher) {
@@ -183,7 +171,7 @@ fn hashes(files: impl IntoIterator<Item = PathBuf>) -> Result<BTreeMap<String, S
                     count => hash.update(&block[..count]),
                 }
             }
-            hashes.insert(path.to_string_lossy().into_owned(), hex::encode(&hash.finalize()));
+            hashes.insert(path.to_string_lossy().into_owned(), hex::encode(hash.finalize()));
         }
     }
     Ok(hashes)

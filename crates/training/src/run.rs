@@ -6,17 +6,15 @@ use crate::learner::Learner;
 use crate::noised_batch::NoisedBatch;
 use crate::origin::Origin;
 use crate::patch_source::PatchSource;
-use crate::running::Running;
 use crate::spectrum::SpectrumCheck;
 use crate::state::Marks;
 use crate::teacher::Teacher;
 use crate::warnings::warnings;
-use crate::{Event, Lineage, ModelDescription, RunConfig, Summary, TrainingError, config};
+use crate::{Lineage, ModelDescription, RunConfig, TrainingError, config};
 use candle_core::Device;
 use finescale_field::Normalizer;
 use finescale_pairs::PairSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// The training of a network, from its [`Origin`] on its pairs.
 ///
@@ -83,27 +81,6 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
-    }
-
-    /// Trains the network, and leaves in the run's folder:
-    /// - `config.json`, the configuration;
-    /// - `metrics.jsonl`, one JSON object a step and a validation;
-    /// - `events.out.tfevents.*`, the same for TensorBoard, a file for each start;
-    /// - `state.safetensors`, from which [`Start::Resume`](crate::Start::Resume) continues;
-    /// - `model.safetensors`, the averaged weights, a model to sample from;
-    /// - `best.safetensors`, the same at the best validation: of a run that begins with a model, that may be this
-    ///   very model.
-    ///
-    /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state
-    /// is saved and the function returns. A failed write during the run is a warning and tried again; only at
-    /// its end it is an error.
-    ///
-    /// # Errors
-    /// [`TrainingError::RunExists`] and [`TrainingError::Busy`] if another process began in the same folder,
-    /// [`TrainingError::NotFinite`] if the loss diverges (the last good state is saved), and whatever reading,
-    /// writing and the data report.
-    pub fn go(self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
-        Running::begin(self)?.go(observer, stop)
     }
 
     /// Whether there is a validation before the first update: of what a model knows. Fresh weights know nothing.

@@ -7,10 +7,11 @@ use crate::noised_batch::NoisedBatch;
 use crate::prefetch::prefetch;
 use crate::run::{Run, key};
 use crate::spectrum::SpectrumCheck;
-use crate::state::{Best, State, named};
+use crate::state::{Best, State};
+use crate::tensor_file::{self, named};
 use crate::tensorboard::EventFile;
 use crate::validation::validate;
-use crate::{Event, Model, ModelDescription, Precision, StepMetrics, Summary, TrainingError, tensor_file};
+use crate::{Event, Model, ModelDescription, Precision, StepMetrics, Summary, TrainingError};
 use finescale_denoiser::Parameters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,29 @@ use std::time::{Duration, Instant};
 
 /// Time from a failed save to the next try.
 const SAVE_AGAIN: Duration = Duration::from_secs(60);
+
+impl Run<'_> {
+    /// Trains the network, and leaves in the run's folder:
+    /// - `config.json`, the configuration;
+    /// - `metrics.jsonl`, one JSON object a step and a validation;
+    /// - `events.out.tfevents.*`, the same for TensorBoard, a file for each start;
+    /// - `state.safetensors`, from which [`Start::Resume`](crate::Start::Resume) continues;
+    /// - `model.safetensors`, the averaged weights, a model to sample from;
+    /// - `best.safetensors`, the same at the best validation: of a run that begins with a model, that may be this
+    ///   very model.
+    ///
+    /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state
+    /// is saved and the function returns. A failed write during the run is a warning and tried again; only at
+    /// its end it is an error.
+    ///
+    /// # Errors
+    /// [`TrainingError::RunExists`] and [`TrainingError::Busy`] if another process began in the same folder,
+    /// [`TrainingError::NotFinite`] if the loss diverges (the last good state is saved), and whatever reading,
+    /// writing and the data report.
+    pub fn go(self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
+        Running::begin(self)?.go(observer, stop)
+    }
+}
 
 /// A run that has its folder and writes to it.
 pub(crate) struct Running<'a> {

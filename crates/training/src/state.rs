@@ -1,7 +1,8 @@
 //! The state of a run, from which it continues bit for bit.
 
 use crate::optimizer::AdamW;
-use crate::tensor_file::{self, Metadata};
+use crate::tensor_file::{self, named};
+use crate::tensor_header::Metadata;
 use crate::{Model, ModelDescription, NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{NetworkConfig, Parameters};
@@ -130,11 +131,6 @@ pub(crate) fn fresh_weights(config: &RunConfig, device: &Device) -> Result<Param
     check_memory(format_args!("training a network of {count} parameters"), bytes)
         .map_err(TrainingError::Memory)?;
     Ok(Parameters::init(&config.network, config.training.seed, device)?)
-}
-
-/// Names and values. The tensors share memory with the variables and change with them.
-pub(crate) fn named(parameters: &Parameters) -> NamedTensors {
-    parameters.tensors().map(|(name, tensor)| (name.to_owned(), tensor.detach())).collect()
 }
 
 fn select(tensors: &NamedTensors, prefix: &str) -> NamedTensors {

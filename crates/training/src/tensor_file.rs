@@ -4,8 +4,9 @@
 //! hash names a model. (The safetensors crate keeps the metadata in a hash map and would shuffle it.)
 
 use crate::TrainingError;
-use crate::tensor_header::{self, Header};
+use crate::tensor_header::{self, Header, Metadata};
 use candle_core::{DType, Device, Tensor};
+use finescale_denoiser::Parameters;
 use finescale_field::{check_memory, shown};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
@@ -16,11 +17,14 @@ use std::path::Path;
 
 /// Tensors by name.
 pub type NamedTensors = BTreeMap<String, Tensor>;
-/// The text beside the tensors.
-pub(crate) type Metadata = BTreeMap<String, String>;
 
 /// The SHA-256 of all that follows the header, so that damage is found.
 const DATA_SHA256: &str = "data_sha256";
+
+/// Names and values. The tensors share memory with the variables and change with them.
+pub(crate) fn named(parameters: &Parameters) -> NamedTensors {
+    parameters.tensors().map(|(name, tensor)| (name.to_owned(), tensor.detach())).collect()
+}
 
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -44,7 +48,7 @@ pub(crate) fn write(
         hash.update(little_endian(tensor, precision)?);
     }
     let mut metadata = metadata.clone();
-    metadata.insert(DATA_SHA256.to_owned(), hex::encode(&hash.finalize()));
+    metadata.insert(DATA_SHA256.to_owned(), hex::encode(hash.finalize()));
     metadata.extend([tensor_header::unsealed()]);
     let header = tensor_header::sealed(&header(&metadata, tensors, precision));
     write_atomically(path, |file| {
@@ -81,7 +85,7 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<(Metadata, NamedTenso
     let (header_bytes, _) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
     // Files of earlier versions and of other programs do not say it.
     if let Some(expected) = metadata.remove(DATA_SHA256)
-        && hex::encode(&Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected
+        && hex::encode(Sha256::digest(&bytes[size_of::<u64>() + header_bytes..])) != expected
     {
         return Err(malformed("its tensors are not those that were written".to_owned()));
     }

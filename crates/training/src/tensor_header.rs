@@ -1,13 +1,15 @@
 //! What a `.safetensors` file says of itself, before any tensor is read.
 
 use crate::TrainingError;
-use crate::tensor_file::Metadata;
 use finescale_field::shown;
 use safetensors::tensor::Metadata as Index;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+
+/// The text beside the tensors of a file.
+pub(crate) type Metadata = BTreeMap<String, String>;
 
 /// Longest header that is read; that of the shipped model has 20 kB.
 const LONGEST_HEADER: u64 = 16 << 20;
@@ -36,7 +38,7 @@ pub(crate) fn unsealed() -> (String, String) {
 
 /// Puts a header's SHA-256 in the place of [`unsealed`].
 pub(crate) fn sealed(header: &str) -> String {
-    header.replacen(&entry(ZEROS), &entry(&hex::encode(&Sha256::digest(header))), 1)
+    header.replacen(&entry(ZEROS), &entry(&hex::encode(Sha256::digest(header))), 1)
 }
 
 /// Whether a header is as it was sealed; headers of earlier versions and other programs are not.

@@ -113,15 +113,15 @@ mod tests {
         let time = Duration::from_secs_f64;
         let version = record(&event(time(1.5), 0, 3, FILE_VERSION.as_bytes()));
         assert_eq!(
-            hex::encode(&version),
+            hex::encode(version),
             "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c"
         );
         let start = record(&event(time(2.25), 301, 7, &number_field(1, START)));
-        assert_eq!(hex::encode(&start), "100000000000000095fbfe1809000000000000024010ad023a020801518d2ae0");
+        assert_eq!(hex::encode(start), "100000000000000095fbfe1809000000000000024010ad023a020801518d2ae0");
         let values = [("loss".to_owned(), 0.5), ("learning_rate".to_owned(), 1e-3)];
         let scalars = record(&event(time(1_763_800_000.125), 300, 5, &summary(&values)));
         assert_eq!(
-            hex::encode(&scalars),
+            hex::encode(scalars),
             "31000000000000009d8383e909000008f05c48da4110ac022a230a0b0a046c6f7373150000003f\
              0a140a0d6c6561726e696e675f72617465156f12833a7856cfe7"
         );

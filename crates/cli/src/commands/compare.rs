@@ -1,9 +1,9 @@
 //! `finescale compare`: samples against the truth.
 
-use crate::arguments::three;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::files::{Stamp, cannot_write, check_output, sha256};
+use crate::parse::three;
 use crate::provenance::provenance;
 use crate::{fields, tiles};
 use anyhow::Context as _;

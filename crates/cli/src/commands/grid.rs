@@ -1,9 +1,9 @@
 //! `finescale grid`: from particles to a field.
 
-use crate::arguments::scalar;
 use crate::context::Context;
 use crate::fields::{self, Gridding, Weight};
 use crate::files::check_output;
+use crate::parse::scalar;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{ScalarName, Scheme};

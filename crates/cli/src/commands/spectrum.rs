@@ -1,14 +1,15 @@
 //! `finescale spectrum`: power spectra of grids and of the particles of snapshots.
 
+mod measured;
 mod particles;
 mod source;
 mod table;
 
-use crate::arguments::{Assignment, three};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::Weight;
 use crate::files::{check_output, write_text};
+use crate::parse::{Assignment, three};
 use clap::{Args, ValueEnum};
 use finescale_field::Scheme;
 use finescale_snapshot::Species;

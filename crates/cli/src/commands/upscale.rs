@@ -1,6 +1,5 @@
 //! `finescale upscale`: the high-resolution field of a low-resolution one.
 
-use crate::arguments::{scalar, three};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
@@ -9,6 +8,7 @@ use crate::generation::{BATCH, Condition, Generator};
 use crate::measurement::{
     Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
 };
+use crate::parse::{scalar, three};
 use crate::progress::duration;
 use crate::samples;
 use clap::Args;

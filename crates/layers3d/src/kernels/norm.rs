@@ -225,7 +225,6 @@ pub(crate) fn normalize_backward(
 ) {
     let channels = all_channels(parts);
     let batch = gradient.len() / (shape.voxels * channels).max(1);
-    let in_group = channels / shape.groups;
     let mut chains: Vec<Chain> = Vec::with_capacity(batch);
     for sample in 0..batch {
         let range = sample * channels..(sample + 1) * channels;
@@ -266,29 +265,7 @@ pub(crate) fn normalize_backward(
             }
             first += part.channels;
         }
-        // dx = i (scale dz - mean(scale dz) - n mean(scale dz n)) with n = (x - m) i: a line in dz and x.
-        let count = (in_group * shape.voxels) as f64;
-        let mut chain = Chain {
-            lines,
-            by_inner: vec![0.0; channels],
-            by_x: vec![0.0; channels],
-            constant: vec![0.0; channels],
-        };
-        for group in 0..shape.groups {
-            let at = range.start + group * in_group..range.start + (group + 1) * in_group;
-            let mean_of = |by: &[f32]| -> f64 {
-                at.clone().map(|c| f64::from(scale[c]) * f64::from(by[c])).sum::<f64>() / count
-            };
-            let (mean_by, mean_by_x) = (mean_of(by_shift), mean_of(by_scale));
-            for c in at.clone() {
-                let (m, i) = (f64::from(moments.mean[c]), f64::from(moments.inverse_deviation[c]));
-                let local = c - range.start;
-                chain.by_inner[local] = (i * f64::from(scale[c])) as f32;
-                chain.by_x[local] = (-i * i * mean_by_x) as f32;
-                chain.constant[local] = (i * i * m * mean_by_x - i * mean_by) as f32;
-            }
-        }
-        chains.push(chain);
+        chains.push(chain_rule(shape, moments, lines, range, scale, [&*by_scale, &*by_shift]));
     }
     let mut first = 0;
     for (part, by) in parts.iter().zip(by_parts) {
@@ -305,6 +282,38 @@ pub(crate) fn normalize_backward(
         });
         first += part.channels;
     }
+}
+
+/// The gradient by the input of one sample, whose channels are `range`:
+/// dx = i (scale dz - mean(scale dz) - n mean(scale dz n)) with n = (x - m) i, a line in dz and x.
+fn chain_rule(
+    shape: &NormShape,
+    moments: &Moments,
+    lines: Lines,
+    range: std::ops::Range<usize>,
+    scale: &[f32],
+    [by_scale, by_shift]: [&[f32]; 2],
+) -> Chain {
+    let channels = range.len();
+    let in_group = channels / shape.groups;
+    let count = (in_group * shape.voxels) as f64;
+    let [by_inner, by_x, constant] = [0; 3].map(|_| vec![0.0; channels]);
+    let mut chain = Chain { lines, by_inner, by_x, constant };
+    for group in 0..shape.groups {
+        let at = range.start + group * in_group..range.start + (group + 1) * in_group;
+        let mean_of = |by: &[f32]| -> f64 {
+            at.clone().map(|c| f64::from(scale[c]) * f64::from(by[c])).sum::<f64>() / count
+        };
+        let (mean_by, mean_by_x) = (mean_of(by_shift), mean_of(by_scale));
+        for c in at.clone() {
+            let (m, i) = (f64::from(moments.mean[c]), f64::from(moments.inverse_deviation[c]));
+            let local = c - range.start;
+            chain.by_inner[local] = (i * f64::from(scale[c])) as f32;
+            chain.by_x[local] = (-i * i * mean_by_x) as f32;
+            chain.constant[local] = (i * i * m * mean_by_x - i * mean_by) as f32;
+        }
+    }
+    chain
 }
 
 /// Some voxels of one part, and the gradient by the output there, whose rows hold all `stride` channels: those of the

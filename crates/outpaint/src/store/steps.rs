@@ -45,9 +45,9 @@ struct Pause {
 }
 
 impl Pause {
-    fn of(step: usize, windows: usize, estimate: &Volume, identity: &Value) -> Result<Self, OutpaintError> {
-        let estimate = hex::encode(&Volume::checksum(std::slice::from_ref(estimate))?);
-        let check = hex::encode(&Sha256::digest(format!("{} {step} {windows} {estimate}", key(identity))));
+    fn new(step: usize, windows: usize, estimate: &Volume, identity: &Value) -> Result<Self, OutpaintError> {
+        let estimate = hex::encode(Volume::checksum(std::slice::from_ref(estimate))?);
+        let check = hex::encode(Sha256::digest(format!("{} {step} {windows} {estimate}", key(identity))));
         Ok(Self { step, windows, estimate, check })
     }
 }
@@ -115,7 +115,7 @@ impl StepStore {
     pub(crate) fn pause(&mut self, windows: usize) -> Result<(), OutpaintError> {
         let Some(path) = &self.pause else { return Ok(()) };
         self.estimate.sync()?;
-        let pause = Pause::of(self.finished, windows, &self.estimate, &self.identity)?;
+        let pause = Pause::new(self.finished, windows, &self.estimate, &self.identity)?;
         let text = serde_json::to_string(&pause).expect("numbers and text are JSON");
         finescale_durable::write(path, |file| file.write_all(text.as_bytes()))
             .map_err(OutpaintError::io(path, "writing"))
@@ -168,7 +168,7 @@ fn paused_at(path: &Path, step: usize, estimate: &Volume, identity: &Value) -> R
     let text = finescale_durable::read_text(path).map_err(OutpaintError::io(path, "reading"))?;
     let pause: Option<Pause> = serde_json::from_str(&text).ok();
     let Some(pause) = pause.filter(|pause| pause.step == step) else { return Ok(0) };
-    let found = Pause::of(step, pause.windows, estimate, identity)?;
+    let found = Pause::new(step, pause.windows, estimate, identity)?;
     Ok(if found == pause { pause.windows } else { 0 })
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::grid_file::tests::example;
+use crate::fixtures::example;
 use crate::{read_grid, write_grid};
 use ndarray::{Array3, s};
 

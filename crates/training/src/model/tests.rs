@@ -57,7 +57,7 @@ fn files_that_are_no_such_model_are_refused() {
     let path = folder.path().join("model.safetensors");
     let model = model();
     let metadata = model.description.to_metadata(FORMAT);
-    let write = |change: &dyn Fn(&mut tensor_file::Metadata, &mut crate::NamedTensors)| {
+    let write = |change: &dyn Fn(&mut crate::tensor_header::Metadata, &mut crate::NamedTensors)| {
         let (mut metadata, mut tensors) = (metadata.clone(), named(&model.parameters));
         change(&mut metadata, &mut tensors);
         tensor_file::write(&path, &metadata, &tensors, Precision::F32).unwrap();
@@ -96,7 +96,8 @@ fn load_changed(change: impl FnOnce(&mut serde_json::Value)) -> Result<Model, Tr
         let text = value.as_str().filter(|_| key == "commit" || key == "program_version");
         (key.clone(), text.map_or_else(|| value.to_string(), str::to_owned))
     };
-    let mut metadata: tensor_file::Metadata = description.as_object().unwrap().iter().map(text).collect();
+    let mut metadata: crate::tensor_header::Metadata =
+        description.as_object().unwrap().iter().map(text).collect();
     metadata.insert("format".into(), FORMAT.into());
     metadata.insert("version".into(), "1".into());
     tensor_file::write(&path, &metadata, &named(&model.parameters), Precision::F32).unwrap();

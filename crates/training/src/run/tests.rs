@@ -5,6 +5,7 @@ use crate::{Model, Start, fixtures};
 use finescale_field::Region;
 use finescale_pairs::{DataKind, Normalization, PairError, PairFiles};
 use serde_json::{Value, json};
+use std::sync::atomic::AtomicBool;
 
 #[test]
 fn a_model_starts_another_run_with_its_weights_and_normalizers() {

@@ -1,6 +1,6 @@
 //! The modes of a snapshot's particles.
 
-use super::source::Measured;
+use super::measured::Measured;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::Weight;

@@ -1,11 +1,13 @@
 //! What a spectrum is measured of: a grid, a numpy cube, or the particles of a snapshot.
 
+use super::measured::Measured;
 use super::particles::{self, Gridding};
 use super::{CubeOptions, ParticleOptions};
-use crate::arguments::Assignment;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Weight};
+use crate::files::is_npy;
+use crate::parse::Assignment;
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scheme, check_memory};
 use finescale_snapshot::{GridMeta, GridReader, Snapshot, SnapshotError, Species};
@@ -25,23 +27,10 @@ pub(super) enum Source {
     Snapshot(PathBuf, Snapshot),
 }
 
-/// The modes of an input, and what is known of them.
-pub(super) struct Measured {
-    pub(super) path: PathBuf,
-    pub(super) modes: Modes,
-    /// The particles, if they were gridded here.
-    pub(super) particles: Option<Species>,
-    /// The mass assignment whose window was divided out.
-    pub(super) window: Option<Scheme>,
-    pub(super) interlaced: bool,
-    /// Poisson noise in (Mpc/h)³, if it is known.
-    pub(super) shot_noise_mpc_h3: Option<f64>,
-}
-
 impl Source {
     /// Opens whatever `path` is.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        if fields::is_npy(path) {
+        if is_npy(path) {
             // Before another input is measured.
             std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
             return Ok(Self::Cube(path.into()));

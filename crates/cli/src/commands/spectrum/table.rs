@@ -1,7 +1,7 @@
 //! The columns of a spectrum: the same names in CSV and in JSON.
 
 use super::ShotNoiseColumn;
-use super::source::Measured;
+use super::measured::Measured;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::provenance::provenance;

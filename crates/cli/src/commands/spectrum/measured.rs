@@ -1,0 +1,19 @@
+//! What was measured of an input.
+
+use finescale_field::Scheme;
+use finescale_snapshot::Species;
+use finescale_spectra::Modes;
+use std::path::PathBuf;
+
+/// The modes of an input, and what is known of them.
+pub(super) struct Measured {
+    pub(super) path: PathBuf,
+    pub(super) modes: Modes,
+    /// The particles, if they were gridded here.
+    pub(super) particles: Option<Species>,
+    /// The mass assignment whose window was divided out.
+    pub(super) window: Option<Scheme>,
+    pub(super) interlaced: bool,
+    /// Poisson noise in (Mpc/h)³, if it is known.
+    pub(super) shot_noise_mpc_h3: Option<f64>,
+}

@@ -1,0 +1,87 @@
+//! Options that every command has.
+
+use candle_core::Device;
+use clap::Args;
+use std::fmt;
+use std::str::FromStr;
+
+/// Options that every command has.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Options {
+    /// Threads to use [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Where networks run: cpu or cuda:N
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Only errors and warnings; with --json, the result as well
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// What to log: error, warn, info, debug, or a filter such as finescale_outpaint=debug
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
+    pub(crate) log: String,
+    /// Print the result as one JSON object, on the last line of stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Read what HDF5 files point to in other files and folders, too: only for files that you trust
+    #[arg(long, global = true)]
+    pub(crate) follow_links: bool,
+}
+
+/// A device by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceName {
+    Cpu,
+    Cuda(usize),
+}
+
+impl DeviceName {
+    /// The device itself.
+    pub(crate) fn open(self) -> anyhow::Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(anyhow::anyhow!(
+                "{self}: this program was built without CUDA; build it with --features cuda"
+            )),
+            Self::Cuda(ordinal) => Device::new_cuda(ordinal)
+                .map_err(|error| anyhow::anyhow!("{self}: {error}; `finescale doctor` tells what there is")),
+        }
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.split_once(':') {
+            None if name == "cpu" => Ok(Self::Cpu),
+            None if name == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", ordinal)) if ordinal.parse::<usize>().is_ok() => {
+                Ok(Self::Cuda(ordinal.parse().expect("just parsed")))
+            }
+            _ => Err("use cpu or cuda:N".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => out.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(out, "cuda:{ordinal}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read() {
+        assert_eq!("cuda:3".parse(), Ok(DeviceName::Cuda(3)));
+        assert_eq!("cpu".parse(), Ok(DeviceName::Cpu));
+        assert!("cuda:x".parse::<DeviceName>().is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! The updates of a volume by its solver, block by block.
+
+use crate::OutpaintError;
+use crate::store::StepVolumes;
+use crate::volume::Volume;
+use candle_core::{Device, Tensor};
+use finescale_diffusion::{KeyedNoise, Next, Solver};
+use finescale_field::{Grid, Region, blocks};
+use rayon::prelude::*;
+
+/// Voxels that the solver updates at once; a bound on memory that no bit depends on.
+const BLOCK_VOXELS: usize = 1 << 16;
+/// Blocks at once per thread: while some are computed others wait to be written.
+const BLOCKS_PER_THREAD: usize = 2;
+/// Tensors of a block that are alive while it is computed: state, estimate, memory, noise, and what a step makes of them.
+const TENSORS_PER_BLOCK: usize = 8;
+
+/// Bytes of the blocks that are alive during an update of some fields.
+pub(crate) fn update_bytes(fields: usize) -> usize {
+    let blocks = BLOCKS_PER_THREAD * rayon::current_num_threads();
+    blocks * TENSORS_PER_BLOCK * BLOCK_VOXELS * fields * size_of::<f32>()
+}
+
+/// The updates of the volume, which know no network.
+pub(crate) struct Updates {
+    pub(crate) solver: Solver,
+    pub(crate) noise: VolumeNoise,
+}
+
+impl Updates {
+    /// A slab after one update.
+    pub(crate) fn block(
+        &self,
+        block: &Region,
+        [state, memory]: &StepVolumes,
+        estimate: &Volume,
+        step: usize,
+    ) -> Result<Next, OutpaintError> {
+        let [planes, ny, nz] = block.shape;
+        let tensor = |volume: &Volume| -> Result<Tensor, OutpaintError> {
+            let shape = (1, self.noise.fields, planes, ny, nz);
+            Ok(Tensor::from_vec(volume.read(block)?, shape, &Device::Cpu)?)
+        };
+        // A solver that remembers nothing does not look.
+        let at = match step {
+            0 => Next::noise(tensor(state)?),
+            _ => Next::after(tensor(state)?, tensor(memory)?),
+        };
+        Ok(self.solver.advance(&at, &tensor(estimate)?, step, &self.noise.block(block)?)?)
+    }
+}
+
+/// Computes all blocks of a grid, some at once, and writes them in their order.
+pub(crate) fn by_blocks<T: Send>(
+    grid: &Grid,
+    compute: impl Fn(&Region) -> Result<T, OutpaintError> + Sync,
+    mut write: impl FnMut(&Region, T) -> Result<(), OutpaintError>,
+) -> Result<(), OutpaintError> {
+    let [nx, ny, nz] = grid.cells();
+    // Whole planes, or whole rows of one plane: contiguous in a file.
+    let planes = (BLOCK_VOXELS / (ny * nz)).clamp(1, nx);
+    let rows = (BLOCK_VOXELS / nz).clamp(1, ny);
+    for some in
+        blocks(grid.cells(), [planes, rows, nz]).chunks(BLOCKS_PER_THREAD * rayon::current_num_threads())
+    {
+        let computed = some.par_iter().map(&compute).collect::<Result<Vec<T>, _>>()?;
+        some.iter().zip(computed).try_for_each(|(block, computed)| write(block, computed))?;
+    }
+    Ok(())
+}
+
+/// The noise of the volume's voxels, keyed by their place in the condition's box.
+pub(crate) struct VolumeNoise {
+    pub(crate) seed: u64,
+    pub(crate) cells: [usize; 3],
+    pub(crate) start: [i64; 3],
+    pub(crate) fields: usize,
+}
+
+impl VolumeNoise {
+    pub(crate) fn block(&self, block: &Region) -> Result<KeyedNoise, OutpaintError> {
+        let start = [0, 1, 2].map(|axis| self.start[axis] + block.start[axis]);
+        let noise = KeyedNoise::new(self.seed, self.cells, vec![start], block.shape, &Device::Cpu)?;
+        Ok(noise.of_fields(self.fields))
+    }
+}
+
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, OutpaintError> {
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}
