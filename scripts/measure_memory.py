@@ -22,8 +22,8 @@ import numpy as np
 
 VOXEL_MPC_H = 0.78125
 CONFIG = {
-    "network": {"base_channels": 4, "channel_multipliers": [1, 1, 1, 1], "residual_blocks": 1, "head_channels": 4,
-                "norm_groups": 4, "condition_channels": 3, "baseline": True, "known_channels": True,
+    "network": {"base_channels": 2, "channel_multipliers": [1, 1], "residual_blocks": 1, "head_channels": 2,
+                "norm_groups": 2, "condition_channels": 3, "baseline": True, "known_channels": True,
                 "prediction": {"edm": {"sigma_data": 0.34}}},
     "training": {"seed": 1, "steps": 2, "batch_size": 2, "patch_cells": 32, "unknown_share": 0.5, "learning_rate": 1e-3, "decay": {"cosine": {"floor": 0.02}},
                  "warm_up_steps": 1, "weight_decay": 0.01, "gradient_clip_norm": 1.0, "ema_decay": 0.9,
