@@ -3,6 +3,7 @@
 
 mod architecture;
 mod binary;
+mod configuration_reference;
 mod demo;
 mod disk;
 mod durability;

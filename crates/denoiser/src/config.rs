@@ -1,54 +1,70 @@
 //! The configuration of a network.
 
 use crate::DenoiserError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the network's output means.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Prediction {
     /// The noise; the network is told ᾱ itself. The reference's choice.
     Epsilon,
-    /// A mixture of signal and noise of unit variance at any noise level, from an input of unit variance. With a
-    /// `sigma_data` of 1 that is v-prediction: F = −v, v = √ᾱ · ε − √(1 − ᾱ) · clean.
+    /// A mixture of signal and noise that has unit variance at any noise level, from an input of unit variance. With a
+    /// `sigma_data` of 1 that is v-prediction: F = −v, v = √ᾱ · ε − √(1 − ᾱ) · clean. It needs few sampling steps.
     ///
     /// # Source
     /// Karras et al. 2022, arXiv:2206.00364, eq. 7 and table 1; v: Salimans & Ho 2022, arXiv:2202.00512, appendix D.
     Edm {
-        /// Standard deviation of the clean field as the network sees it.
+        /// Standard deviation of the clean field as the network sees it, without its baseline where it has one. The
+        /// normalization makes it about 0.5, a baseline less: 0.34 for the mock universes.
+        #[schemars(extend("unit" = "network values", "exclusiveMinimum" = 0))]
         sigma_data: f64,
     },
 }
 
 /// The shape of a U-Net (JSON key `network`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Channels of the first level, even.
+    /// Channels of the first level, even. The size of the network: memory and time rise with it, parameters with its
+    /// square. 24 to 64 are sane.
+    #[schemars(range(min = 2, max = 16384))]
     pub base_channels: usize,
-    /// Channels of each level in units of `base_channels`. Each level has half the cells per side of the one before.
+    /// Channels of each level in units of `base_channels`. Each level has half the cells per side of the one before,
+    /// so `training.patch_cells` must be a multiple of 2 for two levels, of 4 for three.
+    #[schemars(length(min = 1, max = 8), extend("unit" = "`base_channels`"))]
     pub channel_multipliers: Vec<usize>,
-    /// Residual blocks per level on the way down; one more on the way up.
+    /// Residual blocks per level on the way down; there is one more on the way up.
+    #[schemars(range(min = 1, max = 64))]
     pub residual_blocks: usize,
-    /// Channels of an attention head.
+    /// Channels of an attention head; they must divide those of the last level, at which attention is.
+    #[schemars(range(min = 1, max = 16384))]
     pub head_channels: usize,
-    /// Groups of every group norm.
+    /// Groups of every group norm; they must divide the channels of each level.
+    #[schemars(range(min = 1, max = 16384))]
     pub norm_groups: usize,
-    /// Share of units dropped in training, in [0, 1).
+    /// Share of units dropped in training. 0 with many boxes, 0.1 to 0.2 with a single one.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1, "unit" = "share"))]
     pub dropout: f64,
-    /// Fields that are generated at once.
+    /// Fields that are generated at once: as many as the truth of a pair has files.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 64))]
     pub fields: usize,
-    /// Channels of the condition.
+    /// Channels of the condition: one for the density, one for the surroundings if there are any, one for each of
+    /// `data.scalars`, and one for each baseline. An error says the right number.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 64))]
     pub condition_channels: usize,
-    /// Whether more condition channels tell which voxels are known, `known`, and what each field is there,
-    /// `known * values` (zero elsewhere).
+    /// Whether further inputs tell which voxels are known, `known`, and what each field is there, `known * values`
+    /// (zero elsewhere). They are not counted in `condition_channels`. Without them known voxels enter the network
+    /// as they are, unmarked, as in the paper.
     #[serde(default)]
     pub known_channels: bool,
     /// Whether the last condition channels, one for each field, are first guesses of the clean fields, in their units:
     /// the network sees and predicts what is left of them. An exact change of variables, since the guesses are known.
+    /// It needs `data.baseline_smoothing_cells`.
     #[serde(default)]
     pub baseline: bool,
     /// What the network predicts.

@@ -2,13 +2,14 @@
 
 use crate::{DiffusionError, LinearBetas, Schedule, alpha_bar_of_sigma};
 use finescale_seed::Sequence;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Noise schedule, training levels and loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiffusionConfig {
-    /// The schedule of training and of ancestral sampling.
+    /// The schedule of noise that `training_levels` of the kind `"reference"` are drawn from.
     pub schedule: LinearBetas,
     /// Distribution of the noise levels met in training.
     pub training_levels: TrainingLevels,
@@ -17,31 +18,33 @@ pub struct DiffusionConfig {
 }
 
 /// How noise levels are drawn in training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TrainingLevels {
-    /// A step t ~ U{1, .., T - 1} of the schedule, then ᾱ ~ U(ᾱ_t, ᾱ_{t-1}).
+    /// A step t ~ U{1, .., T − 1} of `schedule`, then ᾱ ~ U(ᾱ_t, ᾱ_{t−1}), as in the paper.
     #[default]
     Reference,
-    /// ln sigma ~ N(mean, deviation²).
+    /// ln sigma ~ N(mean, deviation²), where sigma is noise over signal.
     LogNormal {
-        /// Mean of ln sigma.
+        /// Mean of ln sigma. Lower trains small scales and little noise more; -1.2 to -0.4 are sane.
+        #[schemars(extend("unit" = "ln(noise / signal)"))]
         mean: f64,
-        /// Standard deviation of ln sigma.
+        /// Standard deviation of ln sigma: 1.2 to 1.5 are sane.
+        #[schemars(extend("unit" = "ln(noise / signal)", "exclusiveMinimum" = 0))]
         deviation: f64,
     },
 }
 
 /// What a voxel weighs in the loss. A weight that depends on the condition alone leaves the best estimate as it is: it
 /// says where a network of finite size and training should be good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LossWeight {
     /// All voxels weigh the same.
     #[default]
     Volume,
-    /// (1 + (1 + delta)) / 2 with the density of the condition: half by volume, half by mass. Power spectra and masses
-    /// are made in few dense voxels.
+    /// (1 + (1 + δ)) / 2 with the density 1 + δ of the condition: half by volume, half by mass. Power spectra and
+    /// masses are made in few dense voxels.
     VolumeAndMass,
 }
 

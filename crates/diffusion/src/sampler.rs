@@ -2,6 +2,7 @@
 
 use crate::solver::{Equation, Order};
 use crate::{DiffusionError, Levels, SamplingLevels, Solver, sigma_of_alpha_bar};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -23,17 +24,22 @@ use std::str::FromStr;
 ///
 /// The order is that of mean and variance for Gaussian data. Samplers do not limit the estimates: a denoiser that
 /// clamps its own to the range of the data, as ours does, is static thresholding already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(!try_from, !into)]
 pub enum Sampler {
-    /// Ancestral sampling.
+    /// Ancestral sampling, with new noise in each step. The paper's; it wants many steps.
+    #[schemars(rename = "ddpm")]
     Ddpm,
-    /// Implicit sampling, deterministic.
+    /// Implicit sampling, without new noise; first order. Distilled models use it.
+    #[schemars(rename = "ddim")]
     Ddim,
-    /// Deterministic, second order, multistep.
+    /// DPM-Solver++(2M): without new noise, second order, multistep.
     #[default]
+    #[schemars(rename = "dpm_solver++2m")]
     DpmSolverPlusPlus2M,
-    /// Stochastic, second order, multistep.
+    /// SDE-DPM-Solver++(2M): with new noise, second order, multistep.
+    #[schemars(rename = "sde_dpm_solver++2m")]
     SdeDpmSolverPlusPlus2M,
 }
 
@@ -111,12 +117,12 @@ impl From<Sampler> for String {
 /// The ends of the levels cost more: the last step, to the clean estimate, a share (sigma_min / deviation)² of the
 /// variance; and the start, which is noise alone, a share deviation / sigma_max of the mean
 /// in deterministic samplers, if [`Solver::start`] does not give it that mean.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplingConfig {
-    /// The sampler.
+    /// How noise becomes a sample.
     pub sampler: Sampler,
-    /// Its noise levels.
+    /// The noise levels that it goes through.
     pub levels: SamplingLevels,
 }
 

@@ -1,17 +1,21 @@
 //! The noise schedule of training.
 
 use crate::DiffusionError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Linearly rising betas, the reference's schedule by default.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LinearBetas {
-    /// Beta of the first (cleanest) step.
+    /// Share of the variance that the first (cleanest) step replaces by noise.
+    #[schemars(extend("unit" = "variance", "exclusiveMinimum" = 0))]
     pub beta_start: f64,
-    /// Beta of the last (noisiest) step.
+    /// The same of the last (noisiest) step, not below `beta_start`.
+    #[schemars(extend("unit" = "variance", "exclusiveMaximum" = 1))]
     pub beta_end: f64,
-    /// Number of steps.
+    /// Steps of the schedule. As sampling levels, each is one evaluation of the network for each window.
+    #[schemars(range(min = 2, max = 100_000), extend("unit" = "steps"))]
     pub steps: usize,
 }
 

@@ -3,6 +3,7 @@
 use crate::smoothing::smoothed_window;
 use crate::{Boundary, Field3, FieldError, Normalizer, Region, WindowError, Windows, check_density};
 use ndarray::Array3;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -30,22 +31,24 @@ pub struct Channels {
 }
 
 /// A number as a channel: (value − centre) / width.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scalar {
     /// What the number is.
     pub name: ScalarName,
-    /// The value that becomes 0.
+    /// The value that becomes 0: the middle of those of the training pairs.
+    #[schemars(extend("unit" = "that of the number"))]
     pub centre: f64,
-    /// How much more than the centre becomes 1.
+    /// How much more than the centre becomes 1: half of the range of the training pairs.
+    #[schemars(extend("unit" = "that of the number", "exclusiveMinimum" = 0))]
     pub width: f64,
 }
 
 /// A number that holds for a whole box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScalarName {
-    /// The redshift.
+    /// Redshift of the snapshot, 0 today.
     Redshift,
     /// Density of all matter over the critical density, today.
     OmegaM,

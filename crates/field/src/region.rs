@@ -1,16 +1,19 @@
 //! A window of a periodic grid.
 
 use crate::{FieldError, Grid};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// A window that starts at any cell, also a negative one, and wraps around the box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Region {
-    /// First cell per axis, before wrapping.
+    /// First cell per axis, x first, before wrapping: below 0 and beyond the box are other ways to name a cell in it.
+    #[schemars(extend("unit" = "cells"))]
     pub start: [i64; 3],
-    /// Cells per axis.
+    /// Cells per axis, x first.
+    #[schemars(extend("unit" = "cells"))]
     pub shape: [usize; 3],
 }
 

@@ -2,10 +2,11 @@
 
 use crate::OutpaintError;
 use finescale_diffusion::SamplingConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a volume is generated from windows. In JSON it is flat: [`GenerationSettings`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "GenerationSettings", into = "GenerationSettings")]
 pub struct GenerationConfig {
     /// How neighbouring windows are made to agree.
@@ -45,14 +46,13 @@ pub struct Sequential {
 }
 
 /// What windows that follow each other share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Overlap {
     /// Cells that neighbouring windows share, at least.
     pub overlap_cells: usize,
-    /// Outermost cells of a window that are thrown away and drawn again by its neighbour, which sees beyond them (default
-    /// 0, as in the paper); at most half of the overlap. Where windows come to share just twice as much, it is one cell
-    /// less.
+    /// Outermost cells of a window that are thrown away and drawn again by its neighbour, which sees beyond them; at
+    /// most half of the overlap. Where windows come to share just twice as much, it is one cell less.
     #[serde(default)]
     pub margin_cells: usize,
 }
@@ -70,7 +70,7 @@ pub enum WindowOrder {
 }
 
 /// The name of a strategy, in JSON and on the command line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyName {
     /// The whole volume is denoised together: no seams.
@@ -90,24 +90,28 @@ const OVERLAP_CELLS: usize = 8;
 const OVERLAP_BELOW_SIGMA: f64 = 1.0;
 
 /// How a volume is generated: JSON key `generation`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GenerationSettings {
-    /// How neighbouring windows are made to agree (default `joint`).
+    /// How neighbouring windows are made to agree.
     pub strategy: StrategyName,
-    /// Cells that neighbouring windows share, at least (default 8); below `training.patch_cells`.
+    /// Cells that neighbouring windows share, at least; below `training.patch_cells`. For the shipped model's 32
+    /// cells, 6 to 8 are sane.
+    #[schemars(extend("absent" = "8"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap_cells: Option<usize>,
-    /// Outermost cells of a window that are thrown away and drawn again by its neighbour, which sees beyond them (default
-    /// 0, as in the paper); at most half of the overlap. `joint` has none.
+    /// Outermost cells of a window that are thrown away and drawn again by its neighbour, which sees beyond them; at
+    /// most half of the overlap. The paper has none; `joint` has none either.
+    #[schemars(extend("absent" = "0"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub margin_cells: Option<usize>,
-    /// Noise over signal below which windows overlap in `joint` sampling (default 1); other strategies have none.
+    /// Noise over signal below which windows overlap in `joint` sampling; other strategies have none.
+    #[schemars(range(min = 0.0), extend("absent" = "1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap_below_sigma: Option<f64>,
     /// Sampler and noise levels.
     pub sampling: SamplingConfig,
-    /// Seed of the sample (default 0).
+    /// Seed of the sample.
     pub seed: u64,
 }
 

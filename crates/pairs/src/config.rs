@@ -2,6 +2,7 @@
 
 use crate::{PairError, one_or_many};
 use finescale_field::{Channels, Conditioning, Normalizer, Region, Scalar, Transform};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -13,71 +14,79 @@ const REFERENCE_TRUTH_COUNT: f64 = 2500.0 * 2500.0 * 2500.0 / (264.0 * 264.0 * 2
 const REFERENCE_CONDITION_COUNT: f64 = 128.0 * 128.0 * 128.0 / (264.0 * 264.0 * 264.0);
 
 /// What to train on: JSON key `data`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Pairs to train on: a list of folders, or of files by name. All have voxels of one size, and the same
-    /// quantities and mass assignment.
+    /// Pairs to train on. All have voxels of one size, and the same quantities and mass assignment. Ten boxes teach
+    /// more than one: large modes and rare objects differ between them.
+    #[schemars(length(min = 1))]
     pub training: Vec<PairFiles>,
-    /// Pairs to validate on, boxes that training never sees (default: none). Best of other universes, or else
-    /// `hold_out`.
+    /// Pairs to validate on, boxes that training never sees. Best of other universes than those of `training`;
+    /// one or two are enough. Where there is one box only, `hold_out` is for it.
     #[serde(default)]
     pub validation: Vec<PairFiles>,
-    /// Instead of `validation`, the part of every training box that training never touches, for validation
-    /// (default: none): `{"start": [x, y, z], "shape": [nx, ny, nz]}` in cells. It must have room for a patch,
-    /// and leave room for one. Where there is one box only.
+    /// Instead of `validation`: a part of every training box that no training patch touches, kept for validation.
+    /// Where there is one box only. Each side must hold a patch (`training.patch_cells`), and what is left of the
+    /// box one, too; a tenth of the box is plenty: 96 of 264 cells per side (75 of 205 Mpc/h) are 5 % of TNG300.
     #[serde(default)]
     pub hold_out: Option<Region>,
-    /// How densities become network values: `"linear"` in log1p, fitted to the training pairs (default), or
-    /// `"reference"`, with the constants of arXiv:2311.05217. A run that begins with a model keeps that one's.
+    /// How densities become network values. A run that begins with a model keeps that one's.
     #[serde(default)]
     pub normalization: NormalizationKind,
-    /// The n in log1p(n (1 + delta)), by which the condition becomes network values: densities below 1/n of the
-    /// mean are seen linearly, those above in their logarithm. It is a choice, no fact about the data, though
-    /// particles per voxel are a good one: what is below one particle is noise. Default 8, or 0.114 for
-    /// `reference`.
+    /// The n in log1p(n (1 + δ)), by which the condition becomes network values. Densities below 1/n of the mean are
+    /// seen linearly, those above in their logarithm. A choice of scale, not a fact about the data that has to be
+    /// right. The particles per voxel of the condition are a good one (0.125 for 64³ particles on 128³ cells), since
+    /// what is less than a particle is noise; 0.1 to 10 are sane.
     #[serde(default)]
+    #[schemars(range(min = 1e-12, max = 1e12))]
+    #[schemars(extend("unit" = "particles per voxel", "absent" = "8; 0.114 for `reference`"))]
     pub condition_mean_count: Option<f64>,
-    /// The same for the truth. More gives the network's attention to voids, less to dense places. Default 8, or
-    /// 849.2 for `reference`.
+    /// The same for the truth, also a choice: it need not be the particles per voxel of the truth. A larger one spends
+    /// more of the network's attention on voids, a smaller one more on dense places, which make most of the power and
+    /// of the mass. 0.25 to 8 were tried, 1 was best for power spectra.
     #[serde(default)]
+    #[schemars(range(min = 1e-12, max = 1e12))]
+    #[schemars(extend("unit" = "particles per voxel", "absent" = "8; 849.2 for `reference`"))]
     pub truth_mean_count: Option<f64>,
-    /// Adds a condition channel of the wider surroundings (default: none): the condition of the whole box
-    /// smoothed by a Gaussian of so many cells, 1 to 64, so that a window knows what lies beyond its faces.
+    /// Adds a condition channel of the wider surroundings: the condition of the whole box, smoothed by a Gaussian of
+    /// this standard deviation, so that a window knows what lies beyond its faces. A quarter of a patch is sane: 8
+    /// cells for patches of 32 (6 Mpc/h with voxels of 0.78 Mpc/h).
     #[serde(default)]
+    #[schemars(range(min = 1.0, max = 64.0))]
     pub surroundings_smoothing_cells: Option<f64>,
-    /// Adds a constant condition channel for each (default: none): `{"name": NAME, "centre": C, "width": W}`
-    /// with `redshift`, `omega_m` or `sigma_8`, numbers that hold for a whole box and differ between pairs. The
-    /// network is given (value - C) / W.
+    /// Adds a constant condition channel for each: a number that holds for a whole box and differs between pairs. The
+    /// network is given (value − centre) / width. The values are those that the condition files say.
     #[serde(default)]
     pub scalars: Vec<Scalar>,
-    /// Adds a last condition channel for each field of the truth (default: none): the condition smoothed by a
-    /// Gaussian of so many cells, 0 to 16, in the network units of the truth. `network.baseline` predicts the
-    /// truth from it.
+    /// Adds a last condition channel for each field of the truth: the condition, smoothed by a Gaussian of this
+    /// standard deviation, in the network units of the truth. With `network.baseline` the network predicts what is
+    /// left of the truth. About one voxel is sane: 0.8 cells are 0.6 Mpc/h in the mock universes.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 16.0))]
     pub baseline_smoothing_cells: Option<f64>,
 }
 
 /// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or `{"condition": FILE,
 /// "truth": FILE}`, or `{"condition": FILE, "truth": [FILE, FILE]}` for several high-resolution fields that are
 /// generated at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE or [FILE, ...]}")]
 pub enum PairFiles {
-    /// A folder as `finescale mock` writes it.
+    /// A folder that holds `condition.hdf5` and `truth.hdf5`, as `finescale mock` writes it.
     Folder(PathBuf),
-    /// Grid files of the same box.
+    /// Grid files of one box, by name.
     Files(GridFiles),
 }
 
 /// The grid files of a pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridFiles {
     /// Grid file of the low-resolution density.
     pub condition: PathBuf,
-    /// Grid files of the high-resolution densities.
+    /// Grid file of the high-resolution density, or a list of several that are generated at once.
     #[serde(with = "one_or_many")]
+    #[schemars(with = "one_or_many::OneOrMany<PathBuf>")]
     pub truth: Vec<PathBuf>,
 }
 
@@ -102,13 +111,13 @@ impl PairFiles {
 }
 
 /// How densities become network values, by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NormalizationKind {
-    /// Linear in log1p, fitted to the training pairs.
+    /// Linear in log1p(n (1 + δ)), fitted to the training pairs.
     #[default]
     Linear,
-    /// The reference's sigmoids with its constants.
+    /// The sigmoids of arXiv:2311.05217 with its constants, for its checkpoints.
     Reference,
 }
 

@@ -1,10 +1,12 @@
 //! Lists that stand in JSON without brackets where they hold one element: for `#[serde(with = "one_or_many")]`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-#[derive(Deserialize)]
+/// How such a list stands in JSON.
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum OneOrMany<T> {
+pub(crate) enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
 }

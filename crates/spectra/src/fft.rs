@@ -176,11 +176,16 @@ impl Fft3 {
     }
 
     fn check_real(&self, found: usize) {
-        assert_eq!(found, self.cells.iter().product(), "values of a field of {:?} cells", self.cells);
+        assert_eq!(
+            found,
+            self.cells.iter().product::<usize>(),
+            "values of a field of {:?} cells",
+            self.cells
+        );
     }
 
     fn check_modes(&self, found: usize) {
-        assert_eq!(found, self.spectrum_shape().iter().product(), "modes of {:?} cells", self.cells);
+        assert_eq!(found, self.spectrum_shape().iter().product::<usize>(), "modes of {:?} cells", self.cells);
     }
 }
 

@@ -6,22 +6,24 @@ use finescale_diffusion::{DiffusionConfig, Sampler};
 use finescale_field::Scalar;
 use finescale_outpaint::{Boundary, GenerationConfig, Overlap, Strategy, Tiling};
 use finescale_pairs::DataConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Everything that makes a model and samples from it: one JSON file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Training and validation pairs, and how they become network values.
+    /// What is learned from: pairs of a coarse and a fine field of one universe, and how they become network values.
     pub data: DataConfig,
-    /// The network.
+    /// The shape of the network, a 3-D U-Net with self-attention at its last level.
     pub network: NetworkConfig,
-    /// Noise levels and loss.
+    /// The noise that the network learns to remove, and its loss.
     pub diffusion: DiffusionConfig,
-    /// The optimization.
+    /// The optimization of the network.
     pub training: TrainingConfig,
-    /// How volumes are generated.
+    /// How volumes are generated from windows. It goes into the model, and options of `upscale` replace its values.
+    /// Training draws samples for `training.spectrum` with this sampler.
     pub generation: GenerationConfig,
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum TrainingError {
     /// A configuration that is not the JSON expected here.
-    #[error("{path}: in `{key}`: {problem}; configs/demo.json is an example")]
+    #[error("{path}: in `{key}`: {problem}; docs/src/configuration.md explains every key")]
     ConfigSyntax {
         /// The configuration file.
         path: PathBuf,

@@ -1,16 +1,18 @@
 //! The learning rate of each step.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What becomes of the learning rate after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Decay {
-    /// It stays.
+    /// It stays at its peak.
     Constant,
     /// Half a cosine, down to `floor` of the peak at the last step.
     Cosine {
-        /// The last learning rate as a fraction of the peak.
+        /// The last learning rate as a share of `learning_rate`: 0.02 is sane.
+        #[schemars(range(min = 0.0, max = 1.0), extend("unit" = "share"))]
         floor: f64,
     },
 }
