@@ -13,6 +13,10 @@ step() {
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked "${CARGO_FEATURES[@]}" -- -D warnings
 step cargo test --workspace --locked "${CARGO_FEATURES[@]}"
+# What users read first; the tests have built it.
+for example in power_of_a_snapshot train_a_toy upscale_a_cube; do
+    step "${CARGO_TARGET_DIR:-target}/debug/examples/$example"
+done
 # The kernels again, as CPUs with less than this one run them.
 for simd in avx2 portable; do
     FINESCALE_SIMD=$simd step cargo test --workspace --locked "${CARGO_FEATURES[@]}" --test kernels

@@ -49,7 +49,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
 /// Crates of pure numbers, which know no tensors.
 const WITHOUT_CANDLE: [&str; 6] = ["seed", "field", "snapshot", "spectra", "judge", "report"];
 /// What lies visibly at the top, beside folders that git ignores.
-const TOP: [&str; 14] = [
+const TOP: [&str; 15] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CITATION.cff",
@@ -62,6 +62,7 @@ const TOP: [&str; 14] = [
     "crates",
     "data",
     "docs",
+    "examples",
     "scripts",
     "tests",
 ];
