@@ -26,6 +26,27 @@
 //!
 //! with `"prediction": {"edm": {"sigma_data": 0.5}}` as the other choice; `dropout` (0), `fields` (1),
 //! `condition_channels` (1), `known_channels` (false) and `baseline` (false) may be left out.
+//!
+//! A network of such a configuration, with the weights that it begins with, estimates clean patches:
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use finescale_denoiser::{Denoiser, NetworkConfig, Parameters};
+//! use finescale_diffusion::Denoise;
+//!
+//! let config: NetworkConfig = serde_json::from_str(
+//!     r#"{"base_channels": 4, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 4,
+//!         "norm_groups": 2, "prediction": {"edm": {"sigma_data": 0.5}}}"#,
+//! )?;
+//! let parameters = Parameters::init(&config, 1, &Device::Cpu)?; // seed 1
+//! let denoiser = Denoiser::new(&config, &parameters, &[(-2.0, 5.0)])?; // estimates stay in this range
+//!
+//! let patches = Tensor::zeros((2, 1, 8, 8, 8), DType::F32, &Device::Cpu)?; // (b, fields, n, n, n)
+//! let condition = Tensor::zeros((2, 1, 8, 8, 8), DType::F32, &Device::Cpu)?;
+//! let alpha_bar = Tensor::new(&[0.5f32, 0.9], &Device::Cpu)?; // how noisy each patch is
+//! let clean = denoiser.predict_clean(&patches, &condition, &alpha_bar)?;
+//! assert_eq!(clean.dims(), patches.dims());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod blocks;
 mod config;

@@ -8,6 +8,27 @@
 //! - [`refuse_inputs`] keeps an output from replacing what it is made of.
 //!
 //! Errors are those of the system, or say in plain words what is wrong with the target; callers name the file.
+//!
+//! # Examples
+//! A file is whole under its name, or not there.
+//! ```
+//! use std::io::{Error, Write};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("numbers.txt");
+//! finescale_durable::write(&path, |file| writeln!(file, "1 2 3"))?;
+//! assert_eq!(std::fs::read_to_string(&path)?, "1 2 3\n");
+//!
+//! // What fails on the way leaves the old file, and nothing beside it.
+//! let failed = finescale_durable::write(&path, |file| {
+//!     writeln!(file, "4 5")?;
+//!     Err(Error::other("there is no sixth number"))
+//! });
+//! assert!(failed.is_err());
+//! assert_eq!(std::fs::read_to_string(&path)?, "1 2 3\n");
+//! assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod append_log;
 mod draft;

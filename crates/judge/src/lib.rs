@@ -3,6 +3,35 @@
 //! [`Measurements::new`] computes every statistic of the fields of one box. [`Comparison::new`] puts other
 //! boxes, published spectra and provenance beside it, pools the boxes and judges the
 //! [`goals`](Comparison::goals): its serialised form is `report.json`.
+//!
+//! # Examples
+//! ```
+//! use finescale_judge::{Beside, Comparison, Fields, Labelled, Measurements, Outcome};
+//! # use finescale_field::{Field3, Grid};
+//! # use ndarray::Array3;
+//! # let grid = Grid::cube(16, 12.5)?;
+//! # let waves = |amplitude: f32| {
+//! #     let wave = |(x, y, z): (usize, usize, usize)| {
+//! #         let (x, y, z) = (x as f32, y as f32, z as f32);
+//! #         (0.5 * (0.39 * x).sin() + amplitude * (1.9 * y + 0.7 * x).sin() + 0.4 * (1.1 * z + y).cos()).exp()
+//! #     };
+//! #     Field3::new(grid, Array3::from_shape_fn(grid.cells(), wave))
+//! # };
+//! # let (truth, first, second) = (waves(0.5)?, waves(0.48)?, waves(0.52)?);
+//! // `truth`, `first` and `second` are fields of one box, 1 + δ.
+//! let fields = Fields {
+//!     truth: Labelled::new("truth", &truth),
+//!     condition: None,
+//!     samples: vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)],
+//!     independent_tiles: None,
+//! };
+//! let comparison = Comparison::new(Measurements::new("my box", &fields)?, Beside::default())?;
+//! for goal in &comparison.goals {
+//!     println!("{}: {:?}, {:?}", goal.goal, goal.found, goal.outcome);
+//! }
+//! assert!(comparison.goals.iter().any(|goal| goal.outcome != Outcome::NotMeasured));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bands;
 mod baselines;

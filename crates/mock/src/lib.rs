@@ -4,6 +4,30 @@
 //! The road is [`LambdaCdm`] → [`LinearPower`] → Gaussian modes → 2LPT → particle mesh → gas by enthalpy
 //! descent → grids and snapshots; [`make_universe`] walks it. Mock gas is not the gas of a hydrodynamical run:
 //! it has its spectrum at a few scales, and none of its physics.
+//!
+//! # Examples
+//! ```
+//! use finescale_mock::{MockConfig, make_universe};
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let config = MockConfig {
+//!     box_size_mpc_h: 25.0,
+//!     cells: 16,
+//!     particles_low: 8,
+//!     particles_high: 16,
+//!     steps: 4,
+//!     seed: 7,
+//!     ..MockConfig::default()
+//! };
+//! let universe = make_universe(&config, &mut |_| (), &AtomicBool::new(false))?;
+//! assert_eq!((universe.low.len(), universe.gas.len()), (8 * 8 * 8, 16 * 16 * 16)); // particles
+//!
+//! // A training pair: coarse dark matter and fine gas, 1 + δ on one grid.
+//! let (condition, truth) = (universe.condition()?, universe.truth()?);
+//! assert_eq!(condition.grid(), truth.grid());
+//! assert!((truth.mean() - 1.0).abs() < 1e-4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod deposit;
 mod error;

@@ -5,6 +5,51 @@
 //! windows filled, which enter as known values, and only the others are new. Which voxels are known follows from the
 //! windows that are finished, never from a table of faces, edges and corners. This crate sees a network only as
 //! [`finescale_diffusion::Denoise`].
+//!
+//! # Examples
+//! A network that takes the condition for the truth copies it, in windows of 8 cells.
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use finescale_diffusion::Denoise;
+//! use finescale_field::{Boundary, Field3, Grid, Normalizer, Region, Transform};
+//! use finescale_outpaint::{GenerationConfig, Job, Store, generate};
+//! use ndarray::Array3;
+//! use serde_json::Value;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! struct Copying;
+//!
+//! impl Denoise for Copying {
+//!     fn predict_clean(&self, _noisy: &Tensor, condition: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
+//!         Ok(condition.clone())
+//!     }
+//! }
+//!
+//! // The condition is in network units; the result is a density again.
+//! let normalizer =
+//!     Normalizer { mean_count: 1.0, transform: Transform::Linear { mu: 0.7, s: 0.5, low: -2.0, high: 4.0 } };
+//! let wave = |(x, _, _): (usize, usize, usize)| 1.0 + 0.5 * (x as f32).sin();
+//! let density = Field3::new(Grid::cube(16, 8.0)?, Array3::from_shape_fn([16; 3], wave))?;
+//! let condition = vec![normalizer.normalize_field(&density)];
+//! let job = Job {
+//!     denoiser: &Copying,
+//!     model_hash: "copying",
+//!     window_cells: 8,
+//!     condition: &condition,
+//!     boundary: Boundary::Periodic,
+//!     truth_normalizers: &[normalizer],
+//!     region: Region::cube([0; 3], 16),
+//!     given: None,
+//!     config: GenerationConfig { overlap_cells: 4, ..GenerationConfig::default() },
+//!     batch: 4,
+//!     device: &Device::Cpu,
+//!     program: &Value::Null,
+//! };
+//! let generated = generate(&job, &Store::Memory, &mut |_| (), &AtomicBool::new(false))?;
+//! let copy = generated.in_memory()?.remove(0);
+//! assert!(copy.as_slice().iter().zip(density.as_slice()).all(|(copy, wave)| (copy - wave).abs() < 1e-4));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod checks;
 mod condition;

@@ -6,6 +6,28 @@
 //!
 //! Nothing half-written is left under its final name: files are written through [`finescale_durable`], and grids are read
 //! back before they take their names.
+//!
+//! # Examples
+//! ```
+//! use finescale_field::Region;
+//! use finescale_snapshot::{GridReader, Masses, Snapshot, SnapshotError, Species};
+//!
+//! // A grid file is read window by window; this one lies around the corner of a periodic box.
+//! let grid = GridReader::open("../../data/demo/condition.hdf5".as_ref())?;
+//! assert_eq!((grid.meta().quantity.as_str(), grid.grid().cells()), ("dm", [64; 3]));
+//! let corner = grid.read(&Region::cube([-4; 3], 8))?; // 1 + δ
+//! assert_eq!(corner.dim(), (8, 8, 8));
+//!
+//! // A snapshot is read some particles at a time: here a thousand.
+//! let snapshot = Snapshot::open("../../data/demo/gadget4_dm_64/snapdir_003".as_ref())?;
+//! let mut particles = 0;
+//! snapshot.for_each_chunk(Species::DarkMatter, Masses::Skip, 1000, |positions_mpc_h, _| {
+//!     particles += positions_mpc_h.len();
+//!     Ok::<(), SnapshotError>(())
+//! })?;
+//! assert_eq!(particles, 64 * 64 * 64);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![warn(clippy::integer_division, clippy::cast_possible_truncation)]
 

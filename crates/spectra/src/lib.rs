@@ -2,6 +2,28 @@
 //!
 //! k in h/Mpc, P in (Mpc/h)³: P = V⟨|δ_k|²⟩ with δ_k = (1/N) Σ δ e^(−ik·x) over N cells, k = 0 left out. Fields
 //! are densities in units of the cosmic mean, 1 + δ. All sums are made in f64 and in a fixed order.
+//!
+//! # Examples
+//! Particles without any order have the power of their shot noise, box / number, at every k.
+//! ```
+//! use finescale_field::{Depositor, Grid, Scheme};
+//! use finescale_seed::{KeyedStream, Purpose};
+//! use finescale_spectra::{Bands, Modes};
+//!
+//! let (grid, particles) = (Grid::cube(32, 100.0)?, 20_000);
+//! let stream = KeyedStream::new(1, Purpose::Points);
+//! let place = |index: u64| [0, 1, 2].map(|axis| 100.0 * stream.uniform(axis, index)); // Mpc/h
+//! let positions: Vec<[f64; 3]> = (0..particles).map(place).collect();
+//! let mut mesh = Depositor::new(grid, Scheme::Tsc)?;
+//! mesh.add(&positions, None)?;
+//!
+//! // The window of the scheme is divided out; below half of Nyquist its aliases are small.
+//! let modes = Modes::new(&mesh.finish_overdensity()?, Some(Scheme::Tsc))?;
+//! let spectrum = modes.power_in(&Bands::logarithmic(0.1, 0.5, 3)?);
+//! let shot_noise = 100.0_f64.powi(3) / particles as f64; // (Mpc/h)³
+//! assert!(spectrum.power.iter().all(|power| (power / shot_noise - 1.0).abs() < 0.2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bands;
 mod binning;

@@ -5,6 +5,25 @@
 //! network is shown in step n (patches, symmetries, noise, levels, masks of known voxels, dropout) is a pure
 //! function of the seed and n, so a run that was stopped continues with the bits of one that never stopped. A
 //! [`Model`] is one file with the averaged weights and all that sampling needs.
+//!
+//! # Examples
+//! `examples/train_a_toy.rs` trains from the first to the last step. What is left is a [`Model`]:
+//! ```
+//! use candle_core::Device;
+//! use finescale_diffusion::Denoise;
+//! use finescale_training::{Model, RunConfig};
+//!
+//! let model = Model::load("../../data/demo/model.safetensors".as_ref(), &Device::Cpu)?;
+//! let description = &model.description;
+//! assert_eq!((description.condition.quantity.as_str(), description.truth[0].quantity.as_str()), ("dm", "gas"));
+//! assert!((description.voxel_mpc_h[0] - 100.0 / 128.0).abs() < 1e-12); // the size of voxel that it knows
+//! assert!(model.denoiser()?.takes_known_channels());
+//!
+//! // The configuration that it was made with is in it; one in a file is checked when it is read.
+//! let config = RunConfig::load("../../configs/demo.json".as_ref())?;
+//! assert_eq!(config.network, description.configuration.network);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod average;
 mod changes;
