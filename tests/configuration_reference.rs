@@ -12,20 +12,20 @@ const HEAD: &str = "# Configuration
 
 <!-- Made of the types in crates/ by tests/configuration_reference.rs: change their comments, not this page. -->
 
-One JSON file says everything that makes a model: `finescale train FILE --dry-run` checks it and prints it with all
-defaults. Its five parts are `data`, `network`, `diffusion`, `training` and `generation`; each must be there, if only
-as `{}` where all of its keys have defaults. An unknown key, or one that is missing or out of range, is an error that
-names it.
+One JSON file says everything that makes a model: `finescale train FILE --dry-run` checks it and prints it with
+all defaults. Its five parts are `data`, `network`, `diffusion`, `training` and `generation`; each must be
+there, if only as `{}` where all of its keys have defaults. An unknown key, or one that is missing or out of
+range, is an error that names it.
 
 `configs/demo.json` is the shipped model's, `configs/small.json` is a good start for pairs of your own,
 `configs/four_steps.json` distils, and `configs/tng300.json` is the paper's. [Training](training.md) shows the
 optional keys at work, [Why these settings](ablations.md) what other values did.
 
-A *cell* is a voxel of the pairs' common grid, in comoving Mpc/h the box over the cells of its side: 0.78 Mpc/h in the
-mock universes (100 Mpc/h in 128 cells) and in TNG300 (205 in 264). A model has one voxel size, so its lengths in cells
-are lengths in Mpc/h. An *update* is one step of the optimizer, a *patch* the cube that the network sees, and sigma
-the ratio of noise to signal. 1 + δ is a density in units of its mean. `a.b` is the key `b` in the object `a`, and
-`a[].b` that in each element of the list `a`.
+A *cell* is a voxel of the pairs' common grid, in comoving Mpc/h the box over the cells of its side: 0.78 Mpc/h
+in the mock universes (100 Mpc/h in 128 cells) and in TNG300 (205 in 264). A model has one voxel size, so its
+lengths in cells are lengths in Mpc/h. An *update* is one step of the optimizer, a *patch* the cube that the
+network sees, and sigma the ratio of noise to signal. 1 + δ is a density in units of its mean. `a.b` is the key
+`b` in the object `a`, and `a[].b` that in each element of the list `a`.
 ";
 
 /// The parts of a configuration, in the order of the files in configs/.
