@@ -54,7 +54,7 @@ def draw_samples(finescale, model, folder, count, arguments=()):
 def compare(finescale, folders, report):
     """The report of boxes, each a folder with condition, truth and samples."""
     boxes = [word for folder in folders for word in ("--box", folder)]
-    run([finescale, "compare", *boxes, "-o", report])  # always: samples may have come since
+    run([finescale, "compare", *boxes, "-o", report, "--overwrite"])  # always: samples may have come since
     return json.loads((report / "report.json").read_text())
 
 

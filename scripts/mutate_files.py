@@ -351,7 +351,7 @@ def remove(path):
 WORK = "upscale --model ../seeds/run/model.safetensors --condition ../seeds/condition.hdf5 -o out.hdf5 --resume"
 GRID = [("info mutant.hdf5", 30), ("spectrum mutant.hdf5", 45),
         ("upscale --model ../seeds/run/model.safetensors --condition mutant.hdf5 -o x.hdf5 --dry-run", 10),
-        ("compare --truth mutant.hdf5 --sample ../seeds/grid.hdf5 -o report", 2),
+        ("compare --truth mutant.hdf5 --sample ../seeds/grid.hdf5 --overwrite -o report", 2),
         ("spectrum ../seeds/grid.hdf5 --cross mutant.hdf5", 8),
         ("train ../seeds/of_mutant.json --out x --dry-run", 5)]
 SNAPSHOT = [("info mutant", 25), ("grid mutant --particles dm --cells 8 -o x.npy", 40),
@@ -382,7 +382,7 @@ KINDS = [
     Kind("checkpoint", 1.5, "checkpoint.pth", [("", change_checkpoint)], [
         ("import mutant.pth --config ../seeds/reference.json --box-size 12.5 --cells 16 -o x.safetensors", 1)]),
     Kind("table", 0.5, "table.txt", [("", change_table)], [
-        ("compare --truth ../seeds/grid.hdf5 --sample ../seeds/grid.hdf5 --truth-spectrum mutant.txt -o report", 1)]),
+        ("compare --truth ../seeds/grid.hdf5 --sample ../seeds/grid.hdf5 --truth-spectrum mutant.txt --overwrite -o report", 1)]),
 ]
 
 MOCK = "mock --box-size 6.25 --cells 8 --particles-low 4 --particles-high 8 --steps 2 --snapshots --seed 1".split()

@@ -206,7 +206,7 @@ def cases(binary):
     yield Case("train --resume", resumed, start="half", evolving=True)
     fields = ["--truth", f"{SEEDS}/truth16.hdf5", "--sample", f"{SEEDS}/sample16_0.hdf5", f"{SEEDS}/sample16_1.hdf5",
               "--truth-spectrum", f"{SEEDS}/published.txt"]
-    yield plain("compare", "compare", *fields, "-o", "report")
+    yield plain("compare", "compare", *fields, "-o", "report", "--overwrite")
     yield plain("spectrum to json", "spectrum", f"{SEEDS}/truth16.hdf5", "-o", "out.json")
     yield plain("spectrum to csv", "spectrum", f"{SEEDS}/truth16.hdf5", "-o", "out.csv")
     checkpoint = PROJECT / "tests/golden/palette_small.pth"
@@ -951,7 +951,7 @@ def long_commands():
         yield f"upscale, {strategy}", ["upscale", "--model", str(demo / "model.safetensors"), "--condition",
                                       str(demo / "condition.hdf5"), "--strategy", strategy, "-o", "out.hdf5"], None
     yield "train", ["train", "config.json", "--out", "run"], config
-    yield "compare", ["compare", "--truth", f"{SEEDS}/medium.hdf5", "--sample", f"{SEEDS}/medium.hdf5",
+    yield "compare", ["compare", "--truth", f"{SEEDS}/medium.hdf5", "--condition", f"{SEEDS}/medium.hdf5", "--sample",
                       f"{SEEDS}/medium.hdf5", "-o", "report"], None
     yield "spectrum", ["spectrum", f"{SEEDS}/large.hdf5", "--cross", f"{SEEDS}/large.hdf5", "-o", "out.json"], None
 

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod binary;
+mod compare;
 mod configuration_reference;
 mod demo;
 mod disk;

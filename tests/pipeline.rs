@@ -135,13 +135,9 @@ fn from_nothing_to_a_report() {
 
 /// Boxes in folders, and a table of someone else's power.
 fn many_boxes_and_a_published_spectrum(story: &Story) {
-    for folder in ["box_0001", "box_0002"] {
-        std::fs::copy(
-            story.path("out/sample_0.hdf5"),
-            story.path("boxes").join(folder).join("sample_0.hdf5"),
-        )
-        .unwrap();
-    }
+    std::fs::copy(story.path("out/sample_0.hdf5"), story.path("boxes/box_0002/sample_0.hdf5")).unwrap();
+    let other = ["--condition", "boxes/box_0001/condition.hdf5", "-o", "boxes/box_0001/sample_0.hdf5"];
+    story.run("upscale", &[&["--model", "run/model.safetensors"], &other[..]].concat());
     std::fs::write(story.path("theory.txt"), "# k P\n0.1 1e4\n100 1e-2\n").unwrap();
     let boxes = ["--box", "boxes/box_0001", "boxes/box_0002", "--truth-spectrum", "theory.txt"];
     let told = story.run("compare", &[&boxes[..], &["-o", "all"]].concat());
@@ -150,6 +146,13 @@ fn many_boxes_and_a_published_spectrum(story: &Story) {
     assert_eq!((&report["pooled"]["boxes"], &report["pooled"]["errors_from"]), (&json!(2), &json!("boxes")));
     assert_eq!(report["boxes"][1]["label"], "box_0002");
     assert_eq!(report["published"][0]["label"], "theory");
+    // The first box is the one that the model was trained on, as its sample says.
+    let overlap = report["training_overlap"].as_array().unwrap();
+    assert_eq!((overlap.len(), &overlap[0]["label"]), (1, &json!("box_0001")));
+    assert_eq!(
+        (overlap[0]["files"].as_array().unwrap().len(), &overlap[0]["trained_share"]),
+        (2, &json!(1.0))
+    );
 
     let compare = |arguments: &[&str]| {
         let mut command = finescale();

@@ -65,6 +65,16 @@ pub(crate) fn open(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Res
     Ok(OpenField { values: Box::new(reader), meta })
 }
 
+/// What a file holds, but for its values: cells, box, and what they are.
+pub(crate) fn describe(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<(Grid, GridMeta)> {
+    if is_npy(path) {
+        let open = open_npy(path, box_size_mpc_h)?;
+        return Ok((*open.values.grid(), open.meta));
+    }
+    let reader = GridReader::open(path).context("reading a grid")?;
+    Ok((*reader.grid(), reader.meta().clone()))
+}
+
 /// The same in memory.
 pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<GridFile> {
     if !is_npy(path) {

@@ -70,12 +70,17 @@ impl Stamp {
     /// The SHA-256 of the file, of which nothing has changed since the stamp was taken.
     pub(crate) fn sha256(&self, path: &Path) -> anyhow::Result<String> {
         let hash = sha256(path)?;
+        self.check(path).map(|()| hash)
+    }
+
+    /// Checks that nothing of the file has changed since the stamp was taken.
+    pub(crate) fn check(&self, path: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(
             Self::of(path)? == *self,
             "{}: changed while it was read; wait for whoever writes it, and run this again",
             path.display()
         );
-        Ok(hash)
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use finescale_outpaint::{
     Generated, GenerationConfig, Job, OutpaintError, PreparedCondition, Progress, Store, generate,
 };
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
-use finescale_training::{FieldDescription, Model, ModelDescription};
+use finescale_training::{FieldDescription, Lineage, Model, ModelDescription};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -256,6 +256,7 @@ impl Generator {
                     "step": model.step,
                     "commit": model.commit,
                     "made_by": model.lineage.lines(model.step),
+                    "lineage": lineage(model),
                 },
                 "condition": condition.path.to_string_lossy(),
                 "region": job.region,
@@ -265,6 +266,13 @@ impl Generator {
             })),
         })
     }
+}
+
+/// The models and data that a model was made from; of earlier versions, which did not record what they held out, its
+/// configuration says it.
+fn lineage(model: &ModelDescription) -> Lineage {
+    let hold_out = model.lineage.hold_out.or(model.configuration.data.hold_out);
+    Lineage { hold_out, ..model.lineage.clone() }
 }
 
 fn not_said(path: &Path, name: ScalarName) -> anyhow::Error {

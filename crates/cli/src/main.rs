@@ -3,19 +3,23 @@
 mod arguments;
 mod commands;
 mod context;
+mod draws;
 mod failure;
 mod fields;
 mod files;
 mod generation;
+mod inputs;
 mod measurement;
 mod options;
 mod parse;
+mod part;
 mod progress;
 mod provenance;
 mod samples;
 mod stop;
 mod terminal;
 mod tiles;
+mod training_data;
 
 use arguments::Arguments;
 use clap::Parser;

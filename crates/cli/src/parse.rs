@@ -1,6 +1,6 @@
 //! What options are given, read from text.
 
-use finescale_field::{FieldError, ScalarName, Scheme};
+use finescale_field::{FieldError, Region, ScalarName, Scheme};
 use std::str::FromStr;
 
 /// How particles were assigned to the voxels of a field, if they were: a scheme, or `none`.
@@ -25,6 +25,12 @@ pub(crate) fn three<T: FromStr + Copy>(text: &str) -> Result<[T; 3], String> {
     }
 }
 
+/// First cell and cells of a region.
+pub(crate) fn region(text: &str) -> Result<Region, String> {
+    let (start, shape) = text.split_once(':').ok_or("X,Y,Z:NX,NY,NZ is needed")?;
+    Ok(Region { start: three(start)?, shape: three(shape)? })
+}
+
 /// A number that holds for a whole box, as NAME=VALUE.
 pub(crate) fn scalar(text: &str) -> Result<(ScalarName, f64), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
@@ -44,6 +50,14 @@ mod tests {
         assert_eq!(three::<f64>("2.5"), Ok([2.5; 3]));
         assert_eq!(three::<i64>("1, -2,3"), Ok([1, -2, 3]));
         assert!(three::<usize>("1,2").is_err());
+    }
+
+    #[test]
+    fn regions_are_read() {
+        assert_eq!(region("1,-2,3:64"), Ok(Region { start: [1, -2, 3], shape: [64; 3] }));
+        assert_eq!(region("0:32,32,64"), Ok(Region { start: [0; 3], shape: [32, 32, 64] }));
+        assert!(region("1,2,3").is_err());
+        assert!(region("1,2,3:-4").is_err());
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(crate) fn refuse_existing(outputs: &[PathBuf]) -> anyhow::Result<()> {
 }
 
 /// Whether a file is there; that nobody can tell is an error, not a no.
-fn is_there(path: &Path) -> anyhow::Result<bool> {
+pub(crate) fn is_there(path: &Path) -> anyhow::Result<bool> {
     path.try_exists().with_context(|| format!("looking for {}", path.display()))
 }
 

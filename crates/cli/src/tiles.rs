@@ -1,6 +1,6 @@
 //! Where the tiles of a generated volume meet, if its file says so.
 
-use finescale_field::{Grid, TileFaces};
+use finescale_field::{Grid, Region, TileFaces};
 use finescale_snapshot::GridMeta;
 
 /// The faces that a grid's file names, or why there are none to look at.
@@ -18,9 +18,39 @@ pub(crate) fn faces_of(grid: &Grid, meta: &GridMeta) -> Result<TileFaces, String
     }
 }
 
+/// The faces that lie in `window` of a field of `cells`, by its own cells. Its first plane has no neighbour, unless the
+/// window goes all around the box.
+pub(crate) fn within(faces: &TileFaces, cells: [usize; 3], window: &Region) -> Result<TileFaces, String> {
+    let inside = |axis: usize| {
+        let (n, start, shape) = (cells[axis], window.wrapped(axis, 0, cells), window.shape[axis]);
+        let moved = faces.along(axis).iter().map(|face| (face + n - start) % n);
+        let mut planes: Vec<usize> = moved.filter(|&face| face < shape && (face > 0 || shape == n)).collect();
+        planes.sort_unstable();
+        planes
+    };
+    let planes = [0, 1, 2].map(inside);
+    if planes.iter().all(Vec::is_empty) {
+        return Err("no tiles meet in the part that is compared".to_owned());
+    }
+    Ok(TileFaces::new(planes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faces_move_with_the_window_and_its_edges_are_none() {
+        let faces = TileFaces::new([vec![0, 4, 8], vec![2, 6], vec![]]);
+        let within = |start, shape| within(&faces, [12, 12, 12], &Region { start, shape });
+        let whole = within([3, 0, 0], [12, 12, 12]);
+        assert_eq!(whole, Ok(TileFaces::new([vec![1, 5, 9], vec![2, 6], vec![]])));
+        // Planes 4 and 8 of x are 0 and 4 of the window; the first is its edge.
+        assert_eq!(within([4, 3, 0], [6, 3, 12]), Ok(TileFaces::new([vec![4], vec![], vec![]])));
+        // Over the face of the box.
+        assert_eq!(within([10, 3, 0], [6, 3, 12]), Ok(TileFaces::new([vec![2], vec![], vec![]])));
+        assert!(within([5, 3, 0], [2, 3, 12]).unwrap_err().contains("no tiles meet"));
+    }
 
     #[test]
     fn faces_are_those_of_the_file_or_the_reason_is_said() {

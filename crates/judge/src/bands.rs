@@ -2,7 +2,7 @@
 
 use crate::estimate::{Estimate, mean_of, products};
 use crate::statistics::{AgainstTruth, FieldStatistics};
-use crate::transformed::Transformed;
+use crate::transformed::Spectra;
 use finescale_field::Grid;
 use finescale_spectra::{Bands, SpectraError, fundamental_h_mpc, nyquist_h_mpc};
 use serde::Serialize;
@@ -54,7 +54,7 @@ impl BandMeans {
     /// that ratio.
     pub(crate) fn new(
         bands: &Bands,
-        truth: &Transformed,
+        truth: &Spectra,
         condition: Option<&FieldStatistics>,
         samples: &[FieldStatistics],
         sample_agreement: Vec<f64>,

@@ -44,26 +44,36 @@ pub struct BeyondPower {
 }
 
 impl BeyondPower {
-    /// Of `field` with its `modes`.
+    /// Of `field` with its `modes`; `tell` is called before each statistic that takes time.
     pub(crate) fn new(
         field: &Field3,
         modes: &Modes,
         bands: &Bands,
         triangles: &Result<Triangles, String>,
+        tell: &dyn Fn(&'static str),
     ) -> Self {
         let grid = field.grid();
+        tell("bispectrum");
         let bispectrum = match triangles {
             Ok(triangles) => triangles.measure(modes).into(),
             Err(reason) => Measured::skipped(reason),
         };
         let radius = MINKOWSKI_VOXELS * coarsest(grid);
+        tell("voids");
+        let voids = voids(field);
+        tell("peaks");
+        let heights: Vec<f64> = (0..PEAK_STEPS).map(|i| 0.5 * i as f64).collect();
+        let peaks = peak_counts(field, &heights).into();
+        tell("Minkowski functionals");
+        let minkowski = functionals(field, radius).into();
+        tell("scattering");
         Self {
             multipoles: modes.multipoles_in(LineOfSight::Z, bands),
             log_power: Modes::from_log_density(field).map(|modes| modes.power_in(bands).power).into(),
             bispectrum,
-            voids: voids(field),
-            peaks: peak_counts(field, &(0..PEAK_STEPS).map(|i| 0.5 * i as f64).collect::<Vec<_>>()).into(),
-            minkowski: functionals(field, radius).into(),
+            voids,
+            peaks,
+            minkowski,
             minkowski_radius_mpc_h: radius,
             scattering: octaves(field),
         }

@@ -4,9 +4,7 @@ use crate::limits::{LEAST_R2, SCORE_BLOCKS};
 use crate::measured::Measured;
 use finescale_field::Field3;
 use finescale_seed::{KeyedStream, Purpose};
-use finescale_spectra::{
-    Bands, EnsemblePower, Modes, RankHistogram, SpectraError, fair_crps, log_density, rank_histogram,
-};
+use finescale_spectra::{Calibration, RankHistogram, SpectraError, fair_crps, log_density, rank_histogram};
 use serde::Serialize;
 
 /// Cells between the blocks of a rank histogram: beyond the length over which errors are alike.
@@ -45,14 +43,9 @@ pub struct BlockScores {
 }
 
 impl CalibrationReport {
-    /// Of two samples or more: the fields and their modes, which are those of [`Modes::new`] without a window.
-    pub(crate) fn new(
-        truth: (&Field3, &Modes),
-        (samples, modes): (&[&Field3], &[&Modes]),
-        bands: &Bands,
-    ) -> Result<Self, SpectraError> {
-        let found = EnsemblePower::new(truth.1, modes, bands)?.calibration();
-        let logarithm = log_density(truth.0)?;
+    /// Of two samples or more; `found`: the calibration of their modes.
+    pub(crate) fn new(found: Calibration, truth: &Field3, samples: &[&Field3]) -> Result<Self, SpectraError> {
+        let logarithm = log_density(truth)?;
         let logarithms = samples.iter().map(|s| log_density(s)).collect::<Result<Vec<_>, _>>()?;
         let logarithms: Vec<&Field3> = logarithms.iter().collect();
         Ok(Self {

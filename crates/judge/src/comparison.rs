@@ -1,13 +1,15 @@
 //! The whole comparison: what `report.json` holds.
 
 use crate::JudgeError;
-use crate::estimate::mean_of;
 use crate::goals::Judgement;
 use crate::measurements::Measurements;
 use crate::pooled::Pooled;
 use crate::published::{PublishedComparison, PublishedSpectrum};
+use crate::statistics::FieldStatistics;
 use crate::summary::BoxSummary;
+use crate::trained::TrainedBox;
 use crate::upscaled::Upscaled;
+use finescale_field::Region;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,6 +27,12 @@ pub struct Beside {
     pub published: Vec<PublishedSpectrum>,
     /// Fields without a truth: a region of a real simulation, say. Their grids may be others.
     pub upscaled: Vec<Upscaled>,
+    /// The part of the boxes that was measured, in cells of theirs; none for whole boxes.
+    pub region: Option<Region>,
+    /// Boxes that the model was trained on; none if nobody knows.
+    pub training_overlap: Option<Vec<TrainedBox>>,
+    /// What a reader must know before believing the goals, each without its full stop.
+    pub notes: Vec<String>,
     /// What is known of the files and the model: an object; the report lists its members.
     pub provenance: Value,
 }
@@ -39,6 +47,8 @@ pub struct Comparison {
     pub version: u32,
     /// Heading.
     pub title: String,
+    /// The part of the boxes that was measured, in cells of theirs; null for whole boxes.
+    pub region: Option<Region>,
     /// Statistics of the fields that are shown, those of the first box.
     #[serde(flatten)]
     pub measured: Measurements,
@@ -48,6 +58,10 @@ pub struct Comparison {
     pub pooled: Pooled,
     /// The goals, and whether they are met.
     pub goals: Vec<Judgement>,
+    /// Boxes that the model was trained on; null if nobody knows.
+    pub training_overlap: Option<Vec<TrainedBox>>,
+    /// What a reader must know before believing them, each without its full stop.
+    pub notes: Vec<String>,
     /// Published spectra beside the fields.
     pub published: Vec<PublishedComparison>,
     /// Fields without a truth.
@@ -57,6 +71,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// What is drawn as the power of a field: without its window where it stands beside published spectra and all fields
+    /// say their mass assignment, or else as gridded.
+    #[must_use]
+    pub fn shown_power<'a>(&self, field: &'a FieldStatistics) -> &'a [f64] {
+        let divided = self.published.first().is_some_and(|published| published.window_divided_out);
+        if divided { &field.power_without_window } else { &field.power }
+    }
+
     /// Pools the boxes and judges them by the goals.
     ///
     /// # Errors
@@ -69,7 +91,6 @@ impl Comparison {
         let mut boxes = vec![measured.summary.clone()];
         boxes.extend(beside.boxes);
         let pooled = Pooled::new(&boxes, &measured.bands.k_h_mpc, measured.bispectrum_k_h_mpc());
-        let of_samples = mean_of(measured.samples.iter().map(|s| s.band_power.as_slice()));
         let published = beside.published.into_iter();
         let title =
             if beside.title.is_empty() { "Samples against the truth".to_owned() } else { beside.title };
@@ -77,12 +98,13 @@ impl Comparison {
             format: "finescale-report",
             version: VERSION,
             title,
+            region: beside.region,
             boxes,
             goals: pooled.judge(),
+            training_overlap: beside.training_overlap,
+            notes: beside.notes,
             pooled,
-            published: published
-                .map(|table| PublishedComparison::new(table, &measured.bands, &of_samples))
-                .collect(),
+            published: published.map(|table| PublishedComparison::new(table, &measured)).collect(),
             also_upscaled: beside.upscaled,
             provenance: beside.provenance,
             measured,

@@ -5,6 +5,7 @@ use crate::measured::Measured;
 use finescale_field::{Field3, coarsen};
 use finescale_spectra::{Pdf, SpectraError, pdf, percentiles, wasserstein};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Densities of blocks of voxels.
 #[derive(Clone, Debug, Serialize)]
@@ -44,17 +45,24 @@ impl Densities {
 impl DensityStatistics {
     /// Of the means of blocks; `truth`: what the distribution is compared with.
     pub(crate) fn new(field: &Field3, truth: Option<&Field3>, block: usize) -> Result<Self, SpectraError> {
-        let blocks = |field: &Field3| {
-            let cells = field.grid().cells();
-            coarsen(field, [block; 3]).map_err(|_| SpectraError::Blocks { block, cells })
-        };
         let (low, high, bins) = PDF_RANGE;
-        let coarse = blocks(field)?;
+        let coarse = blocks(field, block)?;
+        let truth = truth.map(|truth| blocks(truth, block)).transpose()?;
         Ok(Self {
             pdf: pdf(&coarse, low, high, bins)?,
             percents: PERCENTS,
             percentiles: percentiles(&coarse, &PERCENTS)?,
-            wasserstein: truth.map(|truth| wasserstein(&coarse, &blocks(truth)?)).transpose()?,
+            wasserstein: truth.as_deref().map(|truth| wasserstein(&coarse, truth)).transpose()?,
         })
     }
+}
+
+/// The means of blocks; of single voxels the field itself.
+fn blocks(field: &Field3, block: usize) -> Result<Cow<'_, Field3>, SpectraError> {
+    if block == 1 {
+        return Ok(Cow::Borrowed(field));
+    }
+    let cells = field.grid().cells();
+    let means = coarsen(field, [block; 3]).map_err(|_| SpectraError::Blocks { block, cells })?;
+    Ok(Cow::Owned(means))
 }

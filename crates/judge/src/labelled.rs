@@ -1,6 +1,6 @@
 //! Fields with their names.
 
-use finescale_field::Field3;
+use finescale_field::{Field3, Scheme};
 use finescale_spectra::TileFaces;
 
 /// A density field in units of the cosmic mean, 1 + δ, with its name in the report.
@@ -12,6 +12,8 @@ pub struct Labelled<'a> {
     pub field: &'a Field3,
     /// Where the tiles meet that it was made of, or why that is not known.
     pub faces: Result<TileFaces, String>,
+    /// How particles were assigned to its voxels, if that is known.
+    pub assignment: Option<Scheme>,
 }
 
 impl<'a> Labelled<'a> {
@@ -19,13 +21,19 @@ impl<'a> Labelled<'a> {
     #[must_use]
     pub fn new(label: impl Into<String>, field: &'a Field3) -> Self {
         let faces = Err("nothing is known of tiles that the field was made of".to_owned());
-        Self { label: label.into(), field, faces }
+        Self { label: label.into(), field, faces, assignment: None }
     }
 
     /// The same with the faces of its tiles, or with the reason why they are not known.
     #[must_use]
     pub fn with_faces(self, faces: Result<TileFaces, String>) -> Self {
         Self { faces, ..self }
+    }
+
+    /// The same with the mass assignment whose window is in it, if it is known.
+    #[must_use]
+    pub fn with_assignment(self, assignment: Option<Scheme>) -> Self {
+        Self { assignment, ..self }
     }
 }
 

@@ -12,9 +12,9 @@ use crate::statistics::{FieldStatistics, Reference};
 use crate::summary::BoxSummary;
 use crate::transformed::{Transformed, agreement};
 use crate::verdict::Verdict;
-use crate::{Fields, JudgeError, Labelled};
+use crate::{Fields, JudgeError, Labelled, Watch};
 use finescale_field::{Field3, Grid};
-use finescale_spectra::{Modes, nyquist_h_mpc};
+use finescale_spectra::{EnsemblePower, Modes, nyquist_h_mpc};
 use serde::Serialize;
 
 /// The statistics of a truth, of samples and of baselines on one grid. Numbers that do not exist (0/0) are
@@ -60,6 +60,14 @@ impl Measurements {
     /// [`JudgeError::NoSamples`]; [`JudgeError::Statistics`] if a field is not a density or lies on another
     /// grid than the truth.
     pub fn new(label: &str, fields: &Fields<'_>) -> Result<Self, JudgeError> {
+        Self::watched(label, fields, &|_, _| {})
+    }
+
+    /// The same, telling `watch` of each statistic before it is computed, [`steps`](crate::steps) times.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn watched(label: &str, fields: &Fields<'_>, watch: &Watch<'_>) -> Result<Self, JudgeError> {
         let Fields { truth, condition, samples, independent_tiles } = fields;
         if samples.is_empty() {
             return Err(JudgeError::NoSamples);
@@ -68,22 +76,28 @@ impl Measurements {
         let bands = bands_of(&grid).map_err(named(&truth.label))?;
 
         // Statistics field by field.
-        let reference = Reference::new(truth, &bands)?;
+        let reference = Reference::new(truth, &bands, watch)?;
         let mut judge = SeamJudge::new(truth.field);
         let mut measure = |field: &Labelled<'_>| -> Result<(Transformed, FieldStatistics), JudgeError> {
-            let transformed = Transformed::new(field, &bands)?;
+            let transformed = Transformed::new(field, &bands, watch)?;
             transformed.check_grid(&grid)?;
-            let statistics = FieldStatistics::compared(field, &transformed, &reference, judge.judge(field))?;
+            let seams = judge.judge(field);
+            let statistics = FieldStatistics::compared(field, &transformed, &reference, seams, watch)?;
             Ok((transformed, statistics))
         };
         let of_condition = condition.as_ref().map(|field| Ok(measure(field)?.1)).transpose()?;
-        let (transformed, statistics): (Vec<_>, Vec<_>) =
-            samples.iter().map(&mut measure).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        // Of the samples the spectra are kept, not the modes: they are made again when no other temporary is held.
+        let mut of_sample = |sample| measure(sample).map(|(transformed, found)| (transformed.spectra, found));
+        let (spectra, statistics): (Vec<_>, Vec<_>) =
+            samples.iter().map(&mut of_sample).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        watch(&truth.label, "octants");
         let baselines = Baselines {
             matched_pdf: match condition {
                 Some(condition) => {
                     let matched = with_matched_pdf(condition.field, truth.field);
-                    Measured::Done(measure(&Labelled::new("condition with matched PDF", &matched))?.1)
+                    let matched = Labelled::new("condition with matched PDF", &matched)
+                        .with_assignment(condition.assignment);
+                    Measured::Done(measure(&matched)?.1)
                 }
                 None => Measured::skipped("no condition was given"),
             },
@@ -95,20 +109,32 @@ impl Measurements {
         };
 
         // What they have in common.
+        watch("samples", "calibration");
+        let again = |(sample, spectra)| Transformed::again(sample, spectra);
+        let transformed = samples.iter().zip(spectra).map(again).collect::<Result<Vec<_>, _>>()?;
         let [sample_agreement, band_agreement] = agreement(&transformed, &bands)?;
-        let blocks: Vec<&BlockPower> = transformed.iter().map(|sample| &sample.blocks).collect();
-        let relative = relative_ratio_error(&blocks, &reference.transformed.blocks, bands.count());
+        let blocks: Vec<&BlockPower> = transformed.iter().map(|sample| &sample.spectra.blocks).collect();
+        let relative = relative_ratio_error(&blocks, &reference.transformed.spectra.blocks, bands.count());
         let condition = of_condition.as_ref();
-        let means =
-            BandMeans::new(&bands, &reference.transformed, condition, &statistics, band_agreement, &relative);
+        let means = BandMeans::new(
+            &bands,
+            &reference.transformed.spectra,
+            condition,
+            &statistics,
+            band_agreement,
+            &relative,
+        );
         let modes: Vec<&Modes> = transformed.iter().map(|sample| &sample.modes).collect();
         let values: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
-        let of_truth = (truth.field, &reference.transformed.modes);
-        let calibration = CalibrationReport::new(of_truth, (&values, &modes), &bands).into();
+        let ensemble = EnsemblePower::new(&reference.transformed.modes, &modes, &bands);
+        let ensemble = ensemble.map(|ensemble| ensemble.calibration());
+        let Reference { transformed: of_truth, statistics: truth_statistics, .. } = reference;
+        let shells = of_truth.spectra.shells;
+        drop((transformed, of_truth.modes));
+        let calibration = ensemble.and_then(|found| CalibrationReport::new(found, truth.field, &values));
+        let calibration = calibration.into();
 
         // All of them in a handful of numbers.
-        let Reference { transformed: Transformed { shells, .. }, statistics: truth_statistics, .. } =
-            reference;
         let edges = bands.edges_h_mpc();
         let verdict = Verdict::new(edges, &means.sample_ratio, &truth_statistics, condition, &statistics);
         let of_truth = (truth.field, &truth_statistics);
@@ -137,6 +163,14 @@ impl Measurements {
             .chain(&self.samples)
             .chain(self.baselines.matched_pdf.done())
             .chain(self.baselines.independent_tiles.done())
+    }
+
+    /// Whether truth, condition and samples all say their mass assignment, so that their power can stand beside one
+    /// without a window.
+    #[must_use]
+    pub fn know_windows(&self) -> bool {
+        let mut fields = std::iter::once(&self.truth).chain(&self.condition).chain(&self.samples);
+        fields.all(|field| field.assignment.is_some())
     }
 
     /// k of the equilateral triangles in h/Mpc; empty where the grid holds none.

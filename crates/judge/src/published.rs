@@ -1,8 +1,8 @@
 //! Power spectra that others published.
 
 use crate::JudgeError;
-use crate::bands::BandMeans;
-use crate::estimate::ratios;
+use crate::Measurements;
+use crate::estimate::{mean_of, ratios};
 use serde::Serialize;
 use std::path::Path;
 
@@ -25,6 +25,8 @@ pub struct PublishedComparison {
     pub spectrum: PublishedSpectrum,
     /// Its power at the mean k of the bands, in (Mpc/h)³.
     pub band_power: Vec<f64>,
+    /// Whether the power over it has no window of the mass assignment either: true if all fields say theirs.
+    pub window_divided_out: bool,
     /// P_truth over it, by band.
     pub truth_ratio: Vec<f64>,
     /// P of the samples over it, mean over the samples, by band.
@@ -33,19 +35,29 @@ pub struct PublishedComparison {
 
 impl PublishedSpectrum {
     /// Reads a table of two columns, k in h/Mpc and P in (Mpc/h)³, separated by blanks or commas. `#` begins
-    /// a comment, further columns are left out.
+    /// a comment, further columns are left out. Or one of `finescale spectrum`, whose columns have names.
     ///
     /// # Errors
     /// [`JudgeError::Table`] names the line and the remedy.
     pub fn parse(label: impl Into<String>, path: &Path, text: &str) -> Result<Self, JudgeError> {
         let bad = |line: usize, detail: String| JudgeError::Table { path: path.to_owned(), line, detail };
         let (mut k_h_mpc, mut power): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut of_k_and_p = [0, 1];
         for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
             let content = line.split('#').next().unwrap_or_default();
-            let mut columns = content.split([' ', '\t', ',', ';', '\r']).filter(|column| !column.is_empty());
-            let Some(first) = columns.next() else { continue };
+            let columns = content.split([' ', '\t', ',', ';', '\r']).filter(|column| !column.is_empty());
+            let columns: Vec<&str> = columns.collect();
+            if columns.is_empty() {
+                continue;
+            }
+            if let Some(named) = own_columns(&columns) {
+                of_k_and_p = named;
+                continue;
+            }
+            let [first, second] = of_k_and_p.map(|column| columns.get(column));
+            let first = first.expect("the first column");
             let second =
-                columns.next().ok_or_else(|| bad(number, format!("`{}` is one column", content.trim())))?;
+                second.ok_or_else(|| bad(number, format!("`{}` has too few columns", content.trim())))?;
             let value = |text: &str| -> Result<f64, JudgeError> {
                 let value = text.parse::<f64>().map_err(|_| {
                     bad(number, format!("`{text}` is no number; begin a line of names with #"))
@@ -85,13 +97,22 @@ impl PublishedSpectrum {
     }
 }
 
+/// Where k and P are, if these are the names in a table of `finescale spectrum`.
+fn own_columns(names: &[&str]) -> Option<[usize; 2]> {
+    let at = |wanted: &str| names.iter().position(|name| *name == wanted);
+    Some([at("k_h_mpc")?, at("power_mpc_h3")?]).filter(|[k, _]| *k == 0)
+}
+
 impl PublishedComparison {
-    /// Beside the truth's power in `bands` and the mean of the samples'.
-    pub(crate) fn new(spectrum: PublishedSpectrum, bands: &BandMeans, samples: &[f64]) -> Self {
-        let band_power: Vec<f64> = bands.k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
+    /// Beside the power of the truth and the mean of the samples', without windows where all fields say theirs.
+    pub(crate) fn new(spectrum: PublishedSpectrum, measured: &Measurements) -> Self {
+        let band_power: Vec<f64> = measured.bands.k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
+        let window_divided_out = measured.know_windows();
+        let samples = measured.samples.iter().map(|sample| sample.band_power_beside(window_divided_out));
         Self {
-            truth_ratio: ratios(&bands.truth_power, &band_power),
-            sample_ratio: ratios(samples, &band_power),
+            truth_ratio: ratios(measured.truth.band_power_beside(window_divided_out), &band_power),
+            sample_ratio: ratios(&mean_of(samples), &band_power),
+            window_divided_out,
             band_power,
             spectrum,
         }
@@ -116,10 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_our_own_are_read_by_their_names() {
+        let found =
+            parse("k_h_mpc,modes,power_mpc_h3,cross_correlation\n0.1,9,1000,0.5\n1.0,81,10,\n").unwrap();
+        assert_eq!((found.k_h_mpc, found.power), (vec![0.1, 1.0], vec![1000.0, 10.0]));
+        let error = parse("k_h_mpc,modes,power_mpc_h3\n0.1,9\n").unwrap_err().to_string();
+        assert!(error.contains("line 2: `0.1,9` has too few columns"), "{error}");
+    }
+
+    #[test]
     fn what_is_wrong_with_a_table_is_said_by_line() {
         for (text, words) in [
             ("k P\n0.1 3\n", "pk.txt, line 1: `k` is no number"),
-            ("0.1 3\n0.2\n", "line 2: `0.2` is one column"),
+            ("0.1 3\n0.2\n", "line 2: `0.2` has too few columns"),
             ("0.2 3\n0.1 3\n", "line 2: k = 0.1 does not rise"),
             ("-1 3\n0.1 3\n", "line 1: `-1` is not positive"),
             ("# nothing\n0.1 3\n", "1 rows of numbers"),

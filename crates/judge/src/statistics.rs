@@ -9,8 +9,8 @@ use crate::measured::Measured;
 use crate::seam_test::SeamTest;
 use crate::transformed::Transformed;
 use crate::triangles::Triangles;
-use crate::{JudgeError, Labelled};
-use finescale_field::Field3;
+use crate::{JudgeError, Labelled, Watch};
+use finescale_field::{Field3, Scheme};
 use finescale_spectra::{Bands, mean_density};
 use serde::Serialize;
 
@@ -26,6 +26,12 @@ pub struct FieldStatistics {
     pub band_power: Vec<f64>,
     /// Standard error of that power by bootstrap over sub-volumes; null where they do not resolve a band.
     pub band_power_standard_error: Vec<f64>,
+    /// How particles were assigned to its voxels; null if that is not known.
+    pub assignment: Option<Scheme>,
+    /// Power spectrum with the window of that assignment divided out; empty without one.
+    pub power_without_window: Vec<f64>,
+    /// The same in the wider bands.
+    pub band_power_without_window: Vec<f64>,
     /// Densities of voxels and of blocks of voxels.
     pub densities: Vec<Densities>,
     /// Density that 99.9 % of the voxels lie below, in units of the cosmic mean.
@@ -71,13 +77,21 @@ pub(crate) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    pub(crate) fn new(truth: &Labelled<'a>, bands: &'a Bands) -> Result<Self, JudgeError> {
+    pub(crate) fn new(truth: &Labelled<'a>, bands: &'a Bands, watch: &Watch<'_>) -> Result<Self, JudgeError> {
         let field = truth.field;
-        let transformed = Transformed::new(truth, bands)?;
+        let transformed = Transformed::new(truth, bands, watch)?;
         let triangles = Triangles::new(field.grid());
         let statistics = FieldStatistics {
-            beyond_power: Some(BeyondPower::new(field, &transformed.modes, bands, &triangles)),
-            ..FieldStatistics::alone(truth, &transformed, None)?
+            beyond_power: Some(BeyondPower::new(
+                field,
+                &transformed.modes,
+                bands,
+                &triangles,
+                &|statistic| {
+                    watch(&truth.label, statistic);
+                },
+            )),
+            ..FieldStatistics::alone(truth, &transformed, None, watch)?
         };
         Ok(Self { field, bands, transformed, triangles, statistics })
     }
@@ -94,6 +108,11 @@ impl FieldStatistics {
         self.against_truth.as_ref().map(of)
     }
 
+    /// Power in the bands, without its window if that is wanted.
+    pub(crate) fn band_power_beside(&self, window_divided_out: bool) -> &[f64] {
+        if window_divided_out { &self.band_power_without_window } else { &self.band_power }
+    }
+
     /// The seams of the field, if its tiles are known.
     #[must_use]
     pub fn seams(&self) -> Option<&SeamTest> {
@@ -105,16 +124,24 @@ impl FieldStatistics {
         labelled: &Labelled<'_>,
         transformed: &Transformed,
         truth: Option<&Field3>,
+        watch: &Watch<'_>,
     ) -> Result<Self, JudgeError> {
         let (label, field) = (&labelled.label, labelled.field);
+        watch(label, "densities");
         let voxels = DensityStatistics::new(field, truth, DENSITY_BLOCKS[0]).map_err(named(label))?;
-        let band_power = transformed.banded.power.clone();
-        let relative = transformed.blocks.relative_error(band_power.len());
+        let band_power = transformed.spectra.banded.power.clone();
+        let without_window = transformed.spectra.without_window.as_ref();
+        let [power_without_window, band_power_without_window] =
+            [0, 1].map(|binning| without_window.map_or(Vec::new(), |spectra| spectra[binning].power.clone()));
+        let relative = transformed.spectra.blocks.relative_error(band_power.len());
         Ok(Self {
             label: label.clone(),
-            power: transformed.shells.power.clone(),
+            power: transformed.spectra.shells.power.clone(),
             band_power_standard_error: products(&relative, &band_power),
             band_power,
+            assignment: labelled.assignment,
+            power_without_window,
+            band_power_without_window,
             percentile_99_9: voxels.percentiles[voxels.percents.len() - 1],
             mean_density: mean_density(field).map_err(named(label))?,
             densities: Densities::by_block(voxels, field, truth),
@@ -129,18 +156,21 @@ impl FieldStatistics {
         transformed: &Transformed,
         truth: &Reference<'_>,
         seams: Measured<SeamTest>,
+        watch: &Watch<'_>,
     ) -> Result<Self, JudgeError> {
         let [cross_correlation, band_cross_correlation] =
             transformed.correlate(&truth.transformed, truth.bands)?;
-        let beyond = BeyondPower::new(labelled.field, &transformed.modes, truth.bands, &truth.triangles);
+        let tell = |statistic| watch(&labelled.label, statistic);
+        let beyond =
+            BeyondPower::new(labelled.field, &transformed.modes, truth.bands, &truth.triangles, &tell);
         let bispectrum = beyond.bispectrum.done().zip(truth.statistics.beyond(|b| &b.bispectrum));
         let log_power = beyond.log_power.done().zip(truth.statistics.beyond(|b| &b.log_power));
-        let (shells, banded) = (&truth.transformed.shells, &truth.transformed.banded);
+        let (shells, banded) = (&truth.transformed.spectra.shells, &truth.transformed.spectra.banded);
         let against_truth = AgainstTruth {
-            ratio: transformed.shells.ratio(shells),
-            transfer: transformed.shells.transfer(shells),
+            ratio: transformed.spectra.shells.ratio(shells),
+            transfer: transformed.spectra.shells.transfer(shells),
             cross_correlation,
-            band_ratio: transformed.banded.ratio(banded),
+            band_ratio: transformed.spectra.banded.ratio(banded),
             band_cross_correlation,
             log_power_ratio: log_power.map_or(Vec::new(), |(mine, its)| ratios(mine, its)),
             bispectrum_ratio: bispectrum
@@ -150,7 +180,7 @@ impl FieldStatistics {
         Ok(Self {
             beyond_power: Some(beyond),
             against_truth: Some(against_truth),
-            ..Self::alone(labelled, transformed, Some(truth.field))?
+            ..Self::alone(labelled, transformed, Some(truth.field), watch)?
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::bands::bands_of;
 use crate::error::named;
 use crate::statistics::FieldStatistics;
 use crate::transformed::Transformed;
-use crate::{JudgeError, Labelled};
+use crate::{JudgeError, Labelled, Watch};
 use finescale_field::Grid;
 use finescale_spectra::nyquist_h_mpc;
 use serde::Serialize;
@@ -44,22 +44,23 @@ impl Upscaled {
         if samples.is_empty() {
             return Err(JudgeError::NoSamples);
         }
+        let nobody: &Watch<'_> = &|_, _| {};
         let grid = *condition.field.grid();
         let bands = bands_of(&grid).map_err(named(&condition.label))?;
-        let of_condition = Transformed::new(condition, &bands)?;
+        let of_condition = Transformed::new(condition, &bands, nobody)?;
         let measure = |sample: &Labelled<'_>| {
-            let transformed = Transformed::new(sample, &bands)?;
+            let transformed = Transformed::new(sample, &bands, nobody)?;
             transformed.check_grid(&grid)?;
-            FieldStatistics::alone(sample, &transformed, None)
+            FieldStatistics::alone(sample, &transformed, None, nobody)
         };
         Ok(Self {
             title: title.into(),
             grid,
             nyquist_h_mpc: nyquist_h_mpc(&grid),
             samples: samples.iter().map(measure).collect::<Result<_, _>>()?,
-            condition: FieldStatistics::alone(condition, &of_condition, None)?,
-            k_h_mpc: of_condition.shells.k_h_mpc,
-            modes: of_condition.shells.modes,
+            condition: FieldStatistics::alone(condition, &of_condition, None, nobody)?,
+            k_h_mpc: of_condition.spectra.shells.k_h_mpc,
+            modes: of_condition.spectra.shells.modes,
         })
     }
 }

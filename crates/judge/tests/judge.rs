@@ -2,13 +2,13 @@
 
 mod support;
 
-use finescale_field::Field3;
+use finescale_field::{Field3, Scheme};
 use finescale_judge::{
     Beside, Comparison, Fields, JudgeError, Labelled, Measurements, Outcome, PublishedSpectrum, Upscaled,
-    limits,
+    limits, steps,
 };
 use finescale_seed::{KeyedStream, Purpose};
-use finescale_spectra::{TileFaces, percentile};
+use finescale_spectra::{Modes, TileFaces, percentile};
 use ndarray::Array3;
 use serde_json::{Value, json};
 use support::{fields, waves};
@@ -101,6 +101,27 @@ fn statistics_are_those_of_the_fields() {
     let matched = of("/baselines/matched_pdf/band_ratio").as_array().unwrap();
     assert!(matched.iter().all(|r| r.as_f64().is_none_or(|r| (r - 1.0).abs() < 1e-3)), "{matched:?}");
     assert_eq!((of("/format"), of("/version")), (&json!("finescale-report"), &json!(3)));
+}
+
+#[test]
+fn every_statistic_is_told_before_it_is_measured() {
+    let truth = waves(16, 0.8, 0.0);
+    let condition = waves(16, 0.4, 0.0);
+    for condition in [None, Some(&condition)] {
+        let fields = fields(&truth, condition, &[&truth, &truth]);
+        let told = std::cell::RefCell::new(Vec::new());
+        let watch = |field: &str, statistic| told.borrow_mut().push((field.to_owned(), statistic));
+        Measurements::watched("box", &fields, &watch).unwrap();
+        let told = told.into_inner();
+        assert_eq!(told.len() as u64, steps(&fields));
+        let voids: Vec<_> =
+            told.iter().filter(|(_, name)| *name == "voids").map(|(field, _)| field.as_str()).collect();
+        assert_eq!(voids[0], "truth");
+        assert!(
+            voids.contains(&"sample 2") && voids.contains(&"condition") == condition.is_some(),
+            "{voids:?}"
+        );
+    }
 }
 
 #[test]
@@ -216,6 +237,31 @@ fn published_spectra_stand_beside() {
     let expected = bands.truth_power[0] / (100.0 * bands.k_h_mpc[0].powf(-1.5));
     assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
     assert_eq!(json!(comparison)["published"][0]["label"], "theory");
+    assert!(!comparison.published[0].window_divided_out);
+    assert_eq!(comparison.shown_power(&comparison.measured.truth), comparison.measured.truth.power);
+}
+
+#[test]
+fn windows_are_divided_out_beside_published_spectra_where_all_fields_know_theirs() {
+    let truth = waves(16, 0.8, 0.0);
+    let table = || PublishedSpectrum::parse("theory", "pk.txt".as_ref(), "0.01 1\n100 1").unwrap();
+    let with = |sample: Option<Scheme>| {
+        let mut fields = fields(&truth, None, &[&truth]);
+        fields.truth.assignment = Some(Scheme::Cic);
+        fields.samples[0].assignment = sample;
+        let measured = Measurements::new("box", &fields).unwrap();
+        Comparison::new(measured, Beside { published: vec![table()], ..Beside::default() }).unwrap()
+    };
+    let (known, unknown) = (with(Some(Scheme::Cic)), with(None));
+    let divided = |comparison: &Comparison| comparison.published[0].window_divided_out;
+    assert!(divided(&known) && !divided(&unknown));
+    let of_truth = &known.measured.truth;
+    let expected = Modes::new(&truth, Some(Scheme::Cic)).unwrap().power().power;
+    assert_eq!(known.shown_power(of_truth), expected);
+    assert_eq!(unknown.shown_power(of_truth), Modes::new(&truth, None).unwrap().power().power);
+    // A window takes power away: where there are waves, most of it at small scales.
+    let factor = |band: usize| known.published[0].truth_ratio[band] / unknown.published[0].truth_ratio[band];
+    assert!(factor(0) > 1.0 && factor(5) > 1.05, "{} {}", factor(0), factor(5));
 }
 
 #[test]

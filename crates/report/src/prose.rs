@@ -101,8 +101,18 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
 pub(crate) fn power_caption(comparison: &Comparison) -> String {
     let [(near, split), (far, end)] = POWER.map(|limit| (percent(limit.off_by), limit.up_to_h_mpc));
     let faint = if comparison.measured.samples.len() > 1 { " Faint lines are single samples." } else { "" };
+    let window = match comparison.published.first() {
+        None => "Power as gridded, so that the window of the mass assignment is in it",
+        Some(published) if published.window_divided_out => {
+            "Power without the window of the mass assignment, which is divided out as in published spectra"
+        }
+        Some(_) => {
+            "Power as gridded: a file does not say its mass assignment, so that its window is in its power, and not in the \
+             published one"
+        }
+    };
     format!(
-        "Power as gridded, up to the Nyquist wavenumber, and its ratio to the truth. Shaded: the goals, \
+        "{window}; up to the Nyquist wavenumber. Beneath, its ratio to the truth. Shaded: the goals, \
          ±{near} % up to k = {split} and ±{far} % up to {end} h/Mpc. {}{faint}",
         errors_note(comparison)
     )

@@ -5,7 +5,7 @@ mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use finescale_field::{Field3, Grid};
+use finescale_field::{Field3, Grid, Scheme};
 use finescale_judge::{
     Beside, Comparison, Fields, Labelled, Measurements, PublishedSpectrum, TileFaces, Upscaled,
 };
@@ -201,12 +201,37 @@ fn browsers_are_told_to_run_the_one_script_of_the_page_and_nothing_else() {
 }
 
 #[test]
+fn the_caption_of_the_power_says_whether_its_window_is_divided_out() {
+    let truth = waves(8, 0.5, 0.0);
+    let caption = |assignment, published: &[PublishedSpectrum]| {
+        let mut all = fields(&truth, None, &[&truth]);
+        (all.truth.assignment, all.samples[0].assignment) = (assignment, assignment);
+        let folder = tempfile::tempdir().unwrap();
+        let paths =
+            report(&all, Beside { published: published.to_vec(), ..Beside::default() }, folder.path());
+        let html = fs::read_to_string(paths.html).unwrap();
+        let captions =
+            html.split("<figcaption>").map(|text| text.split("</figcaption>").next().unwrap().to_owned());
+        captions.into_iter().find(|text| text.starts_with("Power ")).unwrap()
+    };
+    let table = [PublishedSpectrum::parse("theory", "pk.txt".as_ref(), "0.01 1\n100 0.1").unwrap()];
+    let known = Some(Scheme::Cic);
+    assert!(
+        caption(known, &[])
+            .starts_with("Power as gridded, so that the window of the mass assignment is in it")
+    );
+    assert!(caption(known, &table).starts_with("Power without the window of the mass assignment"));
+    assert!(caption(None, &table).starts_with("Power as gridded: a file does not say its mass assignment"));
+}
+
+#[test]
 fn control_characters_of_names_are_signs_in_every_file() {
     const NAME: &str = "a\0\u{1}\u{1b}]0;x\u{7}\r\u{7f}\u{9b}\u{fffe}\u{ffff}<b>";
     let truth = waves(8, 0.5, 0.0);
     let named = Labelled::new(NAME, &truth);
     let (_folder, paths, html) = written(Beside {
         title: NAME.to_owned(),
+        notes: vec![NAME.to_owned()],
         published: vec![PublishedSpectrum::parse(NAME, "pk.txt".as_ref(), "0.01 1\n100 0.1").unwrap()],
         upscaled: vec![Upscaled::new(NAME, &named, std::slice::from_ref(&named)).unwrap()],
         provenance: json!({NAME: NAME, "nested": {NAME: [NAME]}}),
@@ -217,6 +242,7 @@ fn control_characters_of_names_are_signs_in_every_file() {
     let vectors: Vec<String> = vectors.map(|path| fs::read_to_string(path).unwrap()).collect();
     let seen = "a\u{2400}\u{2401}\u{241b}]0;x\u{2407}\u{240d}\u{2421}\u{fffd}\u{fffd}\u{fffd}";
     assert!(html.contains(&format!("<h1>{seen}&#60;b&#62;</h1>")) && json.contains(seen));
+    assert!(html.contains(&format!("<p class=\"warning\">Warning: {seen}&#60;b&#62;.</p>")));
     assert!(vectors.iter().any(|text| text.contains(seen)));
     for text in vectors.iter().chain([&html, &json]) {
         let raw = |c: char| (c.is_control() && !"\t\n".contains(c)) || "\u{fffe}\u{ffff}".contains(c);

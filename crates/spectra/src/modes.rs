@@ -132,8 +132,13 @@ impl Modes {
     }
 
     fn from_spectrum(grid: Grid, spectrum: Vec<Complex32>, window: Option<Scheme>) -> Self {
-        let correction = grid.cells().map(|n| (0..n).map(|i| window_correction(i, n, window)).collect());
-        Self { grid, spectrum, correction, sampling: Sampling::Single }
+        Self { grid, spectrum, correction: correction(grid.cells(), window), sampling: Sampling::Single }
+    }
+
+    /// The same modes, divided by another `window` than they were: by none, those of the field as it is. No transform.
+    #[must_use]
+    pub fn divided_by(self, window: Option<Scheme>) -> Self {
+        Self { correction: correction(self.grid.cells(), window), ..self }
     }
 
     /// The grid of the field.
@@ -213,6 +218,11 @@ fn contrast(mean: f64) -> Result<impl Fn(f32) -> f32 + Sync, SpectraError> {
     }
     let per_mean = 1.0 / mean;
     Ok(move |value| (f64::from(value) * per_mean - 1.0) as f32)
+}
+
+/// By axis and index.
+fn correction(cells: [usize; 3], window: Option<Scheme>) -> [Vec<f64>; 3] {
+    cells.map(|n| (0..n).map(|i| window_correction(i, n, window)).collect())
 }
 
 /// (x/sin x)^p with x = π n / N.

@@ -44,15 +44,23 @@ pub fn scattering(field: &Field3, scales: usize) -> Result<Scattering, SpectraEr
     let (mut deviation, mut sparsity, mut clumping) = (Vec::new(), Vec::new(), Vec::new());
     for (scale, &radius) in radii_mpc_h.iter().enumerate() {
         let wave = octave(&whole, radius);
-        let magnitude = wave.map(f32::abs);
-        let (mean, (_, rms)) = (mean_and_deviation(&magnitude).0, mean_and_deviation(&wave));
-        let envelope = Smoother::new(&magnitude)?;
-        let at = |&larger: &f64| mean_and_deviation(&octave(&envelope, larger).map(f32::abs)).0 / mean;
+        let (_, rms) = mean_and_deviation(&wave);
+        let size = magnitude(wave);
+        let mean = mean_and_deviation(&size).0;
+        let envelope = Smoother::new(&size)?;
+        drop(size);
+        let at = |&larger: &f64| mean_and_deviation(&magnitude(octave(&envelope, larger))).0 / mean;
         deviation.push(rms);
         sparsity.push(mean / rms);
         clumping.push(radii_mpc_h[scale + 1..].iter().map(at).collect());
     }
     Ok(Scattering { radii_mpc_h, deviation, sparsity, clumping })
+}
+
+/// |f|, in the memory of f.
+fn magnitude(mut field: Field3) -> Field3 {
+    field.as_slice_mut().iter_mut().for_each(|value| *value = value.abs());
+    field
 }
 
 #[cfg(test)]

@@ -13,13 +13,14 @@ use rayon::prelude::*;
 /// Vallender 1974, Theory Probab. Appl. 18, 784: in one dimension the distance is that of the quantile
 /// functions.
 pub fn wasserstein(a: &Field3, b: &Field3) -> Result<f64, SpectraError> {
-    Ok(of_sorted(&sorted(&log_density(a)?), &sorted(&log_density(b)?)))
+    let [a, b] = [sorted(log_density(a)?), sorted(log_density(b)?)];
+    Ok(of_sorted(a.as_slice(), b.as_slice()))
 }
 
-fn sorted(field: &Field3) -> Vec<f32> {
-    let mut values = field.as_slice().to_vec();
-    values.par_sort_unstable_by(f32::total_cmp);
-    values
+/// The values of a field in rising order, wherever they lay.
+fn sorted(mut field: Field3) -> Field3 {
+    field.as_slice_mut().par_sort_unstable_by(f32::total_cmp);
+    field
 }
 
 /// The same of two rising, non-empty lists.

@@ -1,5 +1,6 @@
 //! Where a model comes from.
 
+use finescale_field::Region;
 use finescale_pairs::DataKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +16,9 @@ pub struct Lineage {
     /// SHA-256 of each file that it was itself trained on in hexadecimal, by the name in its configuration.
     /// Empty in a model of a version that did not record it, or of another program.
     pub files: BTreeMap<String, String>,
+    /// The part of the box of each of these files that its own training never touched, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<Region>,
 }
 
 /// A model that another one was made from.
@@ -62,6 +66,13 @@ impl Lineage {
         lines
     }
 
+    /// This lineage and those of all models that it comes from, its own first.
+    #[must_use]
+    pub fn all(&self) -> Vec<&Self> {
+        let of_parents = self.parents.iter().flat_map(|parent| parent.lineage.all());
+        std::iter::once(self).chain(of_parents).collect()
+    }
+
     fn line(&self, updates: u64) -> String {
         match self.files.len() {
             0 => format!("{updates} updates; its data is not recorded"),
@@ -77,7 +88,7 @@ mod tests {
 
     fn lineage(data: DataKind, files: usize, parents: Vec<Parent>) -> Lineage {
         let file = |number: usize| (format!("box_{number}.hdf5"), "ab".repeat(32));
-        Lineage { parents, data, files: (0..files).map(file).collect() }
+        Lineage { parents, data, files: (0..files).map(file).collect(), hold_out: None }
     }
 
     #[test]
@@ -97,6 +108,8 @@ mod tests {
                 "begun from old (50b97978): 5 updates; its data is not recorded",
             ]
         );
+        let counts: Vec<usize> = model.all().iter().map(|lineage| lineage.files.len()).collect();
+        assert_eq!(counts, [2, 4, 0]);
         let text = serde_json::to_string(&model).unwrap();
         assert_eq!(serde_json::from_str::<Lineage>(&text).unwrap(), model);
     }

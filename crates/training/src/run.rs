@@ -56,7 +56,8 @@ impl<'a> Run<'a> {
 
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
         let learner = Learner::new(config, state, &ranges)?;
-        let lineage = Lineage { parents, data: pairs.data_kind(), files: trained_on };
+        let hold_out = config.data.hold_out;
+        let lineage = Lineage { parents, data: pairs.data_kind(), files: trained_on, hold_out };
         let source = Arc::new(PatchSource::new(config, pairs)?);
         let validation = source.validation()?;
         let validation = validation.iter().map(|batch| shown(batch, &device, teacher.as_ref()));

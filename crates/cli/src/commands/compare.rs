@@ -1,18 +1,30 @@
 //! `finescale compare`: samples against the truth.
 
+mod verdict;
+
+pub(crate) use verdict::tell;
+
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::{Stamp, cannot_write, check_output, sha256};
-use crate::parse::three;
+use crate::files::{cannot_write, check_output, sha256};
+use crate::inputs::{BoxFiles, BoxInputs, Input, numbered};
+use crate::parse::{region, three};
+use crate::part::Part;
 use crate::provenance::provenance;
-use crate::{fields, tiles};
+use crate::samples::is_there;
+use crate::{draws, tiles, training_data};
 use anyhow::Context as _;
 use clap::Args;
-use finescale_judge::{Beside, Comparison, Fields, Judgement, Labelled, Measurements, PublishedSpectrum};
+use finescale_field::Region;
+use finescale_judge::{
+    Beside, BoxSummary, Comparison, Fields, JudgeError, Labelled, Measurements, PublishedSpectrum,
+    TrainedBox, steps,
+};
 use finescale_report::{Pictures, write};
-use finescale_snapshot::GridFile;
 use finescale_spectra::TileFaces;
+use finescale_training::Lineage;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
@@ -20,68 +32,78 @@ pub(crate) struct Compare {
     /// The true high-resolution field
     #[arg(long, value_name = "GRID", required_unless_present = "boxes", requires = "samples")]
     truth: Option<PathBuf>,
-    /// A sample; give the option once for each
+    /// A sample; several, of one model, show the calibration
     #[arg(long = "sample", value_name = "GRID", num_args = 1.., requires = "truth")]
     samples: Vec<PathBuf>,
+    /// Name of a sample in the report; give the option once for each --sample, in their order [default: sample 1, ...]
+    #[arg(long = "label", value_name = "NAME", requires = "samples")]
+    labels: Vec<String>,
     /// The low-resolution field that the samples were drawn from
     #[arg(long, value_name = "GRID", requires = "truth")]
     condition: Option<PathBuf>,
-    /// Folders of further boxes, each with truth.hdf5, sample*.hdf5 and, if there is one, condition.hdf5 (or .npy):
-    /// the goals are judged by the mean over all boxes; without --truth the first one is shown
+    /// Folders of further boxes, one per box, with truth.hdf5, sample*.hdf5 and, if there is one, condition.hdf5 (or
+    /// .npy): averages and errors are over all boxes; figures show that of --truth, or else the first
     #[arg(long = "box", value_name = "DIR", num_args = 1..)]
     boxes: Vec<PathBuf>,
-    /// Tiles that were drawn without knowing of each other: must show seams
+    /// Control field made of independently drawn tiles; the seam test has to flag it
     #[arg(long, value_name = "GRID")]
     independent_tiles: Option<PathBuf>,
-    /// The samples are made of tiles of N cells, from cell 0 on, whatever their files say
+    /// Test for seams every N cells, from the first cell of a sample's file on, instead of where the files say
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     tile_period: Option<u32>,
-    /// A published power spectrum to draw in: a table of k in h/Mpc and P in (Mpc/h)^3
+    /// Compare only a part: first cell of the truth's box and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N [default: what the
+    /// samples cover]
+    #[arg(long, value_parser = region)]
+    region: Option<Region>,
+    /// Compare only the part of the box that the training of the samples' model left out (its data.hold_out)
+    #[arg(long, conflicts_with = "region")]
+    held_out: bool,
+    /// A published power spectrum to draw in; may be repeated. A table of k in h/Mpc and P in (Mpc/h)^3 without a mass
+    /// assignment window, or one of `finescale spectrum -o x.csv`; the fields' windows are divided out beside it
     #[arg(long, value_name = "FILE")]
     truth_spectrum: Vec<PathBuf>,
-    /// Side of .npy cubes in Mpc/h, one or three numbers
+    /// Side of .npy cubes in Mpc/h, e.g. 100 or 100,100,50
     #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
     box_size: Option<[f64; 3]>,
+    /// Heading of the report [default: Samples against the truth]
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Folder for report.html, report.json, figures and tables
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Replace a report that is there
+    #[arg(long)]
+    overwrite: bool,
 }
 
-/// The files of one box.
-#[derive(Clone, Debug)]
-struct BoxFiles {
-    name: String,
-    truth: PathBuf,
-    samples: Vec<PathBuf>,
-    condition: Option<PathBuf>,
+/// The files that make a folder a report.
+const REPORT: [&str; 2] = ["report.html", "report.json"];
+
+/// All that is known before the values of the fields are read.
+struct Prepared {
+    boxes: Vec<BoxInputs>,
+    /// What of each box is compared.
+    parts: Vec<Part>,
+    published: Vec<PublishedSpectrum>,
+    training_overlap: Option<Vec<TrainedBox>>,
+    /// Warnings.
+    notes: Vec<String>,
 }
 
 impl Compare {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let mut boxes = self.boxes()?;
-        self.check_output(&boxes)?;
-        let published =
-            self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        let first = boxes.remove(0);
-        let tiles = self.independent_tiles.as_deref();
-        let (measured, pictures, mut inputs) = self.measure(&first, tiles, Pictures::new)?;
+        let prepared = self.prepare(context)?;
+        prepared.notes.iter().for_each(|note| context.warn(note));
+        let Prepared { boxes, parts, .. } = &prepared;
+        let (measured, pictures) = self.measure(context, &boxes[0], &parts[0], Pictures::new)?;
         let mut summaries = Vec::new();
-        for files in &boxes {
-            context.say(format_args!("{}", files.name));
-            let (other, (), of_box) = self.measure(files, None, |_| ())?;
-            summaries.push(other.summary);
-            inputs.extend(of_box);
+        for (of_box, part) in boxes.iter().zip(parts).skip(1) {
+            context.say(format_args!("{}", of_box.name));
+            summaries.push(self.measure(context, of_box, part, |_| ())?.0.summary);
         }
-        for path in &self.truth_spectrum {
-            inputs.push(json!({ "role": "published spectrum", "file": path.to_string_lossy(), "sha256": sha256(path)? }));
-        }
-        let beside = Beside {
-            boxes: summaries,
-            published,
-            provenance: provenance(json!({ "inputs": inputs, "tile_period": self.tile_period })),
-            ..Beside::default()
-        };
-        let comparison = Comparison::new(measured, beside)?;
+        let comparison = Comparison::new(measured, self.beside(prepared, summaries)?)?;
+        // Minutes later: what somebody else put there since is not replaced either.
+        self.refuse_existing()?;
         let paths = write(&comparison, &pictures, &self.output).context("writing the report")?;
         tell(context, &comparison);
         context.say(format_args!("report: {}", paths.html.display()));
@@ -93,13 +115,64 @@ impl Compare {
         }))
     }
 
+    /// Checks all that can be wrong before the values are read.
+    fn prepare(&self, context: &Context) -> anyhow::Result<Prepared> {
+        self.check_labels()?;
+        let files = self.boxes()?;
+        self.check_output(&files)?;
+        self.refuse_existing()?;
+        let published =
+            self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let boxes = self.open(context, &files)?;
+        let samples: Vec<&Input> = boxes.iter().flat_map(|of_box| &of_box.samples).collect();
+        draws::check_files_differ(&samples)?;
+        let of_model = draws::check_one_model(&samples)?;
+        let lineage = training_data::lineage(&samples);
+        let part_of = |of_box| Part::new(of_box, self.asked(of_box, lineage.as_ref())?);
+        let parts = boxes.iter().map(part_of).collect::<anyhow::Result<Vec<_>>>()?;
+        let training_overlap = lineage.map(|lineage| training_data::overlap(&boxes, &parts, &lineage));
+        let of_training = training_overlap.iter().flatten().filter_map(training_data::warning);
+        let of_window = if published.is_empty() { None } else { window_warning(&boxes[0]) };
+        let notes =
+            of_model.into_iter().chain(of_training).chain(parts[0].warning(&boxes[0])).chain(of_window);
+        Ok(Prepared { notes: notes.collect(), boxes, parts, published, training_overlap })
+    }
+
+    /// What stands beside the measurements of the first box.
+    fn beside(&self, prepared: Prepared, summaries: Vec<BoxSummary>) -> anyhow::Result<Beside> {
+        let Prepared { boxes, parts, published, training_overlap, notes } = prepared;
+        let mut inputs: Vec<Value> = boxes.iter().flat_map(BoxInputs::all).map(Input::json).collect();
+        for path in &self.truth_spectrum {
+            inputs.push(json!({ "role": "published spectrum", "file": path.to_string_lossy(), "sha256": sha256(path)? }));
+        }
+        Ok(Beside {
+            title: self.title.clone().unwrap_or_default(),
+            boxes: summaries,
+            published,
+            region: (!parts[0].is_whole).then_some(parts[0].region),
+            training_overlap,
+            notes,
+            provenance: provenance(json!({ "inputs": inputs, "tile_period": self.tile_period })),
+            ..Beside::default()
+        })
+    }
+
+    /// Checks that every sample has its name, or none.
+    fn check_labels(&self) -> anyhow::Result<()> {
+        let (labels, samples) = (self.labels.len(), self.samples.len());
+        if labels == 0 || labels == samples {
+            return Ok(());
+        }
+        Err(bad_input(format!(
+            "--label: {labels} names are given for {samples} samples; give --label once for each --sample, or leave it out"
+        )))
+    }
+
     /// Checks that the report can be written and replaces none of its inputs.
     fn check_output(&self, boxes: &[BoxFiles]) -> anyhow::Result<()> {
-        let of_boxes = boxes.iter().flat_map(|files| {
-            let others = files.condition.iter().chain(&files.samples);
-            others.chain([&files.truth])
-        });
-        let inputs: Vec<&Path> = of_boxes
+        let inputs: Vec<&Path> = boxes
+            .iter()
+            .flat_map(BoxFiles::all)
             .chain(&self.independent_tiles)
             .chain(&self.truth_spectrum)
             .map(PathBuf::as_path)
@@ -123,8 +196,24 @@ impl Compare {
             finescale_durable::refuse_links(folder, names.iter().map(PathBuf::as_path))
                 .map_err(|error| cannot_write(folder, &error))?;
         }
-        for name in ["report.json", "report.html"] {
+        for name in REPORT {
             check_output(&self.output.join(name), inputs.iter().copied())?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to replace a report, unless that is wanted.
+    fn refuse_existing(&self) -> anyhow::Result<()> {
+        if self.overwrite {
+            return Ok(());
+        }
+        for path in REPORT.map(|name| self.output.join(name)) {
+            if is_there(&path)? {
+                return Err(bad_input(format!(
+                    "{}: is there already; choose another --output, or add --overwrite to replace the report",
+                    path.display()
+                )));
+            }
         }
         Ok(())
     }
@@ -134,103 +223,88 @@ impl Compare {
         let named = self.truth.as_ref().map(|truth| BoxFiles {
             name: "box 1".to_owned(),
             truth: truth.clone(),
+            labels: match self.labels.is_empty() {
+                true => numbered(self.samples.len()),
+                false => self.labels.clone(),
+            },
             samples: self.samples.clone(),
             condition: self.condition.clone(),
         });
-        let folders = self.boxes.iter().map(|folder| box_in(folder));
+        let folders = self.boxes.iter().map(|folder| BoxFiles::in_folder(folder));
         named.map(Ok).into_iter().chain(folders).collect()
     }
 
-    /// All statistics of one box, what `look` takes from its fields, and what its files are.
-    fn measure<T>(
-        &self,
-        files: &BoxFiles,
-        independent_tiles: Option<&Path>,
-        look: impl FnOnce(&Fields<'_>) -> T,
-    ) -> anyhow::Result<(Measurements, T, Vec<Value>)> {
-        let all = files.condition.iter().chain(&files.samples).chain([&files.truth]).map(PathBuf::as_path);
-        let stamp = |path: &Path| Ok((path.to_owned(), Stamp::of(path)?));
-        let stamps = all.chain(independent_tiles).map(stamp).collect::<anyhow::Result<Vec<_>>>()?;
-        let truth = fields::load(&files.truth, self.box_size)?;
-        let load = |path: &Path| -> anyhow::Result<GridFile> {
-            let grid = fields::load(path, self.box_size)?;
-            same_grid(path, &grid, &files.truth, &truth)?;
-            Ok(grid)
-        };
-        let condition = files.condition.as_deref().map(load).transpose()?;
-        let samples = files.samples.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        let tiles = independent_tiles.map(load).transpose()?;
-        let fields = Fields {
-            truth: Labelled::new("truth", &truth.field),
-            condition: condition.as_ref().map(|grid| Labelled::new("condition", &grid.field)),
-            samples: samples
-                .iter()
-                .enumerate()
-                .map(|(number, sample)| {
-                    Labelled::new(format!("sample {}", number + 1), &sample.field)
-                        .with_faces(self.faces(sample))
-                })
-                .collect(),
-            independent_tiles: tiles
-                .as_ref()
-                .map(|grid| Labelled::new("independent tiles", &grid.field).with_faces(self.faces(grid))),
-        };
-        let measured =
-            Measurements::new(&files.name, &fields).with_context(|| format!("comparing {}", files.name))?;
-        let seen = look(&fields);
-
-        let mut inputs = Vec::new();
-        let mut add = |role: &str, path: &Path, grid: &GridFile| -> anyhow::Result<()> {
-            let (_, stamp) = stamps.iter().find(|(of, _)| of == path).expect("every file has its stamp");
-            let (hash, provenance) = (stamp.sha256(path)?, &grid.meta.provenance);
-            inputs.push(json!({ "role": role, "file": path.to_string_lossy(), "sha256": hash, "provenance": provenance }));
-            Ok(())
-        };
-        add("truth", &files.truth, &truth)?;
-        if let (Some(path), Some(grid)) = (&files.condition, &condition) {
-            add("condition", path, grid)?;
-        }
-        files.samples.iter().zip(&samples).try_for_each(|(path, grid)| add("sample", path, grid))?;
-        if let (Some(path), Some(grid)) = (independent_tiles, &tiles) {
-            add("independent tiles", path, grid)?;
-        }
-        Ok((measured, seen, inputs))
+    /// The part of a box that somebody asks for.
+    fn asked(&self, inputs: &BoxInputs, lineage: Option<&Lineage>) -> anyhow::Result<Option<Region>> {
+        if self.held_out { training_data::held_out(inputs, lineage).map(Some) } else { Ok(self.region) }
     }
 
-    /// Where the tiles of a sample meet.
-    fn faces(&self, sample: &GridFile) -> Result<TileFaces, String> {
-        let grid = sample.field.grid();
-        match self.tile_period {
+    /// What the files of all boxes are; the first has the independent tiles.
+    fn open(&self, context: &Context, boxes: &[BoxFiles]) -> anyhow::Result<Vec<BoxInputs>> {
+        let mut tiles = self.independent_tiles.as_deref();
+        let count = boxes.iter().flat_map(BoxFiles::all).count() + tiles.iter().len();
+        let mut progress = context.progress("compare, checksums", "files", count as u64, 0);
+        let open = |files| BoxInputs::open(files, tiles.take(), self.box_size, &mut progress);
+        let opened = boxes.iter().map(open).collect();
+        progress.finish();
+        opened
+    }
+
+    /// All statistics of a part of one box, and what `look` takes from its fields.
+    fn measure<T>(
+        &self,
+        context: &Context,
+        inputs: &BoxInputs,
+        part: &Part,
+        look: impl FnOnce(&Fields<'_>) -> T,
+    ) -> anyhow::Result<(Measurements, T)> {
+        let read = |input: &Input| input.read(&part.window(input, &inputs.truth)?, part.grid);
+        let truth = read(&inputs.truth)?;
+        let condition = inputs.condition.as_ref().map(read).transpose()?;
+        let samples = inputs.samples.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        let tiles = inputs.independent_tiles.as_ref().map(read).transpose()?;
+        let values: Vec<_> = inputs.samples.iter().zip(&samples).collect();
+        draws::check_values_differ(&values)?;
+        let tiled = |label: &str, input: &Input, field| -> anyhow::Result<_> {
+            let window = part.window(input, &inputs.truth)?;
+            let field = Labelled::new(label, field).with_assignment(input.meta.assignment);
+            Ok(field.with_faces(self.faces(input, &window)))
+        };
+        let of_samples = inputs.samples.iter().zip(&samples).zip(&inputs.labels);
+        let of_tiles = inputs.independent_tiles.as_ref().zip(tiles.as_ref());
+        let fields = Fields {
+            truth: Labelled::new("truth", &truth).with_assignment(inputs.truth.meta.assignment),
+            condition: inputs.condition.as_ref().zip(condition.as_ref()).map(|(input, field)| {
+                Labelled::new("condition", field).with_assignment(input.meta.assignment)
+            }),
+            samples: of_samples
+                .map(|((input, field), label)| tiled(label, input, field))
+                .collect::<anyhow::Result<_>>()?,
+            independent_tiles: of_tiles
+                .map(|(input, field)| tiled("independent tiles", input, field))
+                .transpose()?,
+        };
+        let name = &inputs.name;
+        let measured = measured(context, name, &fields).with_context(|| format!("comparing {name}"))?;
+        let seen = look(&fields);
+        Ok((measured, seen))
+    }
+
+    /// Where the tiles of a sample meet in a window of it.
+    fn faces(&self, sample: &Input, window: &Region) -> Result<TileFaces, String> {
+        let grid = &sample.grid;
+        let faces = match self.tile_period {
             Some(period) if grid.cells().iter().all(|&n| n <= period as usize) => {
                 Err(format!("--tile-period {period}: the field is one tile"))
             }
             Some(period) => Ok(TileFaces::every(period as usize, 0, grid.cells())),
             None => tiles::faces_of(grid, &sample.meta),
+        }?;
+        match *window == Region::whole(grid) {
+            true => Ok(faces),
+            false => tiles::within(&faces, grid.cells(), window),
         }
     }
-}
-
-/// The files of a box by their names in its folder.
-fn box_in(folder: &Path) -> anyhow::Result<BoxFiles> {
-    let shown = folder.display();
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| bad_input(format!("{shown}: {error}; --box needs a folder")))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
-    let named = |path: &PathBuf, stem: &str| {
-        let is_grid = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "npy");
-        is_grid && path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with(stem))
-    };
-    // Not some `truth_old` beside it.
-    let one = |stem: &str| {
-        files.iter().find(|path| named(path, stem) && path.file_stem() == Some(stem.as_ref())).cloned()
-    };
-    let samples: Vec<PathBuf> = files.iter().filter(|path| named(path, "sample")).cloned().collect();
-    let (Some(truth), false) = (one("truth"), samples.is_empty()) else {
-        return Err(bad_input(format!("{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy)")));
-    };
-    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-    Ok(BoxFiles { name, truth, samples, condition: one("condition") })
 }
 
 fn table(path: &Path) -> anyhow::Result<PublishedSpectrum> {
@@ -241,56 +315,30 @@ fn table(path: &Path) -> anyhow::Result<PublishedSpectrum> {
     PublishedSpectrum::parse(label, path, &text).map_err(|error| bad_input(error.to_string()))
 }
 
-/// The verdict in lines for a person.
-pub(crate) fn tell(context: &Context, comparison: &Comparison) {
-    let verdict = &comparison.measured.verdict;
-    let beside =
-        |number: Option<f64>| number.map_or(String::new(), |number| format!(" (condition: {number:.3})"));
-    let [low, high] = verdict.quoted_band_h_mpc;
-    context.say(format_args!(
-        "mean |ln P/P_truth| over the bands: {:.3}{}",
-        verdict.mean_abs_ln_ratio,
-        beside(verdict.condition_mean_abs_ln_ratio)
-    ));
-    context.say(format_args!(
-        "r with the truth at k = {low:.2} to {high:.2} h/Mpc: {:.3}{}",
-        verdict.cross_correlation,
-        beside(verdict.condition_cross_correlation)
-    ));
-    context.say(format_args!(
-        "99.9th percentile over the truth's: {:.3}{}; mass: {:.4}",
-        verdict.percentile_99_9_ratio,
-        beside(verdict.condition_percentile_99_9_ratio),
-        verdict.mass_ratio
-    ));
-    comparison.goals.iter().for_each(|goal| context.say(line(goal)));
+/// All statistics of a box, with progress.
+fn measured(context: &Context, name: &str, fields: &Fields<'_>) -> Result<Measurements, JudgeError> {
+    let progress = context.progress(&format!("compare, {name}"), "statistics", steps(fields), 0);
+    let progress = RefCell::new((progress, 0));
+    let measured = Measurements::watched(name, fields, &|field, statistic| {
+        let (progress, begun) = &mut *progress.borrow_mut();
+        progress.remark(format!("{field}: {statistic}"));
+        progress.set(*begun);
+        *begun += 1;
+    });
+    let (mut progress, done) = progress.into_inner();
+    progress.remark(String::new());
+    progress.set(done);
+    progress.finish();
+    measured
 }
 
-fn line(goal: &Judgement) -> String {
-    let found = match (goal.found, goal.standard_error) {
-        (Some(found), Some(error)) => format!("{found:.4} +- {error:.4}"),
-        // The note on seams says how many.
-        (Some(found), None) if goal.key != "seams" => format!("{found:.4}"),
-        _ => String::new(),
-    };
-    let k = goal.at_k_h_mpc.map_or(String::new(), |k| format!(" at k = {k:.2}"));
-    let note = goal.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
-    format!("{:>12}  {:<45} {found}{k}{note}", goal.outcome.name(), goal.goal).trim_end().to_owned()
-}
-
-fn same_grid(path: &Path, grid: &GridFile, truth_path: &Path, truth: &GridFile) -> anyhow::Result<()> {
-    let (found, expected) = (grid.field.grid(), truth.field.grid());
-    if found == expected {
-        return Ok(());
-    }
-    Err(bad_input(format!(
-        "{}: {:?} cells over {:?} Mpc/h, but {} has {:?} cells over {:?} Mpc/h; only fields of one box on one grid \
-         can be compared",
-        path.display(),
-        found.cells(),
-        found.box_size_mpc_h(),
-        truth_path.display(),
-        expected.cells(),
-        expected.box_size_mpc_h(),
-    )))
+/// The warning that power cannot stand beside a published one without a window.
+fn window_warning(inputs: &BoxInputs) -> Option<String> {
+    let fields = [&inputs.truth].into_iter().chain(&inputs.condition).chain(&inputs.samples);
+    let unknown = fields.into_iter().find(|input| input.meta.assignment.is_none())?;
+    Some(format!(
+        "--truth-spectrum: {} does not say its mass assignment, so that all power is shown as gridded, with the windows in \
+         it, and a published one has none; grid files say theirs",
+        unknown.path.display()
+    ))
 }

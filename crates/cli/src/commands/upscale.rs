@@ -8,7 +8,7 @@ use crate::generation::{BATCH, Condition, Generator};
 use crate::measurement::{
     Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
 };
-use crate::parse::{scalar, three};
+use crate::parse::{region, scalar, three};
 use crate::progress::duration;
 use crate::samples;
 use clap::Args;
@@ -421,21 +421,12 @@ fn strategy(name: &str) -> Result<StrategyName, String> {
     serde_json::from_value(Value::String(name.to_owned())).map_err(|error| error.to_string())
 }
 
-fn region(text: &str) -> Result<Region, String> {
-    let (start, shape) = text.split_once(':').ok_or("X,Y,Z:NX,NY,NZ is needed")?;
-    Ok(Region { start: three(start)?, shape: three(shape)? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn regions_and_strategies_are_read() {
-        assert_eq!(region("1,-2,3:64"), Ok(Region { start: [1, -2, 3], shape: [64; 3] }));
-        assert_eq!(region("0:32,32,64"), Ok(Region { start: [0; 3], shape: [32, 32, 64] }));
-        assert!(region("1,2,3").is_err());
-        assert!(region("1,2,3:-4").is_err());
+    fn strategies_are_read() {
         for (name, expected) in ["joint", "raster", "wavefront", "colour"].into_iter().zip(StrategyName::ALL)
         {
             assert_eq!(strategy(name), Ok(expected));

@@ -278,8 +278,11 @@ const BASELINE: Pen = Pen { ink: Ink::Baseline, width: 1.8, dash: Some([2.0, 3.0
 const PUBLISHED: Pen = Pen { ink: Ink::Published, width: 2.0, dash: Some([9.0, 3.0]) };
 
 /// What the legend calls the samples.
-fn sample_name(count: usize) -> String {
-    if count == 1 { "sample".to_owned() } else { format!("mean of {count} samples") }
+fn sample_name(samples: &[FieldStatistics]) -> String {
+    match samples {
+        [one] => one.label.clone(),
+        several => format!("mean of {} samples", several.len()),
+    }
 }
 
 /// Numbers along x and y.
@@ -303,7 +306,7 @@ fn of_all(comparison: &Comparison, of: impl Fn(&FieldStatistics) -> Option<Xy>) 
     add("condition, matched PDF", BASELINE, comparison.measured.baselines.matched_pdf.done());
     if let Some((x, _)) = samples.first() {
         let mean = mean_of(samples.iter().map(|(_, y)| y.as_slice()));
-        curves.push(Curve::line(sample_name(samples.len()), SAMPLE, x, &mean));
+        curves.push(Curve::line(sample_name(&comparison.measured.samples), SAMPLE, x, &mean));
     }
     curves
 }

@@ -14,7 +14,7 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
     let shells = |values: &[f64]| -> Option<Xy> {
         Some((k.to_vec(), up_to(k_max, &comparison.measured.k_h_mpc, values).to_vec()))
     };
-    let mut upper = of_all(comparison, |field| shells(&field.power));
+    let mut upper = of_all(comparison, |field| shells(comparison.shown_power(field)));
     let y = log_scale(values(&upper));
     for published in &comparison.published {
         let spectrum = &published.spectrum;
@@ -85,7 +85,7 @@ pub(crate) fn power_alone(upscaled: &Upscaled) -> Plot {
     let mean = mean_of(samples.iter().map(Vec::as_slice));
     let curves = vec![
         Curve::line("condition", CONDITION, k, &of(&upscaled.condition)),
-        Curve::line(sample_name(samples.len()), SAMPLE, k, &mean),
+        Curve::line(sample_name(&upscaled.samples), SAMPLE, k, &mean),
     ];
     let y = log_scale(values(&curves));
     Plot {

@@ -1,0 +1,41 @@
+//! What a comparison found, in lines for a terminal.
+
+use crate::context::Context;
+use finescale_judge::{Comparison, Judgement};
+
+/// The verdict in lines for a person.
+pub(crate) fn tell(context: &Context, comparison: &Comparison) {
+    let verdict = &comparison.measured.verdict;
+    let beside =
+        |number: Option<f64>| number.map_or(String::new(), |number| format!(" (condition: {number:.3})"));
+    let [low, high] = verdict.quoted_band_h_mpc;
+    context.say(format_args!(
+        "mean |ln P/P_truth| over the bands: {:.3}{}",
+        verdict.mean_abs_ln_ratio,
+        beside(verdict.condition_mean_abs_ln_ratio)
+    ));
+    context.say(format_args!(
+        "r with the truth at k = {low:.2} to {high:.2} h/Mpc: {:.3}{}",
+        verdict.cross_correlation,
+        beside(verdict.condition_cross_correlation)
+    ));
+    context.say(format_args!(
+        "99.9th percentile over the truth's: {:.3}{}; mass: {:.4}",
+        verdict.percentile_99_9_ratio,
+        beside(verdict.condition_percentile_99_9_ratio),
+        verdict.mass_ratio
+    ));
+    comparison.goals.iter().for_each(|goal| context.say(line(goal)));
+}
+
+fn line(goal: &Judgement) -> String {
+    let found = match (goal.found, goal.standard_error) {
+        (Some(found), Some(error)) => format!("{found:.4} +- {error:.4}"),
+        // The note on seams says how many.
+        (Some(found), None) if goal.key != "seams" => format!("{found:.4}"),
+        _ => String::new(),
+    };
+    let k = goal.at_k_h_mpc.map_or(String::new(), |k| format!(" at k = {k:.2}"));
+    let note = goal.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
+    format!("{:>12}  {:<45} {found}{k}{note}", goal.outcome.name(), goal.goal).trim_end().to_owned()
+}

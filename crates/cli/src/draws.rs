@@ -1,0 +1,82 @@
+//! Whether samples can be draws of one posterior: of one model, and each another one.
+
+use crate::failure::bad_input;
+use crate::inputs::Input;
+use crate::samples::IDENTITY;
+use finescale_field::Field3;
+use finescale_snapshot::GridMeta;
+
+/// The model that drew a sample.
+struct ModelName<'a> {
+    sha256: &'a str,
+    file: &'a str,
+}
+
+impl<'a> ModelName<'a> {
+    /// What the sample's file says, if it says anything.
+    fn of(meta: &'a GridMeta) -> Option<Self> {
+        let (model, identity) = (&meta.provenance["model"], &meta.provenance[IDENTITY]);
+        let sha256 =
+            model["sha256"].as_str().or(identity["model"].as_str()).filter(|hash| !hash.is_empty())?;
+        Some(Self { sha256, file: model["file"].as_str().unwrap_or("a model without a name") })
+    }
+
+    fn text(&self) -> String {
+        format!("{} ({})", self.file, self.sha256.get(..8).unwrap_or(self.sha256))
+    }
+}
+
+/// Refuses samples of different models; a warning where only some say their model.
+pub(crate) fn check_one_model(samples: &[&Input]) -> anyhow::Result<Option<String>> {
+    let known: Vec<(&Input, ModelName)> =
+        samples.iter().filter_map(|sample| Some((*sample, ModelName::of(&sample.meta)?))).collect();
+    let Some((first, model)) = known.first() else { return Ok(None) };
+    if let Some((other, its)) = known.iter().find(|(_, its)| its.sha256 != model.sha256) {
+        return Err(bad_input(format!(
+            "{} was drawn by the model {}, and {} by {}: samples that are compared together are taken for draws of one \
+             model; compare those of each model in a report of its own",
+            first.path.display(),
+            model.text(),
+            other.path.display(),
+            its.text()
+        )));
+    }
+    let unknown = samples.iter().find(|sample| ModelName::of(&sample.meta).is_none());
+    Ok(unknown.map(|sample| {
+        format!(
+            "{} does not say which model drew it; it is taken for a draw of {}, as {} is",
+            sample.path.display(),
+            model.text(),
+            first.path.display()
+        )
+    }))
+}
+
+/// Refuses a file that is given twice.
+pub(crate) fn check_files_differ(samples: &[&Input]) -> anyhow::Result<()> {
+    match twice(samples, |a, b| a.sha256 == b.sha256) {
+        Some((a, b)) => Err(same_sample(a, b)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses values that are given twice, in whatever files.
+pub(crate) fn check_values_differ(samples: &[(&Input, &Field3)]) -> anyhow::Result<()> {
+    match twice(samples, |a, b| a.1.as_slice() == b.1.as_slice()) {
+        Some((a, b)) => Err(same_sample(a.0, b.0)),
+        None => Ok(()),
+    }
+}
+
+fn twice<T>(all: &[T], are_same: impl Fn(&T, &T) -> bool) -> Option<(&T, &T)> {
+    let with_later =
+        all.iter().enumerate().flat_map(|(i, one)| all[i + 1..].iter().map(move |later| (one, later)));
+    with_later.into_iter().find(|(one, later)| are_same(one, later))
+}
+
+fn same_sample(a: &Input, b: &Input) -> anyhow::Error {
+    let (a, b) = (a.path.display(), b.path.display());
+    bad_input(format!(
+        "{a} and {b} are the same sample: given twice, it would pass for two that agree; leave one of them out"
+    ))
+}

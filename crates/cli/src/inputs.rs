@@ -1,0 +1,136 @@
+//! The files of a comparison, by box, before their values are read.
+
+use crate::failure::bad_input;
+use crate::fields;
+use crate::files::Stamp;
+use crate::progress::Progress;
+use anyhow::Context as _;
+use finescale_field::{Field3, Grid, Region};
+use finescale_snapshot::GridMeta;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The files of one box by name.
+#[derive(Clone, Debug)]
+pub(crate) struct BoxFiles {
+    pub(crate) name: String,
+    pub(crate) truth: PathBuf,
+    pub(crate) samples: Vec<PathBuf>,
+    /// A name for each sample.
+    pub(crate) labels: Vec<String>,
+    pub(crate) condition: Option<PathBuf>,
+}
+
+/// What a file is, but for its values.
+pub(crate) struct Input {
+    role: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) sha256: String,
+    pub(crate) grid: Grid,
+    pub(crate) meta: GridMeta,
+    stamp: Stamp,
+}
+
+/// What the files of one box are.
+pub(crate) struct BoxInputs {
+    pub(crate) name: String,
+    pub(crate) truth: Input,
+    pub(crate) condition: Option<Input>,
+    pub(crate) samples: Vec<Input>,
+    pub(crate) labels: Vec<String>,
+    pub(crate) independent_tiles: Option<Input>,
+}
+
+impl BoxFiles {
+    /// The files of a box by their names in its folder.
+    pub(crate) fn in_folder(folder: &Path) -> anyhow::Result<Self> {
+        let shown = folder.display();
+        let entries = std::fs::read_dir(folder)
+            .map_err(|error| bad_input(format!("{shown}: {error}; --box needs a folder")))?;
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.sort();
+        let named = |path: &PathBuf, stem: &str| {
+            let is_grid = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "npy");
+            is_grid && path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with(stem))
+        };
+        // Not some `truth_old` beside it.
+        let one = |stem: &str| {
+            files.iter().find(|path| named(path, stem) && path.file_stem() == Some(stem.as_ref())).cloned()
+        };
+        let samples: Vec<PathBuf> = files.iter().filter(|path| named(path, "sample")).cloned().collect();
+        let (Some(truth), false) = (one("truth"), samples.is_empty()) else {
+            return Err(bad_input(format!("{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy)")));
+        };
+        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+        Ok(Self { name, truth, labels: numbered(samples.len()), samples, condition: one("condition") })
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.truth].into_iter().chain(&self.condition).chain(&self.samples)
+    }
+}
+
+/// Names for samples that have none.
+pub(crate) fn numbered(samples: usize) -> Vec<String> {
+    (1..=samples).map(|number| format!("sample {number}")).collect()
+}
+
+impl Input {
+    /// Opens and hashes a file; `box_size_mpc_h`: of a `.npy` cube that does not say it.
+    fn open(role: &'static str, path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Self> {
+        let stamp = Stamp::of(path)?;
+        let (grid, meta) = fields::describe(path, box_size_mpc_h)?;
+        Ok(Self { role, path: path.to_owned(), sha256: stamp.sha256(path)?, grid, meta, stamp })
+    }
+
+    /// The values of `window`, which lie on `grid`, of a file in which nothing has changed since it was opened. Nothing
+    /// else of it is held in memory.
+    pub(crate) fn read(&self, window: &Region, grid: Grid) -> anyhow::Result<Field3> {
+        let box_size = Some(self.grid.box_size_mpc_h());
+        let values = match *window == Region::whole(&self.grid) {
+            true => fields::load(&self.path, box_size)?.field.into_values(),
+            false => {
+                let open = fields::open(&self.path, box_size)?;
+                open.values.read(window).map_err(anyhow::Error::from_boxed).context("reading values")?
+            }
+        };
+        self.stamp.check(&self.path)?;
+        Field3::new(grid, values).with_context(|| self.path.display().to_string())
+    }
+
+    /// What a report says of it.
+    pub(crate) fn json(&self) -> Value {
+        let Self { role, path, sha256, meta, .. } = self;
+        json!({ "role": role, "file": path.to_string_lossy(), "sha256": sha256, "provenance": meta.provenance })
+    }
+}
+
+impl BoxInputs {
+    /// Opens and hashes all files of a box.
+    pub(crate) fn open(
+        files: &BoxFiles,
+        independent_tiles: Option<&Path>,
+        box_size_mpc_h: Option<[f64; 3]>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Self> {
+        let mut open = |role, path: &Path| {
+            progress.add(1);
+            Input::open(role, path, box_size_mpc_h)
+        };
+        Ok(Self {
+            name: files.name.clone(),
+            truth: open("truth", &files.truth)?,
+            condition: files.condition.as_deref().map(|path| open("condition", path)).transpose()?,
+            samples: files.samples.iter().map(|path| open("sample", path)).collect::<anyhow::Result<_>>()?,
+            labels: files.labels.clone(),
+            independent_tiles: independent_tiles.map(|path| open("independent tiles", path)).transpose()?,
+        })
+    }
+
+    /// All of them, the truth first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Input> {
+        let one = [&self.truth].into_iter().chain(&self.condition);
+        one.chain(&self.samples).chain(&self.independent_tiles)
+    }
+}

@@ -1,0 +1,374 @@
+//! Comparisons of small boxes by the binary: what is compared, what is refused, and what the report says of it.
+
+use crate::binary::{fails, finescale};
+use finescale_field::{Boundary, Field3, Grid, Region, Scheme};
+use finescale_snapshot::{GridFile, GridMeta, write_grid};
+use ndarray::Array3;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const CELLS: usize = 16;
+const VOXEL_MPC_H: f64 = 0.5;
+
+/// A folder with a truth and samples of it.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    /// With a truth, and a sample that knows nothing of itself.
+    fn new() -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        desk.write("truth", &waves(0.0), json!({}));
+        desk.write("sample", &waves(0.3), json!({}));
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a periodic grid file of cloud-in-cell gas.
+    fn write(&self, name: &str, field: &Field3, provenance: Value) {
+        self.write_grid(name, field, true, provenance);
+    }
+
+    /// Writes a part of a field as `upscale --region` does.
+    fn write_part(&self, name: &str, field: &Field3, region: Region, mut provenance: Value) {
+        provenance["region"] = json!(region);
+        self.write_grid(name, &field.cut(&region).unwrap(), false, provenance);
+    }
+
+    fn write_grid(&self, name: &str, field: &Field3, periodic: bool, provenance: Value) {
+        let boundary = Boundary::from_periodic(periodic);
+        self.write_as(name, field, GridMeta { boundary, provenance, ..gas() });
+    }
+
+    fn write_as(&self, name: &str, field: &Field3, meta: GridMeta) {
+        let path = self.path(name).with_extension("hdf5");
+        write_grid(&path, &GridFile { field: field.clone(), meta }).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = finescale();
+        command.current_dir(self.folder.path()).arg("compare").args(arguments).args(["--threads", "2"]);
+        command
+    }
+
+    /// The report of a comparison with the truth, and what was said on stderr.
+    fn report(&self, arguments: &[&str]) -> (Value, String) {
+        let all = [&["--truth", "truth.hdf5", "-o", "report"], arguments].concat();
+        let output = self.command(&all).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        let report = std::fs::read(self.path("report/report.json")).unwrap();
+        std::fs::remove_dir_all(self.path("report")).unwrap();
+        (serde_json::from_slice(&report).unwrap(), stderr)
+    }
+
+    /// A comparison with the truth that is refused in words that hold `texts`.
+    fn refuses(&self, arguments: &[&str], texts: &[&str]) {
+        fails(&mut self.command(&[&["--truth", "truth.hdf5", "-o", "report"], arguments].concat()), texts);
+        assert!(!self.path("report").exists(), "a comparison that fails writes nothing");
+    }
+}
+
+/// Waves of mean 1; `phase` moves the small ones.
+fn waves(phase: f64) -> Field3 {
+    let grid = Grid::cube(CELLS, CELLS as f64 * VOXEL_MPC_H).unwrap();
+    let values = Array3::from_shape_fn(grid.cells(), |(i, j, k)| {
+        let [x, y, z] = [i, j, k].map(|v| std::f64::consts::TAU * v as f64 / CELLS as f64);
+        let large = (x + 2.0 * y).cos() + (z - y + 0.7).sin();
+        let small = (5.0 * x + 3.0 * z + phase).sin() * (4.0 * y - 2.0 * z + 2.0 * phase).cos();
+        (1.0 + 0.3 * large + 0.2 * small) as f32
+    });
+    Field3::new(grid, values).unwrap()
+}
+
+fn gas() -> GridMeta {
+    GridMeta { assignment: Some(Scheme::Cic), provenance: json!({}), ..GridMeta::new("gas", 0.0, 1.0) }
+}
+
+/// A report without what says where it comes from.
+fn numbers(mut report: Value) -> Value {
+    for key in ["provenance", "region", "notes"] {
+        report[key] = Value::Null;
+    }
+    report
+}
+
+#[test]
+fn samples_and_reports_have_the_names_that_they_are_given() {
+    let desk = Desk::new();
+    desk.write("other", &waves(0.6), json!({}));
+    let both = ["--sample", "sample.hdf5", "other.hdf5"];
+    let (plain, _) = desk.report(&both);
+    assert_eq!(
+        (&plain["title"], &plain["samples"][1]["label"]),
+        (&json!("Samples against the truth"), &json!("sample 2"))
+    );
+    let names = ["--label", "fine-tuned", "--label", "from scratch", "--title", "Two of them"];
+    let (named, _) = desk.report(&[&both[..], &names].concat());
+    assert_eq!(
+        (&named["title"], &named["samples"][0]["label"]),
+        (&json!("Two of them"), &json!("fine-tuned"))
+    );
+    assert_eq!(named["samples"][1]["label"], "from scratch");
+    desk.refuses(&[&both[..], &names[..2]].concat(), &["--label", "1 names", "2 samples"]);
+}
+
+/// What a sample of a model says of itself.
+fn drawn_by(model: &str, hash: &str) -> Value {
+    json!({ "model": { "file": model, "sha256": hash.repeat(8) } })
+}
+
+#[test]
+fn samples_of_different_models_are_not_pooled() {
+    let desk = Desk::new();
+    for (name, phase, model, hash) in [
+        ("a", 0.1, "fine.safetensors", "1f1e0000"),
+        ("b", 0.2, "fine.safetensors", "1f1e0000"),
+        ("c", 0.4, "demo.safetensors", "de300000"),
+    ] {
+        desk.write(name, &waves(phase), drawn_by(model, hash));
+    }
+    let (report, said) = desk.report(&["--sample", "a.hdf5", "b.hdf5"]);
+    assert!(report["notes"] == json!([]) && !said.contains("warning"), "{said}");
+    let words = [
+        "a.hdf5",
+        "fine.safetensors (1f1e0000)",
+        "c.hdf5",
+        "demo.safetensors (de300000)",
+        "report of its own",
+    ];
+    desk.refuses(&["--sample", "a.hdf5", "b.hdf5", "c.hdf5"], &words);
+
+    // Nor are those of several boxes.
+    for (folder, sample) in [("one", "a.hdf5"), ("two", "c.hdf5")] {
+        std::fs::create_dir(desk.path(folder)).unwrap();
+        for (from, to) in [("truth.hdf5", "truth.hdf5"), (sample, "sample.hdf5")] {
+            std::fs::copy(desk.path(from), desk.path(folder).join(to)).unwrap();
+        }
+    }
+    fails(
+        &mut desk.command(&["--box", "one", "two", "-o", "report"]),
+        &["one/sample.hdf5", "two/sample.hdf5"],
+    );
+
+    // Who says nothing is taken for a draw of the same model, which is told.
+    let (report, said) = desk.report(&["--sample", "a.hdf5", "sample.hdf5"]);
+    let note = report["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("sample.hdf5 does not say which model drew it"), "{note}");
+    assert!(said.contains("warning: sample.hdf5 does not say which model drew it"), "{said}");
+}
+
+#[test]
+fn a_sample_counts_once() {
+    let desk = Desk::new();
+    desk.refuses(&["--sample", "sample.hdf5", "sample.hdf5"], &["sample.hdf5 and sample.hdf5", "leave one"]);
+    // The same values in another file.
+    desk.write("again", &waves(0.3), json!({ "other": "words" }));
+    desk.refuses(&["--sample", "sample.hdf5", "again.hdf5"], &["sample.hdf5 and again.hdf5", "same sample"]);
+}
+
+#[test]
+fn truth_and_condition_are_cut_to_the_region_of_a_sample() {
+    let desk = Desk::new();
+    desk.write("condition", &waves(0.6), json!({}));
+    // Over a face of the box.
+    let region = Region { start: [3, -4, 0], shape: [12, 8, 16] };
+    // By the sample's own cells; plane 0 is the edge.
+    let faces = json!({ "tile_faces": [[4, 8], [], [0, 8]] });
+    desk.write_part("part", &waves(0.3), region, faces.clone());
+    let arguments = ["--condition", "condition.hdf5", "--sample", "part.hdf5"];
+    let (report, said) = desk.report(&arguments);
+    assert!(said.contains("warning: only the [12, 8, 16] cells from [3, -4, 0] on of truth.hdf5"), "{said}");
+    assert!(report["notes"][0].as_str().unwrap().contains("not periodic"), "{}", report["notes"]);
+    assert_eq!((&report["region"], &report["cells"]), (&json!(region), &json!([12, 8, 16])));
+    assert_eq!(report["samples"][0]["seams"]["faces"], json!([[4, 8], [], [0, 8]]));
+
+    // As somebody does who cuts by hand, or asks for that part of a sample of the whole box.
+    let by_hand = Desk::new();
+    for (name, field) in [("truth", waves(0.0)), ("condition", waves(0.6))] {
+        by_hand.write_grid(name, &field.cut(&region).unwrap(), false, json!({}));
+    }
+    by_hand.write_part("part", &waves(0.3), region, faces);
+    let (cut, said) = by_hand.report(&arguments);
+    assert!(said.contains("truth.hdf5 is not periodic") && cut["region"].is_null(), "{said}");
+    assert_eq!(numbers(cut), numbers(report.clone()));
+    desk.write("whole", &waves(0.3), json!({ "tile_faces": [[7, 11], [], [0, 8]] }));
+    let asked = ["--condition", "condition.hdf5", "--sample", "whole.hdf5", "--region", "3,-4,0:12,8,16"];
+    assert_eq!(numbers(desk.report(&asked).0), numbers(report));
+}
+
+#[test]
+fn a_sample_of_a_whole_box_that_begins_elsewhere_is_moved_back() {
+    let desk = Desk::new();
+    let region = Region { start: [5, 0, -2], shape: [CELLS; 3] };
+    let moved = Field3::new(*waves(0.0).grid(), waves(0.3).extract(&region).unwrap()).unwrap();
+    desk.write("moved", &moved, json!({ "region": region }));
+    let (report, said) = desk.report(&["--sample", "moved.hdf5"]);
+    let (expected, _) = desk.report(&["--sample", "sample.hdf5"]);
+    assert!(!said.contains("warning"), "{said}");
+    /// Sums of f32 in another order.
+    const ROUNDING: f64 = 1e-4;
+    let power = expected["bands"]["truth_power"].as_array().unwrap();
+    let largest = power.iter().filter_map(Value::as_f64).fold(0.0, f64::max);
+    let mut compared = 0;
+    for band in 0..8 {
+        let of = |report: &Value, key: &str| report["bands"][key][band].as_f64();
+        // Elsewhere there is rounding only.
+        if of(&expected, "truth_power") > Some(1e-6 * largest) {
+            let [found, expected] = [&report, &expected].map(|r| of(r, "sample_cross_correlation").unwrap());
+            assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 2, "{expected}");
+}
+
+#[test]
+fn fields_of_other_places_and_voxels_are_refused() {
+    let desk = Desk::new();
+    let region = |start, shape| Region { start, shape };
+    desk.write_part("left", &waves(0.3), region([0; 3], [8, 16, 16]), json!({}));
+    desk.write_part("right", &waves(0.4), region([8, 0, 0], [8, 16, 16]), json!({}));
+    let words =
+        ["right.hdf5", "[8, 16, 16] cells from [8, 0, 0]", "from [0, 0, 0] on are compared", "--region"];
+    desk.refuses(&["--sample", "left.hdf5", "right.hdf5"], &words);
+    let beyond = ["--sample", "left.hdf5", "--region", "4,0,0:8,16,16"];
+    desk.refuses(&beyond, &["left.hdf5", "from [0, 0, 0]", "from [4, 0, 0]"]);
+    // What both share can be compared.
+    desk.write("whole", &waves(0.5), json!({}));
+    let (report, _) = desk.report(&["--sample", "whole.hdf5", "left.hdf5"]);
+    assert_eq!(report["cells"], json!([8, 16, 16]));
+
+    desk.refuses(
+        &["--sample", "sample.hdf5", "--region", "0,0,0:17"],
+        &["--region", "[17, 17, 17]", "[16, 16, 16]"],
+    );
+    desk.write_grid("unknown", &waves(0.3).cut(&region([0; 3], [8; 3])).unwrap(), false, json!({}));
+    desk.refuses(&["--sample", "unknown.hdf5"], &["unknown.hdf5", "does not say which part"]);
+    let far = &waves(0.3).cut(&region([0; 3], [8; 3])).unwrap();
+    desk.write_grid("far", &far, false, json!({ "region": region([40, 0, 0], [8; 3]) }));
+    desk.refuses(&["--sample", "far.hdf5"], &["far.hdf5", "[40, 0, 0]", "truth.hdf5", "[16, 16, 16]"]);
+
+    let coarse = Grid::cube(CELLS, 2.0 * CELLS as f64 * VOXEL_MPC_H).unwrap();
+    let coarse = Field3::new(coarse, waves(0.3).into_values()).unwrap();
+    desk.write("coarse", &coarse, json!({}));
+    desk.refuses(
+        &["--sample", "coarse.hdf5"],
+        &["coarse.hdf5", "voxels of [1.0, 1.0, 1.0] and of [0.5, 0.5, 0.5] Mpc/h"],
+    );
+}
+
+/// What a sample says of a model that was trained on `files`, by their SHA-256, but for a part.
+fn trained_on(files: &[String], hold_out: Value) -> Value {
+    let files: serde_json::Map<String, Value> =
+        files.iter().enumerate().map(|(i, hash)| (format!("box_{i}.hdf5"), json!(hash))).collect();
+    let mut lineage = json!({ "parents": [], "data": "real", "files": files });
+    if !hold_out.is_null() {
+        lineage["hold_out"] = hold_out;
+    }
+    json!({ "model": { "file": "m.safetensors", "sha256": "ab".repeat(32), "lineage": lineage } })
+}
+
+#[test]
+fn a_box_that_the_model_was_trained_on_is_told() {
+    let desk = Desk::new();
+    desk.write("elsewhere", &waves(0.3), trained_on(&["0".repeat(64)], Value::Null));
+    let (report, said) = desk.report(&["--sample", "elsewhere.hdf5"]);
+    assert!(report["training_overlap"] == json!([]) && !said.contains("warning"), "{said}");
+    let (report, _) = desk.report(&["--sample", "sample.hdf5"]);
+    assert!(report["training_overlap"].is_null(), "nobody knows");
+    let truth = report["provenance"]["inputs"][0]["sha256"].as_str().unwrap().to_owned();
+
+    let hold_out = json!(Region { start: [0, 0, 10], shape: [16, 16, 6] });
+    desk.write("part", &waves(0.3), trained_on(std::slice::from_ref(&truth), hold_out.clone()));
+    let part = ["--sample", "part.hdf5"];
+    let (report, said) = desk.report(&part);
+    assert!(said.contains("warning: the model was trained on 62 % of what is compared of box 1"), "{said}");
+    assert!(said.contains("truth.hdf5") && said.contains("--held-out"), "{said}");
+    assert!(report["notes"][0].as_str().unwrap().contains("trained on 62 %"), "{}", report["notes"]);
+    let overlap = &report["training_overlap"][0];
+    assert_eq!((&overlap["files"], &overlap["hold_out"]), (&json!(["truth.hdf5"]), &hold_out));
+    assert_eq!((&overlap["label"], &overlap["trained_share"]), (&json!("box 1"), &json!(0.625)));
+
+    // What training left out is what --region would cut, and no cause to warn.
+    let (held_out, said) = desk.report(&[&part[..], &["--held-out"]].concat());
+    assert_eq!(held_out["training_overlap"][0]["trained_share"], 0.0);
+    assert!(!said.contains("was trained on") && said.contains("[16, 16, 6] cells from [0, 0, 10]"), "{said}");
+    let (cut, said) = desk.report(&[&part[..], &["--region", "0,0,10:16,16,6"]].concat());
+    assert_eq!((numbers(held_out), said.contains("was trained on")), (numbers(cut), false));
+
+    desk.write("all", &waves(0.3), trained_on(&[truth], Value::Null));
+    let (_, said) = desk.report(&["--sample", "all.hdf5"]);
+    assert!(said.contains("trained on 100 % of") && said.contains("boxes that it has not seen"), "{said}");
+    for (sample, words) in [
+        ("all.hdf5", ["--held-out", "all of truth.hdf5", "data.hold_out"]),
+        ("elsewhere.hdf5", ["--held-out", "not trained on truth.hdf5", "leave the option out"]),
+        ("sample.hdf5", ["--held-out", "no sample says", "--region"]),
+    ] {
+        desk.refuses(&["--sample", sample, "--held-out"], &words);
+    }
+}
+
+#[test]
+fn a_report_that_is_there_is_not_replaced_unawares() {
+    let desk = Desk::new();
+    let arguments = ["--truth", "truth.hdf5", "--sample", "sample.hdf5", "-o", "report"];
+    let again = |more: &[&str]| desk.command(&[&arguments[..], more].concat());
+    again(&[]).assert().success();
+    let before = std::fs::read(desk.path("report/report.json")).unwrap();
+    fails(&mut again(&["--title", "Another"]), &["report.html: is there already", "--output", "--overwrite"]);
+    assert!(std::fs::read(desk.path("report/report.json")).unwrap() == before);
+    again(&["--title", "Another", "--overwrite"]).assert().success();
+    assert!(std::fs::read(desk.path("report/report.json")).unwrap() != before);
+}
+
+#[test]
+fn beside_published_power_the_window_is_divided_out() {
+    let desk = Desk::new();
+    let mut spectrum = finescale();
+    spectrum
+        .current_dir(desk.folder.path())
+        .args(["spectrum", "truth.hdf5", "-o", "own.csv"])
+        .assert()
+        .success();
+    let arguments = ["--sample", "sample.hdf5", "--truth-spectrum", "own.csv"];
+    let (report, said) = desk.report(&arguments);
+    assert!(!said.contains("warning"), "{said}");
+    let published = &report["published"][0];
+    assert_eq!(published["window_divided_out"], true);
+    // The power of the truth by the other command is that of the truth; as gridded it is less.
+    let column = |values: &Value| values.as_array().unwrap().iter().map(|v| v.as_f64()).collect::<Vec<_>>();
+    let table = std::fs::read_to_string(desk.path("own.csv")).unwrap();
+    let own: Vec<f64> =
+        table.lines().skip(1).map(|row| row.split(',').nth(2).unwrap().parse().unwrap()).collect();
+    let divided = column(&report["truth"]["power_without_window"]);
+    assert_eq!((&report["truth"]["assignment"], divided.len()), (&json!("cic"), own.len()));
+    /// Six digits of the table.
+    const ROUNDING: f64 = 1e-4;
+    let largest = own.iter().copied().fold(0.0, f64::max);
+    for (found, expected) in divided.iter().zip(&own) {
+        assert!((found.unwrap() - expected).abs() < ROUNDING * largest, "{found:?} {expected}");
+    }
+    let gridded = column(&report["truth"]["power"]);
+    assert!(gridded[8].unwrap() < 0.9 * divided[8].unwrap(), "{gridded:?} {divided:?}");
+    let ratios = [column(&published["truth_ratio"]), column(&published["band_power"])];
+    assert!(ratios[0].iter().flatten().count() > 3, "{published}");
+
+    // A cube that does not say its assignment.
+    desk.write_as("unknown", &waves(0.3), GridMeta { assignment: None, ..gas() });
+    let (report, said) = desk.report(&["--sample", "unknown.hdf5", "--truth-spectrum", "own.csv"]);
+    assert_eq!(report["published"][0]["window_divided_out"], false);
+    assert!(
+        said.contains("warning: --truth-spectrum: unknown.hdf5 does not say its mass assignment"),
+        "{said}"
+    );
+    assert!(
+        report["samples"][0]["power_without_window"] == json!([])
+            && report["samples"][0]["assignment"].is_null()
+    );
+}
