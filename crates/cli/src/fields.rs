@@ -32,9 +32,9 @@ pub(crate) struct Gridding {
 /// What a particle counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Weight {
-    /// Its mass
+    /// Every particle counts by its mass
     Mass,
-    /// One
+    /// Every particle counts as one
     Count,
 }
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// The parameters of a network by the reference's names (without `denoise_fn.`), in the order of names.
-/// f32. Networks built on them see every later change of the values.
+/// All are f32. Networks built on them see every later change of the values.
 #[derive(Debug)]
 pub struct Parameters {
     vars: BTreeMap<String, Var>,
@@ -68,7 +68,7 @@ impl Parameters {
         self.vars.get(name)
     }
 
-    /// Number of trained numbers.
+    /// Number of parameters, all tensors together.
     #[must_use]
     pub fn count(&self) -> usize {
         self.vars.values().map(|var| var.elem_count()).sum()

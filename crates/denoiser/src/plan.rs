@@ -138,7 +138,7 @@ impl Plan {
         list.parameters
     }
 
-    /// Number of trained numbers.
+    /// Number of parameters that are trained.
     pub(crate) fn parameter_count(&self) -> usize {
         self.parameters().values().map(|parameter| parameter.shape.iter().product::<usize>()).sum()
     }
@@ -212,7 +212,7 @@ impl NetworkConfig {
         }
     }
 
-    /// Number of trained numbers.
+    /// Number of parameters that are trained.
     ///
     /// # Errors
     /// As [`validate`](Self::validate).

@@ -39,7 +39,7 @@ pub enum SamplingLevels {
 }
 
 impl SamplingLevels {
-    /// The levels.
+    /// The levels themselves, from noisy to clean.
     ///
     /// # Errors
     /// [`DiffusionError::Sigmas`] or [`DiffusionError::Schedule`] if the numbers make no levels.

@@ -44,7 +44,7 @@ impl KeyedNoise {
         Ok(Self { source: Source::Keyed { seed, cells, starts, shape, fields: 1, device: device.clone() } })
     }
 
-    /// The noise of so many fields on the grid, each its own: tensors have shape (`starts.len()`, `fields`, `shape`).
+    /// The noise of `count` fields on the grid, each with its own: tensors have shape (`starts.len()`, `fields`, `shape`).
     #[must_use]
     pub fn of_fields(mut self, count: usize) -> Self {
         if let Source::Keyed { fields, .. } = &mut self.source {

@@ -19,7 +19,7 @@ impl AppendLog {
     /// Opens `path`, or makes it; also what it holds. It stays locked while it is open.
     ///
     /// # Errors
-    /// Those of the system; [`crate::is_busy`] is true of the error if another process has it open.
+    /// Errors of the system; [`crate::is_busy`] is true of the error if another process has it open.
     pub fn open(path: &Path) -> io::Result<(Self, Vec<u8>)> {
         let is_new = !path.try_exists()?;
         let mut file = in_place().create(true).truncate(false).open(path)?;
@@ -44,7 +44,7 @@ impl AppendLog {
     /// Keeps the first `length` bytes, durably, and goes on from there.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         self.file.sync_all()?;
@@ -55,7 +55,7 @@ impl AppendLog {
     /// Appends a record; a failed one counts as never written.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn append(&mut self, record: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all_at(record, self.length) {
             // A part of it may be there. Should this fail as well, readers know a torn record, and the next one covers it.
@@ -69,7 +69,7 @@ impl AppendLog {
     /// Waits until all records survive a power cut.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -33,7 +33,7 @@ impl Draft {
     /// the file at, and is to fail if there is one.
     ///
     /// # Errors
-    /// Those of the system, and of a target that is a folder, a device or write-protected.
+    /// Errors of the system, and for a target that is a folder, a device or write-protected.
     pub fn create<F>(target: &Path, mut make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<(Self, F)> {
         let Target { path, existing } = Target::new(target)?;
         let folder = parent(&path);
@@ -74,7 +74,7 @@ impl Draft {
         Ok((Self { target: path, temporary, file, replaces: permissions.is_some() }, made))
     }
 
-    /// Where to write.
+    /// The private file to write to until [`commit`](Self::commit).
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.temporary

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Makes `path` and the folders above it, each entry durable.
 ///
 /// # Errors
-/// Those of the system.
+/// Errors of the system.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
@@ -25,7 +25,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Waits until the names in a folder survive a power cut: after files in it were made, renamed or removed.
 ///
 /// # Errors
-/// Those of the system.
+/// Errors of the system.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     match File::open(path)?.sync_all() {
@@ -40,7 +40,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 /// Removes a file; that it is gone already is no error.
 ///
 /// # Errors
-/// Those of the system.
+/// Errors of the system.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

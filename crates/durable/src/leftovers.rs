@@ -16,7 +16,7 @@ pub(crate) const ENDING: &str = ".partial";
 /// then the folder. A folder that holds something else stays, and so do its links. Whether the folder is gone.
 ///
 /// # Errors
-/// Those of the system.
+/// Errors of the system.
 pub fn remove_folder(path: &Path, names: &[&str]) -> io::Result<bool> {
     if !path.try_exists()? {
         return Ok(true);

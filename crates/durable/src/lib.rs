@@ -71,7 +71,7 @@ fn check_ours_alone(file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
 }
 
-/// The bytes of a regular file: opening a pipe would wait for ever.
+/// The bytes of a regular file: opening a pipe would wait forever.
 ///
 /// # Errors
 /// Those of the system, and [`io::ErrorKind::InvalidInput`] for what is no regular file.

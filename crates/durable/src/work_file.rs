@@ -23,7 +23,7 @@ impl WorkFile {
     /// compressing file systems may still run full later.)
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn create(path: &Path, bytes: u64) -> io::Result<Self> {
         // A new one: an old one may have another name elsewhere.
         if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
@@ -39,7 +39,7 @@ impl WorkFile {
     /// when this process ends, however it ends.
     ///
     /// # Errors
-    /// Those of the system; a disk without room for it says so now, where the file system can reserve room.
+    /// Errors of the system; a disk without room for it says so now, where the file system can reserve room.
     pub fn unnamed(folder: &Path, bytes: u64) -> io::Result<Self> {
         create_folder(folder)?;
         let file =
@@ -54,7 +54,7 @@ impl WorkFile {
     /// The file that is there, if it has the right size.
     ///
     /// # Errors
-    /// Those of the system, and [`io::ErrorKind::UnexpectedEof`] for another size.
+    /// Errors of the system, and [`io::ErrorKind::UnexpectedEof`] for another size.
     pub fn open(path: &Path, bytes: u64) -> io::Result<Self> {
         let file = in_place().open(path)?;
         check_ours_alone(&file)?;
@@ -69,7 +69,7 @@ impl WorkFile {
     /// Fills `out` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(out, offset)
     }
@@ -77,7 +77,7 @@ impl WorkFile {
     /// Overwrites the bytes from `offset` on.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }
@@ -85,7 +85,7 @@ impl WorkFile {
     /// Waits until all that was written survives a power cut.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Boundary {
-    /// Its other side.
+    /// The box begins again: what leaves at one face comes in at the other.
     Periodic,
-    /// Nothing.
+    /// Nothing is known beyond the faces.
     Open,
 }
 

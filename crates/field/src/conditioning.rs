@@ -21,11 +21,11 @@ pub struct Conditioning {
 /// The channels of a condition beside its first one, the density as it is. They follow in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Channels {
-    /// The surroundings, farther than a window reaches: the density smoothed by a Gaussian of so many cells.
+    /// The surroundings, farther than a window reaches: the density smoothed by a Gaussian of this many cells.
     pub surroundings_smoothing_cells: Option<f64>,
     /// Numbers that hold for the whole box, a constant channel each.
     pub scalars: Vec<Scalar>,
-    /// The last channels are first guesses of the high-resolution fields: the density smoothed by a Gaussian of so many
+    /// The last channels are first guesses of the high-resolution fields: the density smoothed by a Gaussian of this many
     /// cells, over those that its particles leave empty, in the network units of each field.
     pub baseline_smoothing_cells: Option<f64>,
 }
@@ -34,7 +34,7 @@ pub struct Channels {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scalar {
-    /// What the number is.
+    /// Which number it is.
     pub name: ScalarName,
     /// The value that becomes 0: the middle of those of the training pairs.
     #[schemars(extend("unit" = "that of the number"))]
@@ -133,7 +133,7 @@ impl Conditioning {
     /// counts as empty.
     ///
     /// # Errors
-    /// Those of `density`.
+    /// Whatever reading `density` reports.
     pub fn window(
         &self,
         density: &dyn Windows,

@@ -26,7 +26,7 @@ impl Field3 {
         Self { grid, values: Array3::zeros(grid.cells()) }
     }
 
-    /// The geometry.
+    /// Cells and box size.
     #[must_use]
     pub fn grid(&self) -> &Grid {
         &self.grid
@@ -49,7 +49,7 @@ impl Field3 {
         self.values.as_slice_mut().expect("a field keeps the standard layout")
     }
 
-    /// The values, given away.
+    /// The values, without a copy.
     #[must_use]
     pub fn into_values(self) -> Array3<f32> {
         self.values

@@ -24,18 +24,18 @@ pub enum Transform {
     Sigmoid {
         /// Centre: y = 0 at L = mu.
         mu: f64,
-        /// Width.
+        /// Width: L changes by `s` where y, or the argument of the sigmoid, changes by 1.
         s: f64,
     },
     /// y = (L - mu) / s; the inverse holds y within [low, high], so it is finite and evenly conditioned.
     Linear {
         /// Centre: y = 0 at L = mu.
         mu: f64,
-        /// Width.
+        /// Width: L changes by `s` where y, or the argument of the sigmoid, changes by 1.
         s: f64,
         /// Least y: an empty voxel.
         low: f64,
-        /// Largest y.
+        /// Largest y: some more than the densest voxel of the training data.
         high: f64,
     },
 }
@@ -62,7 +62,7 @@ impl Transform {
 pub struct Normalizer {
     /// n at the mean density. It sets where log1p turns from linear to logarithmic: for counts, the mean count.
     pub mean_count: f64,
-    /// What follows the log1p.
+    /// The map from log1p(n) to network values.
     pub transform: Transform,
 }
 

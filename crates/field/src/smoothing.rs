@@ -24,7 +24,7 @@ impl Field3 {
 /// A window of what [`Field3::smoothed`] makes of a whole box, to the bit, from the values within reach of it.
 ///
 /// # Errors
-/// Those of `density`.
+/// Whatever reading `density` reports.
 pub(crate) fn smoothed_window(
     density: &dyn Windows,
     region: &Region,

@@ -46,7 +46,7 @@ impl Windows for Field3 {
 pub struct Constant {
     /// Cells and box.
     pub grid: Grid,
-    /// The value.
+    /// The value of every voxel.
     pub value: f32,
 }
 

@@ -100,7 +100,7 @@ pub fn group_norm(
 /// # Shapes
 /// `x` (b, c, n0, n1, n2) with even n. Returns (b, c, n0/2, n1/2, n2/2).
 /// # Errors
-/// If a side is odd.
+/// If a side of `x` is odd.
 pub fn average_pool(x: &Tensor) -> Result<Tensor> {
     let (b, c, n0, n1, n2) = x.dims5()?;
     if [n0, n1, n2].iter().any(|n| !n.is_multiple_of(2)) {
@@ -124,7 +124,7 @@ pub fn upsample_nearest(x: &Tensor) -> Result<Tensor> {
         .reshape((b, c, 2 * n0, 2 * n1, 2 * n2))
 }
 
-/// x sigmoid(x).
+/// SiLU: x · sigmoid(x).
 ///
 /// # Errors
 /// If the device does not know the operation.

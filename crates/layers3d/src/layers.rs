@@ -5,9 +5,9 @@ use candle_core::{Result, Tensor};
 /// What follows a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// Nothing is known beyond the faces.
     Identity,
-    /// x sigmoid(x).
+    /// SiLU: x · sigmoid(x).
     Silu,
 }
 
@@ -23,7 +23,7 @@ pub trait Layers {
     /// Takes a tensor (b, c, x, y, z) in.
     ///
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn input(&self, x: &Tensor) -> Result<Self::Volume>;
 
     /// 3^3 convolution, stride 1, zero padding 1, plus `plus`.
@@ -31,7 +31,7 @@ pub trait Layers {
     /// # Shapes
     /// `x` (b, ci, x, y, z), `weight` (co, ci, 3, 3, 3), `bias` (co,), `plus` (b, co, x, y, z), as the result.
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn conv3(
         &self,
         x: &Self::Volume,
@@ -46,7 +46,7 @@ pub trait Layers {
     /// `x` (b, ci, x, y, z), `weight` (co, ci, ...) with as many values as co ci, `bias` (co,), `plus` as the result,
     /// (b, co, x, y, z).
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn conv1(
         &self,
         x: &Self::Volume,
@@ -62,7 +62,7 @@ pub trait Layers {
     /// `x` (b, c, x, y, z), `weight` and `bias` (c,), `scale_shift` (b, 2 c, 1, 1, 1), the scales first. Returns the
     /// shape of `x`.
     /// # Errors
-    /// As all methods, or if `c` is not a multiple of `groups`.
+    /// If shapes, types or devices do not fit together, or `c` is not a multiple of `groups`.
     /// # Source
     /// Wu & He 2018, arXiv:1803.08494; scale and shift as in Dhariwal & Nichol 2021, arXiv:2105.05233, section 3.
     fn group_norm(
@@ -75,28 +75,28 @@ pub trait Layers {
         activation: Activation,
     ) -> Result<Self::Volume>;
 
-    /// x sigmoid(x).
+    /// SiLU: x · sigmoid(x).
     ///
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn silu(&self, x: &Self::Volume) -> Result<Self::Volume>;
 
     /// Means of 2^3 blocks: (b, c, x, y, z) with even sides becomes (b, c, x/2, y/2, z/2).
     ///
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn average_pool(&self, x: &Self::Volume) -> Result<Self::Volume>;
 
     /// Each voxel repeated into a 2^3 block: (b, c, x, y, z) becomes (b, c, 2x, 2y, 2z).
     ///
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn upsample_nearest(&self, x: &Self::Volume) -> Result<Self::Volume>;
 
     /// The channels of `a`, then those of `b`.
     ///
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     fn concatenate(&self, a: &Self::Volume, b: &Self::Volume) -> Result<Self::Volume>;
 
     /// Multi-head self-attention over the voxels of each sample. Heads are split first, then query, key and value
@@ -105,7 +105,7 @@ pub trait Layers {
     /// # Shapes
     /// `qkv` (b, 3 heads dim, x, y, z). Returns (b, heads dim, x, y, z).
     /// # Errors
-    /// As all methods.
+    /// If shapes, types or devices do not fit together.
     /// # Source
     /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
     fn attention(&self, qkv: &Self::Volume, heads: usize) -> Result<Self::Volume>;
@@ -114,14 +114,14 @@ pub trait Layers {
     /// (b, x, y, z, c), from the lowest bit of the first word on.
     ///
     /// # Errors
-    /// As all methods, or if there are fewer bits than units.
+    /// If there are fewer bits than units.
     fn keep(&self, x: &Self::Volume, bits: Vec<u32>, factor: f32) -> Result<Self::Volume>;
 
     /// What `run` makes of `inputs`, at the price of another evaluation where gradients are wanted: nothing in between
     /// is kept, but computed again, with the same bits, on the way back.
     ///
     /// # Errors
-    /// As `run`.
+    /// Whatever `run` reports.
     /// # Source
     /// Chen et al. 2016, arXiv:1604.06174.
     fn checkpoint(

@@ -42,7 +42,7 @@ pub struct Job<'a> {
     pub config: GenerationConfig,
     /// Windows that the network evaluates at once; the result does not depend on it.
     pub batch: usize,
-    /// Where the network lies.
+    /// The device that holds the network.
     pub device: &'a Device,
     /// Who computes: what else the last bits depend on, such as version, device and instruction set.
     pub program: &'a Value,

@@ -89,7 +89,7 @@ impl Order {
         Self { given, ..self }
     }
 
-    /// The lattice.
+    /// The tiling whose windows are ordered.
     #[must_use]
     pub fn tiling(&self) -> &Tiling {
         &self.tiling

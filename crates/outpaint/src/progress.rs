@@ -10,12 +10,12 @@ pub enum Progress {
     Begun {
         /// Evaluations of windows that earlier runs have made durable.
         done: usize,
-        /// All evaluations.
+        /// Evaluations that the whole volume takes.
         evaluations: usize,
     },
     /// The network has evaluated some more windows.
     Evaluated {
-        /// How many.
+        /// Number of windows.
         windows: usize,
     },
 }

@@ -97,7 +97,7 @@ pub enum PairError {
     Normalizer {
         /// `condition` or `truth`.
         field: &'static str,
-        /// Why.
+        /// What is wrong.
         source: FieldError,
     },
     /// No place for a patch.

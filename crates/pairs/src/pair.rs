@@ -17,9 +17,9 @@ const MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
 pub struct Pair {
     /// Where they come from: names them in errors.
     pub files: PairFiles,
-    /// Low resolution.
+    /// The low-resolution density.
     pub condition: GridFile,
-    /// High resolution, one field or more.
+    /// The high-resolution densities, one or more.
     pub truth: Vec<GridFile>,
 }
 

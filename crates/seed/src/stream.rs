@@ -87,7 +87,7 @@ impl KeyedStream {
         unit_interval(words[lane], words[lane + 1])
     }
 
-    /// A standard normal number.
+    /// A number from the normal distribution of mean 0 and variance 1.
     #[must_use]
     pub fn normal(&self, step: u32, index: u64) -> f32 {
         normals(self.bits(step, index / 4))[(index % 4) as usize]

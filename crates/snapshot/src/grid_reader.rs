@@ -17,7 +17,7 @@ use std::str::FromStr;
 /// Characters of the name of a quantity.
 const LONGEST_QUANTITY: usize = 200;
 
-/// An open grid file.
+/// An open grid file, read window by window.
 #[derive(Debug)]
 pub struct GridReader {
     path: PathBuf,

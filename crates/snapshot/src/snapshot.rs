@@ -133,12 +133,12 @@ impl Snapshot {
     }
 }
 
-/// Whether masses are wanted.
+/// Whether to read the masses of particles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Masses {
-    /// From the header's table, or each particle's own.
+    /// Masses are read: from the header's table, or each particle's own.
     Read,
-    /// Not at all.
+    /// Masses are not read.
     Skip,
 }
 

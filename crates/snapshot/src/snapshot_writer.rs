@@ -41,13 +41,13 @@ pub struct SnapshotWriter {
 /// The particles of one species.
 #[derive(Clone, Copy, Debug)]
 pub struct SpeciesData<'a> {
-    /// What they are.
+    /// Which particles they are.
     pub species: Species,
     /// Comoving positions in Mpc/h.
     pub positions_mpc_h: &'a [[f32; 3]],
     /// Peculiar velocities in km/s, if they are to be written.
     pub velocities_km_s: Option<&'a [[f32; 3]]>,
-    /// Masses.
+    /// The masses of the particles.
     pub mass: Mass<'a>,
 }
 

@@ -28,7 +28,7 @@ impl Species {
         }
     }
 
-    /// The group's name.
+    /// Name of the HDF5 group: `PartType0`, ...
     #[must_use]
     pub fn group(self) -> String {
         format!("PartType{}", self.particle_type())

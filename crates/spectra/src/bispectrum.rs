@@ -19,7 +19,7 @@ pub struct Bispectrum {
     pub bispectrum: Vec<f64>,
     /// Q = B / (P1 P2 + P2 P3 + P3 P1).
     pub reduced: Vec<f64>,
-    /// Ordered triples of modes.
+    /// Number of ordered triples of modes.
     pub triangles: Vec<u64>,
 }
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LineOfSight {
-    /// The slowest axis.
+    /// Along x, the slowest axis of arrays.
     X,
-    /// The middle axis.
+    /// Along y.
     Y,
-    /// The fastest axis.
+    /// Along z, the fastest axis of arrays.
     Z,
 }
 
@@ -23,9 +23,9 @@ pub struct Multipoles {
     pub k_h_mpc: Vec<f64>,
     /// P_0 in (Mpc/h)³: the power spectrum.
     pub monopole: Vec<f64>,
-    /// P_2 in (Mpc/h)³.
+    /// The quadrupole P_2 in (Mpc/h)³.
     pub quadrupole: Vec<f64>,
-    /// P_4 in (Mpc/h)³.
+    /// The hexadecapole P_4 in (Mpc/h)³.
     pub hexadecapole: Vec<f64>,
     /// Number of independent modes.
     pub modes: Vec<u64>,

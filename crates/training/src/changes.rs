@@ -1,9 +1,9 @@
-//! Settings that a resumed run has otherwise than so far.
+//! Settings of a resumed run that differ from those so far.
 
 use crate::RunConfig;
 use serde_json::{Value, json};
 
-/// The settings of `now` that differ from those of the first `step` updates, and what each changes, one a line.
+/// The settings of `now` that differ from those of the first `step` updates, and what each changes, one per line.
 pub(crate) fn changes(before: &RunConfig, now: &RunConfig, step: u64) -> Vec<String> {
     let section = |config: &RunConfig| json!({"training": config.training, "generation": config.generation});
     let mut found = Vec::new();

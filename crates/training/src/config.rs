@@ -214,7 +214,8 @@ impl RunConfig {
         }
         let (fields, named) = (data.fields(), self.network.fields);
         if named != fields {
-            let expected = format!("write {fields}, so many files has the truth of the first training pair");
+            let expected =
+                format!("write {fields}, as many as the truth of the first training pair has files");
             return Err(value_error("network.fields", named, expected));
         }
         let (names, found) = (data.channels().names(fields), self.network.condition_channels);

@@ -19,7 +19,7 @@ const TEXT: [&str; 2] = ["commit", "program_version"];
 pub struct ModelDescription {
     /// The configuration of the run.
     pub configuration: RunConfig,
-    /// The input field.
+    /// The low-resolution field that the network sees.
     pub condition: FieldDescription,
     /// The fields that the model generates.
     #[serde(with = "one_or_many")]
@@ -50,7 +50,7 @@ pub struct ModelDescription {
 /// One of the fields that a model connects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldDescription {
-    /// `dm`, `gas`, ...
+    /// What the field is the density of: `dm`, `gas`, ...
     pub quantity: String,
     /// Redshift of the training data.
     pub redshift: f64,

@@ -33,7 +33,7 @@ pub enum TrainingError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What went wrong.
         source: std::io::Error,
     },
     /// A file or folder that could not be written.
@@ -44,7 +44,7 @@ pub enum TrainingError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What went wrong.
         source: std::io::Error,
     },
     /// A file that is cut short or no safetensors file.
@@ -152,7 +152,7 @@ pub enum TrainingError {
     /// A teacher that cannot be had.
     #[error("in `training.teacher`: {problem}")]
     Teacher {
-        /// Why.
+        /// What went wrong.
         problem: Box<TrainingError>,
     },
     /// A loss or gradient that is no number.

@@ -12,7 +12,7 @@ pub enum Event {
         step: u64,
         /// Updates that the run will end with.
         steps: u64,
-        /// Weights of the network.
+        /// Number of parameters of the network.
         parameters: usize,
     },
     /// An update was made.
@@ -61,9 +61,9 @@ pub struct LevelLoss {
     pub sigma_max: f64,
     /// Smallest noise-to-signal ratio in the range.
     pub sigma_min: f64,
-    /// Mean loss.
+    /// Mean loss over the range.
     pub loss: f64,
-    /// Mean of clean estimate minus clean field, weighed as the loss weighs voxels, in units of the normalized
+    /// Mean of clean estimate minus clean field, weighted as the loss weights voxels, in units of the normalized
     /// field. Where it is not nearly zero, samples are off by as much: train that noise more.
     pub bias: f64,
 }

@@ -25,13 +25,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of `parameters`.
+    /// A model with these weights, in memory.
     #[must_use]
     pub fn new(description: ModelDescription, parameters: Parameters) -> Self {
         Self { description, parameters, file: None }
     }
 
-    /// Reads a model.
+    /// Reads a model and its weights onto `device`.
     ///
     /// # Errors
     /// [`TrainingError::Read`]; [`TrainingError::Malformed`] for a file that is cut short or no safetensors;
@@ -103,7 +103,7 @@ impl Model {
 pub struct ModelSummary {
     /// What the model is and what it was trained on.
     pub description: ModelDescription,
-    /// Number of trained numbers.
+    /// Number of parameters of the network.
     pub parameters: usize,
     /// SHA-256 of the file in hexadecimal.
     pub sha256: String,

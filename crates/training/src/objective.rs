@@ -21,7 +21,7 @@ pub(crate) fn loss(denoiser: &Denoiser, batch: &NoisedBatch, mode: Mode) -> Resu
     Ok(Loss { value, residual })
 }
 
-/// Mean of clean estimate minus clean field over the voxels to generate, weighed as the loss weighs them. The
+/// Mean of clean estimate minus clean field over the voxels to generate, weighted as the loss weights them. The
 /// best estimate has none at any level of noise; what a network has, samples inherit.
 pub(crate) fn bias(denoiser: &Denoiser, batch: &NoisedBatch, loss: &Loss) -> Result<f64, TrainingError> {
     let levels = Tensor::new(batch.alpha_bars.as_slice(), batch.clean.device())?;

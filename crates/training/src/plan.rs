@@ -14,7 +14,7 @@ const MOST_STEPS: u64 = u32::MAX as u64;
 /// What a run will take on this machine: measured where that can be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
-    /// Weights of the network.
+    /// Number of parameters of the network.
     pub parameters: usize,
     /// Updates that the run will end with.
     pub updates: u64,
@@ -134,7 +134,7 @@ impl Run<'_> {
 }
 
 impl Plan {
-    /// The largest number of updates that a new run makes in so many minutes, its validations and samples
+    /// The largest number of updates that a new run makes in this many minutes, its validations and samples
     /// included; at least one.
     #[must_use]
     pub fn steps_within(&self, minutes: f64) -> u64 {

@@ -24,7 +24,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(60);
 impl Run<'_> {
     /// Trains the network, and leaves in the run's folder:
     /// - `config.json`, the configuration;
-    /// - `metrics.jsonl`, one JSON object a step and a validation;
+    /// - `metrics.jsonl`, one JSON object per update and per validation;
     /// - `events.out.tfevents.*`, the same for TensorBoard, a file for each start;
     /// - `state.safetensors`, from which [`Start::Resume`](crate::Start::Resume) continues;
     /// - `model.safetensors`, the averaged weights, a model to sample from;
@@ -123,7 +123,7 @@ impl<'a> Running<'a> {
         Ok(last_loss)
     }
 
-    /// One update of the weights and their averages, with the next of `batches`.
+    /// Every particle counts as one update of the weights and their averages, with the next of `batches`.
     fn step(
         &mut self,
         batches: &Receiver<Result<NoisedBatch, TrainingError>>,

@@ -26,8 +26,8 @@ pub struct TrainingConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1e-3, max = 1e6), extend("absent" = "required without `steps`"))]
     pub minutes: Option<f64>,
-    /// Patches in an update. A larger batch has a steadier gradient, and takes as much more time and memory: 4 to
-    /// 16 are sane.
+    /// Patches in an update. A larger batch has a steadier gradient, and takes time and memory in proportion: 4
+    /// to 16 are sane.
     #[schemars(range(min = 1, max = 65536), extend("unit" = "patches"))]
     pub batch_size: usize,
     /// Parts in which the patches of an update are computed one after another: the memory of one part, and the
@@ -40,9 +40,9 @@ pub struct TrainingConfig {
     /// voxels of 0.78 Mpc/h.
     #[schemars(range(min = 1, max = 480))]
     pub patch_cells: usize,
-    /// Least share of patches in which no voxel is known; the others know voxels at their faces, as windows drawn
-    /// one after another, or around a given region, do. Of those, the first knows nothing, and all others build
-    /// on it: 0.1 to 0.3 are sane. With `joint` generation no window knows a voxel: 0.3 or more.
+    /// Least share of patches in which no voxel is known. The others know voxels at their faces, as windows do
+    /// that are drawn one after another, or around a given region: the first of those knows nothing, and all
+    /// others build on it. With `joint` generation no window knows a voxel. 0.1 to 0.35 are sane.
     #[schemars(range(min = 0.0, max = 1.0), extend("unit" = "share"))]
     pub unknown_share: f64,
     /// The windows whose masks of known voxels the network learns with, as windows drawn one after another meet them
@@ -102,8 +102,8 @@ pub struct SpectrumConfig {
     #[schemars(range(min = 1))]
     pub every_steps: u64,
     /// Side of the region that is generated, a part of the first validation box or of the held-out region: from
-    /// `patch_cells` to its size. A larger one is less noisy, and takes as much more time as it has more cells:
-    /// 64 cells are 50 Mpc/h with voxels of 0.78 Mpc/h.
+    /// `patch_cells` to its size. A larger one is less noisy, and takes time in proportion to its cells: 64 of
+    /// them are 50 Mpc/h with voxels of 0.78 Mpc/h.
     #[serde(default = "spectrum_cells")]
     #[schemars(range(min = 1, max = 4096))]
     pub cells: usize,

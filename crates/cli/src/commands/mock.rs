@@ -33,7 +33,7 @@ pub(crate) struct Mock {
     /// Particles per side of the high-resolution run
     #[arg(long, value_name = "N")]
     particles_high: Option<usize>,
-    /// Time steps
+    /// Time steps of each run
     #[arg(long)]
     steps: Option<usize>,
     /// Redshift of the output

@@ -24,7 +24,7 @@ pub(crate) struct Train {
     /// stopped if the configuration is unchanged. Changed keys are listed with what they change
     #[arg(long)]
     resume: bool,
-    /// As --resume, even where another version, device or instruction set computed it so far: with other bits
+    /// Like --resume, even if another version, device or instruction set computed it so far: then with other bits
     #[arg(long)]
     resume_anyway: bool,
     /// Fine-tune: begin with the weights and normalizers of a model of the same `network` section

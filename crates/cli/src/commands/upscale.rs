@@ -89,7 +89,7 @@ pub(crate) struct Upscale {
     /// Go on with what an interrupted run left; a sample that is there already, and is this one, is kept
     #[arg(long)]
     resume: bool,
-    /// As --resume, even where another version, device or instruction set began: the bits are then those of neither
+    /// Like --resume, even if another version, device or instruction set began: the bits are then those of neither
     #[arg(long)]
     resume_anyway: bool,
     /// Replace outputs that are there; with --resume, unless they are this sample

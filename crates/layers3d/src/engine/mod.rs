@@ -48,7 +48,7 @@ impl Engine {
     /// A volume as a tensor (b, c, x, y, z), outside candle's graph.
     ///
     /// # Errors
-    /// If it is a concatenation.
+    /// If `volume` is a concatenation, which no layer has put together yet.
     pub fn output(&self, volume: &Volume) -> Result<Tensor> {
         volume.to_tensor()
     }
