@@ -87,11 +87,13 @@ debug = "line-tables-only"
 END
     cat >"$FOLDER/kernels/lib.rs" <<END
 #![allow(dead_code, unused_imports, unexpected_cfgs, reason = "the engine that uses all of it is not here")]
-#[path = "$PWD/crates/layers3d/src/buffer.rs"]
 mod buffer;
-#[path = "$PWD/crates/layers3d/src/kernels/mod.rs"]
 mod kernels;
 END
+    local source
+    for source in buffer.rs kernels.rs kernels; do
+        ln -sfn "$PWD/crates/layers3d/src/$source" "$FOLDER/kernels/$source" || exit 2
+    done
     cd "$FOLDER/kernels" || exit 2
 }
 

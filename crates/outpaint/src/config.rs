@@ -73,14 +73,14 @@ pub enum WindowOrder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyName {
-    /// The whole volume is denoised together: no seams.
+    /// The whole volume is denoised together, all windows at each step. It leaves no seams.
     #[default]
     Joint,
-    /// One window after another, as in the paper.
+    /// One window after another, z fastest; each is given what those before it made. The paper's order.
     Raster,
-    /// The result of `raster`, faster in open volumes.
+    /// The bits of `raster`, computed together where windows do not wait for each other: faster in open volumes only.
     Wavefront,
-    /// Windows in eight groups.
+    /// Eight groups of windows, whatever the volume: windows of even number first, then those between them.
     Colour,
 }
 
