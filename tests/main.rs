@@ -3,6 +3,7 @@
 
 mod architecture;
 mod binary;
+mod circles;
 mod compare;
 mod configuration_reference;
 mod demo;
