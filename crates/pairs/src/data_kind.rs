@@ -32,9 +32,10 @@ impl DataKind {
         }
     }
 
-    /// `finescale mock` writes its settings, `finescale grid` the snapshot's files and what all its particles
-    /// weigh.
-    fn from_provenance(provenance: &Value) -> Self {
+    /// That of one file by its provenance: `finescale mock` writes its settings, `finescale grid` the snapshot's files
+    /// and what all its particles weigh.
+    #[must_use]
+    pub fn from_provenance(provenance: &Value) -> Self {
         let is_gridded = provenance["sources"].as_array().is_some_and(|files| !files.is_empty())
             && provenance["total_weight"].is_number();
         if provenance["mock"].is_object() {

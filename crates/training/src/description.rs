@@ -5,7 +5,7 @@ use crate::{Lineage, RunConfig, TrainingError};
 use finescale_field::{
     Centring, Conditioning, Cosmology, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown,
 };
-use finescale_pairs::{GridMeta, Normalizers, PairSet, one_or_many};
+use finescale_pairs::{DataKind, GridMeta, Normalizers, PairSet, one_or_many};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -138,6 +138,7 @@ impl ModelDescription {
             self.centring_warning(meta),
             self.density_warning(meta),
             self.cosmology_warning(meta),
+            self.mock_warning(meta),
         ];
         Ok(checks.into_iter().flatten().chain(self.scalar_warnings(meta)).collect())
     }
@@ -230,6 +231,15 @@ impl ModelDescription {
                 "the model was trained with omega_m = {expected}, the condition has {found}: small scales \
                  will be those of the model's universe"
             )
+        })
+    }
+
+    fn mock_warning(&self, found: &GridMeta) -> Option<String> {
+        let learned_mock = self.lineage.data == DataKind::Mock;
+        (learned_mock && DataKind::from_provenance(&found.provenance) == DataKind::Real).then(|| {
+            "the model learned mock gas, and this is a simulation's: small scales will be those of the mock's recipe; \
+             train the model further on a pair of your own, with `train --from`"
+                .to_owned()
         })
     }
 

@@ -3,7 +3,8 @@ use crate::fixtures::{config, description};
 use candle_core::Tensor;
 use finescale_diffusion::Denoise;
 use finescale_field::{Centring, Grid, Scalar, ScalarName, Scheme};
-use finescale_pairs::GridMeta;
+use finescale_outpaint::{Joint, Overlap, Strategy};
+use finescale_pairs::{DataKind, GridMeta};
 
 fn model() -> Model {
     let parameters = Parameters::init(&config().network, 5, &Device::Cpu).unwrap();
@@ -210,8 +211,24 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     assert!(warnings(&|m| m.mean *= 2.0).contains("shot noise"));
     let other = warnings(&|m| m.cosmology.omega_m = Some(0.25));
     assert!(other.contains("omega_m = 0.3089, the condition has 0.25"), "{other}");
+    let real =
+        |m: &mut GridMeta| m.provenance = serde_json::json!({"sources": ["snap.hdf5"], "total_weight": 8.0});
+    assert_eq!(warnings(&real), "");
     let corner = warnings(&|m| m.centring = Centring::Corner);
     assert!(corner.contains("half a voxel"), "{corner}");
+}
+
+#[test]
+fn a_model_of_mock_gas_warns_of_real_data() {
+    let mut description = description();
+    description.lineage.data = DataKind::Mock;
+    let warnings = |provenance| {
+        let meta = GridMeta { provenance, ..grid_meta() };
+        description.check_condition(&Grid::cube(12, 6.0).unwrap(), &meta).unwrap()
+    };
+    let real = warnings(serde_json::json!({"sources": ["snap.hdf5"], "total_weight": 8.0}));
+    assert!(real.len() == 1 && real[0].contains("--from"), "{real:?}");
+    assert_eq!(warnings(serde_json::json!({"mock": {"seed": 1}})), [""; 0]);
 }
 
 #[test]
@@ -263,4 +280,18 @@ fn a_model_of_a_version_that_knew_no_lineage_opens() {
     let read = ModelDescription::from_metadata(Path::new("old.safetensors"), FORMAT, &metadata).unwrap();
     assert_eq!(read, description());
     assert_eq!(read.lineage.lines(read.step), ["0 updates; its data is not recorded"]);
+}
+
+#[test]
+fn a_model_of_an_earlier_version_keeps_the_masks_that_it_was_trained_with() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/model.safetensors");
+    let found = ModelSummary::read(&path).unwrap().description;
+    let overlap = Overlap { overlap_cells: 6, margin_cells: 3 };
+    assert_eq!((found.configuration.training.masks, found.configuration.masks()), (Some(overlap), overlap));
+    let joint = Joint { overlap_cells: 6, ..Joint::default() };
+    assert_eq!(found.configuration.generation.strategy, Strategy::Joint(joint));
+    assert_eq!((found.cosmology.omega_m, found.condition.centring), (Some(0.3089), Centring::Cell));
+    // It says all this itself when it is written again.
+    let metadata = found.to_metadata(FORMAT);
+    assert_eq!(ModelDescription::from_metadata(&path, FORMAT, &metadata).unwrap(), found);
 }
