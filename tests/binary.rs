@@ -94,6 +94,26 @@ fn a_grid_in_the_format_of_hdf5_1_8_is_read_and_its_values_checked() {
 }
 
 #[test]
+fn info_tells_what_a_numpy_cube_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cube.npy");
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 2), }";
+    let values = [0.5f32, 1.0, 2.5, 0.0];
+    let mut bytes = [b"\x93NUMPY\x01\x00".as_slice(), &118u16.to_le_bytes()].concat();
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    std::fs::write(&path, bytes).unwrap();
+    let output = finescale().arg("info").arg(&path).arg("--json").output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["cells"], serde_json::json!([1, 2, 2]));
+    assert_eq!(
+        (&found["mean"], &found["lowest"], &found["highest"]),
+        (&1.0.into(), &0.0.into(), &2.5.into())
+    );
+    assert!(found["box_size_mpc_h"].is_null() && found["meta"].is_null());
+}
+
+#[test]
 fn info_tells_what_a_snapshot_holds() {
     let output =
         finescale().arg("info").arg(project("tests/data/arepo_gas_32/snapdir_001")).arg("--json").output();

@@ -188,15 +188,30 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
     }
 }
 
+/// Lowest and highest value, and the mean.
+pub(crate) struct Range {
+    pub(crate) lowest: f32,
+    pub(crate) highest: f32,
+    pub(crate) mean: f64,
+}
+
+impl Range {
+    pub(crate) fn new(values: &dyn Windows) -> anyhow::Result<Self> {
+        let (mut lowest, mut highest, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
+        for block in blocks(values.grid().cells(), FILE_BLOCK) {
+            for &value in &values.read(&block).map_err(anyhow::Error::from_boxed)? {
+                (lowest, highest, sum) = (lowest.min(value), highest.max(value), sum + f64::from(value));
+            }
+        }
+        Ok(Self { lowest, highest, mean: sum / values.grid().voxels() as f64 })
+    }
+}
+
 /// What a person wants to know of a field at once.
 pub(crate) fn summary(values: &dyn Windows) -> anyhow::Result<String> {
-    let grid = values.grid();
-    let (mut low, mut high, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
-    for block in blocks(grid.cells(), FILE_BLOCK) {
-        for &value in &values.read(&block).map_err(anyhow::Error::from_boxed)? {
-            (low, high, sum) = (low.min(value), high.max(value), sum + f64::from(value));
-        }
-    }
-    let ([x, y, z], size, mean) = (grid.cells(), grid.box_size_mpc_h(), sum / grid.voxels() as f64);
-    Ok(format!("{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {low:.4}, highest {high:.4}"))
+    let ([x, y, z], size) = (values.grid().cells(), values.grid().box_size_mpc_h());
+    let Range { lowest, highest, mean } = Range::new(values)?;
+    Ok(format!(
+        "{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {lowest:.4}, highest {highest:.4}"
+    ))
 }

@@ -2,16 +2,20 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
+use crate::fields::Range;
+use crate::files::is_npy;
+use crate::samples;
 use anyhow::Context as _;
 use clap::Args;
-use finescale_snapshot::{GridReader, Snapshot, SnapshotError};
+use finescale_field::Windows as _;
+use finescale_snapshot::{GridReader, NpyReader, Snapshot, SnapshotError};
 use finescale_training::ModelSummary;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Info {
-    /// A snapshot, grid file, model or run folder; a .npy cube says nothing of itself
+    /// A snapshot, grid file, .npy cube, model or run folder
     file: PathBuf,
 }
 
@@ -33,6 +37,9 @@ fn describe(path: &Path) -> anyhow::Result<Value> {
     if path.is_dir() {
         return snapshot(path);
     }
+    if is_npy(path) {
+        return cube(path);
+    }
     match GridReader::open(path) {
         Err(SnapshotError::NotAGrid { .. }) => snapshot(path),
         // A set may be named without index.
@@ -51,6 +58,25 @@ fn grid(path: &Path, reader: &GridReader) -> Value {
         "voxel_mpc_h": grid.voxel_mpc_h(),
         "meta": reader.meta(),
     })
+}
+
+/// A numpy cube says its cells only, unless it is a sample with its description beside it.
+fn cube(path: &Path) -> anyhow::Result<Value> {
+    let described = samples::described_npy(path)?;
+    let box_size = described.as_ref().map(|(_, box_size)| *box_size);
+    // Any box will do to look at the values.
+    let reader = NpyReader::open(path, box_size.unwrap_or([1.0; 3])).context("reading a numpy cube")?;
+    let Range { lowest, highest, mean } = Range::new(&reader)?;
+    Ok(json!({
+        "kind": "numpy cube",
+        "file": path.to_string_lossy(),
+        "cells": reader.grid().cells(),
+        "box_size_mpc_h": box_size,
+        "mean": mean,
+        "lowest": lowest,
+        "highest": highest,
+        "meta": described.map(|(meta, _)| meta),
+    }))
 }
 
 fn snapshot(path: &Path) -> anyhow::Result<Value> {
