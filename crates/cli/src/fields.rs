@@ -12,7 +12,7 @@ use finescale_snapshot::{
 };
 use ndarray::Array3;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Voxels of the rows that are read at once.
 const BLOCK_VOXELS: usize = 1 << 18;
@@ -51,28 +51,38 @@ impl Weight {
 pub(crate) struct OpenField {
     pub(crate) values: Box<dyn Windows>,
     pub(crate) meta: GridMeta,
+    /// The grid file whose values have yet to be checked, if it is one.
+    unchecked: Option<PathBuf>,
+}
+
+impl OpenField {
+    pub(crate) fn in_memory(field: Field3, meta: GridMeta) -> Self {
+        Self { values: Box::new(field), meta, unchecked: None }
+    }
+
+    /// Reads all values of a grid file once: damage is an error.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.unchecked else { return Ok(()) };
+        GridReader::open(path).and_then(|reader| reader.check_values()).context("reading a grid")
+    }
 }
 
 /// Opens a grid file, whose values are checked, a sample of ours as a numpy cube, or another cube with `box_size_mpc_h`,
 /// whose values are divided by their mean.
 pub(crate) fn open(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
+    let field = open_header(path, box_size_mpc_h)?;
+    field.check()?;
+    Ok(field)
+}
+
+/// The same; of a grid file only the header is read.
+pub(crate) fn open_header(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
     if is_npy(path) {
         return open_npy(path, box_size_mpc_h);
     }
     let reader = GridReader::open(path).context("reading a grid")?;
-    reader.check_values().context("reading a grid")?;
     let meta = reader.meta().clone();
-    Ok(OpenField { values: Box::new(reader), meta })
-}
-
-/// What a file holds, but for its values: cells, box, and what they are.
-pub(crate) fn describe(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<(Grid, GridMeta)> {
-    if is_npy(path) {
-        let open = open_npy(path, box_size_mpc_h)?;
-        return Ok((*open.values.grid(), open.meta));
-    }
-    let reader = GridReader::open(path).context("reading a grid")?;
-    Ok((*reader.grid(), reader.meta().clone()))
+    Ok(OpenField { values: Box::new(reader), meta, unchecked: Some(path.into()) })
 }
 
 /// The same in memory.
@@ -80,7 +90,7 @@ pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Res
     if !is_npy(path) {
         return read_grid(path).context("reading a grid");
     }
-    let OpenField { values, meta } = open_npy(path, box_size_mpc_h)?;
+    let OpenField { values, meta, .. } = open_npy(path, box_size_mpc_h)?;
     Ok(GridFile { field: in_memory(values.as_ref())?, meta })
 }
 
@@ -95,7 +105,8 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
     }
     let reader = |box_size| NpyReader::open(path, box_size).context("reading a numpy cube");
     if let Some((meta, of_sample)) = samples::described_npy(path)? {
-        return Ok(OpenField { values: Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?), meta });
+        let values = Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?);
+        return Ok(OpenField { values, meta, unchecked: None });
     }
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
@@ -109,7 +120,7 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
     }
     let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));
     let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, mean) };
-    Ok(OpenField { values: Box::new(OverMean { values, mean }), meta })
+    Ok(OpenField { values: Box::new(OverMean { values, mean }), meta, unchecked: None })
 }
 
 /// A cube over its mean.

@@ -57,7 +57,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let found =
             std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
         Ok(Self {
@@ -76,7 +76,7 @@ impl Stamp {
     /// Checks that nothing of the file has changed since the stamp was taken.
     pub(crate) fn check(&self, path: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(
-            Self::of(path)? == *self,
+            Self::read(path)? == *self,
             "{}: changed while it was read; wait for whoever writes it, and run this again",
             path.display()
         );
@@ -110,7 +110,7 @@ mod tests {
         let path = folder.path().join("abc");
         std::fs::write(&path, "abc").unwrap();
         assert!(sha256(&path).unwrap().starts_with("ba7816bf8f01cfea414140de5dae2223b00361a3"));
-        let stamp = Stamp::of(&path).unwrap();
+        let stamp = Stamp::read(&path).unwrap();
         assert_eq!(stamp.sha256(&path).unwrap(), sha256(&path).unwrap());
         std::fs::write(&path, "abcd").unwrap();
         assert!(stamp.sha256(&path).unwrap_err().to_string().contains("changed while"));

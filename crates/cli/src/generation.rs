@@ -1,19 +1,15 @@
 //! One sample of a volume, with progress.
 
+use crate::condition::Condition;
 use crate::context::Context;
-use crate::failure::bad_input;
-use crate::fields::{self, Gridding, OpenField, Weight};
-use crate::files::is_npy;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
-use finescale_field::{Grid, Normalizer, Region, Scalar, ScalarName, Scheme, TileFaces};
-use finescale_outpaint::{
-    Generated, GenerationConfig, Job, OutpaintError, PreparedCondition, Progress, Store, generate,
-};
-use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
+use finescale_field::{Normalizer, Region, TileFaces};
+use finescale_outpaint::{Generated, GenerationConfig, Job, Progress, Store, generate};
+use finescale_snapshot::GridMeta;
 use finescale_training::{FieldDescription, Lineage, Model, ModelDescription};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -31,35 +27,6 @@ pub(crate) struct Generator {
     path: PathBuf,
     hash: String,
     program: Value,
-}
-
-/// A low-resolution field that is open, in memory or in its file.
-pub(crate) struct OpenCondition {
-    path: PathBuf,
-    /// All files that it is read from.
-    pub(crate) files: Vec<PathBuf>,
-    field: OpenField,
-}
-
-/// What the network sees of a low-resolution field, and where that comes from.
-pub(crate) struct Condition {
-    pub(crate) path: PathBuf,
-    /// All files that it was read from.
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) meta: GridMeta,
-    prepared: PreparedCondition,
-}
-
-impl OpenCondition {
-    /// A field that is in memory.
-    pub(crate) fn in_memory(path: &Path, GridFile { field, meta }: GridFile) -> Self {
-        let field = OpenField { values: Box::new(field), meta };
-        Self { path: path.into(), files: Vec::new(), field }
-    }
-
-    pub(crate) fn grid(&self) -> &Grid {
-        self.field.values.grid()
-    }
 }
 
 impl Generator {
@@ -85,83 +52,6 @@ impl Generator {
     /// Cells of the network's window per axis.
     pub(crate) fn window_cells(&self) -> usize {
         self.description.configuration.training.patch_cells
-    }
-
-    /// Opens a grid file or numpy cube, or grids a snapshot with the model's voxels. What is `said` goes before what the
-    /// file says.
-    pub(crate) fn open_condition(
-        &self,
-        context: &Context,
-        path: &Path,
-        box_size_mpc_h: Option<[f64; 3]>,
-        said: &[(ScalarName, f64)],
-    ) -> anyhow::Result<OpenCondition> {
-        self.check_said(path, said)?;
-        let opened = if path.is_dir() { None } else { Some(fields::open(path, box_size_mpc_h)) };
-        let mut open = match opened {
-            Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
-            Some(Ok(field)) => OpenCondition { path: path.into(), files: vec![path.into()], field },
-            _ => {
-                let (grid, files) = self.grid_snapshot(context, path)?;
-                OpenCondition { files, ..OpenCondition::in_memory(path, grid) }
-            }
-        };
-        said.iter().for_each(|&(name, value)| open.field.meta.set_scalar(name, value));
-        let differences = self
-            .description
-            .check_condition(open.grid(), &open.field.meta)
-            .with_context(|| path.display().to_string())?;
-        differences.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
-        Ok(open)
-    }
-
-    /// Checks that the network is told what is `said`, and that nothing about a numpy cube must be guessed.
-    fn check_said(&self, path: &Path, said: &[(ScalarName, f64)]) -> anyhow::Result<()> {
-        let scalars = &self.description.configuration.data.scalars;
-        let is_told = |name: ScalarName| scalars.iter().any(|scalar| scalar.name == name);
-        if let Some((name, _)) = said.iter().find(|(name, _)| !is_told(*name)) {
-            return Err(bad_input(format!("--scalar {name}: the model takes no {name}, leave it out")));
-        }
-        let redshift = ScalarName::Redshift;
-        if is_npy(path) && is_told(redshift) && said.iter().all(|(name, _)| *name != redshift) {
-            return Err(not_said(path, redshift));
-        }
-        Ok(())
-    }
-
-    /// Makes the channels that the network sees of a part of a field, and keeps them beside `output`, or in memory.
-    pub(crate) fn prepare(
-        &self,
-        open: OpenCondition,
-        part: Region,
-        output: Option<&Path>,
-    ) -> anyhow::Result<Condition> {
-        let OpenCondition { path, files, field: OpenField { values, meta } } = open;
-        let conditioning = self.description.conditioning();
-        let scalar = |scalar: &Scalar| meta.scalar(scalar.name).ok_or_else(|| not_said(&path, scalar.name));
-        let scalars = conditioning.channels.scalars.iter().map(scalar).collect::<anyhow::Result<Vec<_>>>()?;
-        let prepared =
-            PreparedCondition::new(&conditioning, values.as_ref(), meta.boundary, &scalars, part, output);
-        let prepared = match prepared {
-            // That is about the output.
-            Err(error @ OutpaintError::Io { .. }) => return Err(error.into()),
-            prepared => prepared.with_context(|| path.display().to_string())?,
-        };
-        Ok(Condition { path, files, meta, prepared })
-    }
-
-    /// The field of a snapshot, and the snapshot's files.
-    fn grid_snapshot(&self, context: &Context, path: &Path) -> anyhow::Result<(GridFile, Vec<PathBuf>)> {
-        let snapshot = Snapshot::open(path).context("reading a snapshot")?;
-        let condition = &self.description.condition;
-        let species = condition.quantity.parse().map_err(|error| {
-            bad_input(format!("{}: {error}; grid it with `finescale grid`", path.display()))
-        })?;
-        let cells = (snapshot.header().box_size_mpc_h / self.description.voxel_mpc_h[0]).round() as usize;
-        let scheme = condition.assignment.unwrap_or(Scheme::Cic);
-        let how = Gridding { species, cells, scheme, weight: Weight::Mass };
-        let grid = fields::deposit(context, &snapshot, &how)?;
-        Ok((grid, snapshot.files().map(Path::to_owned).collect()))
     }
 
     /// The volume `region` of the condition's box.
@@ -273,16 +163,4 @@ impl Generator {
 fn lineage(model: &ModelDescription) -> Lineage {
     let hold_out = model.lineage.hold_out.or(model.configuration.data.hold_out);
     Lineage { hold_out, ..model.lineage.clone() }
-}
-
-fn not_said(path: &Path, name: ScalarName) -> anyhow::Error {
-    bad_input(format!(
-        "{}: does not say its {name}, which the model must be told: give --scalar {name}=VALUE",
-        path.display()
-    ))
-}
-
-/// Whether a file is HDF5, but no grid of ours: perhaps a snapshot.
-fn is_other_hdf5(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(SnapshotError::NotAGrid { .. }))
 }

@@ -79,8 +79,9 @@ pub(crate) fn numbered(samples: usize) -> Vec<String> {
 impl Input {
     /// Opens and hashes a file; `box_size_mpc_h`: of a `.npy` cube that does not say it.
     fn open(role: &'static str, path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Self> {
-        let stamp = Stamp::of(path)?;
-        let (grid, meta) = fields::describe(path, box_size_mpc_h)?;
+        let stamp = Stamp::read(path)?;
+        let open = fields::open_header(path, box_size_mpc_h)?;
+        let (grid, meta) = (*open.values.grid(), open.meta);
         Ok(Self { role, path: path.to_owned(), sha256: stamp.sha256(path)?, grid, meta, stamp })
     }
 

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod condition;
 mod context;
 mod draws;
 mod failure;

@@ -1,38 +1,10 @@
 //! From a job to its volume.
 
-use crate::given::GivenValues;
+use crate::generated::{Generated, Values};
 use crate::progress::Listener;
-use crate::store::{StepStore, WindowStore};
-use crate::volume::Volume;
 use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
-use finescale_field::{Field3, Grid, Normalizer, Region, WindowError, Windows, check_memory};
-use ndarray::Array3;
-use serde_json::Value;
-use std::fmt;
+use finescale_field::check_memory;
 use std::sync::atomic::AtomicBool;
-
-/// A volume that is generated. Its values stay where the work was, to be read window by window.
-pub struct Generated<'a> {
-    values: Values,
-    grid: Grid,
-    normalizers: &'a [Normalizer],
-    given: Option<GivenValues<'a>>,
-}
-
-/// The work of a volume, done.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them")]
-enum Values {
-    Steps(StepStore),
-    Windows(WindowStore),
-}
-
-/// One field of a volume that is generated: the density 1 + delta.
-#[derive(Clone, Copy)]
-pub struct GeneratedField<'a> {
-    generated: &'a Generated<'a>,
-    field: usize,
-}
 
 /// Generates a volume. The result has the same bits for any number of threads and any batch, and however often the work
 /// was interrupted and resumed, on one kind of instruction set and device. In memory are some windows and blocks; the
@@ -67,61 +39,4 @@ pub fn generate<'a>(
     };
     let (grid, normalizers, given) = (job.result_grid()?, job.truth_normalizers, job.given_values());
     Ok(Generated { values, grid, normalizers, given })
-}
-
-impl fmt::Debug for Generated<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Generated").field("grid", &self.grid).finish_non_exhaustive()
-    }
-}
-
-impl Generated<'_> {
-    /// What the fields are of, as [`identity`](crate::identity()) says, and all programs that worked on them.
-    #[must_use]
-    pub fn identity(&self) -> &Value {
-        match &self.values {
-            Values::Steps(store) => store.identity(),
-            Values::Windows(store) => store.identity(),
-        }
-    }
-
-    /// The fields, window by window.
-    pub fn fields(&self) -> impl Iterator<Item = GeneratedField<'_>> {
-        (0..self.normalizers.len()).map(|field| GeneratedField { generated: self, field })
-    }
-
-    /// The fields, in memory.
-    ///
-    /// # Errors
-    /// [`OutpaintError::Read`] if they cannot be read, or memory has no room for them.
-    pub fn in_memory(&self) -> Result<Vec<Field3>, OutpaintError> {
-        self.fields().map(|field| Field3::read_from(&field).map_err(OutpaintError::Read)).collect()
-    }
-
-    /// Network units.
-    fn values(&self) -> &Volume {
-        match &self.values {
-            Values::Steps(store) => &store.present()[0],
-            Values::Windows(store) => store.values(),
-        }
-    }
-}
-
-impl Windows for GeneratedField<'_> {
-    fn grid(&self) -> &Grid {
-        &self.generated.grid
-    }
-
-    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
-        let Generated { grid, normalizers, given, .. } = self.generated;
-        region.check_fits(grid.cells())?;
-        let mut density = vec![0.0; region.voxels()];
-        self.generated.values().read_field(self.field, region, &mut density)?;
-        for density in &mut density {
-            *density = normalizers[self.field].denormalize(*density);
-        }
-        // What was given stays as it was, to the bit.
-        given.map_or(Ok(()), |given| given.lay_density_over(self.field, region, &mut density))?;
-        Ok(Array3::from_shape_vec(region.shape, density)?)
-    }
 }

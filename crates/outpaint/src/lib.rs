@@ -56,6 +56,7 @@ mod condition;
 mod config;
 mod error;
 mod generate;
+mod generated;
 mod given;
 mod hash;
 mod identity;
@@ -80,7 +81,8 @@ pub use config::{
 };
 pub use error::OutpaintError;
 pub use finescale_field::Boundary;
-pub use generate::{Generated, GeneratedField, generate};
+pub use generate::generate;
+pub use generated::{Generated, GeneratedField};
 pub use given::Given;
 pub use identity::{Difference, difference, sample_difference};
 pub use job::{Job, identity};

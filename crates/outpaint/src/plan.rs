@@ -1,8 +1,10 @@
 //! What a generation will take.
 
+use crate::checks::check_inside;
 use crate::moving_lattice::MovingLattice;
 use crate::store::StepStore;
 use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy, updates};
+use finescale_field::Region;
 use serde::Serialize;
 
 /// Bytes of the blocks on their way into a file, and of that file's own cache.
@@ -37,6 +39,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Checks that a region of a box of `cells` can be generated, whatever its values are.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Setting`], [`OutpaintError::Region`], and as [`Plan::new`].
+    pub fn check(
+        config: &GenerationConfig,
+        region: &Region,
+        cells: [usize; 3],
+        window_cells: usize,
+        boundary: Boundary,
+    ) -> Result<(), OutpaintError> {
+        config.check()?;
+        check_inside(region, cells, boundary)?;
+        let boundary = boundary.of_part(region.shape, cells);
+        Self::new(config, region.shape, window_cells, boundary, 1).map(drop)
+    }
+
     /// The plan of generating some fields of a volume of `cells` with windows of `window_cells`^3.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! `finescale demo`: the whole story on the data that the project brings along.
 
 use crate::commands::compare::tell;
+use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
-use crate::generation::{Condition, Generator, OpenCondition};
+use crate::generation::Generator;
 use crate::provenance::provenance;
 use crate::tiles;
 use anyhow::Context as _;
@@ -51,7 +52,7 @@ impl LowResolution {
         let fits = generator.description.check_condition(density.grid(), &grid.meta);
         fits.with_context(|| path.display().to_string())?;
         let whole = Region::whole(density.grid());
-        let condition = generator.prepare(OpenCondition::in_memory(path, grid), whole, None)?;
+        let condition = OpenCondition::in_memory(path, grid).prepare(&generator.description, whole, None)?;
         Ok(Self { density, condition })
     }
 }

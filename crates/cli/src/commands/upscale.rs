@@ -1,10 +1,11 @@
 //! `finescale upscale`: the high-resolution field of a low-resolution one.
 
+use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
 use crate::files::{cannot_write, check_output, with_ending};
-use crate::generation::{BATCH, Condition, Generator};
+use crate::generation::{BATCH, Generator};
 use crate::measurement::{
     Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
 };
@@ -16,7 +17,7 @@ use finescale_diffusion::Sampler;
 use finescale_durable::Lock;
 use finescale_field::{Region, ScalarName, Windows, is_plain_name};
 use finescale_outpaint::{
-    Existing, GenerationConfig, Given, Job, Overlap, PreparedCondition, Store, Strategy, StrategyName,
+    Existing, GenerationConfig, Given, Job, Overlap, Plan, PreparedCondition, Store, Strategy, StrategyName,
     identity,
 };
 use finescale_snapshot::GridMeta;
@@ -104,9 +105,13 @@ impl Upscale {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         give_memory_back();
         let generator = Generator::load(context, &self.model)?;
-        let open = generator.open_condition(context, &self.condition, self.box_size, &self.scalars)?;
+        let model = &generator.description;
+        let open = OpenCondition::open(context, model, &self.condition, self.box_size, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(open.grid()));
-        let config = self.settings(&generator.description.configuration)?;
+        let config = self.settings(&model.configuration)?;
+        // What cannot be is told before anything is read.
+        let (cells, boundary) = (open.grid().cells(), open.meta().boundary);
+        Plan::check(&config, &region, cells, generator.window_cells(), boundary)?;
         let given = self.given(&generator)?;
         let fields: Vec<&dyn Windows> = given.iter().map(|field| field.values.as_ref()).collect();
         let given = (!fields.is_empty()).then_some(Given { fields: &fields, start: self.extend_at });
@@ -119,7 +124,7 @@ impl Upscale {
         }
         // A plan needs none of the channels.
         let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
-        let condition = generator.prepare(open, part, (!self.dry_run).then_some(self.output.as_path()))?;
+        let condition = open.prepare(model, part, (!self.dry_run).then_some(self.output.as_path()))?;
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if job.windows_are_independent()? {
             let name = serde_json::to_value(config.strategy.name())?;

@@ -1,0 +1,144 @@
+//! The low-resolution field that a sample is drawn from: opened, checked, made into what the network sees.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields::{self, Gridding, OpenField, Weight};
+use crate::files::{Stamp, is_npy};
+use anyhow::Context as _;
+use finescale_field::{Grid, Region, Scalar, ScalarName, Scheme};
+use finescale_outpaint::{OutpaintError, PreparedCondition};
+use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
+use finescale_training::ModelDescription;
+use std::path::{Path, PathBuf};
+
+/// A low-resolution field that is open, in memory or in its file.
+pub(crate) struct OpenCondition {
+    path: PathBuf,
+    /// All files that it is read from.
+    pub(crate) files: Vec<PathBuf>,
+    /// What its file was when it was opened, if it is read from there.
+    stamp: Option<Stamp>,
+    field: OpenField,
+}
+
+/// What the network sees of a low-resolution field, and where that comes from.
+pub(crate) struct Condition {
+    pub(crate) path: PathBuf,
+    /// All files that it was read from.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) meta: GridMeta,
+    pub(crate) prepared: PreparedCondition,
+}
+
+impl OpenCondition {
+    /// Opens a grid file or numpy cube, or grids a snapshot with the voxels of `model`. What is `said` goes before what
+    /// the file says. Of a grid file only the header is read.
+    pub(crate) fn open(
+        context: &Context,
+        model: &ModelDescription,
+        path: &Path,
+        box_size_mpc_h: Option<[f64; 3]>,
+        said: &[(ScalarName, f64)],
+    ) -> anyhow::Result<Self> {
+        check_said(model, path, said)?;
+        let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
+        let opened = if path.is_dir() { None } else { Some(fields::open_header(path, box_size_mpc_h)) };
+        let mut open = match opened {
+            Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
+            Some(Ok(field)) => Self { path: path.into(), files: vec![path.into()], stamp, field },
+            _ => {
+                let (grid, files) = grid_snapshot(context, model, path)?;
+                Self { files, ..Self::in_memory(path, grid) }
+            }
+        };
+        said.iter().for_each(|&(name, value)| open.field.meta.set_scalar(name, value));
+        let differences = model
+            .check_condition(open.grid(), &open.field.meta)
+            .with_context(|| path.display().to_string())?;
+        differences.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
+        Ok(open)
+    }
+
+    /// A field that is in memory.
+    pub(crate) fn in_memory(path: &Path, GridFile { field, meta }: GridFile) -> Self {
+        Self { path: path.into(), files: Vec::new(), stamp: None, field: OpenField::in_memory(field, meta) }
+    }
+
+    pub(crate) fn grid(&self) -> &Grid {
+        self.field.values.grid()
+    }
+
+    pub(crate) fn meta(&self) -> &GridMeta {
+        &self.field.meta
+    }
+
+    /// Checks the values, makes the channels that the network sees of a part of them, and keeps these beside `output`, or
+    /// in memory.
+    pub(crate) fn prepare(
+        self,
+        model: &ModelDescription,
+        part: Region,
+        output: Option<&Path>,
+    ) -> anyhow::Result<Condition> {
+        let Self { path, files, stamp, field } = self;
+        field.check()?;
+        let conditioning = model.conditioning();
+        let scalar =
+            |scalar: &Scalar| field.meta.scalar(scalar.name).ok_or_else(|| not_said(&path, scalar.name));
+        let scalars = conditioning.channels.scalars.iter().map(scalar).collect::<anyhow::Result<Vec<_>>>()?;
+        let boundary = field.meta.boundary;
+        let values = field.values.as_ref();
+        let prepared = match PreparedCondition::new(&conditioning, values, boundary, &scalars, part, output) {
+            // That is about the output.
+            Err(error @ OutpaintError::Io { .. }) => return Err(error.into()),
+            prepared => prepared.with_context(|| path.display().to_string())?,
+        };
+        stamp.map_or(Ok(()), |stamp| stamp.check(&path))?;
+        Ok(Condition { path, files, meta: field.meta, prepared })
+    }
+}
+
+/// Checks that the network is told what is `said`, and that nothing about a numpy cube must be guessed.
+fn check_said(model: &ModelDescription, path: &Path, said: &[(ScalarName, f64)]) -> anyhow::Result<()> {
+    let scalars = &model.configuration.data.scalars;
+    let is_told = |name: ScalarName| scalars.iter().any(|scalar| scalar.name == name);
+    if let Some((name, _)) = said.iter().find(|(name, _)| !is_told(*name)) {
+        return Err(bad_input(format!("--scalar {name}: the model takes no {name}, leave it out")));
+    }
+    let redshift = ScalarName::Redshift;
+    if is_npy(path) && is_told(redshift) && said.iter().all(|(name, _)| *name != redshift) {
+        return Err(not_said(path, redshift));
+    }
+    Ok(())
+}
+
+fn not_said(path: &Path, name: ScalarName) -> anyhow::Error {
+    bad_input(format!(
+        "{}: does not say its {name}, which the model must be told: give --scalar {name}=VALUE",
+        path.display()
+    ))
+}
+
+/// The field of a snapshot, and the snapshot's files.
+fn grid_snapshot(
+    context: &Context,
+    model: &ModelDescription,
+    path: &Path,
+) -> anyhow::Result<(GridFile, Vec<PathBuf>)> {
+    let snapshot = Snapshot::open(path).context("reading a snapshot")?;
+    let condition = &model.condition;
+    let species = condition
+        .quantity
+        .parse()
+        .map_err(|error| bad_input(format!("{}: {error}; grid it with `finescale grid`", path.display())))?;
+    let cells = (snapshot.header().box_size_mpc_h / model.voxel_mpc_h[0]).round() as usize;
+    let scheme = condition.assignment.unwrap_or(Scheme::Cic);
+    let how = Gridding { species, cells, scheme, weight: Weight::Mass };
+    let grid = fields::deposit(context, &snapshot, &how)?;
+    Ok((grid, snapshot.files().map(Path::to_owned).collect()))
+}
+
+/// Whether a file is HDF5, but no grid of ours: perhaps a snapshot.
+fn is_other_hdf5(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(SnapshotError::NotAGrid { .. }))
+}
