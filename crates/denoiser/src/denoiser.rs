@@ -73,7 +73,7 @@ impl Denoiser {
         alpha_bar: &Tensor,
         mode: Mode,
     ) -> Result<Residual> {
-        let scales = Scales::of_batch(self.config.prediction, alpha_bar)?;
+        let scales = Scales::from_batch(self.config.prediction, alpha_bar)?;
         let view = self.view(noisy, condition, &scales)?;
         let (input, level) = self.network_input(&view, &scales)?;
         let target = match self.config.prediction {
@@ -103,7 +103,7 @@ impl Denoiser {
     /// # Errors
     /// If shapes do not fit, or a noise level is outside (0, 1).
     pub fn clean_error(&self, values: &Tensor, alpha_bar: &Tensor) -> Result<Tensor> {
-        scaled(values, &Scales::of_batch(self.config.prediction, alpha_bar)?, |s| s.output)
+        scaled(values, &Scales::from_batch(self.config.prediction, alpha_bar)?, |s| s.output)
     }
 
     /// The fields relative to the baseline, if there is one: noisy − √ᾱ · baseline is a noisy version of
@@ -170,7 +170,7 @@ impl Residual {
 
 impl Denoise for Denoiser {
     fn predict_clean(&self, noisy: &Tensor, condition: &Tensor, noise_level: &Tensor) -> Result<Tensor> {
-        let scales = Scales::of_batch(self.config.prediction, noise_level)?;
+        let scales = Scales::from_batch(self.config.prediction, noise_level)?;
         let view = self.view(noisy, condition, &scales)?;
         let (input, level) = self.network_input(&view, &scales)?;
         let output = self.sampling.forward(&input, &level, Mode::Evaluate)?;
@@ -222,7 +222,7 @@ struct Scales {
 }
 
 impl Scales {
-    fn of_batch(prediction: Prediction, alpha_bar: &Tensor) -> Result<Vec<Self>> {
+    fn from_batch(prediction: Prediction, alpha_bar: &Tensor) -> Result<Vec<Self>> {
         let levels = alpha_bar.to_dtype(DType::F64)?.to_vec1::<f64>()?;
         let scales = |found: f64| {
             let inside = found > 0.0 && found < 1.0;

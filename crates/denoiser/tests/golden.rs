@@ -121,7 +121,7 @@ fn ancestral_sampling() {
     let (arrays, parameters) = (Arrays::open(), parameters());
     let denoiser = Denoiser::new(&config(), &parameters, &[(-1.0, 1.0)]).unwrap();
     let betas = LinearBetas { beta_start: 1e-6, beta_end: 1e-2, steps: STEPS };
-    let levels = Levels::of_schedule(&Schedule::linear(&betas).unwrap());
+    let levels = Levels::from_schedule(&Schedule::linear(&betas).unwrap());
     // The reference counts its steps down: noise[t] belongs to our step 49 - t.
     let noise = arrays.get("noise");
     let noise = (0..STEPS).rev().map(|t| noise.get(t).unwrap()).collect();

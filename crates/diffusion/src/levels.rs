@@ -48,7 +48,7 @@ impl SamplingLevels {
             &Self::LogUniform { steps, sigma_min, sigma_max } => {
                 Levels::log_uniform(steps, sigma_min, sigma_max)
             }
-            Self::Schedule(betas) => Ok(Levels::of_schedule(&Schedule::linear(betas)?)),
+            Self::Schedule(betas) => Ok(Levels::from_schedule(&Schedule::linear(betas)?)),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Levels {
 
     /// Every step of a training schedule, backwards.
     #[must_use]
-    pub fn of_schedule(schedule: &Schedule) -> Self {
+    pub fn from_schedule(schedule: &Schedule) -> Self {
         Self { alpha_bars: schedule.alpha_bars().iter().rev().copied().collect() }
     }
 

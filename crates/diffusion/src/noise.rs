@@ -46,7 +46,7 @@ impl KeyedNoise {
 
     /// The noise of `count` fields on the grid, each with its own: tensors have shape (`starts.len()`, `fields`, `shape`).
     #[must_use]
-    pub fn of_fields(mut self, count: usize) -> Self {
+    pub fn with_fields(mut self, count: usize) -> Self {
         if let Source::Keyed { fields, .. } = &mut self.source {
             *fields = count;
         }
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn fields_have_noise_of_their_own_and_the_first_that_of_one() {
         let one = noise(vec![[1, 2, 3], [4, 0, -1]], [3; 3]);
-        let two = one.clone().of_fields(2).step(5).unwrap();
+        let two = one.clone().with_fields(2).step(5).unwrap();
         assert_eq!(two.dims(), [2, 2, 3, 3, 3]);
         let [first, second] = [0, 1].map(|field| bits(&two.narrow(1, field, 1).unwrap()));
         assert_eq!(first, bits(&one.step(5).unwrap()));

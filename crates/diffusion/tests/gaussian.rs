@@ -172,7 +172,7 @@ fn samples_have_those_moments() {
         check(sampler, &levels, if first_order { 0.09 } else { 0.02 });
     }
     let schedule = Schedule::linear(&LinearBetas::default()).unwrap();
-    check(Sampler::Ddpm, &Levels::of_schedule(&schedule), 0.008);
+    check(Sampler::Ddpm, &Levels::from_schedule(&schedule), 0.008);
 }
 
 #[test]

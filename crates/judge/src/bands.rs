@@ -8,14 +8,14 @@ use finescale_spectra::{Bands, SpectraError, fundamental_h_mpc, nyquist_h_mpc};
 use serde::Serialize;
 
 /// Bands between the fundamental and the Nyquist wavenumber.
-pub const BAND_COUNT: usize = 8;
+pub(crate) const BAND_COUNT: usize = 8;
 
 /// The bands of a grid: [`BAND_COUNT`] of equal logarithmic width, from its fundamental to its Nyquist
 /// wavenumber.
 ///
 /// # Errors
 /// [`SpectraError::Interval`] if the grid holds no wave between the two.
-pub fn bands_of(grid: &Grid) -> Result<Bands, SpectraError> {
+pub(crate) fn bands_of(grid: &Grid) -> Result<Bands, SpectraError> {
     Bands::logarithmic(fundamental_h_mpc(grid), nyquist_h_mpc(grid), BAND_COUNT)
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn standard_error_of<'a>(spectra: impl Iterator<Item = &'a [f64]>) ->
 
 /// Mean |ln ratio| over the bands that have a ratio (NaN: none).
 #[must_use]
-pub fn mean_abs_ln(ratio: &[f64]) -> f64 {
+pub(crate) fn mean_abs_ln(ratio: &[f64]) -> f64 {
     let logs: Vec<f64> = ratio.iter().filter(|r| !r.is_nan()).map(|r| r.ln().abs()).collect();
     logs.iter().sum::<f64>() / logs.len() as f64
 }

@@ -61,14 +61,14 @@ mod verdict;
 mod watch;
 mod worst;
 
-pub use bands::{BAND_COUNT, BandMeans, bands_of};
+pub use bands::BandMeans;
 pub use baselines::Baselines;
 pub use beyond_power::BeyondPower;
 pub use calibration::{BlockScores, CalibrationReport};
 pub use comparison::{Beside, Comparison};
 pub use densities::{Densities, DensityStatistics};
 pub use error::JudgeError;
-pub use estimate::{Estimate, mean_abs_ln, mean_of};
+pub use estimate::{Estimate, mean_of};
 pub use finescale_spectra::{Bispectrum, Minkowski, TileFaces};
 pub use goals::{Judgement, Outcome};
 pub use labelled::{Fields, Labelled};

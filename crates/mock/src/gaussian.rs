@@ -1,37 +1,13 @@
 //! Gaussian random modes that do not depend on the mesh they are drawn for.
 
-use finescale_field::{Field3, Grid};
+use finescale_field::Grid;
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_spectra::Complex32;
-use finescale_spectra::fft::{Fft3, frequency};
-use ndarray::Array3;
+use finescale_spectra::fft::frequency;
 use rayon::prelude::*;
 
 /// Bits of one axis in a packed mode number; modes reach ±2^19.
 const AXIS_BITS: u32 = 20;
-
-/// A Gaussian overdensity with power spectrum `power(k)`; the same modes for any number of cells, on each of
-/// which the highest (Nyquist) frequency is zero. Mean zero.
-///
-/// k in h/Mpc, P in (Mpc/h)³, P = V⟨|δ_k|²⟩ with δ_k = (1/N) Σ δ e^(−ik·x), and x = 0 at the centre of voxel 0.
-#[must_use]
-pub fn gaussian_field(grid: &Grid, power: impl Fn(f64) -> f64 + Sync, seed: u64) -> Field3 {
-    let mut spectrum = gaussian_modes(grid, power, seed);
-    let mut values = vec![0f32; grid.voxels()];
-    Fft3::new(grid.cells()).inverse(&mut spectrum, &mut values);
-    let values = Array3::from_shape_vec(grid.cells(), values).expect("as many values as voxels");
-    Field3::new(*grid, values).expect("the grid's own shape")
-}
-
-/// A lognormal field 1 + δ = exp(g − σ²/2), where g is Gaussian with power spectrum `power(k)` and variance σ².
-/// Positive, with mean one but for the finite volume; conventions as [`gaussian_field`].
-#[must_use]
-pub fn lognormal_field(grid: &Grid, power: impl Fn(f64) -> f64 + Sync, seed: u64) -> Field3 {
-    let gaussian = gaussian_field(grid, power, seed);
-    let variance =
-        gaussian.as_slice().iter().map(|&g| f64::from(g).powi(2)).sum::<f64>() / grid.voxels() as f64;
-    gaussian.map(|g| (g - 0.5 * variance as f32).exp())
-}
 
 /// Unnormalised Fourier modes (sums over cells) of shape (nx, ny, nz/2 + 1).
 pub(crate) fn gaussian_modes(grid: &Grid, power: impl Fn(f64) -> f64 + Sync, seed: u64) -> Vec<Complex32> {
@@ -82,7 +58,21 @@ fn pack(mode: [i64; 3]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use finescale_spectra::power_spectrum;
+    use finescale_field::Field3;
+    use finescale_spectra::{fft::Fft3, power_spectrum};
+    use ndarray::Array3;
+
+    /// A Gaussian overdensity with power spectrum `power(k)`; the same modes for any number of cells, on each of
+    /// which the highest (Nyquist) frequency is zero. Mean zero.
+    ///
+    /// k in h/Mpc, P in (Mpc/h)³, P = V⟨|δ_k|²⟩ with δ_k = (1/N) Σ δ e^(−ik·x), and x = 0 at the centre of voxel 0.
+    fn gaussian_field(grid: &Grid, power: impl Fn(f64) -> f64 + Sync, seed: u64) -> Field3 {
+        let mut spectrum = gaussian_modes(grid, power, seed);
+        let mut values = vec![0f32; grid.voxels()];
+        Fft3::new(grid.cells()).inverse(&mut spectrum, &mut values);
+        let values = Array3::from_shape_vec(grid.cells(), values).expect("as many values as voxels");
+        Field3::new(*grid, values).expect("the grid's own shape")
+    }
 
     const FFT_REL: f32 = 2e-5; // f32 transforms there and back
 
@@ -135,12 +125,5 @@ mod tests {
             count += spectrum.modes[i] as f64;
         }
         assert!((sum / count - 1.0).abs() < 5.0 / f64::sqrt(count) + 0.005, "mean ratio {}", sum / count);
-    }
-
-    #[test]
-    fn a_lognormal_field_is_a_density() {
-        let field = lognormal_field(&Grid::cube(32, 64.0).unwrap(), |k| 30.0 * (-k * k).exp(), 4);
-        assert!(field.as_slice().iter().all(|&density| density > 0.0));
-        assert!((field.mean() - 1.0).abs() < 0.05, "mean {}", field.mean());
     }
 }

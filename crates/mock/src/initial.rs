@@ -1,9 +1,10 @@
 //! Initial conditions by second-order Lagrangian perturbation theory.
 
+use crate::LambdaCdm;
 use crate::gaussian::gaussian_modes;
 use crate::mesh::Mesh;
 use crate::pm::{Particles, wrap};
-use crate::{LambdaCdm, LinearPower};
+use crate::power::LinearPower;
 use finescale_field::{FieldError, Grid};
 use finescale_spectra::Complex32;
 use rayon::prelude::*;

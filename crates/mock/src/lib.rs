@@ -45,7 +45,5 @@ mod write;
 
 pub use error::MockError;
 pub use gas::GasModel;
-pub use gaussian::{gaussian_field, lognormal_field};
 pub use lambda_cdm::LambdaCdm;
-pub use power::LinearPower;
 pub use universe::{MockConfig, Progress, Stage, Universe, make_universe};

@@ -1,10 +1,11 @@
 //! What the particle-mesh solver must get right, at sizes that a test can afford.
 
+use crate::LambdaCdm;
 use crate::gaussian::gaussian_modes;
 use crate::initial::{displaced_lattice, initial_particles};
 use crate::mesh::Mesh;
 use crate::pm::{Particles, evolve, step_times};
-use crate::{LambdaCdm, LinearPower};
+use crate::power::LinearPower;
 use finescale_field::{Depositor, Field3, Grid, Scheme};
 use finescale_spectra::fft::frequency;
 use finescale_spectra::{Complex32, Fft3, power_spectrum};

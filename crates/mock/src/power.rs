@@ -10,7 +10,7 @@ const CMB_TEMPERATURE_K: f64 = 2.7255;
 /// # Source
 /// Eisenstein & Hu 1998, ApJ 496, 605 (astro-ph/9709112): the full transfer function with baryon wiggles.
 #[derive(Clone, Debug)]
-pub struct LinearPower {
+pub(crate) struct LinearPower {
     transfer: TransferFunction,
     hubble: f64,
     n_s: f64,
@@ -20,7 +20,7 @@ pub struct LinearPower {
 impl LinearPower {
     /// The spectrum of `cosmology`.
     #[must_use]
-    pub fn new(cosmology: &LambdaCdm) -> Self {
+    pub(crate) fn new(cosmology: &LambdaCdm) -> Self {
         let mut power = Self {
             transfer: TransferFunction::new(cosmology),
             hubble: cosmology.hubble,
@@ -33,7 +33,7 @@ impl LinearPower {
 
     /// P(k) in (Mpc/h)³ at `k_h_mpc`; zero at k = 0.
     #[must_use]
-    pub fn at(&self, k_h_mpc: f64) -> f64 {
+    pub(crate) fn at(&self, k_h_mpc: f64) -> f64 {
         if k_h_mpc <= 0.0 {
             return 0.0;
         }
@@ -42,7 +42,7 @@ impl LinearPower {
 
     /// Rms linear overdensity in spheres of `radius_mpc_h`.
     #[must_use]
-    pub fn sigma(&self, radius_mpc_h: f64) -> f64 {
+    pub(crate) fn sigma(&self, radius_mpc_h: f64) -> f64 {
         // ∫ d ln k k³ P W² / 2π² by the trapezoidal rule, W the top-hat's 3 (sin x − x cos x) / x³.
         const INTERVALS: usize = 4000;
         let (low, high) = (1e-5f64.ln(), (100.0 / radius_mpc_h).ln());

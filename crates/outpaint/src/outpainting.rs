@@ -64,7 +64,7 @@ fn sample_windows(
     let starts = regions.iter().map(|region| job.in_box(region).start).collect();
     let cells = job.grid().cells();
     let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?
-        .of_fields(job.fields());
+        .with_fields(job.fields());
     let from = Next::noise(noise.start()?); // (b, fields, w, w, w)
     let clean = solver.integrate(&denoiser, from, &condition, solver.steps(), &noise, || {
         listener.evaluated(positions.len())

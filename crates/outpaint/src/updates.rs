@@ -81,7 +81,7 @@ impl VolumeNoise {
     pub(crate) fn block(&self, block: &Region) -> Result<KeyedNoise, OutpaintError> {
         let start = [0, 1, 2].map(|axis| self.start[axis] + block.start[axis]);
         let noise = KeyedNoise::new(self.seed, self.cells, vec![start], block.shape, &Device::Cpu)?;
-        Ok(noise.of_fields(self.fields))
+        Ok(noise.with_fields(self.fields))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
 use crate::{GridMeta, GridReader, GridWriter, SnapshotError};
-use finescale_field::{FILE_BLOCK, Field3, Region, blocks};
-use ndarray::Array3;
+use finescale_field::{FILE_BLOCK, Field3, blocks};
 use std::path::Path;
 
 /// A field and what it is.
@@ -25,14 +24,6 @@ pub fn read_grid(path: &Path) -> Result<GridFile, SnapshotError> {
     let values = reader.read_all()?;
     let field = Field3::new(*reader.grid(), values).map_err(SnapshotError::field(path))?;
     Ok(GridFile { field, meta: reader.meta().clone() })
-}
-
-/// Reads the periodic window `region` of the grid file `path`; shape `region.shape`.
-///
-/// # Errors
-/// As [`read_grid`], and [`SnapshotError::Field`] if the window is larger than the grid.
-pub fn read_grid_window(path: &Path, region: Region) -> Result<Array3<f32>, SnapshotError> {
-    GridReader::open(path)?.read(&region)
 }
 
 /// Writes a grid file; it appears under `path` when it is whole.
@@ -64,7 +55,7 @@ pub fn write_grids(grids: &[(&Path, &GridFile)]) -> Result<(), SnapshotError> {
 mod tests {
     use super::*;
     use crate::fixtures::example;
-    use finescale_field::{Boundary, Centring};
+    use finescale_field::{Boundary, Centring, Region};
     use proptest::prelude::*;
 
     #[test]
@@ -89,7 +80,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("grid.hdf5");
         write_grid(&path, &example([3, 4, 5])).unwrap();
-        let error = read_grid_window(&path, Region::cube([0; 3], 4)).unwrap_err();
+        let error = GridReader::open(&path).unwrap().read(&Region::cube([0; 3], 4)).unwrap_err();
         assert!(matches!(error, SnapshotError::Field { .. }), "{error}");
     }
 
@@ -132,7 +123,7 @@ mod tests {
             let grid = example([3, 4, 5]);
             write_grid(&path, &grid).unwrap();
             let region = Region { start, shape: shape.into() };
-            prop_assert_eq!(read_grid_window(&path, region).unwrap(), grid.field.extract(&region).unwrap());
+            prop_assert_eq!(GridReader::open(&path).unwrap().read(&region).unwrap(), grid.field.extract(&region).unwrap());
         }
     }
 }

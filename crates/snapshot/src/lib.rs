@@ -54,7 +54,7 @@ mod species;
 mod units;
 
 pub use error::SnapshotError;
-pub use grid_file::{GridFile, read_grid, read_grid_window, write_grid, write_grids};
+pub use grid_file::{GridFile, read_grid, write_grid, write_grids};
 pub use grid_meta::GridMeta;
 pub use grid_reader::GridReader;
 pub use grid_writer::GridWriter;

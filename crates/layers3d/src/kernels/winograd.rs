@@ -115,7 +115,7 @@ fn convolve_by<T: Tile>(
     let mut output = OutputTiles::new::<T>(output, shape);
     let read = |tile: usize, to: RowMut<'_>| {
         let (sample, place) = tiles.place(tile);
-        transform_input::<T>(Sample::of_batch(input, shape.extents, shape.inputs, sample), place, to);
+        transform_input::<T>(Sample::from_batch(input, shape.extents, shape.inputs, sample), place, to);
     };
     let write = |tile: usize, from: Row<'_>, to: OutputTile<'_>| {
         let (sample, _) = tiles.place(tile);
@@ -240,11 +240,11 @@ fn weight_gradient_by<T: Tile>(
     let tiles = Tiles::new::<T>(shape);
     let read_input = |tile: usize, to: RowMut<'_>| {
         let (sample, place) = tiles.place(tile);
-        transform_input::<T>(Sample::of_batch(input, shape.extents, shape.inputs, sample), place, to);
+        transform_input::<T>(Sample::from_batch(input, shape.extents, shape.inputs, sample), place, to);
     };
     let read_gradient = |tile: usize, to: RowMut<'_>| {
         let (sample, place) = tiles.place(tile);
-        let sample = Sample::of_batch(gradient, shape.extents, shape.outputs, sample);
+        let sample = Sample::from_batch(gradient, shape.extents, shape.outputs, sample);
         transform_output_gradient::<T>(sample, place, to);
     };
     let mut sums;

@@ -27,7 +27,7 @@ pub(super) struct Sample<'a> {
 
 impl<'a> Sample<'a> {
     /// Sample `index` of a batch (b, x, y, z, c).
-    pub(super) fn of_batch(values: &'a [f32], extents: [usize; 3], channels: usize, index: usize) -> Self {
+    pub(super) fn from_batch(values: &'a [f32], extents: [usize; 3], channels: usize, index: usize) -> Self {
         let len = extents.iter().product::<usize>() * channels;
         Self { values: &values[index * len..][..len], extents, channels }
     }
