@@ -185,7 +185,7 @@ impl ModelDescription {
         let (expected, found) = (self.condition.redshift, found.redshift);
         ((found - expected).abs() > REDSHIFT_TOLERANCE).then(|| {
             format!(
-                "the model was trained at redshift {expected}, the condition is at {found}: small scales will \
+                "the model was trained at redshift {expected:.2}, the condition is at {found:.2}: small scales will \
                  be clustered as at the model's redshift"
             )
         })
