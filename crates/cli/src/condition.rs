@@ -41,6 +41,9 @@ impl OpenCondition {
         said: &[(ScalarName, f64)],
     ) -> anyhow::Result<Self> {
         check_said(model, path, said)?;
+        if box_size_mpc_h.is_some() && !is_npy(path) {
+            return Err(bad_input("--box-size: for .npy cubes only; HDF5 files say this themselves"));
+        }
         let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
         let opened = if path.is_dir() { None } else { Some(fields::open_header(path, box_size_mpc_h)) };
         let mut open = match opened {

@@ -4,6 +4,7 @@ use crate::failure::bad_input;
 use crate::inputs::Input;
 use crate::samples::IDENTITY;
 use finescale_field::Field3;
+use finescale_outpaint::{Difference, difference};
 use finescale_snapshot::GridMeta;
 
 /// The model that drew a sample.
@@ -14,7 +15,7 @@ struct ModelName<'a> {
 
 impl<'a> ModelName<'a> {
     /// What the sample's file says, if it says anything.
-    fn of(meta: &'a GridMeta) -> Option<Self> {
+    fn find(meta: &'a GridMeta) -> Option<Self> {
         let (model, identity) = (&meta.provenance["model"], &meta.provenance[IDENTITY]);
         let sha256 =
             model["sha256"].as_str().or(identity["model"].as_str()).filter(|hash| !hash.is_empty())?;
@@ -29,7 +30,7 @@ impl<'a> ModelName<'a> {
 /// Refuses samples of different models; a warning where only some say their model.
 pub(crate) fn check_one_model(samples: &[&Input]) -> anyhow::Result<Option<String>> {
     let known: Vec<(&Input, ModelName)> =
-        samples.iter().filter_map(|sample| Some((*sample, ModelName::of(&sample.meta)?))).collect();
+        samples.iter().filter_map(|sample| Some((*sample, ModelName::find(&sample.meta)?))).collect();
     let Some((first, model)) = known.first() else { return Ok(None) };
     if let Some((other, its)) = known.iter().find(|(_, its)| its.sha256 != model.sha256) {
         return Err(bad_input(format!(
@@ -41,7 +42,18 @@ pub(crate) fn check_one_model(samples: &[&Input]) -> anyhow::Result<Option<Strin
             its.text()
         )));
     }
-    let unknown = samples.iter().find(|sample| ModelName::of(&sample.meta).is_none());
+    let (first, rest) = (known[0].0, known[1..].iter().map(|(sample, _)| *sample));
+    if let Some((other, what)) =
+        rest.into_iter().find_map(|sample| Some((sample, other_settings(first, sample)?)))
+    {
+        return Err(bad_input(format!(
+            "{} and {} were drawn with other settings ({what}): samples that are compared together are taken for draws of \
+             one model in one way; compare those of each way in a report of its own",
+            first.path.display(),
+            other.path.display()
+        )));
+    }
+    let unknown = samples.iter().find(|sample| ModelName::find(&sample.meta).is_none());
     Ok(unknown.map(|sample| {
         format!(
             "{} does not say which model drew it; it is taken for a draw of {}, as {} is",
@@ -50,6 +62,33 @@ pub(crate) fn check_one_model(samples: &[&Input]) -> anyhow::Result<Option<Strin
             first.path.display()
         )
     }))
+}
+
+/// How the way in which a sample was drawn differs from that of another one, but for its seed; nothing if a file does not
+/// say it.
+fn other_settings(first: &Input, sample: &Input) -> Option<String> {
+    let settings = |input: &Input| {
+        let mut settings = input.meta.provenance[IDENTITY]["generation"].clone();
+        settings.as_object_mut()?.remove("seed");
+        Some(settings)
+    };
+    let Difference { what, expected, found } = difference(&settings(first)?, &settings(sample)?)?;
+    Some(format!("{what} {expected} and {found}"))
+}
+
+/// Refuses samples of one box that were drawn from different conditions.
+pub(crate) fn check_one_condition(samples: &[Input]) -> anyhow::Result<()> {
+    let condition = |input: &Input| input.meta.provenance[IDENTITY]["condition"].as_str().map(str::to_owned);
+    let known: Vec<_> = samples.iter().filter_map(|sample| Some((sample, condition(sample)?))).collect();
+    let Some((first, hash)) = known.first() else { return Ok(()) };
+    match known.iter().find(|(_, other)| other != hash) {
+        None => Ok(()),
+        Some((other, _)) => Err(bad_input(format!(
+            "{} and {} were drawn from different conditions: they are no samples of one box; compare each with its own truth",
+            first.path.display(),
+            other.path.display()
+        ))),
+    }
 }
 
 /// Refuses a file that is given twice.

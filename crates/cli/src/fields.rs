@@ -20,6 +20,9 @@ const BLOCK_VOXELS: usize = 1 << 18;
 /// Particles in memory at a time: 100 MB of positions.
 const PARTICLES_AT_ONCE: usize = 1 << 22;
 
+/// Voxels of simulations in Mpc/h: beyond, a box is likely to be in other units.
+const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
+
 /// How particles become a field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gridding {
@@ -150,6 +153,19 @@ fn mean(values: &dyn Windows) -> anyhow::Result<f64> {
     Ok(sum / values.grid().voxels() as f64)
 }
 
+/// A warning about voxels that no simulation has.
+pub(crate) fn unit_warning(path: &Path, grid: &Grid) -> Option<String> {
+    let voxel = grid.voxel_mpc_h();
+    voxel.iter().any(|size| !PLAUSIBLE_VOXELS_MPC_H.contains(size)).then(|| {
+        format!(
+            "{}: voxels of {} Mpc/h: is the box, {:?} Mpc/h, in kpc/h?",
+            path.display(),
+            voxel[0],
+            grid.box_size_mpc_h()
+        )
+    })
+}
+
 /// Writes a grid file, or a numpy cube if the name ends so.
 pub(crate) fn save(path: &Path, grid: &GridFile) -> anyhow::Result<()> {
     if is_npy(path) {
@@ -192,6 +208,7 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
         assignment: Some(how.scheme),
         provenance: provenance(json!({
             "sources": sources,
+            "origin": header.origin,
             "weight": how.weight.name(),
             "total_weight": total,
         })),

@@ -14,6 +14,37 @@ pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
         .map_err(|error| cannot_write(path, &error))
 }
 
+/// Whether outputs that are there are replaced.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(crate) struct Overwrite {
+    /// Replace outputs that are there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+impl Overwrite {
+    /// Checks that an output can be written, replaces none of the inputs, and nothing else that nobody wants replaced.
+    pub(crate) fn check<'a>(
+        self,
+        path: &Path,
+        inputs: impl IntoIterator<Item = &'a Path>,
+    ) -> anyhow::Result<()> {
+        check_output(path, inputs)?;
+        if self.overwrite || !is_there(path)? {
+            return Ok(());
+        }
+        Err(bad_input(format!(
+            "{}: is there already; choose another --output, or add --overwrite to replace it",
+            path.display()
+        )))
+    }
+}
+
+/// Whether a file is there; that nobody can tell is an error, not a no.
+pub(crate) fn is_there(path: &Path) -> anyhow::Result<bool> {
+    path.try_exists().with_context(|| format!("looking for {}", path.display()))
+}
+
 /// Checks that an output can be written and replaces none of the inputs, before the work for it begins.
 pub(crate) fn check_output<'a>(
     path: &Path,

@@ -135,7 +135,8 @@ impl Generator {
             redshift: condition.meta.redshift,
             mean: truth.mean_per_voxel,
             assignment: truth.assignment,
-            centring: truth.centring,
+            // Values lie where those lie that they were drawn from.
+            centring: condition.meta.centring,
             cosmology: condition.meta.cosmology,
             boundary: job.result_boundary(),
             tile_faces: Some(TileFaces::new(job.faces()?)),

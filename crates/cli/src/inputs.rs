@@ -10,6 +10,9 @@ use finescale_snapshot::GridMeta;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// Redshifts closer than this are the same.
+pub(crate) const SAME_REDSHIFT: f64 = 0.02;
+
 /// The files of one box by name.
 #[derive(Clone, Debug)]
 pub(crate) struct BoxFiles {
@@ -71,6 +74,14 @@ impl BoxFiles {
     }
 }
 
+impl BoxInputs {
+    /// What its samples are beside the truth, where that is something else: nothing that a file does not say counts.
+    pub(crate) fn differences(&self) -> impl Iterator<Item = String> {
+        let units = fields::unit_warning(&self.truth.path, &self.truth.grid);
+        units.into_iter().chain(self.samples.iter().flat_map(|sample| sample.differences(&self.truth)))
+    }
+}
+
 /// Names for samples that have none.
 pub(crate) fn numbered(samples: usize) -> Vec<String> {
     (1..=samples).map(|number| format!("sample {number}")).collect()
@@ -83,6 +94,26 @@ impl Input {
         let open = fields::open_header(path, box_size_mpc_h)?;
         let (grid, meta) = (*open.values.grid(), open.meta);
         Ok(Self { role, path: path.to_owned(), sha256: stamp.sha256(path)?, grid, meta, stamp })
+    }
+
+    /// In what it differs from the truth.
+    fn differences(&self, truth: &Self) -> Vec<String> {
+        let (mine, its) = (&self.meta, &truth.meta);
+        let mut found = Vec::new();
+        if mine.quantity != its.quantity && mine.quantity != "unknown" && its.quantity != "unknown" {
+            found.push(format!("holds {}, the truth {}", mine.quantity, its.quantity));
+        }
+        if (mine.redshift - its.redshift).abs() > SAME_REDSHIFT {
+            found.push(format!("is at redshift {:.2}, the truth at {:.2}", mine.redshift, its.redshift));
+        }
+        if let (Some(a), Some(b)) = (mine.assignment, its.assignment)
+            && a != b
+        {
+            found.push(format!(
+                "was assigned by {a}, the truth by {b}: their windows do not drop out of P/P_truth"
+            ));
+        }
+        found.into_iter().map(|what| format!("{} {what}", self.path.display())).collect()
     }
 
     /// The values of `window`, which lie on `grid`, of a file in which nothing has changed since it was opened. Nothing

@@ -86,19 +86,25 @@ impl Part {
 fn place(input: &Input, truth: &Input) -> anyhow::Result<Region> {
     let (own, cells) = (input.grid.cells(), truth.grid.cells());
     check_voxels(input, truth)?;
-    let said: Option<Region> = serde_json::from_value(input.meta.provenance["region"].clone()).ok();
-    let said = said.filter(|region| region.shape == own);
+    let said = said_region(input);
     match said {
         // Of a box that was cut to the sample by hand nothing is left to cut.
-        Some(region) if own == cells && !input.meta.boundary.is_periodic() => {
-            Ok(Region { start: [0; 3], ..region })
-        }
+        Some(region) if own == cells && !input.meta.boundary.is_periodic() => match said_region(truth) {
+            Some(other) if other != region => Err(elsewhere(input, &region, truth)),
+            _ => Ok(Region { start: [0; 3], ..region }),
+        },
         Some(region) => check(&region, truth).map(|()| region).map_err(|_| elsewhere(input, &region, truth)),
         None if own == cells => Ok(Region::whole(&truth.grid)),
         None => {
             Err(other_grid(input, truth, "and it does not say which part of that box it is, as samples do"))
         }
     }
+}
+
+/// The part of a box that a file says it is, as samples do.
+fn said_region(input: &Input) -> Option<Region> {
+    let said: Option<Region> = serde_json::from_value(input.meta.provenance["region"].clone()).ok();
+    said.filter(|region| region.shape == input.grid.cells())
 }
 
 /// Checks that a region lies in the box of the truth; in a periodic one it may reach over a face.
@@ -127,10 +133,15 @@ fn check(region: &Region, truth: &Input) -> anyhow::Result<()> {
 fn check_voxels(input: &Input, truth: &Input) -> anyhow::Result<()> {
     let (found, expected) = (input.grid.voxel_mpc_h(), truth.grid.voxel_mpc_h());
     let are_same = (0..3).all(|axis| (found[axis] / expected[axis] - 1.0).abs() < VOXEL_TOLERANCE);
-    if are_same {
-        return Ok(());
+    if !are_same {
+        return Err(other_grid(input, truth, &format!("voxels of {found:?} and of {expected:?} Mpc/h")));
     }
-    Err(other_grid(input, truth, &format!("voxels of {found:?} and of {expected:?} Mpc/h")))
+    let (found, expected) = (input.meta.centring, truth.meta.centring);
+    if found != expected {
+        let why = format!("values at voxel {found}s and at voxel {expected}s, half a voxel apart");
+        return Err(other_grid(input, truth, &why));
+    }
+    Ok(())
 }
 
 fn other_grid(input: &Input, truth: &Input, why: &str) -> anyhow::Error {

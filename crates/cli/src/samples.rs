@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::{cannot_write, is_npy, sha256, with_ending};
+use crate::files::{cannot_write, is_npy, is_there, sha256, with_ending};
 use anyhow::Context as _;
 use finescale_field::Windows;
 use finescale_outpaint::{Difference, difference, sample_difference};
@@ -97,11 +97,6 @@ pub(crate) fn refuse_existing(outputs: &[PathBuf]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether a file is there; that nobody can tell is an error, not a no.
-pub(crate) fn is_there(path: &Path) -> anyhow::Result<bool> {
-    path.try_exists().with_context(|| format!("looking for {}", path.display()))
 }
 
 /// Tells that nothing is left to do.

@@ -31,7 +31,7 @@ fn is_recorded(lineage: &Lineage) -> bool {
 
 impl TrainingData {
     /// What of a box a model was trained on, if anything.
-    fn of(inputs: &BoxInputs, lineage: &Lineage) -> Option<Self> {
+    fn find(inputs: &BoxInputs, lineage: &Lineage) -> Option<Self> {
         let saw = |one: &Lineage, input: &Input| one.files.values().any(|hash| *hash == input.sha256);
         let fields: Vec<&Input> = [&inputs.truth].into_iter().chain(&inputs.condition).collect();
         let all = lineage.all();
@@ -61,8 +61,17 @@ impl TrainingData {
 
 /// The boxes that a model was trained on.
 pub(crate) fn overlap(boxes: &[BoxInputs], parts: &[Part], lineage: &Lineage) -> Vec<TrainedBox> {
-    let described = |(of_box, part)| Some(TrainingData::of(of_box, lineage)?.described(of_box, part));
+    let described = |(of_box, part)| Some(TrainingData::find(of_box, lineage)?.described(of_box, part));
     boxes.iter().zip(parts).filter_map(described).collect()
+}
+
+/// A warning where a model comes from another one whose training data nobody recorded.
+pub(crate) fn unknown(lineage: &Lineage) -> Option<String> {
+    lineage.all().iter().any(|one| one.files.is_empty()).then(|| {
+        "the model comes from one whose training data is not recorded: whether that one has seen the boxes that are compared \
+         is unknown"
+            .to_owned()
+    })
 }
 
 /// The part of a box that its model never saw.
@@ -71,15 +80,15 @@ pub(crate) fn held_out(inputs: &BoxInputs, lineage: Option<&Lineage>) -> anyhow:
     let lineage = lineage.ok_or_else(|| {
         bad_input("--held-out: no sample says what its model was trained on; draw samples with this version, or name --region")
     })?;
-    let data = TrainingData::of(inputs, lineage).ok_or_else(|| {
+    let data = TrainingData::find(inputs, lineage).ok_or_else(|| {
         bad_input(format!(
             "--held-out: the model was not trained on {truth}; leave the option out, all of it is new to it"
         ))
     })?;
     let region = data.hold_out.ok_or_else(|| {
         bad_input(format!(
-            "--held-out: the model, or one that it comes from, was trained on all of {truth}, without data.hold_out; compare \
-             a box that it has not seen"
+            "--held-out: the model and those that it comes from left out no part of {truth} together; compare a box that \
+             they have not seen"
         ))
     })?;
     let cells = inputs.truth.grid.cells();

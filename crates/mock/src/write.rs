@@ -40,6 +40,7 @@ impl Universe {
             box_size_mpc_h: self.config.box_size_mpc_h,
             redshift: self.config.redshift,
             cosmology: self.config.cosmology.into(),
+            origin: Some("mock"),
             files: FILES,
         };
         writer.write(&folder.join("low_res"), 0, &low)?;

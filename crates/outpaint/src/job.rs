@@ -133,6 +133,15 @@ impl<'a> Job<'a> {
                 }
             }
         }
+        if let Some(given) = self.given_values() {
+            let mut there = 0;
+            given.place.for_each_block(&Region { start: [0; 3], shape: self.region.shape }, |_, part| {
+                there += part.voxels()
+            });
+            if there == self.region.voxels() {
+                return Err(OutpaintError::NothingToDraw);
+            }
+        }
         Ok(())
     }
 

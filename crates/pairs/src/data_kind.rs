@@ -32,13 +32,14 @@ impl DataKind {
         }
     }
 
-    /// That of one file by its provenance: `finescale mock` writes its settings, `finescale grid` the snapshot's files
+    /// That of one file by its provenance: `finescale mock` writes its settings, and its mark into
+    /// snapshots, `finescale grid` the snapshot's files
     /// and what all its particles weigh.
     #[must_use]
     pub fn from_provenance(provenance: &Value) -> Self {
         let is_gridded = provenance["sources"].as_array().is_some_and(|files| !files.is_empty())
             && provenance["total_weight"].is_number();
-        if provenance["mock"].is_object() {
+        if provenance["mock"].is_object() || provenance["origin"] == "mock" {
             Self::Mock
         } else if is_gridded {
             Self::Real
@@ -80,6 +81,8 @@ mod tests {
         let kind = |pairs: &[Pair]| DataKind::from_pairs(pairs);
         assert_eq!(kind(&[pair(real(), real())]), DataKind::Real);
         assert_eq!(kind(&[pair(real(), real()), pair(real(), mock())]), DataKind::Mock);
+        let of_mock = json!({"sources": ["snap_000.hdf5"], "origin": "mock", "total_weight": 4096.0});
+        assert_eq!(kind(&[pair(of_mock, real())]), DataKind::Mock);
         assert_eq!(kind(&[pair(cube(), real())]), DataKind::Unknown);
         assert_eq!(kind(&[pair(cube(), mock())]), DataKind::Mock);
         assert_eq!(kind(&[pair(json!("a text"), Value::Null)]), DataKind::Unknown);

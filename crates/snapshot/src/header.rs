@@ -4,11 +4,14 @@ use crate::attributes::Attributes;
 use crate::objects;
 use crate::units::Units;
 use crate::{SnapshotError, Species};
-use finescale_field::{Cosmology, Grid};
+use finescale_field::{Cosmology, Grid, shown};
 use std::path::Path;
 
 /// Redshifts that a snapshot can have: from the far future to before any structure.
 const REDSHIFTS: std::ops::RangeInclusive<f64> = -0.999..=1e6;
+
+/// The attribute of programs of ours.
+pub(crate) const ORIGIN: &str = "finescale_origin";
 
 /// The header of a snapshot, in our units, for all its files together.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,8 @@ pub struct Header {
     pub counts: Vec<u64>,
     /// Mass of each type's particles in 1e10 Msun/h; 0 where each particle has its own.
     pub mass_table: Vec<f64>,
+    /// Which program made it, where a program of ours did.
+    pub origin: Option<String>,
     /// Files of the snapshot.
     pub files: usize,
 }
@@ -80,6 +85,7 @@ impl FileHeader {
             cosmology: read_cosmology(path, file)?,
             counts: read_totals(&header, &counts, files)?,
             mass_table: read_mass_table(&header, units)?,
+            origin: if header.has(ORIGIN) { header.text(ORIGIN).ok().map(|text| shown(&text)) } else { None },
             files,
         };
         Ok(Self { snapshot, counts, units })

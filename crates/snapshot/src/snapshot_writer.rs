@@ -1,7 +1,8 @@
 //! Writing snapshots as AREPO does, so that mock universes go through the same door as real ones.
 
-use crate::attributes::{write_array, write_scalar};
+use crate::attributes::{write_array, write_scalar, write_text};
 use crate::error::io_error;
+use crate::header::ORIGIN;
 use crate::{SnapshotError, Species, new_file};
 use finescale_field::Cosmology;
 use std::ops::Range;
@@ -34,6 +35,8 @@ pub struct SnapshotWriter {
     pub redshift: f64,
     /// The model universe; what is not known is left out.
     pub cosmology: Cosmology,
+    /// Which program made it, if that is to be said.
+    pub origin: Option<&'static str>,
     /// Files to divide the particles over.
     pub files: usize,
 }
@@ -147,6 +150,7 @@ impl SnapshotWriter {
         for (name, value) in names.into_iter().zip([omega_m, omega_lambda, omega_b, hubble]) {
             value.map_or(Ok(()), |value| write_scalar(group, name, value))?;
         }
+        self.origin.map_or(Ok(()), |origin| write_text(group, ORIGIN, origin))?;
         write_scalar(group, "UnitLength_in_cm", UNIT_LENGTH_CM)?;
         write_scalar(group, "UnitMass_in_g", UNIT_MASS_G)?;
         write_scalar(group, "UnitVelocity_in_cm_per_s", UNIT_VELOCITY_CM_S)?;

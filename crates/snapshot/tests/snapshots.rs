@@ -327,7 +327,7 @@ fn what_the_writer_writes_is_read() {
     };
     for files in [1, 3, 7] {
         let folder = tempfile::tempdir().unwrap();
-        let writer = SnapshotWriter { box_size_mpc_h: 100.0, redshift: 1.0, cosmology, files };
+        let writer = SnapshotWriter { box_size_mpc_h: 100.0, redshift: 1.0, cosmology, origin: None, files };
         let written = writer.write(folder.path(), 4, &[gas, dark]).unwrap();
         assert_eq!(written, folder.path().join("snapdir_004"));
         assert_eq!(std::fs::read_dir(&written).unwrap().count(), files);
@@ -355,7 +355,7 @@ fn the_writer_leaves_nothing_when_it_fails() {
         velocities_km_s: None,
         mass: Mass::Each(&too_few),
     };
-    let writer = SnapshotWriter { box_size_mpc_h: 100.0, redshift: 0.0, cosmology, files: 2 };
+    let writer = SnapshotWriter { box_size_mpc_h: 100.0, redshift: 0.0, cosmology, origin: None, files: 2 };
     let error = writer.write(folder.path(), 0, &[gas]).unwrap_err();
     assert!(matches!(error, SnapshotError::Write { .. }), "{error}");
     assert_eq!(std::fs::read_dir(folder.path().join("snapdir_000")).unwrap().count(), 0);

@@ -59,9 +59,10 @@ impl FromIterator<(f64, f64, u64)> for Spectrum {
     }
 }
 
-/// r = P_ab / √(P_aa P_bb) of spectra in the same bins.
+/// r = P_ab / √(P_aa P_bb) of spectra in the same bins; NaN where one of them has no power, as may be without its shot
+/// noise.
 #[must_use]
 pub fn correlation_of(cross: &Spectrum, a: &Spectrum, b: &Spectrum) -> Vec<f64> {
-    let auto = a.power.iter().zip(&b.power).map(|(a, b)| (a * b).sqrt());
+    let auto = a.power.iter().zip(&b.power).map(|(a, b)| a.sqrt() * b.sqrt());
     cross.power.iter().zip(auto).map(|(cross, auto)| cross / auto).collect()
 }

@@ -343,11 +343,18 @@ fn give_masks_their_own_setting(configuration: &mut Value) {
         return;
     }
     let cells = |key: &str, default: u64| generation.get(key).and_then(Value::as_u64).unwrap_or(default);
-    let overlap =
-        json!({ "overlap_cells": cells("overlap_cells", 8), "margin_cells": cells("margin_cells", 0) });
-    training.insert("masks".to_owned(), overlap);
+    // What was more than half of the overlap was cut off.
+    let overlap_cells = cells("overlap_cells", 8);
+    let margin_cells = cells("margin_cells", 0).min(overlap_cells / 2);
+    training
+        .insert("masks".to_owned(), json!({ "overlap_cells": overlap_cells, "margin_cells": margin_cells }));
     let is_joint = generation.get("strategy").is_none_or(|strategy| strategy == "joint");
-    generation.remove(if is_joint { "margin_cells" } else { "overlap_below_sigma" });
+    if is_joint {
+        generation.remove("margin_cells");
+    } else {
+        generation.remove("overlap_below_sigma");
+        generation.insert("margin_cells".to_owned(), margin_cells.into());
+    }
     configuration["generation"] = generation.into();
 }
 

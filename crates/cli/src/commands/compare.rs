@@ -6,12 +6,11 @@ pub(crate) use verdict::tell;
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::{cannot_write, check_output, sha256};
+use crate::files::{cannot_write, check_output, is_there, sha256};
 use crate::inputs::{BoxFiles, BoxInputs, Input, numbered};
 use crate::parse::{region, three};
 use crate::part::Part;
 use crate::provenance::provenance;
-use crate::samples::is_there;
 use crate::{draws, tiles, training_data};
 use anyhow::Context as _;
 use clap::Args;
@@ -53,7 +52,7 @@ pub(crate) struct Compare {
     tile_period: Option<u32>,
     /// Compare only a part: first cell of the truth's box and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N [default: what the
     /// samples cover]
-    #[arg(long, value_parser = region)]
+    #[arg(long, value_parser = region, allow_hyphen_values = true)]
     region: Option<Region>,
     /// Compare only the part of the box that the training of the samples' model left out (its data.hold_out)
     #[arg(long, conflicts_with = "region")]
@@ -127,14 +126,17 @@ impl Compare {
         let samples: Vec<&Input> = boxes.iter().flat_map(|of_box| &of_box.samples).collect();
         draws::check_files_differ(&samples)?;
         let of_model = draws::check_one_model(&samples)?;
+        boxes.iter().try_for_each(|of_box| draws::check_one_condition(&of_box.samples))?;
         let lineage = training_data::lineage(&samples);
         let part_of = |of_box| Part::new(of_box, self.asked(of_box, lineage.as_ref())?);
         let parts = boxes.iter().map(part_of).collect::<anyhow::Result<Vec<_>>>()?;
+        let of_parents = lineage.as_ref().and_then(training_data::unknown);
         let training_overlap = lineage.map(|lineage| training_data::overlap(&boxes, &parts, &lineage));
         let of_training = training_overlap.iter().flatten().filter_map(training_data::warning);
         let of_window = if published.is_empty() { None } else { window_warning(&boxes[0]) };
-        let notes =
-            of_model.into_iter().chain(of_training).chain(parts[0].warning(&boxes[0])).chain(of_window);
+        let of_files = boxes.iter().flat_map(BoxInputs::differences);
+        let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_files);
+        let notes = notes.chain(parts[0].warning(&boxes[0])).chain(of_window);
         Ok(Prepared { notes: notes.collect(), boxes, parts, published, training_overlap })
     }
 

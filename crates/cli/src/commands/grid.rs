@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::fields::{self, Gridding, Weight};
-use crate::files::check_output;
+use crate::files::Overwrite;
 use crate::parse::scalar;
 use anyhow::Context as _;
 use clap::Args;
@@ -33,12 +33,14 @@ pub(crate) struct GridCommand {
     /// The grid file to write; a name ending in .npy gives a numpy cube
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let snapshot = Snapshot::open(&self.snapshot).context("reading a snapshot")?;
-        check_output(&self.output, snapshot.files())?;
+        self.overwrite.check(&self.output, snapshot.files())?;
         let how = Gridding {
             species: self.particles,
             cells: self.cells as usize,

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::check_output;
+use crate::files::Overwrite;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_denoiser::import_reference;
@@ -28,13 +28,15 @@ pub(crate) struct Import {
     /// The model to write (.safetensors)
     #[arg(short, long, value_name = "MODEL")]
     output: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl Import {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let config =
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
-        check_output(&self.output, [self.checkpoint.as_path(), &self.config])?;
+        self.overwrite.check(&self.output, [self.checkpoint.as_path(), &self.config])?;
         let device = context.device()?;
         let description = self.description(config)?;
         let network = &description.configuration.network;

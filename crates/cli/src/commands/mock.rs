@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::check_output;
+use crate::files::{Overwrite, is_there};
 use anyhow::Context as _;
 use clap::Args;
 use finescale_mock::{MockConfig, Progress, Stage, Universe, make_universe};
@@ -54,6 +54,8 @@ pub(crate) struct Mock {
     /// Folder to write condition.hdf5 and truth.hdf5 into
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl Mock {
@@ -72,8 +74,8 @@ impl Mock {
         let last = config.seed.checked_add(self.boxes - 1);
         let last =
             last.ok_or_else(|| bad_input("--seed, --boxes: seeds end at 2^64 - 1; choose a lower --seed"))?;
-        for name in ["condition.hdf5", "truth.hdf5"] {
-            check_output(&folder_of(config.seed).join(name), self.config.as_deref())?;
+        for folder in (config.seed..=last).map(folder_of) {
+            self.check_folder(&folder)?;
         }
         for seed in config.seed..=last {
             let config = MockConfig { seed, ..config.clone() };
@@ -88,6 +90,23 @@ impl Mock {
             folders.push(folder.to_string_lossy().into_owned());
         }
         Ok(json!({ "folders": folders, "config": config }))
+    }
+
+    /// Checks that a universe can be written into `folder`, and stands beside nothing of another one.
+    fn check_folder(&self, folder: &Path) -> anyhow::Result<()> {
+        for name in ["condition.hdf5", "truth.hdf5"] {
+            self.overwrite.check(&folder.join(name), self.config.as_deref())?;
+        }
+        for path in ["low_res", "high_res"].map(|name| folder.join(name)) {
+            if !is_there(&path)? || self.snapshots && self.overwrite.overwrite {
+                continue;
+            }
+            return Err(bad_input(format!(
+                "{}: is there already; choose another --output, or add --overwrite and --snapshots to replace it",
+                path.display()
+            )));
+        }
+        Ok(())
     }
 
     fn settings(&self) -> anyhow::Result<MockConfig> {

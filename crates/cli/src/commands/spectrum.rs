@@ -8,7 +8,7 @@ mod table;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::Weight;
-use crate::files::{check_output, write_text};
+use crate::files::{Overwrite, write_text};
 use crate::parse::{Assignment, three};
 use clap::{Args, ValueEnum};
 use finescale_field::Scheme;
@@ -31,6 +31,8 @@ pub(crate) struct SpectrumCommand {
     /// Where to write the spectrum: a name ending in .json or .csv
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// Also measure the quadrupole and the hexadecapole of PATH about --line-of-sight
     #[arg(long)]
     multipoles: bool,
@@ -124,7 +126,8 @@ impl SpectrumCommand {
         let first = Source::open(&self.path)?;
         let second = self.cross.as_deref().map(Source::open).transpose()?;
         let sources: Vec<&Source> = [Some(&first), second.as_ref()].into_iter().flatten().collect();
-        let format = self.output.as_deref().map(|output| check_format(output, &sources)).transpose()?;
+        let format = self.output.as_deref().map(|output| check_format(output, &sources, self.overwrite));
+        let format = format.transpose()?;
         check_applies(&sources, &self.cube, &self.particles)?;
 
         let cells = self.particles.cells.map(|cells| cells as usize);
@@ -152,8 +155,8 @@ impl SpectrumCommand {
 }
 
 /// The format that the output's name asks for; nothing that is read may be replaced.
-fn check_format(output: &Path, sources: &[&Source]) -> anyhow::Result<Format> {
-    check_output(output, sources.iter().flat_map(|source| source.files()))?;
+fn check_format(output: &Path, sources: &[&Source], overwrite: Overwrite) -> anyhow::Result<Format> {
+    overwrite.check(output, sources.iter().flat_map(|source| source.files()))?;
     match output.extension().and_then(|ending| ending.to_str()) {
         Some("json") => Ok(Format::Json),
         Some("csv") => Ok(Format::Csv),

@@ -6,6 +6,7 @@ use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
 use crate::files::{cannot_write, check_output, with_ending};
 use crate::generation::{BATCH, Generator};
+use crate::inputs;
 use crate::measurement::{
     Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
 };
@@ -55,7 +56,7 @@ pub(crate) struct Upscale {
     #[arg(long)]
     sampler: Option<Sampler>,
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
-    #[arg(long, value_parser = region)]
+    #[arg(long, value_parser = region, allow_hyphen_values = true)]
     region: Option<Region>,
     /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit. Give it once per
     /// field if the model draws several
@@ -84,7 +85,7 @@ pub(crate) struct Upscale {
     /// Seed of the first sample [default: the model's]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Samples to draw, with consecutive seeds: out.hdf5 becomes out_1.hdf5, out_2.hdf5, ...
+    /// Samples to draw, with consecutive seeds: out.hdf5 becomes out_SEED.hdf5, such as out_1.hdf5, out_2.hdf5, ...
     #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     samples: u64,
     /// Go on with what an interrupted run left; a sample that is there already, and is this one, is kept
@@ -112,7 +113,7 @@ impl Upscale {
         // What cannot be is told before anything is read.
         let (cells, boundary) = (open.grid().cells(), open.meta().boundary);
         Plan::check(&config, &region, cells, generator.window_cells(), boundary)?;
-        let given = self.given(&generator)?;
+        let given = self.given(context, &generator, open.meta())?;
         let fields: Vec<&dyn Windows> = given.iter().map(|field| field.values.as_ref()).collect();
         let given = (!fields.is_empty()).then_some(Given { fields: &fields, start: self.extend_at });
         let last = config.seed.checked_add(self.samples - 1);
@@ -203,7 +204,12 @@ impl Upscale {
     }
 
     /// The fields to extend, in the order of those that the model generates.
-    fn given(&self, generator: &Generator) -> anyhow::Result<Vec<OpenField>> {
+    fn given(
+        &self,
+        context: &Context,
+        generator: &Generator,
+        condition: &GridMeta,
+    ) -> anyhow::Result<Vec<OpenField>> {
         let mut given: Vec<(&PathBuf, OpenField)> = Vec::new();
         for path in &self.extend {
             given.push((path, fields::open(path, None)?));
@@ -211,6 +217,7 @@ impl Upscale {
         let truth = &generator.description.truth;
         let makes = truth.iter().map(|field| field.quantity.as_str()).collect::<Vec<_>>().join(" and ");
         for (path, grid) in &given {
+            check_given(context, path, &grid.meta, condition)?;
             let (path, found) = (path.display(), &grid.meta.quantity);
             if !truth.iter().any(|field| field.quantity == *found) {
                 return Err(bad_input(format!(
@@ -420,6 +427,24 @@ fn lock(output: &Path) -> anyhow::Result<Lock> {
         }
         false => cannot_write(&path, &error),
     })
+}
+
+/// Checks that a field to go on from is of the condition's time and place.
+fn check_given(context: &Context, path: &Path, given: &GridMeta, condition: &GridMeta) -> anyhow::Result<()> {
+    let path = path.display();
+    if given.centring != condition.centring {
+        return Err(bad_input(format!(
+            "{path}: has its values at voxel {}s, the condition at voxel {}s: half a voxel apart; make both alike",
+            given.centring, condition.centring
+        )));
+    }
+    if (given.redshift - condition.redshift).abs() > inputs::SAME_REDSHIFT {
+        context.warn(format_args!(
+            "{path}: is at redshift {:.2}, the condition at {:.2}: the result will be of both",
+            given.redshift, condition.redshift
+        ));
+    }
+    Ok(())
 }
 
 fn strategy(name: &str) -> Result<StrategyName, String> {

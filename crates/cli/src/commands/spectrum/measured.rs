@@ -1,6 +1,6 @@
 //! What was measured of an input.
 
-use finescale_field::Scheme;
+use finescale_field::{Centring, Scheme};
 use finescale_snapshot::Species;
 use finescale_spectra::Modes;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ pub(super) struct Measured {
     pub(super) particles: Option<Species>,
     /// The mass assignment whose window was divided out.
     pub(super) window: Option<Scheme>,
+    /// Where in its voxel a value is taken.
+    pub(super) centring: Centring,
     pub(super) interlaced: bool,
     /// Poisson noise in (Mpc/h)³, if it is known.
     pub(super) shot_noise_mpc_h3: Option<f64>,

@@ -94,6 +94,7 @@ pub(super) fn measure(
         .context("gridding a snapshot")?;
     progress.finish();
     Ok(Measured {
+        centring: finescale_field::Centring::Cell,
         modes: mesh.modes(how.scheme).with_context(|| format!("measuring {}", path.display()))?,
         path,
         particles: Some(how.species),

@@ -17,8 +17,6 @@ use std::path::{Path, PathBuf};
 
 /// Planes read at once: those of one HDF5 chunk of our grids.
 const PLANES: usize = 32;
-/// Voxels of simulations in Mpc/h: beyond, a box is likely to be in other units.
-const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
 
 /// An input, opened.
 pub(super) enum Source {
@@ -161,8 +159,8 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
     .with_context(|| format!("measuring {}", path.display()))?;
     progress.finish();
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, meta);
-    let window = meta.assignment;
-    Ok(Measured { path, modes, particles: None, window, interlaced: false, shot_noise_mpc_h3 })
+    let (window, centring) = (meta.assignment, meta.centring);
+    Ok(Measured { path, modes, particles: None, window, centring, interlaced: false, shot_noise_mpc_h3 })
 }
 
 /// The modes of a numpy cube.
@@ -187,7 +185,8 @@ fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::R
     };
     let modes = Modes::new(&cube.field, window).with_context(measuring)?;
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, &cube.meta);
-    Ok(Measured { path, modes, particles: None, window, interlaced: false, shot_noise_mpc_h3 })
+    let centring = cube.meta.centring;
+    Ok(Measured { path, modes, particles: None, window, centring, interlaced: false, shot_noise_mpc_h3 })
 }
 
 /// V/N in (Mpc/h)³ of a field that counts particles.
@@ -209,14 +208,7 @@ fn check_density(grid: &Grid, x: usize, plane: &[f32]) -> anyhow::Result<()> {
 }
 
 fn warn_of_units(context: &Context, measured: &Measured) {
-    let grid = measured.modes.grid();
-    let voxel = grid.voxel_mpc_h();
-    if voxel.iter().any(|size| !PLAUSIBLE_VOXELS_MPC_H.contains(size)) {
-        context.warn(format_args!(
-            "{}: voxels of {} Mpc/h: is the box, {:?} Mpc/h, in kpc/h?",
-            measured.path.display(),
-            voxel[0],
-            grid.box_size_mpc_h()
-        ));
+    if let Some(warning) = fields::unit_warning(&measured.path, measured.modes.grid()) {
+        context.warn(format_args!("{warning}"));
     }
 }

@@ -61,6 +61,7 @@ impl Table {
         if let Some(other) = other {
             let noise = noise_of(context, other, shot_noise)?;
             let other_power = less(other.modes.power(), noise.as_ref(), shot_noise);
+            check_centring(first, other)?;
             let cross = first.modes.cross(&other.modes);
             let cross = cross.with_context(|| format!("crossing with {}", other.path.display()))?;
             let correlation = correlation_of(&cross, &power, &other_power);
@@ -92,6 +93,20 @@ impl Table {
         let names = line(self.columns.iter().map(|column| column.name).collect());
         names + &(0..bins).map(row).collect::<String>()
     }
+}
+
+/// Fields half a voxel apart are not crossed.
+fn check_centring(first: &Measured, other: &Measured) -> anyhow::Result<()> {
+    if first.centring == other.centring {
+        return Ok(());
+    }
+    Err(bad_input(format!(
+        "{} has its values at voxel {}s, {} at voxel {}s: half a voxel apart, they cannot be crossed; make both alike",
+        first.path.display(),
+        first.centring,
+        other.path.display(),
+        other.centring
+    )))
 }
 
 /// The noise to show, with its aliases; what is not asked for is told where it was measured.
