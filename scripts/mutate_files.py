@@ -354,8 +354,8 @@ GRID = [("info mutant.hdf5", 30), ("spectrum mutant.hdf5", 45),
         ("compare --truth mutant.hdf5 --sample ../seeds/grid.hdf5 --overwrite -o report", 2),
         ("spectrum ../seeds/grid.hdf5 --cross mutant.hdf5", 8),
         ("train ../seeds/of_mutant.json --out x --dry-run", 5)]
-SNAPSHOT = [("info mutant", 25), ("grid mutant --particles dm --cells 8 -o x.npy", 40),
-            ("grid mutant --particles gas --cells 8 --weight count -o x.hdf5", 35)]
+SNAPSHOT = [("info mutant", 25), ("grid mutant --particles dm --cells 8 -o x.npy --overwrite", 40),
+            ("grid mutant --particles gas --cells 8 --weight count -o x.hdf5 --overwrite", 35)]
 KINDS = [
     # HDF5's older format, in which most snapshots come, has no checksums: changes reach deeper there than in our own.
     Kind("grid", 13, "grid.hdf5", [("", change_bytes)], GRID),
@@ -368,7 +368,7 @@ KINDS = [
         ("upscale --model mutant.safetensors --condition ../seeds/condition.hdf5 --region 0:4 -o x.hdf5", 15)]),
     Kind("configuration", 9, "config.json", [("", change_json_text)], [
         ("train mutant.json --out x --dry-run", 80), ("bench --config mutant.json --repeat 1", 20)]),
-    Kind("mock settings", 4, "mock.json", [("", change_json_text)], [("mock --config mutant.json --dry-run -o x", 1)]),
+    Kind("mock settings", 4, "mock.json", [("", change_json_text)], [("mock --config mutant.json --dry-run -o x --overwrite", 1)]),
     Kind("run folder", 7, "run", [("state.safetensors", change_safetensors), ("state.safetensors", change_safetensors),
                                   ("metrics.jsonl", change_journal_lines), ("config.json", change_json_text)], [
         ("train ../seeds/config.json --out mutant --resume", 85), ("info mutant", 15)]),
@@ -380,7 +380,7 @@ KINDS = [
         ("upscale --model ../seeds/run/model.safetensors --condition mutant.npy --box-size 6.25 -o x.hdf5 --dry-run",
          20)]),
     Kind("checkpoint", 1.5, "checkpoint.pth", [("", change_checkpoint)], [
-        ("import mutant.pth --config ../seeds/reference.json --box-size 12.5 --cells 16 -o x.safetensors", 1)]),
+        ("import mutant.pth --config ../seeds/reference.json --box-size 12.5 --cells 16 -o x.safetensors --overwrite", 1)]),
     Kind("table", 0.5, "table.txt", [("", change_table)], [
         ("compare --truth ../seeds/grid.hdf5 --sample ../seeds/grid.hdf5 --truth-spectrum mutant.txt --overwrite -o report", 1)]),
 ]

@@ -174,7 +174,8 @@ def cases(binary):
     def once_more(arguments):
         """The same command again; where the program refuses to replace what is there, then with --overwrite."""
         text = subprocess.run([binary, arguments[0], "--help"], capture_output=True, text=True).stdout
-        return [arguments, [*arguments, "--overwrite"]] if "--overwrite" in text else [arguments]
+        can_replace = "--overwrite" in text and "--overwrite" not in arguments
+        return [arguments, [*arguments, "--overwrite"]] if can_replace else [arguments]
 
     def plain(name, *arguments):
         return Case(name, list(arguments), once_more(list(arguments)))
@@ -190,8 +191,9 @@ def cases(binary):
     yield plain("grid to npy", *gridding, "out.npy")
     yield plain("mock", *[word for word in MOCK if word != "--snapshots"], "-o", "box")
     yield plain("mock --snapshots", *MOCK, "-o", "box")
-    yield dataclasses.replace(plain("mock, over another", *[word for word in MOCK if word != "--snapshots"], "-o", "box"),
-                              start="older_box", together=TOGETHER["mock"])
+    over = [*[word for word in MOCK if word != "--snapshots"], "-o", "box"]
+    over += ["--overwrite"] if len(once_more(over)) > 1 else []
+    yield dataclasses.replace(plain("mock, over another", *over), start="older_box", together=TOGETHER["mock"])
     for strategy in ["joint", "raster", "wavefront", "colour"]:
         yield upscale(f"upscale, {strategy}", "--strategy", strategy, "-o", "out.hdf5")
     yield upscale("upscale, begun without --resume", "--strategy", "raster", "-o", "out.hdf5", resume=False)
@@ -557,8 +559,9 @@ def meaning(runner, content):
         grids = []
         for species in ["gas", "dm"]:
             # One file of a set stands for itself only in its bytes.
-            json_of("grid", "a.hdf5", "--particles", species, "--cells", "32", "-o", "a.npy")
-            grids.append((folder / "a.npy").read_bytes() if (folder / "a.npy").exists() else None)
+            cube = folder / f"{species}.npy"
+            json_of("grid", "a.hdf5", "--particles", species, "--cells", "32", "-o", cube.name)
+            grids.append(cube.read_bytes() if cube.exists() else None)
         return (without_command(info), grids) if any(grids) else (content,)
     except (ValueError, IndexError):
         return (content,)

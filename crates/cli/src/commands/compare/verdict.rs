@@ -3,6 +3,9 @@
 use crate::context::Context;
 use finescale_judge::{Comparison, Judgement};
 
+/// Correlation at about 1 h/Mpc below which fields are hardly of one universe.
+const UNRELATED: f64 = 0.3;
+
 /// The verdict in lines for a person.
 pub(crate) fn tell(context: &Context, comparison: &Comparison) {
     let verdict = &comparison.measured.verdict;
@@ -26,6 +29,13 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
         verdict.mass_ratio
     ));
     comparison.goals.iter().for_each(|goal| context.say(line(goal)));
+    if verdict.cross_correlation < UNRELATED {
+        context.warn(format_args!(
+            "r with the truth is {:.2} at k = {low:.2} to {high:.2} h/Mpc: these do not look like fields of one universe; \
+             are they of the same box and region?",
+            verdict.cross_correlation
+        ));
+    }
 }
 
 fn line(goal: &Judgement) -> String {
