@@ -1,7 +1,7 @@
 //! Comparisons of small boxes by the binary: what is compared, what is refused, and what the report says of it.
 
 use crate::binary::{fails, finescale};
-use finescale_field::{Boundary, Field3, Grid, Region, Scheme};
+use finescale_field::{Boundary, Centring, Field3, Grid, Region, Scheme};
 use finescale_snapshot::{GridFile, GridMeta, write_grid};
 use ndarray::Array3;
 use serde_json::{Value, json};
@@ -161,6 +161,48 @@ fn samples_of_different_models_are_not_pooled() {
     let note = report["notes"][0].as_str().unwrap();
     assert!(note.starts_with("sample.hdf5 does not say which model drew it"), "{note}");
     assert!(said.contains("warning: sample.hdf5 does not say which model drew it"), "{said}");
+}
+
+#[test]
+fn samples_of_other_settings_or_conditions_are_not_pooled() {
+    let desk = Desk::new();
+    let drawn = |strategy: &str, seed: u64, condition: &str| {
+        let generation = json!({ "strategy": strategy, "overlap_cells": 6, "seed": seed });
+        json!({ "identity": { "model": "ab".repeat(32), "condition": condition, "generation": generation } })
+    };
+    desk.write("one", &waves(0.1), drawn("joint", 1, "c0"));
+    desk.write("two", &waves(0.2), drawn("joint", 2, "c0"));
+    desk.write("raster", &waves(0.4), drawn("raster", 3, "c0"));
+    desk.write("elsewhere", &waves(0.5), drawn("joint", 4, "c1"));
+    let (report, _) = desk.report(&["--sample", "one.hdf5", "two.hdf5"]);
+    assert_eq!(report["notes"], json!([]));
+    let words = ["one.hdf5 and raster.hdf5", "strategy \"joint\" and \"raster\"", "report of its own"];
+    desk.refuses(&["--sample", "one.hdf5", "raster.hdf5"], &words);
+    desk.refuses(
+        &["--sample", "one.hdf5", "elsewhere.hdf5"],
+        &["one.hdf5 and elsewhere.hdf5", "different conditions"],
+    );
+}
+
+#[test]
+fn files_say_what_they_are_beside_the_truth() {
+    let desk = Desk::new();
+    let field = waves(0.1);
+    desk.write_as("corner", &field, GridMeta { centring: Centring::Corner, ..gas() });
+    desk.refuses(&["--sample", "corner.hdf5"], &["corner.hdf5", "half a voxel apart"]);
+    let late = GridMeta { quantity: "dm".into(), redshift: 3.0, assignment: Some(Scheme::Tsc), ..gas() };
+    desk.write_as("late", &field, late);
+    let (report, said) = desk.report(&["--sample", "late.hdf5"]);
+    let notes = report["notes"].to_string();
+    for words in
+        ["late.hdf5 holds dm, the truth gas", "is at redshift 3.00, the truth at 0.00", "assigned by tsc"]
+    {
+        assert!(notes.contains(words) && said.contains(words), "{notes} {said}");
+    }
+    // Another universe.
+    desk.write("stranger", &waves(0.1).map(|value| 2.0 - value), json!({}));
+    let (_, said) = desk.report(&["--sample", "stranger.hdf5"]);
+    assert!(said.contains("do not look like fields of one universe"), "{said}");
 }
 
 #[test]

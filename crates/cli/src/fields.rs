@@ -117,8 +117,13 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
     let mean = mean(&values)?;
     if !(mean.is_finite() && mean > 0.0) {
         let path = path.display();
+        if mean.is_nan() {
+            return Err(bad_input(format!(
+                "{path}: has voxels that are no numbers (NaN); find what made them"
+            )));
+        }
         return Err(bad_input(format!(
-            "{path}: the mean is {mean}; a density with a positive mean is needed (if this is delta, store 1 + delta)"
+            "{path}: the mean is {mean:.3e}; a density with a positive mean is needed (if this is delta, store 1 + delta)"
         )));
     }
     let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));

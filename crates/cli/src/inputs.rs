@@ -62,7 +62,9 @@ impl BoxFiles {
         };
         let samples: Vec<PathBuf> = files.iter().filter(|path| named(path, "sample")).cloned().collect();
         let (Some(truth), false) = (one("truth"), samples.is_empty()) else {
-            return Err(bad_input(format!("{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy)")));
+            return Err(bad_input(format!(
+                "{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy); its folder has not both"
+            )));
         };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { name, truth, labels: numbered(samples.len()), samples, condition: one("condition") })

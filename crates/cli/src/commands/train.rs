@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Train {
-    /// The configuration (JSON), such as those in configs/
+    /// The configuration (JSON), such as those in configs/; the book's page on configuration explains every key
     config: PathBuf,
     /// Folder of the run [default: runs/ and the configuration's name]
     #[arg(long, value_name = "RUN")]
@@ -38,6 +38,12 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        if self.config.is_dir() {
+            let folder = self.config.display();
+            return Err(bad_input(format!(
+                "{folder}: is a folder; give the configuration, such as its config.json"
+            )));
+        }
         let config =
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         config.data.check().context("in the configuration's data")?;
@@ -45,7 +51,8 @@ impl Train {
         let device = context.device()?;
         let resumes = self.resumes(&out)?;
         let from = self.model_to_begin_with(context, &out, resumes)?;
-        let from = from.map(|path| Model::load(path, &device).context("reading a model")).transpose()?;
+        let from = from.map(model_file);
+        let from = from.map(|path| Model::load(&path, &device).context("reading a model")).transpose()?;
         let start = match &from {
             _ if resumes && self.resume_anyway => Start::ResumeAnyway,
             _ if resumes => Start::Resume,
@@ -104,6 +111,11 @@ impl Train {
         }
         Ok(from.filter(|_| !resumes))
     }
+}
+
+/// The model itself, or that of a run folder.
+fn model_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() }
 }
 
 fn default_folder(config: &Path) -> PathBuf {
