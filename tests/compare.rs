@@ -348,7 +348,7 @@ fn a_box_that_the_model_was_trained_on_is_told() {
     let (_, said) = desk.report(&["--sample", "all.hdf5"]);
     assert!(said.contains("trained on 100 % of") && said.contains("boxes that it has not seen"), "{said}");
     for (sample, words) in [
-        ("all.hdf5", ["--held-out", "all of truth.hdf5", "data.hold_out"]),
+        ("all.hdf5", ["--held-out", "left out no part of truth.hdf5", "data.hold_out"]),
         ("elsewhere.hdf5", ["--held-out", "not trained on truth.hdf5", "leave the option out"]),
         ("sample.hdf5", ["--held-out", "no sample says", "--region"]),
     ] {

@@ -382,7 +382,7 @@ fn surroundings_and_numbers_of_a_universe_as_channels() {
     config["data"]["training"] = json!([{ "condition": "grid.hdf5", "truth": "other/truth.hdf5" }]);
     write("grid.json", &config);
     fails(&mut command(&["train", "grid.json", "--out", "x"]), &remedy);
-    command(&[&grid[..], &["--scalar", "sigma_8=0.7"]].concat()).assert().success();
+    command(&[&grid[..], &["--scalar", "sigma_8=0.7", "--overwrite"]].concat()).assert().success();
     upscale("grid.hdf5", &["-o", "y.npy"]).assert().success();
     let cube = ["-o", "x", "--box-size", "12.5", "--scalar", "sigma_8=0.7"];
     fails(&mut upscale("own.npy", &cube), &["own.npy", "redshift=VALUE"]);
@@ -436,7 +436,9 @@ fn gas_and_dark_matter_at_once() {
 
     // What is given is given of each field, in any order.
     let both = ["--extend", "box/dm.hdf5", "--extend", "box/truth.hdf5"];
-    upscale(&[&both[..], &["-o", "given.hdf5"]].concat()).assert().success();
+    let done = upscale(&[&both[..], &["-o", "given.hdf5"]].concat()).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success() && said.contains("nothing is left to draw"), "{said}");
     let given = story.run("spectrum", &["given_gas.hdf5", "--cross", "box/truth.hdf5"]);
     assert!(given["cross_correlation"].as_array().unwrap().iter().all(|r| r.as_f64().unwrap() > 0.999_999));
     fails(&mut upscale(&["--extend", "box/dm.hdf5", "-o", "x"]), &["--extend", "gas and dm", "one of each"]);

@@ -47,9 +47,15 @@ impl OpenCondition {
         let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
         let opened = if path.is_dir() { None } else { Some(fields::open_header(path, box_size_mpc_h)) };
         let mut open = match opened {
-            Some(Err(error)) if !is_other_hdf5(&error) => return Err(error),
             Some(Ok(field)) => Self { path: path.into(), files: vec![path.into()], stamp, field },
-            _ => {
+            Some(Err(error)) => {
+                let no_grid = no_grid(error)?;
+                let snapshot =
+                    grid_snapshot(context, model, path).map_err(|error| neither(path, &no_grid, error));
+                let (grid, files) = snapshot?;
+                Self { files, ..Self::in_memory(path, grid) }
+            }
+            None => {
                 let (grid, files) = grid_snapshot(context, model, path)?;
                 Self { files, ..Self::in_memory(path, grid) }
             }
@@ -141,7 +147,21 @@ fn grid_snapshot(
     Ok((grid, snapshot.files().map(Path::to_owned).collect()))
 }
 
-/// Whether a file is HDF5, but no grid of ours: perhaps a snapshot.
-fn is_other_hdf5(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(SnapshotError::NotAGrid { .. }))
+/// Why a file is HDF5, but no grid of ours: perhaps it is a snapshot. Any other error stays one.
+fn no_grid(error: anyhow::Error) -> anyhow::Result<String> {
+    match error.downcast_ref() {
+        Some(SnapshotError::NotAGrid { detail, .. }) => Ok(detail.clone()),
+        _ => Err(error),
+    }
+}
+
+/// The error of a file that is no snapshot either.
+fn neither(path: &Path, no_grid: &str, error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(SnapshotError::NotASnapshot { detail, .. }) => bad_input(format!(
+            "{}: neither a finescale grid ({no_grid}) nor a snapshot ({detail})",
+            path.display()
+        )),
+        _ => error,
+    }
 }

@@ -7,9 +7,7 @@ use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
 use finescale_field::{Depositor, FILE_BLOCK, Field3, Grid, Region, Scheme, WindowError, Windows, blocks};
-use finescale_snapshot::{
-    GridFile, GridMeta, GridReader, Masses, NpyReader, Snapshot, Species, read_grid, write_grid, write_npy,
-};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, Masses, NpyReader, Snapshot, Species, read_grid};
 use ndarray::Array3;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -108,6 +106,12 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
     }
     let reader = |box_size| NpyReader::open(path, box_size).context("reading a numpy cube");
     if let Some((meta, of_sample)) = samples::described_npy(path)? {
+        if let Some(said) = box_size_mpc_h.filter(|said| *said != of_sample) {
+            return Err(bad_input(format!(
+                "{}: fills {of_sample:?} Mpc/h, says its description, not {said:?}: leave --box-size out",
+                path.display()
+            )));
+        }
         let values = Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?);
         return Ok(OpenField { values, meta, unchecked: None });
     }
@@ -169,15 +173,6 @@ pub(crate) fn unit_warning(path: &Path, grid: &Grid) -> Option<String> {
             grid.box_size_mpc_h()
         )
     })
-}
-
-/// Writes a grid file, or a numpy cube if the name ends so.
-pub(crate) fn save(path: &Path, grid: &GridFile) -> anyhow::Result<()> {
-    if is_npy(path) {
-        write_npy(path, &grid.field).context("writing a numpy cube")
-    } else {
-        write_grid(path, grid).context("writing a grid")
-    }
 }
 
 /// Puts the particles of `snapshot` on a grid, in units of their mean.

@@ -2,7 +2,9 @@
 
 use crate::failure::bad_input;
 use anyhow::Context;
+use finescale_durable::Lock;
 use sha2::{Digest as _, Sha256};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -61,6 +63,22 @@ pub(crate) fn check_output<'a>(
 /// Whether a file is a numpy cube, by its name.
 pub(crate) fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "npy")
+}
+
+/// Keeps other processes from the output of this name.
+pub(crate) fn lock(output: &Path) -> anyhow::Result<Lock> {
+    let output = finescale_durable::follow(output).map_err(|error| cannot_write(output, &error))?;
+    let mut name = OsString::from(".");
+    name.push(output.file_name().unwrap_or_default());
+    name.push(".lock");
+    let path = output.with_file_name(name);
+    Lock::acquire(&path).map_err(|error| match finescale_durable::is_busy(&error) {
+        true => {
+            let output = output.display();
+            anyhow::anyhow!("{output}: {error}; wait for it, stop it, or choose another --output")
+        }
+        false => cannot_write(&path, &error),
+    })
 }
 
 /// The error of a file that cannot be written, with the remedy.

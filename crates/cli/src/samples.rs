@@ -15,12 +15,18 @@ use std::path::{Path, PathBuf};
 /// The entry of a sample's provenance that says what it is of.
 pub(crate) const IDENTITY: &str = "identity";
 
-/// Writes a sample and makes sure that it can be read again. A numpy cube, which holds values only, gets a file
-/// `NAME.npy.json` beside it that says what it is.
-pub(crate) fn save(path: &Path, sample: &dyn Windows, meta: &GridMeta) -> anyhow::Result<()> {
+/// Writes a field and makes sure that it can be read again; `check` is asked before it gets its name. A numpy cube, which
+/// holds values only, gets a file `NAME.npy.json` beside it that says what it is.
+pub(crate) fn save(
+    path: &Path,
+    sample: &dyn Windows,
+    meta: &GridMeta,
+    check: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     if !is_npy(path) {
         let mut writer = GridWriter::create(path, sample.grid(), meta).context("writing a grid")?;
         writer.write_all(sample).map_err(anyhow::Error::from_boxed).context("writing a grid")?;
+        check()?;
         // Grid files are read back before they take their names.
         return writer.finish().context("writing a grid");
     }
@@ -32,6 +38,7 @@ pub(crate) fn save(path: &Path, sample: &dyn Windows, meta: &GridMeta) -> anyhow
     let description = description_of(path);
     let text = finescale_durable::draft(&description, |file| writeln!(file, "{described:#}"));
     let text = text.map_err(|error| cannot_write(&description, &error))?;
+    check()?;
     // First what the cube is of, so that no kill leaves one that nobody knows.
     let named = finescale_durable::commit_together(vec![text, cube]);
     named.map_err(|(path, error)| cannot_write(&path, &error))
@@ -143,7 +150,7 @@ fn meta_of_npy(path: &Path) -> anyhow::Result<Value> {
     Ok(read_again(&meta))
 }
 
-/// What is said beside a cube, and its box in Mpc/h, if that is about this very cube.
+/// What is said beside a cube, and its box in Mpc/h; one that is about another cube is an error.
 pub(crate) fn described_npy(path: &Path) -> anyhow::Result<Option<(GridMeta, [f64; 3])>> {
     let beside = description_of(path);
     if !is_there(&beside)? {
@@ -151,11 +158,17 @@ pub(crate) fn described_npy(path: &Path) -> anyhow::Result<Option<(GridMeta, [f6
     }
     let text = finescale_durable::read_text(&beside).with_context(|| beside.display().to_string())?;
     let mut described: Value = serde_json::from_str(&text).unwrap_or_default();
-    if described["sha256"].as_str() != Some(&sha256(path)?) {
-        return Ok(None);
-    }
     let box_size = serde_json::from_value(described["box_size_mpc_h"].take()).ok();
-    Ok(meta_from(described["meta"].take()).zip(box_size))
+    let found = meta_from(described["meta"].take()).zip(box_size);
+    if found.is_none() || described["sha256"].as_str() != Some(&sha256(path)?) {
+        return Err(bad_input(format!(
+            "{}: is not described by {}: one of them is damaged, or was changed; write it again, or remove the description \
+             to have it taken for any cube",
+            path.display(),
+            beside.display()
+        )));
+    }
+    Ok(found)
 }
 
 /// What a cube is, from JSON, which has no NaN.

@@ -95,11 +95,6 @@ pub enum OutpaintError {
         /// Fields that are given.
         found: usize,
     },
-    /// A given region that leaves nothing to draw.
-    #[error(
-        "what is given covers the whole volume: nothing is left to draw; give a smaller field, or generate a larger volume"
-    )]
-    NothingToDraw,
     /// Work that is there although nobody asked to resume it.
     #[error("{folder}: holds the work of an unfinished generation; add --resume to go on with it, with the settings it began with, or remove the folder", folder = folder.display())]
     Unfinished {
@@ -201,7 +196,6 @@ impl OutpaintError {
             | Self::Region { .. }
             | Self::GivenVoxel { .. }
             | Self::GivenFields { .. }
-            | Self::NothingToDraw
             | Self::Unfinished { .. }
             | Self::ResumeMismatch { .. }
             | Self::OtherProgram { .. }

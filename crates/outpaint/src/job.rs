@@ -133,16 +133,18 @@ impl<'a> Job<'a> {
                 }
             }
         }
-        if let Some(given) = self.given_values() {
-            let mut there = 0;
-            given.place.for_each_block(&Region { start: [0; 3], shape: self.region.shape }, |_, part| {
-                there += part.voxels()
-            });
-            if there == self.region.voxels() {
-                return Err(OutpaintError::NothingToDraw);
-            }
-        }
         Ok(())
+    }
+
+    /// Whether what is given covers the whole volume, so that nothing is left to draw.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        let mut there = 0;
+        if let Some(given) = self.given_values() {
+            let whole = Region { start: [0; 3], shape: self.region.shape };
+            given.place.for_each_block(&whole, |_, part| there += part.voxels());
+        }
+        there == self.region.voxels()
     }
 
     /// The windows that follow each other.

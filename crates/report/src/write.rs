@@ -35,6 +35,13 @@ pub fn write(comparison: &Comparison, pictures: &Pictures, dir: &Path) -> Result
         Err(source) => Err(ReportError::Write { path: folder, source }),
     };
     let dir = made(dir.to_owned())?;
+    let (json, html) = (dir.join("report.json"), dir.join("report.html"));
+    // No earlier page stands beside new figures, whatever stops this.
+    for path in [&html, &json] {
+        finescale_durable::remove_file(path)
+            .and_then(|()| finescale_durable::sync_folder(&dir))
+            .map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    }
     let shown = of_comparison(comparison, pictures);
     let upscaled = comparison.also_upscaled.iter().zip(&pictures.upscaled).enumerate();
     let upscaled: Vec<[Figure<'_>; 2]> =
@@ -56,7 +63,6 @@ pub fn write(comparison: &Comparison, pictures: &Pictures, dir: &Path) -> Result
         write_whole(&path, csv.as_bytes())?;
         written_tables.push(path);
     }
-    let (json, html) = (dir.join("report.json"), dir.join("report.html"));
     let mut numbers = serde_json::to_vec_pretty(&report).expect("names and numbers are JSON");
     numbers.push(b'\n');
     write_whole(&json, &numbers)?;

@@ -137,7 +137,13 @@ impl<'a> Attributes<'a> {
     }
 
     fn attribute(&self, name: &str, expected: &'static str) -> Result<hdf5::Attribute, SnapshotError> {
-        self.group.attr(name).map_err(|_| self.wrong(name, expected, "no such attribute".into()))
+        let attribute =
+            self.group.attr(name).map_err(|_| self.wrong(name, expected, "no such attribute".into()))?;
+        // What HDF5 reads of an attribute without values is whatever was in memory.
+        match attribute.space() {
+            Ok(space) if space.size() > 0 => Ok(attribute),
+            _ => Err(self.wrong(name, expected, "no value".into())),
+        }
     }
 
     fn unreadable(&self, name: &str, expected: &'static str, error: &hdf5::Error) -> SnapshotError {
@@ -276,6 +282,25 @@ mod tests {
             file.close().unwrap();
             assert_eq!(truth.as_ref().ok().copied(), expected, "{byte}: {truth:?}");
             assert!(expected.is_some() || matches!(truth, Err(SnapshotError::Attribute { .. })));
+        }
+    }
+
+    #[test]
+    fn attributes_without_a_value_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.hdf5");
+        let file = hdf5::File::create(&path).unwrap();
+        file.new_attr::<VarLenUnicode>().shape(hdf5::Extents::Null).create("text").unwrap();
+        file.new_attr::<f64>().shape(hdf5::Extents::Null).create("number").unwrap();
+        let attributes = Attributes::new(&path, &file);
+        for error in [
+            attributes.text("text").unwrap_err(),
+            attributes.text_or_what_resembles_it("text").unwrap_err(),
+            attributes.number("number").unwrap_err(),
+            attributes.counts("number").unwrap_err(),
+            attributes.truth("number").unwrap_err(),
+        ] {
+            assert!(error.to_string().ends_with("found no value"), "{error}");
         }
     }
 

@@ -45,10 +45,12 @@ impl GridWriter {
     /// # Errors
     /// [`SnapshotError::Write`] if it cannot be made.
     pub fn create(path: &Path, grid: &Grid, meta: &GridMeta) -> Result<Self, SnapshotError> {
+        // As it will be read again.
+        let meta = meta.clone().with_entries_of_provenance();
         let (draft, file) = new_file::create(path).map_err(SnapshotError::write(path))?;
-        let dataset = write_attributes(&file, grid, meta).and_then(|()| new_dataset(&file, grid));
+        let dataset = write_attributes(&file, grid, &meta).and_then(|()| new_dataset(&file, grid));
         let dataset = dataset.map_err(|error| SnapshotError::write(path)(io_error(&error)))?;
-        let (target, meta) = (path.to_owned(), meta.clone());
+        let target = path.to_owned();
         Ok(Self { target, grid: *grid, meta, digest: Digest::default(), dataset, file, draft })
     }
 

@@ -6,7 +6,7 @@ pub(crate) use verdict::tell;
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::files::{cannot_write, check_output, is_there, sha256};
+use crate::files::{cannot_write, check_output, is_there, lock, sha256};
 use crate::inputs::{BoxFiles, BoxInputs, Input, numbered};
 use crate::parse::{region, three};
 use crate::part::Part;
@@ -101,6 +101,9 @@ impl Compare {
             summaries.push(self.measure(context, of_box, part, |_| ())?.0.summary);
         }
         let comparison = Comparison::new(measured, self.beside(prepared, summaries)?)?;
+        let folder = finescale_durable::create_folder(&self.output);
+        folder.map_err(|error| cannot_write(&self.output, &error))?;
+        let _alone = lock(&self.output.join(REPORT[0]))?;
         // Minutes later: what somebody else put there since is not replaced either.
         self.refuse_existing()?;
         let paths = write(&comparison, &pictures, &self.output).context("writing the report")?;
@@ -161,6 +164,18 @@ impl Compare {
 
     /// Checks that every sample has its name, or none.
     fn check_labels(&self) -> anyhow::Result<()> {
+        let is_taken = |number: usize| {
+            let label = self.labels[number].trim();
+            label.is_empty()
+                || ["truth", "condition"].contains(&label)
+                || self.labels[..number].iter().any(|other| other.trim() == label)
+        };
+        if let Some(number) = (0..self.labels.len()).find(|&number| is_taken(number)) {
+            return Err(bad_input(format!(
+                "--label {:?}: is empty, or names something else already; give each sample a name of its own",
+                self.labels[number]
+            )));
+        }
         let (labels, samples) = (self.labels.len(), self.samples.len());
         if labels == 0 || labels == samples {
             return Ok(());
@@ -310,7 +325,7 @@ impl Compare {
 }
 
 fn table(path: &Path) -> anyhow::Result<PublishedSpectrum> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = finescale_durable::read_text(path).map_err(|error| {
         bad_input(format!("{}: {error}; --truth-spectrum needs a text table", path.display()))
     })?;
     let label = path.file_stem().unwrap_or_default().to_string_lossy();

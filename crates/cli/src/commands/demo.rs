@@ -7,7 +7,7 @@ use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
 use crate::generation::Generator;
 use crate::provenance::provenance;
-use crate::tiles;
+use crate::{samples, tiles};
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{Boundary, Field3, Grid, Region, Scheme};
@@ -205,6 +205,7 @@ impl Demo {
     }
 
     fn save(&self, name: &str, grid: &GridFile) -> anyhow::Result<()> {
-        fields::save(&self.out.join(Path::new(name).with_extension("hdf5")), grid)
+        let path = self.out.join(Path::new(name).with_extension("hdf5"));
+        samples::save(&path, &grid.field, &grid.meta, || Ok(()))
     }
 }

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::fields::{self, Gridding, Weight};
 use crate::files::Overwrite;
 use crate::parse::scalar;
+use crate::samples;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{ScalarName, Scheme};
@@ -30,7 +31,7 @@ pub(crate) struct GridCommand {
     /// Store a parameter that the snapshot lacks or has wrong: redshift, omega_m or sigma_8; may be repeated
     #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
     scalars: Vec<(ScalarName, f64)>,
-    /// The grid file to write; a name ending in .npy gives a numpy cube
+    /// The grid file to write; a name ending in .npy gives a numpy cube, described by NAME.npy.json beside it
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
     #[command(flatten)]
@@ -40,7 +41,9 @@ pub(crate) struct GridCommand {
 impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let snapshot = Snapshot::open(&self.snapshot).context("reading a snapshot")?;
-        self.overwrite.check(&self.output, snapshot.files())?;
+        for file in samples::files_of(&self.output) {
+            self.overwrite.check(&file, snapshot.files())?;
+        }
         let how = Gridding {
             species: self.particles,
             cells: self.cells as usize,
@@ -49,7 +52,7 @@ impl GridCommand {
         };
         let mut grid = fields::deposit(context, &snapshot, &how).context("gridding a snapshot")?;
         self.scalars.iter().for_each(|&(name, value)| grid.meta.set_scalar(name, value));
-        fields::save(&self.output, &grid)?;
+        samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         context.say(format_args!("{}: {}", self.output.display(), fields::summary(&grid.field)?));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": self.cells, "meta": grid.meta }))
     }

@@ -4,7 +4,7 @@ use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
-use crate::files::{cannot_write, check_output, with_ending};
+use crate::files::{check_output, lock, with_ending};
 use crate::generation::{BATCH, Generator};
 use crate::inputs;
 use crate::measurement::{
@@ -15,7 +15,6 @@ use crate::progress::duration;
 use crate::samples;
 use clap::Args;
 use finescale_diffusion::Sampler;
-use finescale_durable::Lock;
 use finescale_field::{Region, ScalarName, Windows, is_plain_name};
 use finescale_outpaint::{
     Existing, GenerationConfig, Given, Job, Overlap, Plan, PreparedCondition, Store, Strategy, StrategyName,
@@ -24,7 +23,6 @@ use finescale_outpaint::{
 use finescale_snapshot::GridMeta;
 use finescale_training::RunConfig;
 use serde_json::{Value, json};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
@@ -66,7 +64,7 @@ pub(crate) struct Upscale {
     #[arg(long, value_name = "X,Y,Z", value_parser = three::<i64>, requires = "extend", default_value = "0", allow_hyphen_values = true)]
     extend_at: [i64; 3],
     /// Windows that the network evaluates at once: more memory, the same result
-    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
     /// Steps of the sampler [default: the model's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -86,7 +84,7 @@ pub(crate) struct Upscale {
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Samples to draw, with consecutive seeds: out.hdf5 becomes out_SEED.hdf5, such as out_1.hdf5, out_2.hdf5, ...
-    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     samples: u64,
     /// Go on with what an interrupted run left; a sample that is there already, and is this one, is kept
     #[arg(long)]
@@ -137,6 +135,9 @@ impl Upscale {
                 job.window_cells,
                 config.strategy.overlap_cells()
             ));
+        }
+        if job.is_covered() {
+            context.warn("--extend: what is given covers the whole volume: nothing is left to draw");
         }
         if self.dry_run {
             return self.plan(context, &generator, &job);
@@ -345,20 +346,21 @@ impl Upscale {
         // Hours later: what somebody else put there since is not replaced either.
         locked()?;
         self.are_complete(&outputs, &expected)?;
-        if job.given.is_some() {
-            // What is given was read window by window all the time.
+        // What is given was read window by window all the time, and is read again to be written.
+        let is_unchanged = || {
             anyhow::ensure!(
-                finescale_outpaint::identity(job)? == identity,
+                job.given.is_none() || finescale_outpaint::identity(job)? == identity,
                 "{}: changed while {} was generated around it; remove {} and begin again",
                 self.extend[0].display(),
                 name.display(),
                 with_ending(&name, ".work").display()
             );
-        }
+            Ok(())
+        };
         let metas = generator.metas(condition, job, generated.identity())?;
         let mut summaries = Vec::new();
         for ((output, field), meta) in outputs.iter().zip(generated.fields()).zip(&metas) {
-            samples::save(output, &field, meta)?;
+            samples::save(output, &field, meta, is_unchanged)?;
             summaries.push(format!("{}: {}", output.display(), fields::summary(&field)?));
         }
         drop(generated);
@@ -411,22 +413,6 @@ impl Upscale {
             "disk_bytes": disk,
         }))
     }
-}
-
-/// Keeps other processes from the sample of this name.
-fn lock(output: &Path) -> anyhow::Result<Lock> {
-    let output = finescale_durable::follow(output).map_err(|error| cannot_write(output, &error))?;
-    let mut name = OsString::from(".");
-    name.push(output.file_name().unwrap_or_default());
-    name.push(".lock");
-    let path = output.with_file_name(name);
-    Lock::acquire(&path).map_err(|error| match finescale_durable::is_busy(&error) {
-        true => {
-            let output = output.display();
-            anyhow::anyhow!("{output}: {error}; wait for it, stop it, or choose another --output")
-        }
-        false => cannot_write(&path, &error),
-    })
 }
 
 /// Checks that a field to go on from is of the condition's time and place.

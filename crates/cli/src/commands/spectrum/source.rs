@@ -6,7 +6,7 @@ use super::{CubeOptions, ParticleOptions};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::{self, Weight};
-use crate::files::is_npy;
+use crate::files::{Stamp, is_npy};
 use crate::parse::Assignment;
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scheme, check_memory};
@@ -142,6 +142,7 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
         [nx, ny, nz / 2 + 1].iter().fold(size_of::<Complex32>() as u128, |bytes, &n| bytes * n as u128);
     check_memory(format_args!("the Fourier modes of {:?} cells", grid.cells()), bytes)
         .with_context(|| path.display().to_string())?;
+    let stamp = Stamp::read(&path)?;
     reader.check_values().context("reading a grid")?;
     let mut progress = context.progress("reading", "planes", nx as u64, 0);
     let mut slab = Array3::zeros([0; 3]);
@@ -158,6 +159,7 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
     })
     .with_context(|| format!("measuring {}", path.display()))?;
     progress.finish();
+    stamp.check(&path)?;
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, meta);
     let (window, centring) = (meta.assignment, meta.centring);
     Ok(Measured { path, modes, particles: None, window, centring, interlaced: false, shot_noise_mpc_h3 })
@@ -165,7 +167,9 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
 
 /// The modes of a numpy cube.
 fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::Result<Measured> {
+    let stamp = Stamp::read(&path)?;
     let cube = fields::load(&path, options.box_size)?;
+    stamp.check(&path)?;
     let measuring = || format!("measuring {}", path.display());
     let grid = *cube.field.grid();
     let [_, ny, nz] = grid.cells();
