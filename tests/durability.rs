@@ -190,6 +190,13 @@ fn a_sample_as_numpy_cube_is_read_as_it_is() {
     let of_grid = power("s.hdf5");
     assert!(of_grid.as_array().is_some_and(|values| !values.is_empty()), "{of_grid}");
     assert_eq!(power("s.npy"), of_grid);
+    // One that is damaged is not taken for some other cube.
+    let mut damaged = bytes(&story.path("s.npy"));
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(story.path("s.npy"), damaged).unwrap();
+    let mut spectrum = finescale();
+    let spectrum = spectrum.current_dir(story.path("")).args(["spectrum", "s.npy", "--box-size", "25"]);
+    fails(spectrum, &["s.npy: is not described by", "s.npy.json", "damaged"]);
 }
 
 #[test]
