@@ -127,7 +127,7 @@ fn read_values(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::tiny;
+    use crate::fixtures::tiny;
     use std::io::Write;
     use zip::write::{SimpleFileOptions, ZipWriter};
 

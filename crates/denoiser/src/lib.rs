@@ -54,6 +54,8 @@ mod denoiser;
 mod dropout;
 mod embedding;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod import;
 mod parameters;
 mod pickle;

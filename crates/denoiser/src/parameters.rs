@@ -96,7 +96,7 @@ fn first_values(plan: &ParameterPlan, stream: &KeyedStream, number: u32) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::tiny;
+    use crate::fixtures::tiny;
 
     fn bits(parameters: &Parameters) -> Vec<u32> {
         let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
