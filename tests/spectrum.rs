@@ -31,6 +31,8 @@ impl Desk {
         let mut command = finescale();
         command.arg("grid").arg(&self.snapshot).args(["--particles", "dm"]).args(CELLS).args(more);
         command.arg("-o").arg(self.path(name)).assert().success();
+        // A cube as others write it says nothing of itself.
+        drop(std::fs::remove_file(self.path(&format!("{name}.json"))));
         self.path(name)
     }
 

@@ -150,7 +150,7 @@ impl Generator {
                     "lineage": lineage(model),
                 },
                 "condition": condition.path.to_string_lossy(),
-                "region": job.region,
+                "region": wrapped(&job.region, job),
                 "generation": job.config,
                 "window_cells": job.window_cells,
                 samples::IDENTITY: identity,
@@ -164,4 +164,10 @@ impl Generator {
 fn lineage(model: &ModelDescription) -> Lineage {
     let hold_out = model.lineage.hold_out.or(model.configuration.data.hold_out);
     Lineage { hold_out, ..model.lineage.clone() }
+}
+
+/// A region whose first cell lies in the box.
+fn wrapped(region: &Region, job: &Job) -> Region {
+    let cells = job.condition.grid().cells();
+    Region { start: [0, 1, 2].map(|axis| region.wrapped(axis, 0, cells) as i64), ..*region }
 }

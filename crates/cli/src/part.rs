@@ -93,9 +93,7 @@ fn place(input: &Input, truth: &Input) -> anyhow::Result<Region> {
             Some(other) if other != region => Err(elsewhere(input, &region, truth)),
             _ => Ok(Region { start: [0; 3], ..region }),
         },
-        Some(region) => check(&wrapped(region, truth), truth)
-            .map(|()| wrapped(region, truth))
-            .map_err(|_| elsewhere(input, &region, truth)),
+        Some(region) => check(&region, truth).map(|()| region).map_err(|_| elsewhere(input, &region, truth)),
         None if own == cells => Ok(Region::whole(&truth.grid)),
         None => {
             Err(other_grid(input, truth, "and it does not say which part of that box it is, as samples do"))
@@ -107,18 +105,6 @@ fn place(input: &Input, truth: &Input) -> anyhow::Result<Region> {
 fn said_region(input: &Input) -> Option<Region> {
     let said: Option<Region> = serde_json::from_value(input.meta.provenance["region"].clone()).ok();
     said.filter(|region| region.shape == input.grid.cells())
-}
-
-/// A region whose start lies in the box of the truth, as far as that is periodic and the start is no negative one.
-fn wrapped(region: Region, truth: &Input) -> Region {
-    let cells = truth.grid.cells();
-    let wraps = |axis: usize| {
-        truth.meta.boundary.is_periodic()
-            && !(-(cells[axis] as i64)..cells[axis] as i64).contains(&region.start[axis])
-    };
-    let start =
-        |axis: usize| if wraps(axis) { region.wrapped(axis, 0, cells) as i64 } else { region.start[axis] };
-    Region { start: [0, 1, 2].map(start), ..region }
 }
 
 /// Checks that a region lies in the box of the truth; in a periodic one it may reach over a face.

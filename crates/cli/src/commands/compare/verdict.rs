@@ -3,7 +3,7 @@
 use crate::context::Context;
 use finescale_judge::{Comparison, Judgement};
 
-/// Correlation at about 1 h/Mpc below which fields are hardly of one universe.
+/// Correlation on the largest scales below which fields are hardly of one universe.
 const UNRELATED: f64 = 0.3;
 
 /// The verdict in lines for a person.
@@ -29,11 +29,12 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
         verdict.mass_ratio
     ));
     comparison.goals.iter().for_each(|goal| context.say(line(goal)));
-    if verdict.cross_correlation < UNRELATED {
+    let bands = &comparison.measured.bands;
+    let largest = bands.k_h_mpc.iter().zip(&bands.sample_cross_correlation).find(|(_, r)| r.is_finite());
+    if let Some((k, r)) = largest.filter(|(_, r)| **r < UNRELATED) {
         context.warn(format_args!(
-            "r with the truth is {:.2} at k = {low:.2} to {high:.2} h/Mpc: these do not look like fields of one universe; \
-             are they of the same box and region?",
-            verdict.cross_correlation
+            "r with the truth is {r:.2} at k = {k:.2} h/Mpc: these do not look like fields of one universe; are they of the \
+             same box and region?"
         ));
     }
 }
