@@ -12,7 +12,7 @@
 //! use candle_core::{Device, Tensor};
 //! use finescale_diffusion::Denoise;
 //! use finescale_field::{Boundary, Field3, Grid, Normalizer, Region, Transform};
-//! use finescale_outpaint::{GenerationConfig, Job, Store, generate};
+//! use finescale_outpaint::{GenerationConfig, Job, Store, Strategy, StrategyName, generate};
 //! use ndarray::Array3;
 //! use serde_json::Value;
 //! use std::sync::atomic::AtomicBool;
@@ -40,7 +40,7 @@
 //!     truth_normalizers: &[normalizer],
 //!     region: Region::cube([0; 3], 16),
 //!     given: None,
-//!     config: GenerationConfig { overlap_cells: 4, ..GenerationConfig::default() },
+//!     config: GenerationConfig { strategy: Strategy::new(StrategyName::Joint, 4), ..GenerationConfig::default() },
 //!     batch: 4,
 //!     device: &Device::Cpu,
 //!     program: &Value::Null,
