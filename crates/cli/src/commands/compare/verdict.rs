@@ -3,8 +3,8 @@
 use crate::context::Context;
 use finescale_judge::{Comparison, Judgement};
 
-/// Correlation on the largest scales below which fields are hardly of one universe.
-const UNRELATED: f64 = 0.3;
+/// Correlation that fields of one universe have in some band, at least.
+const UNRELATED: f64 = 0.5;
 
 /// The verdict in lines for a person.
 pub(crate) fn tell(context: &Context, comparison: &Comparison) {
@@ -29,12 +29,12 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
         verdict.mass_ratio
     ));
     comparison.goals.iter().for_each(|goal| context.say(line(goal)));
-    let bands = &comparison.measured.bands;
-    let largest = bands.k_h_mpc.iter().zip(&bands.sample_cross_correlation).find(|(_, r)| r.is_finite());
-    if let Some((k, r)) = largest.filter(|(_, r)| **r < UNRELATED) {
+    let correlations = comparison.measured.bands.sample_cross_correlation.iter().copied();
+    let largest = correlations.fold(f64::NEG_INFINITY, f64::max);
+    if largest < UNRELATED {
         context.warn(format_args!(
-            "r with the truth is {r:.2} at k = {k:.2} h/Mpc: these do not look like fields of one universe; are they of the \
-             same box and region?"
+            "r with the truth is {largest:.2} at most: these do not look like fields of one universe; are they of the same \
+             box and region?"
         ));
     }
 }
