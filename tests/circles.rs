@@ -30,7 +30,7 @@ impl File {
     }
 
     /// A path of this file, from the root of the crate; none of another crate.
-    fn from_root(&self, path: &[String]) -> Option<Vec<String>> {
+    fn rooted(&self, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         let base = match first.as_str() {
             "crate" => &[],
@@ -54,14 +54,14 @@ impl File {
             }
             syn::UseTree::Name(name) => self.name(&name.ident, with(&name.ident), is_public),
             syn::UseTree::Rename(rename) => self.name(&rename.rename, with(&rename.ident), is_public),
-            syn::UseTree::Glob(_) => self.named.extend(self.from_root(before)),
+            syn::UseTree::Glob(_) => self.named.extend(self.rooted(before)),
         }
     }
 
     fn name(&mut self, name: &syn::Ident, path: Vec<String>, is_public: bool) {
         // What is handed on may be of a module below this one, without `self`.
         let of_below = || [&self.module[..], &path].concat();
-        let path = self.from_root(&path).unwrap_or_else(of_below);
+        let path = self.rooted(&path).unwrap_or_else(of_below);
         if is_public {
             self.handed_on.insert(name.to_string(), path.clone());
         }
@@ -86,7 +86,7 @@ impl<'a> Visit<'a> for File {
 
     fn visit_path(&mut self, path: &'a syn::Path) {
         let parts: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.named.extend(self.from_root(&parts));
+        self.named.extend(self.rooted(&parts));
         visit::visit_path(self, path);
     }
 }

@@ -293,7 +293,7 @@ fn fields_of_other_places_and_voxels_are_refused() {
     desk.write_grid("unknown", &waves(0.3).cut(&region([0; 3], [8; 3])).unwrap(), false, json!({}));
     desk.refuses(&["--sample", "unknown.hdf5"], &["unknown.hdf5", "does not say which part"]);
     let far = &waves(0.3).cut(&region([0; 3], [8; 3])).unwrap();
-    desk.write_grid("far", &far, false, json!({ "region": region([40, 0, 0], [8; 3]) }));
+    desk.write_grid("far", far, false, json!({ "region": region([40, 0, 0], [8; 3]) }));
     desk.refuses(&["--sample", "far.hdf5"], &["far.hdf5", "[40, 0, 0]", "truth.hdf5", "[16, 16, 16]"]);
 
     let coarse = Grid::cube(CELLS, 2.0 * CELLS as f64 * VOXEL_MPC_H).unwrap();
