@@ -1,7 +1,7 @@
 //! Small matched universes without any download: a coarse dark-matter run and the gas of a fine run of the
 //! same initial modes.
 //!
-//! The road is [`LambdaCdm`] → [`LinearPower`] → Gaussian modes → 2LPT → particle mesh → gas by enthalpy
+//! The road is [`LambdaCdm`] → its linear power → Gaussian modes → 2LPT → particle mesh → gas by enthalpy
 //! descent → grids and snapshots; [`make_universe`] walks it. Mock gas is not the gas of a hydrodynamical run:
 //! it has its spectrum at a few scales, and none of its physics.
 //!
