@@ -87,7 +87,7 @@ pub(crate) fn held_out(inputs: &BoxInputs, lineage: Option<&Lineage>) -> anyhow:
     })?;
     let region = data.hold_out.ok_or_else(|| {
         bad_input(format!(
-            "--held-out: the model and those that it comes from left out no part of {truth} together; compare a box that \
+            "--held-out: the model and those that it comes from left out no part of {truth} together (data.hold_out); compare a box that \
              they have not seen"
         ))
     })?;
