@@ -31,7 +31,7 @@ impl Run<'_> {
     /// - `best.safetensors`, the same at the best validation: of a run that begins with a model, that may be this
     ///   very model.
     ///
-    /// `observer` hears of every event. When `stop` becomes true, the step in progress is finished, the state
+    /// `progress` hears of every event. When `cancel` becomes true, the step in progress is finished, the state
     /// is saved and the function returns. A failed write during the run is a warning and tried again; only at
     /// its end it is an error.
     ///
@@ -39,8 +39,8 @@ impl Run<'_> {
     /// [`TrainingError::RunExists`] and [`TrainingError::Busy`] if another process began in the same folder,
     /// [`TrainingError::NotFinite`] if the loss diverges (the last good state is saved), and whatever reading,
     /// writing and the data report.
-    pub fn go(self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<Summary, TrainingError> {
-        Running::begin(self)?.go(observer, stop)
+    pub fn go(self, progress: &mut dyn FnMut(&Event), cancel: &AtomicBool) -> Result<Summary, TrainingError> {
+        Running::begin(self)?.go(progress, cancel)
     }
 }
 
@@ -73,22 +73,22 @@ impl<'a> Running<'a> {
 
     pub(crate) fn go(
         &mut self,
-        observer: &mut dyn FnMut(&Event),
-        stop: &AtomicBool,
+        progress: &mut dyn FnMut(&Event),
+        cancel: &AtomicBool,
     ) -> Result<Summary, TrainingError> {
         let (step, steps) = (self.state().step, self.run.config.training.steps);
-        observer(&Event::Started { step, steps, parameters: self.state().weights.count() });
-        if self.run.validates_first() && !stop.load(Ordering::Relaxed) {
-            self.validate(observer)?;
+        progress(&Event::Started { step, steps, parameters: self.state().weights.count() });
+        if self.run.validates_first() && !cancel.load(Ordering::Relaxed) {
+            self.validate(progress)?;
         }
         let source = Arc::clone(&self.run.source);
         let last_loss = std::thread::scope(|scope| {
             let batches = prefetch(scope, &source, key(step)..key(steps));
-            self.follow(&batches, observer, stop)
+            self.follow(&batches, progress, cancel)
         })?;
         // Without an update, too: a finished run may be resumed for another `generation` section in its model.
         if self.saved != self.state().step || self.is_model_behind || last_loss.is_none() {
-            self.save(observer)?;
+            self.save(progress)?;
         }
         self.metrics.sync();
         Ok(Summary {
@@ -103,20 +103,20 @@ impl<'a> Running<'a> {
     fn follow(
         &mut self,
         batches: &Receiver<Result<NoisedBatch, TrainingError>>,
-        observer: &mut dyn FnMut(&Event),
-        stop: &AtomicBool,
+        progress: &mut dyn FnMut(&Event),
+        cancel: &AtomicBool,
     ) -> Result<Option<f64>, TrainingError> {
         let training = &self.run.config.training;
         let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
         let (mut last_save, mut last_loss, mut save_after) = (Instant::now(), None, save_every);
-        while self.state().step < training.steps && !stop.load(Ordering::Relaxed) {
+        while self.state().step < training.steps && !cancel.load(Ordering::Relaxed) {
             let metrics = self.step(batches).map_err(|error| self.keep_last_good_state(error))?;
             last_loss = Some(metrics.loss);
             self.log(&metrics);
-            observer(&Event::Step(metrics));
-            if self.judge(observer, stop)? || last_save.elapsed() >= save_after {
+            progress(&Event::Step(metrics));
+            if self.judge(progress, cancel)? || last_save.elapsed() >= save_after {
                 save_after =
-                    if self.save_if_possible(observer)? { save_every } else { SAVE_AGAIN.min(save_every) };
+                    if self.save_if_possible(progress)? { save_every } else { SAVE_AGAIN.min(save_every) };
                 last_save = Instant::now();
             }
         }
@@ -145,22 +145,26 @@ impl<'a> Running<'a> {
 
     /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short
     /// is left out.
-    fn judge(&mut self, observer: &mut dyn FnMut(&Event), stop: &AtomicBool) -> Result<bool, TrainingError> {
+    fn judge(
+        &mut self,
+        progress: &mut dyn FnMut(&Event),
+        cancel: &AtomicBool,
+    ) -> Result<bool, TrainingError> {
         let (training, step) = (&self.run.config.training, self.state().step);
         let validate = step.is_multiple_of(training.validate_every_steps) || step == training.steps;
         if validate && !self.run.validation.is_empty() {
-            self.validate(observer)?;
+            self.validate(progress)?;
         }
         let due = |check: &&SpectrumCheck| check.is_due(step, training.steps);
         let Some(check) = self.run.spectrum.as_ref().filter(due) else { return Ok(validate) };
-        if let Some(metrics) = check.measure(&self.run.learner.averaged, &self.run.device, step, stop)? {
+        if let Some(metrics) = check.measure(&self.run.learner.averaged, &self.run.device, step, cancel)? {
             self.log(&metrics);
-            observer(&Event::Spectrum(metrics));
+            progress(&Event::Spectrum(metrics));
         }
         Ok(true)
     }
 
-    pub(crate) fn validate(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+    pub(crate) fn validate(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let (learner, parts) = (&self.run.learner, self.run.config.training.accumulate);
         let judge = |batch: &NoisedBatch| learner.validate(&batch.parts(parts)?);
         let metrics = validate(&self.run.validation, learner.state.step, judge)?;
@@ -172,20 +176,20 @@ impl<'a> Running<'a> {
             let best = Best { loss: metrics.validation_loss, model: self.model()? };
             self.run.learner.state.unwritten_best = Some(best);
         }
-        observer(&Event::Validation(metrics));
+        progress(&Event::Validation(metrics));
         Ok(())
     }
 
     /// Makes everything durable. The state comes last: whatever is written before it is made again, with the
     /// same bits, on the way from an older state.
-    fn save(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+    fn save(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         self.run.folder.check_in_place()?;
         self.metrics.sync();
         let best = self.save_best();
         let model = self.model()?.save(&self.run.folder.file(MODEL), Precision::F32);
         // The state is saved even where the others cannot be: hours of updates hang on it.
         self.save_state()?;
-        observer(&Event::Saved { step: self.saved });
+        progress(&Event::Saved { step: self.saved });
         let all = best.and(model);
         self.is_model_behind = all.is_err();
         all
@@ -208,8 +212,8 @@ impl<'a> Running<'a> {
     }
 
     /// Saves, unless the disk refuses: training goes on then. Whether it worked.
-    fn save_if_possible(&mut self, observer: &mut dyn FnMut(&Event)) -> Result<bool, TrainingError> {
-        match self.save(observer) {
+    fn save_if_possible(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<bool, TrainingError> {
+        match self.save(progress) {
             Ok(()) => Ok(true),
             Err(error @ TrainingError::Write { .. }) => {
                 let saved = self.saved;
