@@ -1,9 +1,11 @@
 //! A low-resolution and a high-resolution density of the same place.
 
 use crate::{GridFile, GridMeta, PairError, PairFiles};
-use finescale_field::{Boundary, Field3, Grid, Scalar, check_density, is_plain_name, shown};
+use finescale_field::{Boundary, Field3, Grid, Scalar, check_density, coarsen, is_plain_name, shown};
 use std::path::{Path, PathBuf};
 
+/// Blocks along an axis over which a condition is compared with its truth, the first that divide the cells.
+const BLOCKS: [usize; 2] = [8, 4];
 /// Relative difference of lengths that is taken for rounding: headers may hold f32.
 const SAME_LENGTH: f64 = 1e-5;
 /// Difference of redshifts that is taken for rounding: snapshots at z = 0 say 2e-16, and output times are met
@@ -45,6 +47,17 @@ impl Pair {
     pub(crate) fn boundary(&self) -> Boundary {
         let of_truths = self.truth.iter().map(|truth| truth.meta.boundary);
         of_truths.fold(self.condition.meta.boundary, Boundary::and)
+    }
+
+    /// Correlation of the condition with the truth, the least of several, both averaged over large blocks: near 1 for runs
+    /// of the same phases. None for a box that is not divided into blocks, or a field that is the same everywhere.
+    pub(crate) fn correlation(&self) -> Option<f64> {
+        let cells = self.grid().cells();
+        let blocks = BLOCKS.into_iter().find(|&blocks| cells.iter().all(|n| n.is_multiple_of(blocks)))?;
+        let coarse = |field: &Field3| coarsen(field, cells.map(|n| n / blocks)).ok();
+        let condition = coarse(&self.condition.field)?;
+        let with = |truth: &GridFile| correlation(condition.as_slice(), coarse(&truth.field)?.as_slice());
+        self.truth.iter().map(with).try_fold(f64::INFINITY, |least, r| Some(least.min(r?)))
     }
 
     /// The values of `scalars`, as the condition's file says them.
@@ -127,6 +140,17 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+/// Pearson's correlation; none if one of the two does not vary.
+fn correlation(a: &[f32], b: &[f32]) -> Option<f64> {
+    let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let covariance = |a: &[f32], mean_a: f64, b: &[f32], mean_b: f64| -> f64 {
+        a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - mean_a) * (f64::from(b) - mean_b)).sum()
+    };
+    let variances = covariance(a, mean_a, a, mean_a) * covariance(b, mean_b, b, mean_b);
+    (variances > 0.0).then(|| covariance(a, mean_a, b, mean_b) / variances.sqrt())
 }
 
 fn difference_of_place(condition: &GridFile, truth: &GridFile) -> Option<String> {

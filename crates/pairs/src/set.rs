@@ -8,6 +8,7 @@ use crate::{
 };
 use finescale_field::{Boundary, Channels, Conditioning, Field3, Grid, Normalizer, Region, Transform};
 use finescale_seed::{KeyedStream, Purpose};
+use std::path::PathBuf;
 
 /// Key of the validation patches: the same for every run.
 const VALIDATION_SEED: u64 = 0;
@@ -24,6 +25,7 @@ pub struct PairSet {
     condition_meta: GridMeta,
     truth_meta: Vec<GridMeta>,
     data_kind: DataKind,
+    correlations: Vec<(PathBuf, f64)>,
 }
 
 /// A part of a box.
@@ -78,6 +80,9 @@ impl PairSet {
         let conditioning = normalizers.conditioning(channels);
         let scalar_ranges = scalar_ranges(&training, &conditioning.channels)?;
         let data_kind = DataKind::from_pairs(&training);
+        let pairs = training.iter().chain(&validation);
+        let correlations = pairs.filter_map(|pair| Some((pair.files.condition(), pair.correlation()?)));
+        let correlations = correlations.collect();
         let normalised = |pairs: Vec<Pair>| -> Result<Vec<_>, _> {
             pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning)).collect()
         };
@@ -91,6 +96,7 @@ impl PairSet {
             condition_meta,
             truth_meta,
             data_kind,
+            correlations,
         })
     }
 
@@ -147,6 +153,13 @@ impl PairSet {
     #[must_use]
     pub fn data_kind(&self) -> DataKind {
         self.data_kind
+    }
+
+    /// The files of conditions, and the correlation of each with its truth over large blocks: near 1 for runs of one
+    /// universe. Of boxes that are not divided into blocks nothing is said.
+    #[must_use]
+    pub fn correlations(&self) -> &[(PathBuf, f64)] {
+        &self.correlations
     }
 
     /// Memory of all fields in bytes.

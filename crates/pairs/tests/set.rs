@@ -371,3 +371,23 @@ fn several_fields_are_channels_of_the_truth() {
     let part = set.validation_part(4).unwrap();
     assert!((part.truth[1].mean() - part.truth[0].mean() - 0.25).abs() < 1e-5);
 }
+
+#[test]
+fn pairs_of_one_universe_are_told_from_others() {
+    let wave = |phase: f32| {
+        let value = move |(i, j, k): (usize, usize, usize)| {
+            1.0 + 0.5 * (0.7 * (i + 2 * j) as f32 + 0.3 * k as f32 + phase).sin()
+        };
+        Field3::new(Grid::cube(16, 16.0).unwrap(), Array3::from_shape_fn([16; 3], value)).unwrap()
+    };
+    let correlation = |truth| {
+        let pairs = vec![Pair::new(wave(0.0), vec![truth])];
+        let set = PairSet::new(pairs, vec![], None, plain(), Channels::default()).unwrap();
+        set.correlations()[0].1
+    };
+    assert!((correlation(wave(0.0)) - 1.0).abs() < 1e-6);
+    assert!(correlation(wave(std::f32::consts::FRAC_PI_2)).abs() < 0.2);
+    // Blocks do not divide such a box.
+    let set = PairSet::new(vec![pair([6; 3])], vec![], None, plain(), Channels::default()).unwrap();
+    assert!(set.correlations().is_empty());
+}

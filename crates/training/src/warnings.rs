@@ -1,11 +1,14 @@
 //! What a user should know of the pairs before hours of training on them.
 
 use finescale_pairs::{GridMeta, PairSet};
+use std::path::Path;
 
 /// Particles per voxel below which a density is mostly noise.
 const NOISY_MEAN: f64 = 1.0;
 /// A condition with so many times the particles of its truth is no low-resolution run of the same universe.
 const SWAPPED_FACTOR: f64 = 1.5;
+/// Correlation over an eighth of a box that runs of one universe are far above.
+const UNRELATED: f64 = 0.5;
 
 /// What is missing or doubtful in `pairs`, one thing a line.
 pub(crate) fn warnings(pairs: &PairSet) -> Vec<String> {
@@ -21,7 +24,19 @@ pub(crate) fn warnings(pairs: &PairSet) -> Vec<String> {
         warnings.extend(noise_warning(truth));
         warnings.extend(swap_warning(pairs.condition_meta(), truth));
     }
+    let correlations = pairs.correlations().iter();
+    warnings.extend(correlations.filter_map(|(condition, r)| phase_warning(condition, *r)));
     warnings
+}
+
+fn phase_warning(condition: &Path, correlation: f64) -> Option<String> {
+    (correlation < UNRELATED).then(|| {
+        format!(
+            "{}: on the largest scales it correlates by {correlation:.2} with its truth: are they two runs of one universe, \
+             with the same box, phases and redshift?",
+            condition.display()
+        )
+    })
 }
 
 fn noise_warning(truth: &GridMeta) -> Option<String> {
@@ -55,6 +70,9 @@ mod tests {
         assert_eq!(warnings(&sound), [""; 0]);
         let blind = warnings(&fixtures::training_pairs());
         assert!(blind.len() == 1 && blind[0].starts_with("nothing will be validated"), "{blind:?}");
+
+        assert_eq!(phase_warning("a.hdf5".as_ref(), 0.97), None);
+        assert!(phase_warning("a.hdf5".as_ref(), 0.03).unwrap().starts_with("a.hdf5: on the largest scales"));
 
         let with_mean = |mean: f64| GridMeta { mean, ..sound.truth_meta()[0].clone() };
         assert_eq!(noise_warning(&with_mean(1.0)), None);
