@@ -1,4 +1,5 @@
-//! Whether samples can be draws of one posterior: of one model, and each another one.
+//! Whether samples can be draws of one posterior: of one model, in one way, in a box from one condition, and each another
+//! one.
 
 use crate::failure::bad_input;
 use crate::inputs::Input;
@@ -27,7 +28,8 @@ impl<'a> ModelName<'a> {
     }
 }
 
-/// Refuses samples of different models; a warning where only some say their model.
+/// Refuses samples of different models, or of one that were drawn with other settings; a warning where only some say their
+/// model.
 pub(crate) fn check_one_model(samples: &[&Input]) -> anyhow::Result<Option<String>> {
     let known: Vec<(&Input, ModelName)> =
         samples.iter().filter_map(|sample| Some((*sample, ModelName::find(&sample.meta)?))).collect();

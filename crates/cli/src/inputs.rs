@@ -63,7 +63,7 @@ impl BoxFiles {
         let samples: Vec<PathBuf> = files.iter().filter(|path| named(path, "sample")).cloned().collect();
         let (Some(truth), false) = (one("truth"), samples.is_empty()) else {
             return Err(bad_input(format!(
-                "{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy); its folder has not both"
+                "{shown}: a box needs truth.hdf5 and sample*.hdf5 (or .npy), and one of the two is missing"
             )));
         };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
