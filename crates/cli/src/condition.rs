@@ -1,6 +1,7 @@
 //! The low-resolution field that a sample is drawn from: opened, checked, made into what the network sees.
 
 use crate::context::Context;
+use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, OpenField, Weight};
 use crate::files::{Stamp, is_npy};
@@ -37,15 +38,15 @@ impl OpenCondition {
         context: &Context,
         model: &ModelDescription,
         path: &Path,
-        box_size_mpc_h: Option<[f64; 3]>,
+        cube: &Cube,
         said: &[(ScalarName, f64)],
     ) -> anyhow::Result<Self> {
         check_said(model, path, said)?;
-        if box_size_mpc_h.is_some() && !is_npy(path) {
-            return Err(bad_input("--box-size: for .npy cubes only; HDF5 files say this themselves"));
+        if cube.is_said() && !is_npy(path) {
+            return Err(bad_input("--box-size, --mean: for .npy cubes only; HDF5 files say this themselves"));
         }
         let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
-        let opened = if path.is_dir() { None } else { Some(fields::open_header(path, box_size_mpc_h)) };
+        let opened = if path.is_dir() { None } else { Some(fields::open_header(path, cube)) };
         let mut open = match opened {
             Some(Ok(field)) => Self { path: path.into(), files: vec![path.into()], stamp, field },
             Some(Err(error)) => {
@@ -60,6 +61,7 @@ impl OpenCondition {
                 Self { files, ..Self::in_memory(path, grid) }
             }
         };
+        open.field.note.iter().for_each(|note| context.warn(note));
         said.iter().for_each(|&(name, value)| open.field.meta.set_scalar(name, value));
         let differences = model
             .check_condition(open.grid(), &open.field.meta)

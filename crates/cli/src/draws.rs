@@ -2,11 +2,16 @@
 //! one.
 
 use crate::failure::bad_input;
-use crate::inputs::Input;
+use crate::inputs::{BoxInputs, Input};
 use crate::samples::IDENTITY;
 use finescale_field::Field3;
 use finescale_outpaint::{Difference, difference};
 use finescale_snapshot::GridMeta;
+
+/// The setting that says whether all conditions have the same noise.
+const SHARED_NOISE: &str = "shared_noise";
+/// The first version of an identity whose noise belongs to its condition.
+const NOISE_OF_CONDITION: u64 = 8;
 
 /// The model that drew a sample.
 struct ModelName<'a> {
@@ -71,11 +76,34 @@ pub(crate) fn check_one_model(samples: &[&Input]) -> anyhow::Result<Option<Strin
 fn other_settings(first: &Input, sample: &Input) -> Option<String> {
     let settings = |input: &Input| {
         let mut settings = input.meta.provenance[IDENTITY]["generation"].clone();
-        settings.as_object_mut()?.remove("seed");
+        let settings_of = settings.as_object_mut()?;
+        settings_of.remove("seed");
+        settings_of.remove(SHARED_NOISE);
         Some(settings)
     };
     let Difference { what, expected, found } = difference(&settings(first)?, &settings(sample)?)?;
     Some(format!("{what} {expected} and {found}"))
+}
+
+/// The warning that samples of two boxes have the same noise.
+pub(crate) fn shared_noise(boxes: &[BoxInputs]) -> Option<String> {
+    let seed = |input: &Input| {
+        let identity = &input.meta.provenance[IDENTITY];
+        let (settings, version) = (&identity["generation"], identity["version"].as_u64()?);
+        let is_shared = version < NOISE_OF_CONDITION || settings[SHARED_NOISE] == true;
+        is_shared.then(|| settings["seed"].as_u64()).flatten()
+    };
+    let samples =
+        boxes.iter().enumerate().flat_map(|(number, of_box)| of_box.samples.iter().map(move |s| (number, s)));
+    let known: Vec<_> =
+        samples.filter_map(|(number, sample)| Some((number, sample, seed(sample)?))).collect();
+    let ((_, one, _), (_, other, _)) = twice(&known, |a, b| a.0 != b.0 && a.2 == b.2)?;
+    Some(format!(
+        "{} and {}, of two boxes, were drawn with the same noise: their small scales are alike, so that errors over boxes \
+         hold no scatter of the noise; draw them again, without --shared-noise",
+        one.path.display(),
+        other.path.display()
+    ))
 }
 
 /// Refuses samples of one box that were drawn from different conditions.

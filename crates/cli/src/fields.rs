@@ -1,6 +1,7 @@
 //! Fields from whatever file holds them.
 
 use crate::context::Context;
+use crate::cube::{Cube, Mean};
 use crate::failure::bad_input;
 use crate::files::is_npy;
 use crate::provenance::provenance;
@@ -48,17 +49,24 @@ impl Weight {
     }
 }
 
+/// Means of cubes that may hold 1 + delta: beyond, they are counts or masses.
+const PLAUSIBLE_MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
+/// Means of whole boxes of 1 + delta are as close to 1 as this.
+const MEAN_TOLERANCE: f64 = 0.01;
+
 /// Values that are read window by window, and what they are.
 pub(crate) struct OpenField {
     pub(crate) values: Box<dyn Windows>,
     pub(crate) meta: GridMeta,
+    /// What somebody should know of how its values are taken.
+    pub(crate) note: Option<String>,
     /// The grid file whose values have yet to be checked, if it is one.
     unchecked: Option<PathBuf>,
 }
 
 impl OpenField {
     pub(crate) fn in_memory(field: Field3, meta: GridMeta) -> Self {
-        Self { values: Box::new(field), meta, unchecked: None }
+        Self { values: Box::new(field), meta, note: None, unchecked: None }
     }
 
     /// Reads all values of a grid file once: damage is an error.
@@ -68,30 +76,29 @@ impl OpenField {
     }
 }
 
-/// Opens a grid file, whose values are checked, a sample of ours as a numpy cube, or another cube with `box_size_mpc_h`,
-/// whose values are divided by their mean.
-pub(crate) fn open(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
-    let field = open_header(path, box_size_mpc_h)?;
+/// Opens a grid file, whose values are checked, a sample of ours as a numpy cube, or another cube of which this is said.
+pub(crate) fn open(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
+    let field = open_header(path, cube)?;
     field.check()?;
     Ok(field)
 }
 
 /// The same; of a grid file only the header is read.
-pub(crate) fn open_header(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
+pub(crate) fn open_header(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
     if is_npy(path) {
-        return open_npy(path, box_size_mpc_h);
+        return open_npy(path, cube);
     }
     let reader = GridReader::open(path).context("reading a grid")?;
     let meta = reader.meta().clone();
-    Ok(OpenField { values: Box::new(reader), meta, unchecked: Some(path.into()) })
+    Ok(OpenField { values: Box::new(reader), meta, note: None, unchecked: Some(path.into()) })
 }
 
 /// The same in memory.
-pub(crate) fn load(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<GridFile> {
+pub(crate) fn load(path: &Path, cube: &Cube) -> anyhow::Result<GridFile> {
     if !is_npy(path) {
         return read_grid(path).context("reading a grid");
     }
-    let OpenField { values, meta, .. } = open_npy(path, box_size_mpc_h)?;
+    let OpenField { values, meta, .. } = open_npy(path, cube)?;
     Ok(GridFile { field: in_memory(values.as_ref())?, meta })
 }
 
@@ -100,7 +107,9 @@ pub(crate) fn in_memory(values: &dyn Windows) -> anyhow::Result<Field3> {
     Field3::read_from(values).map_err(anyhow::Error::from_boxed).context("reading values")
 }
 
-fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<OpenField> {
+/// A sample of ours, which says what it is, or the cube of somebody else.
+fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
+    let Cube { box_size: box_size_mpc_h, mean: said } = *cube;
     if !path.try_exists().with_context(|| path.display().to_string())? {
         return Err(bad_input(format!("{}: no such file", path.display())));
     }
@@ -113,7 +122,7 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
             )));
         }
         let values = Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?);
-        return Ok(OpenField { values, meta, unchecked: None });
+        return Ok(OpenField { values, meta, note: None, unchecked: None });
     }
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
@@ -130,24 +139,54 @@ fn open_npy(path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Ope
             "{path}: the mean is {mean:.3e}; a density with a positive mean is needed (if this is delta, store 1 + delta)"
         )));
     }
+    let unit = match said {
+        Some(Mean::Own) => mean,
+        Some(Mean::Given(given)) => given,
+        None => 1.0,
+    };
+    let note = check_cube_mean(path, said, mean / unit)?;
     let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));
-    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, mean) };
-    Ok(OpenField { values: Box::new(OverMean { values, mean }), meta, unchecked: None })
+    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, unit) };
+    Ok(OpenField { values: Box::new(InUnits { values, unit }), meta, note, unchecked: None })
 }
 
-/// A cube over its mean.
-struct OverMean {
+/// Refuses a cube that is no 1 + delta, and tells of one that may be none; `mean`: of its values as they are taken.
+fn check_cube_mean(path: &Path, said: Option<Mean>, mean: f64) -> anyhow::Result<Option<String>> {
+    let path = path.display();
+    if !PLAUSIBLE_MEANS.contains(&mean) {
+        let (what, remedy) = match said {
+            None => {
+                ("values", "if they are counts or masses, say --mean own, or the mean of the whole universe")
+            }
+            Some(_) => ("values over --mean", "give the mean of the whole universe, in the cube's units"),
+        };
+        return Err(bad_input(format!(
+            "{path}: the mean of the {what} is {mean:.4e}, and 1 + delta, a density in units of the cosmic mean, is needed; \
+             {remedy}"
+        )));
+    }
+    let is_one = (mean - 1.0).abs() <= MEAN_TOLERANCE;
+    Ok((!is_one && said.is_none()).then(|| {
+        format!(
+            "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say --mean own, or the mean \
+             of the whole universe"
+        )
+    }))
+}
+
+/// A cube over a number.
+struct InUnits {
     values: NpyReader,
-    mean: f64,
+    unit: f64,
 }
 
-impl Windows for OverMean {
+impl Windows for InUnits {
     fn grid(&self) -> &Grid {
         self.values.grid()
     }
 
     fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
-        Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.mean) as f32))
+        Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.unit) as f32))
     }
 }
 

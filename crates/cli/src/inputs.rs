@@ -1,5 +1,6 @@
 //! The files of a comparison, by box, before their values are read.
 
+use crate::cube::{Cube, Mean};
 use crate::failure::bad_input;
 use crate::fields;
 use crate::files::Stamp;
@@ -31,6 +32,9 @@ pub(crate) struct Input {
     pub(crate) sha256: String,
     pub(crate) grid: Grid,
     pub(crate) meta: GridMeta,
+    /// What is said of it, if it is a numpy cube.
+    cube: Cube,
+    note: Option<String>,
     stamp: Stamp,
 }
 
@@ -77,10 +81,15 @@ impl BoxFiles {
 }
 
 impl BoxInputs {
-    /// What its samples are beside the truth, where that is something else: nothing that a file does not say counts.
-    pub(crate) fn differences(&self) -> impl Iterator<Item = String> {
+    /// How its files are taken, and what its samples are beside the truth, where that is something else: nothing that a
+    /// file does not say counts.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
         let units = fields::unit_warning(&self.truth.path, &self.truth.grid);
-        units.into_iter().chain(self.samples.iter().flat_map(|sample| sample.differences(&self.truth)))
+        let of_files = self.all().filter_map(|input| input.note.clone());
+        units
+            .into_iter()
+            .chain(of_files)
+            .chain(self.samples.iter().flat_map(|sample| sample.differences(&self.truth)))
     }
 }
 
@@ -90,12 +99,13 @@ pub(crate) fn numbered(samples: usize) -> Vec<String> {
 }
 
 impl Input {
-    /// Opens and hashes a file; `box_size_mpc_h`: of a `.npy` cube that does not say it.
-    fn open(role: &'static str, path: &Path, box_size_mpc_h: Option<[f64; 3]>) -> anyhow::Result<Self> {
+    /// Opens and hashes a file.
+    fn open(role: &'static str, path: &Path, cube: Cube) -> anyhow::Result<Self> {
         let stamp = Stamp::read(path)?;
-        let open = fields::open_header(path, box_size_mpc_h)?;
-        let (grid, meta) = (*open.values.grid(), open.meta);
-        Ok(Self { role, path: path.to_owned(), sha256: stamp.sha256(path)?, grid, meta, stamp })
+        let open = fields::open_header(path, &cube)?;
+        let (grid, meta, note) = (*open.values.grid(), open.meta, open.note);
+        let cube = Cube { box_size: Some(grid.box_size_mpc_h()), ..cube };
+        Ok(Self { role, path: path.to_owned(), sha256: stamp.sha256(path)?, grid, meta, cube, note, stamp })
     }
 
     /// In what it differs from the truth.
@@ -121,11 +131,10 @@ impl Input {
     /// The values of `window`, which lie on `grid`, of a file in which nothing has changed since it was opened. Nothing
     /// else of it is held in memory.
     pub(crate) fn read(&self, window: &Region, grid: Grid) -> anyhow::Result<Field3> {
-        let box_size = Some(self.grid.box_size_mpc_h());
         let values = match *window == Region::whole(&self.grid) {
-            true => fields::load(&self.path, box_size)?.field.into_values(),
+            true => fields::load(&self.path, &self.cube)?.field.into_values(),
             false => {
-                let open = fields::open(&self.path, box_size)?;
+                let open = fields::open(&self.path, &self.cube)?;
                 open.values.read(window).map_err(anyhow::Error::from_boxed).context("reading values")?
             }
         };
@@ -145,12 +154,17 @@ impl BoxInputs {
     pub(crate) fn open(
         files: &BoxFiles,
         independent_tiles: Option<&Path>,
-        box_size_mpc_h: Option<[f64; 3]>,
+        cube: Cube,
         progress: &mut Progress,
     ) -> anyhow::Result<Self> {
+        if cube.mean == Some(Mean::Own) {
+            return Err(bad_input(
+                "--mean own: would make every sample's mass that of the truth; give the mean of the whole universe as a number",
+            ));
+        }
         let mut open = |role, path: &Path| {
             progress.add(1);
-            Input::open(role, path, box_size_mpc_h)
+            Input::open(role, path, cube)
         };
         Ok(Self {
             name: files.name.clone(),

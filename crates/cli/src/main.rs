@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod condition;
 mod context;
+mod cube;
 mod draws;
 mod failure;
 mod fields;

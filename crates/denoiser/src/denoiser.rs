@@ -117,8 +117,7 @@ impl Denoiser {
         if !self.config.baseline {
             return Ok(View { noisy: noisy.clone(), condition: condition.clone(), baseline: None });
         }
-        let (channels, fields) = (self.config.condition_channels, self.config.fields);
-        let baseline = condition.narrow(1, channels - fields, fields)?;
+        let (channels, baseline) = (self.config.condition_channels, self.baseline(condition)?);
         let noisy = (noisy - scaled(&baseline, scales, |s| s.signal)?)?;
         let condition = if self.config.known_channels {
             let [condition, known, values] = Known::split(condition, channels)?;
@@ -128,6 +127,12 @@ impl Denoiser {
             condition.clone()
         };
         Ok(View { noisy, condition, baseline: Some(baseline) })
+    }
+
+    /// What the fields are relative to, if there is a baseline: the last channels of the condition itself.
+    fn baseline(&self, condition: &Tensor) -> Result<Tensor> {
+        let (channels, fields) = (self.config.condition_channels, self.config.fields);
+        condition.narrow(1, channels - fields, fields)
     }
 
     /// What the network takes: condition and scaled noisy field, and its name of the noise level.
@@ -183,6 +188,10 @@ impl Denoise for Denoiser {
             |(field, &(low, high)): (usize, &(f32, f32))| clean.narrow(1, field, 1)?.clamp(low, high);
         let fields = self.clean_ranges.iter().enumerate().map(clamped).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&fields, 1)
+    }
+
+    fn first_guess(&self, condition: &Tensor) -> Result<Option<Tensor>> {
+        self.config.baseline.then(|| self.baseline(condition)).transpose()
     }
 
     fn takes_known_channels(&self) -> bool {

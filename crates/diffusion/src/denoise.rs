@@ -17,6 +17,16 @@ pub trait Denoise {
         noise_level: &Tensor,
     ) -> candle_core::Result<Tensor>;
 
+    /// The mean of the clean field as far as the condition says it without an evaluation, of the shape of the clean field:
+    /// what the first evaluation is given to see in its noise. None is zero.
+    ///
+    /// # Errors
+    /// Whatever the tensor operations report.
+    fn first_guess(&self, condition: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let _ = condition;
+        Ok(None)
+    }
+
     /// Whether the condition must carry more channels, `1 - mask` and, of each field, `(1 - mask) * values` of the
     /// known voxels. [`WithKnown`](crate::WithKnown) appends them.
     fn takes_known_channels(&self) -> bool {

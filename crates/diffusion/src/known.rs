@@ -93,6 +93,10 @@ impl Denoise for WithKnown<'_> {
         let (noisy, condition) = (self.known.hold(noisy)?, self.known.join(condition, self.denoiser)?);
         self.known.hold(&self.denoiser.predict_clean(&noisy, &condition, noise_level)?)
     }
+
+    fn first_guess(&self, condition: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        self.denoiser.first_guess(condition)
+    }
 }
 
 #[cfg(test)]

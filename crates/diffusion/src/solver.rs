@@ -105,6 +105,18 @@ impl Solver {
         Ok((clean.affine(alpha_bar.sqrt(), 0.0)? + noise.affine((1.0 - alpha_bar).sqrt(), 0.0)?)?)
     }
 
+    /// What the first evaluation sees: a state of the right mean and variance, as far as they are known without it, of the
+    /// unit `noise` that sampling starts from and the `guess` of [`Denoise::first_guess`].
+    ///
+    /// # Errors
+    /// Whatever the tensor operations report.
+    pub fn first(&self, noise: &Tensor, guess: Option<&Tensor>) -> Result<Tensor, DiffusionError> {
+        match guess {
+            Some(guess) => self.start(noise, guess),
+            None => self.start(noise, &noise.zeros_like()?),
+        }
+    }
+
     /// The sampling loop: from where a sample is, through the first `steps` of the levels. Each step asks `denoiser` for a
     /// clean estimate and updates the state by it; then `evaluated` is told, and may stop it.
     ///
@@ -123,7 +135,11 @@ impl Solver {
     ) -> Result<Tensor, E> {
         for step in 0..steps {
             let noise_level = self.noise_level(step, at.state.dim(0)?, at.state.device())?;
-            let clean = denoiser.predict_clean(&at.state, condition, &noise_level)?;
+            let seen = match at.is_noise {
+                true => self.first(&at.state, denoiser.first_guess(condition)?.as_ref())?,
+                false => at.state.clone(),
+            };
+            let clean = denoiser.predict_clean(&seen, condition, &noise_level)?;
             at = self.advance(&at, &clean, step, noise)?;
             evaluated()?;
         }

@@ -15,6 +15,8 @@ pub struct GenerationConfig {
     pub sampling: SamplingConfig,
     /// Seed of the sample.
     pub seed: u64,
+    /// Whether samples of all conditions with this seed have the same noise.
+    pub shared_noise: bool,
 }
 
 /// How neighbouring windows are made to agree.
@@ -111,8 +113,11 @@ pub struct GenerationSettings {
     pub overlap_below_sigma: Option<f64>,
     /// Sampler and noise levels.
     pub sampling: SamplingConfig,
-    /// Seed of the sample.
+    /// Seed of the sample: another seed, or another condition, is another draw.
     pub seed: u64,
+    /// Whether samples of all conditions with this seed have the same noise, and so much the same small scales. For
+    /// experiments on one condition that is changed a little; never for ensembles of universes.
+    pub shared_noise: bool,
 }
 
 impl Default for Strategy {
@@ -208,8 +213,15 @@ impl TryFrom<GenerationSettings> for GenerationConfig {
     type Error = OutpaintError;
 
     fn try_from(settings: GenerationSettings) -> Result<Self, OutpaintError> {
-        let GenerationSettings { strategy: name, margin_cells, overlap_below_sigma, sampling, seed, .. } =
-            settings;
+        let GenerationSettings {
+            strategy: name,
+            margin_cells,
+            overlap_below_sigma,
+            sampling,
+            seed,
+            shared_noise,
+            ..
+        } = settings;
         let mut strategy = Strategy::new(name, settings.overlap_cells.unwrap_or(OVERLAP_CELLS));
         let foreign = |name, found: String, expected: &str| {
             Err(OutpaintError::Setting { name, found, expected: expected.to_owned() })
@@ -234,19 +246,27 @@ impl TryFrom<GenerationSettings> for GenerationConfig {
                 sequential.overlap.margin_cells = margin_cells.unwrap_or(0);
             }
         }
-        let config = Self { strategy, sampling, seed };
+        let config = Self { strategy, sampling, seed, shared_noise };
         config.check().map(|()| config)
     }
 }
 
 impl From<GenerationConfig> for GenerationSettings {
-    fn from(GenerationConfig { strategy, sampling, seed }: GenerationConfig) -> Self {
+    fn from(GenerationConfig { strategy, sampling, seed, shared_noise }: GenerationConfig) -> Self {
         let (margin_cells, overlap_below_sigma) = match strategy {
             Strategy::Joint(joint) => (None, Some(joint.overlap_below_sigma)),
             Strategy::Sequential(sequential) => (Some(sequential.overlap.margin_cells), None),
         };
         let overlap_cells = Some(strategy.overlap_cells());
-        Self { strategy: strategy.name(), overlap_cells, margin_cells, overlap_below_sigma, sampling, seed }
+        Self {
+            strategy: strategy.name(),
+            overlap_cells,
+            margin_cells,
+            overlap_below_sigma,
+            sampling,
+            seed,
+            shared_noise,
+        }
     }
 }
 

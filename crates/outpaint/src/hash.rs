@@ -22,6 +22,12 @@ pub(crate) fn hash_of_values(
     Ok(hex::encode(hash.finalize()))
 }
 
+/// A seed of its own for what is called `name`.
+pub(crate) fn seed_of(seed: u64, name: &str) -> u64 {
+    let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize();
+    u64::from_le_bytes(hash[..8].try_into().expect("a hash has 32 bytes"))
+}
+
 /// The same of a density in units of its mean.
 pub(crate) fn hash_of_density(source: &dyn Windows) -> Result<String, OutpaintError> {
     hash_of_values(source, |block, values| {

@@ -2,7 +2,7 @@
 
 use crate::checks::check_inside;
 use crate::given::{GivenPlace, GivenValues};
-use crate::hash::hash_of_density;
+use crate::hash::{hash_of_density, seed_of};
 use crate::identity::PROGRAMS;
 use crate::moving_lattice::MovingLattice;
 use crate::{
@@ -67,7 +67,8 @@ impl<'a> Job<'a> {
     pub fn plan(&self) -> Result<Plan, OutpaintError> {
         self.check()?;
         let (cells, boundary) = (self.region.shape, self.result_boundary());
-        let plan = Plan::new(&self.config, cells, self.window_cells, boundary, self.fields())?;
+        let plan =
+            Plan::new(&self.config, self.noise_seed()?, cells, self.window_cells, boundary, self.fields())?;
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
         Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes), ..plan })
@@ -147,6 +148,14 @@ impl<'a> Job<'a> {
         there == self.region.voxels()
     }
 
+    /// What the noise and the places of the windows are drawn by: two conditions with one seed share nothing, and all parts
+    /// of a box, in whatever windows, share all. So it is a hash of the seed and the whole condition, unless noise is to be
+    /// shared.
+    pub(crate) fn noise_seed(&self) -> Result<u64, OutpaintError> {
+        let GenerationConfig { seed, shared_noise, .. } = self.config;
+        if shared_noise { Ok(seed) } else { Ok(seed_of(seed, &self.condition.hash()?)) }
+    }
+
     /// The windows that follow each other.
     pub(crate) fn order(&self, sequential: Sequential) -> Result<Order, OutpaintError> {
         let order = Order::new(sequential, self.region.shape, self.window_cells, self.result_boundary())?;
@@ -157,7 +166,7 @@ impl<'a> Job<'a> {
     pub(crate) fn lattices(&self, joint: Joint) -> Result<Vec<MovingLattice>, OutpaintError> {
         let (cells, boundary) = (self.region.shape, self.result_boundary());
         let levels = self.config.sampling.levels.levels()?;
-        MovingLattice::at_each_level(joint, &levels, self.config.seed, cells, self.window_cells, boundary)
+        MovingLattice::at_each_level(joint, &levels, self.noise_seed()?, cells, self.window_cells, boundary)
     }
 
     /// The grid of the result.
@@ -209,7 +218,7 @@ pub fn identity(job: &Job) -> Result<Value, OutpaintError> {
     };
     let identity = json!({
         "format": "finescale-generation",
-        "version": 7,
+        "version": 8,
         "model": job.model_hash,
         "condition": job.condition.hash()?,
         "region": job.region,

@@ -67,7 +67,7 @@ impl<'a> JointSampling<'a> {
             updates: Updates {
                 solver: sampling.sampler.solver(sampling.levels.levels()?),
                 noise: VolumeNoise {
-                    seed: job.config.seed,
+                    seed: job.noise_seed()?,
                     cells: job.grid().cells(),
                     start: job.region.start,
                     fields: job.fields(),
@@ -133,7 +133,12 @@ impl<'a> JointSampling<'a> {
         let one = given.narrow(1, 0, 1)?;
         let unknown = one.ne(&one)?.to_dtype(DType::F32)?; // NaN is not even itself
         let denoiser = WithKnown::new(job.denoiser, &unknown, &given)?;
-        let clean = denoiser.predict_clean(&noisy, &job.condition_of(regions)?, &noise_level)?;
+        let condition = job.condition_of(regions)?;
+        let noisy = match step {
+            0 => self.updates.solver.first(&noisy, denoiser.first_guess(&condition)?.as_ref())?,
+            _ => noisy,
+        };
+        let clean = denoiser.predict_clean(&noisy, &condition, &noise_level)?;
         let voxels = job.fields() * regions[0].voxels();
         Ok(values(&clean)?.chunks_exact(voxels).map(<[f32]>::to_vec).collect())
     }

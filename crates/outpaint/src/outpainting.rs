@@ -22,6 +22,7 @@ pub(crate) fn generate(
 ) -> Result<WindowStore, OutpaintError> {
     let given = job.given_values();
     let order = job.order(sequential)?;
+    let noise_seed = job.noise_seed()?;
     let mut store = store.windows(identity(job)?, &order, job.fields())?;
     let steps = job.config.sampling.levels.levels()?.len();
     (listener.progress)(Progress::Begun {
@@ -32,7 +33,7 @@ pub(crate) fn generate(
         let mut start = group.start.max(store.finished());
         while start < group.end {
             let positions: Vec<usize> = (start..group.end.min(start + job.batch.max(1))).collect();
-            sample_windows(job, &order, &positions, given.as_ref(), &mut store, listener)?;
+            sample_windows(job, &order, &positions, given.as_ref(), noise_seed, &mut store, listener)?;
             start += positions.len();
         }
     }
@@ -46,6 +47,7 @@ fn sample_windows(
     order: &Order,
     positions: &[usize],
     given: Option<&GivenValues>,
+    noise_seed: u64,
     store: &mut WindowStore,
     listener: &mut Listener,
 ) -> Result<(), OutpaintError> {
@@ -63,8 +65,8 @@ fn sample_windows(
     let solver = sampling.sampler.solver(sampling.levels.levels()?);
     let starts = regions.iter().map(|region| job.in_box(region).start).collect();
     let cells = job.grid().cells();
-    let noise = KeyedNoise::new(job.config.seed, cells, starts, regions[0].shape, job.device)?
-        .with_fields(job.fields());
+    let noise =
+        KeyedNoise::new(noise_seed, cells, starts, regions[0].shape, job.device)?.with_fields(job.fields());
     let from = Next::noise(noise.start()?); // (b, fields, w, w, w)
     let clean = solver.integrate(&denoiser, from, &condition, solver.steps(), &noise, || {
         listener.evaluated(positions.len())

@@ -53,16 +53,18 @@ impl Plan {
         config.check()?;
         check_inside(region, cells, boundary)?;
         let boundary = boundary.of_part(region.shape, cells);
-        Self::new(config, region.shape, window_cells, boundary, 1).map(drop)
+        Self::new(config, config.seed, region.shape, window_cells, boundary, 1).map(drop)
     }
 
-    /// The plan of generating some fields of a volume of `cells` with windows of `window_cells`^3.
+    /// The plan of generating some fields of a volume of `cells` with windows of `window_cells`^3. In open volumes, how
+    /// many windows there are depends on where `noise_seed` puts them.
     ///
     /// # Errors
     /// [`OutpaintError::Diffusion`] if the sampling settings make no levels; [`OutpaintError::SmallerThanWindow`] and
     /// [`OutpaintError::Overlap`] if windows do not fit.
     pub fn new(
         config: &GenerationConfig,
+        noise_seed: u64,
         cells: [usize; 3],
         window_cells: usize,
         boundary: Boundary,
@@ -71,9 +73,9 @@ impl Plan {
         let (windows_per_axis, groups, steps, evaluations, volumes, update_bytes);
         match config.strategy {
             Strategy::Joint(joint) => {
-                let (levels, seed) = (config.sampling.levels.levels()?, config.seed);
+                let levels = config.sampling.levels.levels()?;
                 let lattices =
-                    MovingLattice::at_each_level(joint, &levels, seed, cells, window_cells, boundary)?;
+                    MovingLattice::at_each_level(joint, &levels, noise_seed, cells, window_cells, boundary)?;
                 let last = lattices.last().expect("there is always a level");
                 (windows_per_axis, groups, steps) = (last.windows_per_axis(), lattices.len(), lattices.len());
                 evaluations = lattices.iter().map(MovingLattice::windows).sum::<usize>();
@@ -120,8 +122,8 @@ mod tests {
         if let Strategy::Joint(joint) = &mut strategy {
             joint.overlap_below_sigma = 0.5;
         }
-        let config = GenerationConfig { strategy, sampling, seed: 0 };
-        Plan::new(&config, [64; 3], 32, Boundary::Periodic, fields).unwrap()
+        let config = GenerationConfig { strategy, sampling, ..Default::default() };
+        Plan::new(&config, 0, [64; 3], 32, Boundary::Periodic, fields).unwrap()
     }
 
     #[test]

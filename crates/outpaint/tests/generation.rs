@@ -124,7 +124,12 @@ fn job<'a>(denoiser: &'a dyn Denoise, condition: &'a Vec<Field3>) -> Job<'a> {
         truth_normalizers: &[TRUTH],
         region: Region::whole(condition[0].grid()),
         given: None,
-        config: GenerationConfig { strategy: strategy(StrategyName::Joint, 2, 0), sampling, seed: 5 },
+        config: GenerationConfig {
+            strategy: strategy(StrategyName::Joint, 2, 0),
+            sampling,
+            seed: 5,
+            shared_noise: false,
+        },
         batch: 1,
         device: &Device::Cpu,
         program: &serde_json::Value::Null,
@@ -498,6 +503,28 @@ fn a_region_has_the_noise_of_its_voxels_and_stays_inside_an_open_box() {
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
     job.region = Region::cube([0; 3], 13);
     assert!(matches!(run(&job, &Store::Memory), Err(OutpaintError::Region { .. })));
+}
+
+#[test]
+fn conditions_share_no_noise_unless_that_is_asked_for() {
+    let conditions = [condition([12; 3]), vec![condition([12; 3])[0].map(|value| value + 0.1)]];
+    for name in [StrategyName::Joint, StrategyName::Colour] {
+        let residuals_of = |condition: &Vec<Field3>, shared_noise: bool| {
+            let mut job = job(&CHAIN, condition);
+            job.config.strategy = strategy(name, 2, 0);
+            job.config.shared_noise = shared_noise;
+            residuals(&run(&job, &Store::Memory).unwrap(), &condition[0])
+        };
+        let correlation = |shared_noise: bool| {
+            let [a, b] = [0, 1].map(|number| residuals_of(&conditions[number], shared_noise));
+            (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt()
+        };
+        // Five standard errors of residuals whose squared correlations add up to (1 + r^2) / (1 - r^2) = 2.1 voxels.
+        let own = correlation(false);
+        assert!(own.abs() < 5.0 * (2.1 / 1728f64).sqrt(), "{name:?}: {own}");
+        let shared = correlation(true);
+        assert!(shared > 0.99, "{name:?}: {shared}");
+    }
 }
 
 /// Fails in its own way.

@@ -1,12 +1,11 @@
 //! Error bars from the scatter between sub-volumes.
 
-use crate::values::mean;
 use crate::{Bands, Modes, SpectraError, Spectrum};
 use finescale_field::{Field3, Scheme};
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 use rayon::prelude::*;
 
-/// Power in bands of each of `blocks_per_axis`³ blocks, x slowest. δ is relative to the mean of the whole box,
+/// Power in bands of each of `blocks_per_axis`³ blocks, x slowest. δ is relative to the cosmic mean,
 /// so that a block's own density counts as scatter; the blocks' edges are sharp, which leaks some power to
 /// larger k.
 ///
@@ -19,10 +18,9 @@ pub fn power_in_blocks(
     blocks_per_axis: usize,
     bands: &Bands,
 ) -> Result<Vec<Spectrum>, SpectraError> {
-    let mean = mean(field);
     let blocks = field.blocks(blocks_per_axis);
     let blocks = blocks.ok_or(SpectraError::SubVolumes { blocks_per_axis, cells: field.grid().cells() })?;
-    blocks.map(|block| Ok(Modes::with_mean(&block, mean, window)?.power_in(bands))).collect()
+    blocks.map(|block| Ok(Modes::new(&block, window)?.power_in(bands))).collect()
 }
 
 /// Standard errors of a statistic of blocks: its standard deviation over `resamples` draws of `blocks` blocks

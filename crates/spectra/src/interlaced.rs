@@ -59,8 +59,8 @@ impl InterlacedDepositor {
     /// # Errors
     /// [`SpectraError::NotADensity`] without mass.
     pub fn finish(self) -> Result<Modes, SpectraError> {
-        let mut modes = Modes::new(&self.mesh.finish(), Some(self.scheme))?;
-        let moved = Modes::new(&self.half_a_voxel_on.finish(), Some(self.scheme))?;
+        let mut modes = Modes::over_mean(&self.mesh.finish(), Some(self.scheme))?;
+        let moved = Modes::over_mean(&self.half_a_voxel_on.finish(), Some(self.scheme))?;
         let [_, ny, nz] = self.grid.cells();
         let half_turns: [Vec<f64>; 3] =
             self.grid.cells().map(|n| (0..n).map(|i| PI * frequency(i, n) as f64 / n as f64).collect());

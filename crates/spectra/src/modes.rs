@@ -56,16 +56,25 @@ pub(crate) enum Sampling {
 }
 
 impl Modes {
-    /// Modes of δ = f / mean − 1 for a density field (any unit); `window`: the mass assignment whose smoothing
-    /// is undone, Π (x/sin x)^p with x = π n / N and p = 1, 2, 3, 4 for NGP, CIC, TSC, PCS. No alias sum, no
-    /// interlacing, no shot-noise subtraction.
+    /// Modes of δ = f − 1 for a density field in units of the cosmic mean; the field's own mean, which in a part of a box
+    /// is another one, changes nothing. `window`: the mass assignment whose smoothing is undone, Π (x/sin x)^p with
+    /// x = π n / N and p = 1, 2, 3, 4 for NGP, CIC, TSC, PCS. No alias sum, no interlacing, no shot-noise subtraction.
     ///
     /// # Errors
     /// [`SpectraError::NotADensity`] if the mean is not positive and finite.
     /// # Source
     /// Jing 2005, arXiv:astro-ph/0409240, eq. 18, without the alias sum; Pylians `Pk_library.Pk`.
     pub fn new(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
-        Self::with_mean(field, mean(field), window)
+        checked_mean(mean(field))?;
+        Ok(Self::transform(field, over(1.0), window))
+    }
+
+    /// Modes of δ = f / mean − 1 for counts, masses or a density in whatever unit: divided by the field's own mean.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn over_mean(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
+        Ok(Self::transform(field, over(checked_mean(mean(field))?), window))
     }
 
     /// Modes of ln(1 + δ) less its mean for a density field in units of the cosmic mean, as gridded; densities
@@ -80,11 +89,6 @@ impl Modes {
         let f = log_density(field)?;
         let mean = mean(&f);
         Ok(Self::transform(&f, |value| (f64::from(value) - mean) as f32, None))
-    }
-
-    /// Modes of δ = f / mean − 1 with a mean that is known, as of the box around a sub-volume.
-    pub(crate) fn with_mean(field: &Field3, mean: f64, window: Option<Scheme>) -> Result<Self, SpectraError> {
-        Ok(Self::transform(field, contrast(mean)?, window))
     }
 
     /// The transform of a function of the field's values.
@@ -123,7 +127,8 @@ impl Modes {
                 pack_row(values, row);
             }
         }
-        let contrast = contrast(sum / grid.voxels() as f64)?;
+        checked_mean(sum / grid.voxels() as f64)?;
+        let contrast = over(1.0);
         fft.forward_rows(&mut spectrum, |_, packed, pencil| {
             unpack_row(packed, pencil);
             pencil.iter_mut().for_each(|value| *value = contrast(*value));
@@ -211,13 +216,14 @@ impl Modes {
     }
 }
 
-/// f -> f / mean − 1.
-fn contrast(mean: f64) -> Result<impl Fn(f32) -> f32 + Sync, SpectraError> {
-    if !(mean.is_finite() && mean > 0.0) {
-        return Err(SpectraError::NotADensity { mean });
-    }
-    let per_mean = 1.0 / mean;
-    Ok(move |value| (f64::from(value) * per_mean - 1.0) as f32)
+fn checked_mean(mean: f64) -> Result<f64, SpectraError> {
+    if mean.is_finite() && mean > 0.0 { Ok(mean) } else { Err(SpectraError::NotADensity { mean }) }
+}
+
+/// f -> f / unit − 1.
+fn over(unit: f64) -> impl Fn(f32) -> f32 + Sync {
+    let per_unit = 1.0 / unit;
+    move |value| (f64::from(value) * per_unit - 1.0) as f32
 }
 
 /// By axis and index.
@@ -234,7 +240,7 @@ fn window_correction(i: usize, n: usize, window: Option<Scheme>) -> f64 {
     }
 }
 
-/// P = V⟨|δ_k|²⟩ of a density field in (Mpc/h)³, in shells of one fundamental; see [`Modes`] for the
+/// P = V⟨|δ_k|²⟩ of a density field in units of the cosmic mean, in (Mpc/h)³, in shells of one fundamental; see [`Modes`] for the
 /// conventions.
 ///
 /// # Errors

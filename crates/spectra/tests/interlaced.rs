@@ -33,7 +33,7 @@ fn interlaced(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Optio
 fn single(grid: Grid, scheme: Scheme, positions: &[[f64; 3]], weights: Option<&[f32]>) -> Modes {
     let mut depositor = Depositor::new(grid, scheme).expect("a test is small");
     depositor.add(positions, weights).expect("finite particles");
-    Modes::new(&depositor.finish(), Some(scheme)).expect("particles with mass")
+    Modes::over_mean(&depositor.finish(), Some(scheme)).expect("particles with mass")
 }
 
 /// Power times modes, summed: V A²/4 for a wave of amplitude A.

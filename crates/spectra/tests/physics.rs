@@ -102,7 +102,7 @@ fn poisson_points_are_flat_shot_noise() {
     ] {
         let mut depositor = Depositor::new(grid, scheme).unwrap();
         depositor.add(&positions, None).unwrap();
-        let spectrum = power_spectrum(&depositor.finish(), window).unwrap();
+        let spectrum = power_spectrum(&depositor.finish_overdensity().unwrap(), window).unwrap();
         let (mut chi2, mut bins) = (0.0, 0.0);
         for (b, &k) in spectrum.k_h_mpc.iter().enumerate().filter(|(_, k)| **k < k_max) {
             // |δ_k|² of a mode is exponential: its relative variance is 1.

@@ -70,7 +70,9 @@ impl SpectrumCheck {
     /// [`TrainingError::Tiling`] if windows do not fit.
     pub(crate) fn evaluations(&self) -> Result<u64, TrainingError> {
         let cells = self.condition[0].grid().cells();
-        let plan = Plan::new(&self.generation, cells, self.window_cells, self.boundary, self.truth.len())?;
+        let GenerationConfig { seed, .. } = self.generation;
+        let plan =
+            Plan::new(&self.generation, seed, cells, self.window_cells, self.boundary, self.truth.len())?;
         Ok((plan.evaluations * self.config.samples) as u64)
     }
 

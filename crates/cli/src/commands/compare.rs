@@ -5,10 +5,11 @@ mod verdict;
 pub(crate) use verdict::tell;
 
 use crate::context::Context;
+use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::files::{cannot_write, check_output, is_there, lock, sha256};
 use crate::inputs::{BoxFiles, BoxInputs, Input, numbered};
-use crate::parse::{region, three};
+use crate::parse::region;
 use crate::part::Part;
 use crate::provenance::provenance;
 use crate::{draws, tiles, training_data};
@@ -61,9 +62,8 @@ pub(crate) struct Compare {
     /// assignment window, or one of `finescale spectrum -o x.csv`; the fields' windows are divided out beside it
     #[arg(long, value_name = "FILE")]
     truth_spectrum: Vec<PathBuf>,
-    /// Side of .npy cubes in Mpc/h, e.g. 100 or 100,100,50
-    #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
-    box_size: Option<[f64; 3]>,
+    #[command(flatten)]
+    cube: Cube,
     /// Heading of the report [default: Samples against the truth]
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -137,8 +137,9 @@ impl Compare {
         let training_overlap = lineage.map(|lineage| training_data::overlap(&boxes, &parts, &lineage));
         let of_training = training_overlap.iter().flatten().filter_map(training_data::warning);
         let of_window = if published.is_empty() { None } else { window_warning(&boxes[0]) };
-        let of_files = boxes.iter().flat_map(BoxInputs::differences);
-        let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_files);
+        let of_noise = draws::shared_noise(&boxes);
+        let of_files = boxes.iter().flat_map(BoxInputs::notes);
+        let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_noise).chain(of_files);
         let notes = notes.chain(parts[0].warning(&boxes[0])).chain(of_window);
         Ok(Prepared { notes: notes.collect(), boxes, parts, published, training_overlap })
     }
@@ -261,7 +262,7 @@ impl Compare {
         let mut tiles = self.independent_tiles.as_deref();
         let count = boxes.iter().flat_map(BoxFiles::all).count() + tiles.iter().len();
         let mut progress = context.progress("compare, checksums", "files", count as u64, 0);
-        let open = |files| BoxInputs::open(files, tiles.take(), self.box_size, &mut progress);
+        let open = |files| BoxInputs::open(files, tiles.take(), self.cube, &mut progress);
         let opened = boxes.iter().map(open).collect();
         progress.finish();
         opened

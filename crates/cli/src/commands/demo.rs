@@ -3,6 +3,7 @@
 use crate::commands::compare::tell;
 use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
+use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, Weight};
 use crate::generation::Generator;
@@ -150,8 +151,8 @@ impl Demo {
     /// Low-resolution field and truth of the mock box; in the quick demo one window of them.
     fn mock(&self, generator: &Generator) -> anyhow::Result<(LowResolution, Field3)> {
         let path = self.file("condition.hdf5")?;
-        let mut grid = fields::load(&path, None)?;
-        let mut truth = fields::load(&self.file("truth.hdf5")?, None)?.field;
+        let mut grid = fields::load(&path, &Cube::default())?;
+        let mut truth = fields::load(&self.file("truth.hdf5")?, &Cube::default())?.field;
         if self.quick {
             let window = Region::cube([0; 3], generator.window_cells());
             (grid.field, grid.meta.boundary) = (grid.field.cut(&window)?, Boundary::Open);

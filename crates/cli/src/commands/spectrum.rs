@@ -6,10 +6,11 @@ mod source;
 mod table;
 
 use crate::context::Context;
+use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields::Weight;
 use crate::files::{Overwrite, write_text};
-use crate::parse::{Assignment, three};
+use crate::parse::Assignment;
 use clap::{Args, ValueEnum};
 use finescale_field::Scheme;
 use finescale_snapshot::Species;
@@ -53,9 +54,8 @@ pub(crate) struct SpectrumCommand {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Numpy cubes")]
 struct CubeOptions {
-    /// Side of the box in Mpc/h, as 100 or as 100,100,50
-    #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
-    box_size: Option<[f64; 3]>,
+    #[command(flatten)]
+    cube: Cube,
     /// Mass assignment of a cube that does not say it: none, ngp, cic, tsc or pcs; its window is divided out.
     /// Grid files say theirs; without this option the power of such a cube is that of the field as it is
     #[arg(long, value_name = "SCHEME")]

@@ -2,6 +2,7 @@
 
 use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
+use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
 use crate::files::{check_output, lock, with_ending};
@@ -33,10 +34,8 @@ pub(crate) struct Upscale {
     /// The low-resolution field: a grid, a .npy cube, or a snapshot, which is gridded as the model needs it
     #[arg(long, value_name = "GRID|SNAPSHOT")]
     condition: PathBuf,
-    /// Side of a .npy cube in Mpc/h, e.g. 100 or 100,100,50; the cube holds 1 + delta or counts, and its mean is taken
-    /// for particles per voxel
-    #[arg(long, value_name = "MPC_H", value_parser = three::<f64>)]
-    box_size: Option<[f64; 3]>,
+    #[command(flatten)]
+    cube: Cube,
     /// Set a parameter that the model is conditioned on (redshift, omega_m, sigma_8) by hand, in place of what the
     /// condition's file says; may be repeated
     #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
@@ -80,9 +79,13 @@ pub(crate) struct Upscale {
     /// used by joint [default: what the model was trained with]
     #[arg(long, value_name = "CELLS")]
     margin: Option<usize>,
-    /// Seed of the first sample [default: the model's]
+    /// Seed of the first sample; another seed, or another condition, is another draw [default: the model's]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Give samples of all conditions with one seed the same noise, to see what a small change of the condition does. Their
+    /// small scales are then much alike: not for ensembles of universes
+    #[arg(long)]
+    shared_noise: bool,
     /// Samples to draw, with consecutive seeds: out.hdf5 becomes out_SEED.hdf5, such as out_1.hdf5, out_2.hdf5, ...
     #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     samples: u64,
@@ -105,7 +108,7 @@ impl Upscale {
         give_memory_back();
         let generator = Generator::load(context, &self.model)?;
         let model = &generator.description;
-        let open = OpenCondition::open(context, model, &self.condition, self.box_size, &self.scalars)?;
+        let open = OpenCondition::open(context, model, &self.condition, &self.cube, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(open.grid()));
         let config = self.settings(&model.configuration)?;
         // What cannot be is told before anything is read.
@@ -170,6 +173,7 @@ impl Upscale {
         }
         config.strategy = self.windows(model)?;
         config.seed = self.seed.unwrap_or(config.seed);
+        config.shared_noise |= self.shared_noise;
         config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
         let levels = |error| bad_input(format!("--steps or --sigma-max: {error}"));
         let sampling = config.sampling.with_levels(self.steps.map(|steps| steps as usize), self.sigma_max);
@@ -213,7 +217,7 @@ impl Upscale {
     ) -> anyhow::Result<Vec<OpenField>> {
         let mut given: Vec<(&PathBuf, OpenField)> = Vec::new();
         for path in &self.extend {
-            given.push((path, fields::open(path, None)?));
+            given.push((path, fields::open(path, &Cube::default())?));
         }
         let truth = &generator.description.truth;
         let makes = truth.iter().map(|field| field.quantity.as_str()).collect::<Vec<_>>().join(" and ");

@@ -10,7 +10,7 @@ use crate::files::{Stamp, is_npy};
 use crate::parse::Assignment;
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scheme, check_memory};
-use finescale_snapshot::{GridMeta, GridReader, Snapshot, SnapshotError, Species};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, Snapshot, SnapshotError, Species};
 use finescale_spectra::{Complex32, Modes};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
@@ -109,7 +109,11 @@ pub(super) fn check_applies(
     particles: &ParticleOptions,
 ) -> anyhow::Result<()> {
     let has = |kind: fn(&Source) -> bool| sources.iter().any(|source| kind(source));
-    let of_cubes = [("--box-size", cube.box_size.is_some()), ("--assignment", cube.assignment.is_some())];
+    let of_cubes = [
+        ("--box-size", cube.cube.box_size.is_some()),
+        ("--mean", cube.cube.mean.is_some()),
+        ("--assignment", cube.assignment.is_some()),
+    ];
     let of_particles = [
         ("--particles", particles.particles.is_some()),
         ("--cross-particles", particles.cross_particles.is_some()),
@@ -168,7 +172,9 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
 /// The modes of a numpy cube.
 fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::Result<Measured> {
     let stamp = Stamp::read(&path)?;
-    let cube = fields::load(&path, options.box_size)?;
+    let opened = fields::open(&path, &options.cube)?;
+    opened.note.iter().for_each(|note| context.warn(note));
+    let cube = GridFile { field: fields::in_memory(opened.values.as_ref())?, meta: opened.meta };
     stamp.check(&path)?;
     let measuring = || format!("measuring {}", path.display());
     let grid = *cube.field.grid();
