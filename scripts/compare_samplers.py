@@ -68,7 +68,7 @@ def main():
             for file in ("condition.hdf5", "truth.hdf5"):
                 if not (folder / file).exists():
                     (folder / file).symlink_to((pair / file).resolve())
-            seconds += draw_samples(a.finescale, a.model, folder, a.samples, row.split())
+            seconds += draw_samples(a.finescale, a.model, folder, seed, a.samples, row.split())
             folders.append(folder)
         report = compare(a.finescale, folders, folders[0].parent / "report")
         pooled = report["pooled"]
@@ -77,7 +77,7 @@ def main():
         off = max((p for p, k in zip(pair["value"], pooled["k_h_mpc"]) if p is not None and k <= 2),
                   key=lambda p: abs(math.log(p)), default=math.nan)
         off = f"{off:.3f}" if a.samples > 1 else "-"
-        gradient = plus_minus(*(pooled["seam_gradient_ratio"][key][0] for key in ("value", "standard_error")))
+        gradient = plus_minus(*(pooled["seam_gradient_ratio"][key][-1] for key in ("value", "standard_error")))
         evaluations = plan(a.finescale, a.model, folders[0] / "condition.hdf5", row.split())
         print(f"| {name} | {evaluations:.1f} | {mean(seconds) if seconds else math.nan:.0f} "
               f"| {power_error(ratio['value']):.3f} | {power_error(pooled['log_power_ratio']['value']):.3f} | {quoted} "

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Measures a model on mock universes that its training never saw, and prints the table of docs/src/results.md.
+"""Measures a model on mock universes that its training never saw, and prints the tables of docs/src/results.md.
 
 For each seed: a mock pair and samples of its condition (`finescale mock`, `upscale`); then one comparison of all boxes
 (`finescale compare --box`), whose errors are those of the scatter between boxes. Samples are taken as they are: nothing
-is renormalised. Boxes and samples that exist in --out are reused, so an interrupted run continues.
+is renormalised. Each sample has a noise seed of its own, 1000 times the box's and its number. Boxes and samples that exist
+in --out are reused, so an interrupted run continues.
 
     ./scripts/measure_samples.py --model data/demo/model.safetensors --out runs/measurement
     ./scripts/measure_samples.py --cells 128 --seeds 301-308 --samples 4 --model M --out runs/proof    # hours
@@ -41,13 +42,13 @@ def mock_box(finescale, folder, seed, cells):
     run([finescale, "mock", "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
 
 
-def draw_samples(finescale, model, folder, count, arguments=()):
-    """Samples of the condition in `folder`, sample_1.hdf5 and so on; returns the seconds of those that it drew."""
+def draw_samples(finescale, model, folder, box, count, arguments=()):
+    """Samples of the condition in `folder`, of box number `box`; returns the seconds of those that it drew."""
     seconds = []
-    for seed in range(1, count + 1):
+    for seed in range(1000 * box + 1, 1000 * box + count + 1):
         made = folder / f"sample_{seed}.hdf5"
         command = [finescale, "upscale", "--model", model, "--condition", folder / "condition.hdf5", "--seed", seed]
-        seconds.append(run([*command, *arguments, "-o", made], made))
+        seconds.append(run([*command, *arguments, "-o", made, "--resume"], made))
     return [s for s in seconds if s is not None]
 
 
@@ -65,6 +66,17 @@ def mean(values):
 def power_error(ratios):
     """Mean |ln P/P_truth| over bands of mean ratios."""
     return mean([abs(math.log(ratio)) for ratio in ratios])
+
+
+def judged(goals):
+    """The goals, as rows of a table."""
+    yield "| goal | wanted | found | where | outcome |"
+    yield "|---|---|---|---|---|"
+    for goal in goals:
+        found = plus_minus(goal["found"], goal["standard_error"], 4)
+        wanted = f"{goal['right']:g} ± {goal['wanted']:g}"
+        note = f" ({goal['note']})" if goal["outcome"] == "not_measured" else ""
+        yield f"| {goal['goal']} | {wanted} | {found} | {goal['at'] or ''} | {goal['outcome'].replace('_', ' ')}{note} |"
 
 
 def plus_minus(value, error, digits=3):
@@ -88,11 +100,11 @@ def main():
     seconds = []
     for seed, folder in zip(a.seeds, folders):
         mock_box(a.finescale, folder, seed, a.cells)
-        seconds += draw_samples(a.finescale, a.model, folder, a.samples, a.upscale.split())
+        seconds += draw_samples(a.finescale, a.model, folder, seed, a.samples, a.upscale.split())
     report = compare(a.finescale, folders, a.out / "report")
 
     bands, pooled = report["bands"], report["pooled"]
-    print("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + delta) | r(sample, truth) | r(condition, truth)^2 "
+    print("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + delta) | r(sample, truth) | r(sample, other sample) "
           "| P(SR1 x SR2)/P(SR x HR) |")
     print("|---|---|---|---|---|---|---|")
     for band, k in enumerate(pooled["k_h_mpc"]):
@@ -101,19 +113,13 @@ def main():
         print(
             f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} "
             f"| {plus_minus(*of('log_power_ratio'))} | {of('cross_correlation')[0]:.3f} "
-            f"| {bands['condition_cross_correlation'][band] ** 2:.3f} | {pair} |"
+            f"| {bands['sample_agreement'][band] if a.samples > 1 else math.nan:.3f} | {pair} |"
         )
     print(f"\n{len(folders)} boxes of {a.cells}^3, {a.samples} samples each; mean |ln ratio| of the mean power "
           f"{power_error(pooled['ratio']['value']):.3f}, of the condition's {power_error(bands['condition_ratio']):.3f}")
-    for goal in report["goals"]:
-        at = f" at k = {goal['at_k_h_mpc']:.2f}" if goal["at_k_h_mpc"] else ""
-        print(f"- {goal['goal']}: {goal['outcome']}, worst {plus_minus(goal['found'], goal['standard_error'], 4)}{at} "
-              f"(goal {goal['wanted']:g}){'; ' + goal['note'] if goal['note'] else ''}")
-    gradient = pooled["seam_gradient_ratio"]
-    if gradient["value"]:
-        print(f"- gradient at faces over the truth's: {plus_minus(gradient['value'][0], gradient['standard_error'][0], 4)}")
+    print("\n" + "\n".join(judged(report["goals"])))
     if seconds:
-        print(f"- seconds per sample: {sorted(seconds)[len(seconds) // 2]:.1f} (median of {len(seconds)})")
+        print(f"\n- seconds per sample: {sorted(seconds)[len(seconds) // 2]:.1f} (median of {len(seconds)})")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use crate::samples;
 use anyhow::Context as _;
 use candle_core::Device;
 use finescale_denoiser::Denoiser;
-use finescale_field::{Normalizer, Region, TileFaces};
+use finescale_field::{Normalizer, Region};
 use finescale_outpaint::{Generated, GenerationConfig, Job, Progress, Store, generate};
 use finescale_snapshot::GridMeta;
 use finescale_training::{FieldDescription, Lineage, Model, ModelDescription};
@@ -130,6 +130,7 @@ impl Generator {
         identity: &Value,
     ) -> anyhow::Result<GridMeta> {
         let model = &self.description;
+        let mut faces = job.faces()?;
         Ok(GridMeta {
             quantity: truth.quantity.clone(),
             redshift: condition.meta.redshift,
@@ -139,7 +140,8 @@ impl Generator {
             centring: condition.meta.centring,
             cosmology: condition.meta.cosmology,
             boundary: job.result_boundary(),
-            tile_faces: Some(TileFaces::new(job.faces()?)),
+            tile_faces: faces.pop(),
+            earlier_tile_faces: faces,
             provenance: provenance(json!({
                 "model": {
                     "file": self.path.to_string_lossy(),

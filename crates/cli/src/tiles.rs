@@ -3,24 +3,39 @@
 use finescale_field::{Grid, Region, TileFaces};
 use finescale_snapshot::GridMeta;
 
-/// The faces that a grid's file names, or why there are none to look at.
-pub(crate) fn faces_of(grid: &Grid, meta: &GridMeta) -> Result<TileFaces, String> {
+/// The faces that a grid's file names, by step, or why there are none to look at.
+pub(crate) fn faces_of(grid: &Grid, meta: &GridMeta) -> Result<Vec<TileFaces>, String> {
     match &meta.tile_faces {
         None => {
             Err("the sample does not say its `tile_faces`; name --tile-period if it was made of tiles"
                 .to_owned())
         }
         Some(faces) if faces.is_empty() => Err("the sample was made in one piece".to_owned()),
-        Some(faces) if !faces.fits(grid.cells()) => {
-            Err("the sample's `tile_faces` lie outside of it".to_owned())
+        Some(faces) => {
+            let of_steps = meta.earlier_tile_faces.iter().filter(|faces| !faces.is_empty()).chain([faces]);
+            if of_steps.clone().any(|faces| !faces.fits(grid.cells())) {
+                return Err("the sample's `tile_faces` lie outside of it".to_owned());
+            }
+            Ok(of_steps.cloned().collect())
         }
-        Some(faces) => Ok(faces.clone()),
     }
+}
+
+/// The faces of all steps that lie in `window` of a field of `cells`; none of a step that has none there.
+pub(crate) fn within_all(
+    faces: &[TileFaces],
+    cells: [usize; 3],
+    window: &Region,
+) -> Result<Vec<TileFaces>, String> {
+    let (last, earlier) = faces.split_last().ok_or("no tiles are known")?;
+    let last = within(last, cells, window)?;
+    let earlier = earlier.iter().filter_map(|faces| within(faces, cells, window).ok());
+    Ok(earlier.chain([last]).collect())
 }
 
 /// The faces that lie in `window` of a field of `cells`, by its own cells. Its first plane has no neighbour, unless the
 /// window goes all around the box.
-pub(crate) fn within(faces: &TileFaces, cells: [usize; 3], window: &Region) -> Result<TileFaces, String> {
+fn within(faces: &TileFaces, cells: [usize; 3], window: &Region) -> Result<TileFaces, String> {
     let inside = |axis: usize| {
         let (n, start, shape) = (cells[axis], window.wrapped(axis, 0, cells), window.shape[axis]);
         let moved = faces.along(axis).iter().map(|face| (face + n - start) % n);
@@ -60,7 +75,7 @@ mod tests {
             faces_of(&grid, &GridMeta { tile_faces, ..GridMeta::new("gas", 0.0, 1.0) })
         };
         let known = [vec![0, 32], vec![32], vec![]];
-        assert_eq!(faces(Some(known.clone())), Ok(TileFaces::new(known)));
+        assert_eq!(faces(Some(known.clone())), Ok(vec![TileFaces::new(known)]));
         assert!(faces(None).unwrap_err().contains("--tile-period"));
         assert!(faces(Some([vec![], vec![], vec![]])).unwrap_err().contains("one piece"));
         assert!(faces(Some([vec![64], vec![], vec![]])).unwrap_err().contains("outside"));

@@ -139,20 +139,29 @@ impl SamplingConfig {
     ///
     /// # Errors
     /// As [`SamplingLevels::levels`], for the present levels.
-    pub fn with_levels(self, steps: Option<usize>, sigma_max: Option<f64>) -> Result<Self, DiffusionError> {
+    pub fn with_levels(
+        self,
+        steps: Option<usize>,
+        sigma_min: Option<f64>,
+        sigma_max: Option<f64>,
+    ) -> Result<Self, DiffusionError> {
         let present = self.levels.levels()?;
         let sigma = |index: usize| sigma_of_alpha_bar(present.alpha_bars()[index]);
         let steps_or = |present| steps.unwrap_or(present);
         let levels = match self.levels {
-            SamplingLevels::LogUniform { steps, sigma_min, sigma_max: most } => SamplingLevels::LogUniform {
-                steps: steps_or(steps),
-                sigma_min,
-                sigma_max: sigma_max.unwrap_or(most),
-            },
-            SamplingLevels::Schedule(_) if steps.is_none() && sigma_max.is_none() => self.levels,
+            SamplingLevels::LogUniform { steps, sigma_min: least, sigma_max: most } => {
+                SamplingLevels::LogUniform {
+                    steps: steps_or(steps),
+                    sigma_min: sigma_min.unwrap_or(least),
+                    sigma_max: sigma_max.unwrap_or(most),
+                }
+            }
+            SamplingLevels::Schedule(_) if steps.is_none() && sigma_min.is_none() && sigma_max.is_none() => {
+                self.levels
+            }
             SamplingLevels::Schedule(_) => SamplingLevels::LogUniform {
                 steps: steps_or(present.len()),
-                sigma_min: sigma(present.len() - 1),
+                sigma_min: sigma_min.unwrap_or(sigma(present.len() - 1)),
                 sigma_max: sigma_max.unwrap_or(sigma(0)),
             },
         };
@@ -188,14 +197,16 @@ mod tests {
         let config =
             SamplingConfig { levels: SamplingLevels::Schedule(LinearBetas::default()), ..Default::default() };
         assert_eq!(config.levels.levels().unwrap().len(), 2000);
-        let few = config.with_levels(Some(10), None).unwrap();
+        let few = config.with_levels(Some(10), None, None).unwrap();
         assert_eq!(few.sampler, config.sampler);
         let (few, all) = (few.levels.levels().unwrap(), config.levels.levels().unwrap());
         assert_eq!(few.len(), 10);
         assert!((few.alpha_bars()[0] / all.alpha_bars()[0] - 1.0).abs() < 1e-9);
         assert!((few.alpha_bars()[9] / all.alpha_bars()[1999] - 1.0).abs() < 1e-9);
-        assert_eq!(config.with_levels(None, None).unwrap(), config);
-        let seven = SamplingConfig::default().with_levels(Some(7), Some(3.0)).unwrap();
+        assert_eq!(config.with_levels(None, None, None).unwrap(), config);
+        let seven = SamplingConfig::default().with_levels(Some(7), None, Some(3.0)).unwrap();
+        let finer = SamplingConfig::default().with_levels(None, Some(0.001), None).unwrap();
+        assert_eq!(finer.levels, SamplingLevels::LogUniform { steps: 20, sigma_min: 0.001, sigma_max: 80.0 });
         assert_eq!(seven.levels, SamplingLevels::LogUniform { steps: 7, sigma_min: 0.01, sigma_max: 3.0 });
     }
 

@@ -4,7 +4,10 @@ use crate::limits::{LEAST_R2, SCORE_BLOCKS};
 use crate::measured::Measured;
 use finescale_field::Field3;
 use finescale_seed::{KeyedStream, Purpose};
-use finescale_spectra::{Calibration, RankHistogram, SpectraError, fair_crps, log_density, rank_histogram};
+use finescale_spectra::{
+    Bands, Calibration, EnsemblePower, Modes, RankHistogram, SpectraError, fair_crps, log_density,
+    rank_histogram,
+};
 use serde::Serialize;
 
 /// Cells between the blocks of a rank histogram: beyond the length over which errors are alike.
@@ -18,6 +21,14 @@ pub struct CalibrationReport {
     pub pair_ratio: Vec<f64>,
     /// The error that one truth leaves, from samples in the truth's place; null for fewer than three samples.
     pub pair_ratio_standard_error: Vec<f64>,
+    /// r(sample, truth) of ln(1 + δ) by band, mean over the samples.
+    pub log_with_truth: Vec<f64>,
+    /// r(sample, other sample) of ln(1 + δ) by band, mean over the pairs.
+    pub log_among_samples: Vec<f64>,
+    /// The former over the latter: 1 for draws of the truth's own distribution.
+    pub log_agreement_ratio: Vec<f64>,
+    /// The error that one truth leaves of it; null for fewer than three samples.
+    pub log_agreement_ratio_standard_error: Vec<f64>,
     /// r²(sample, truth) by band; the ratio means something where it is above [`Self::least_r2`].
     pub r2: Vec<f64>,
     /// Least r² of bands that are judged.
@@ -44,13 +55,27 @@ pub struct BlockScores {
 
 impl CalibrationReport {
     /// Of two samples or more; `found`: the calibration of their modes.
-    pub(crate) fn new(found: Calibration, truth: &Field3, samples: &[&Field3]) -> Result<Self, SpectraError> {
+    pub(crate) fn new(
+        found: Calibration,
+        truth: &Field3,
+        samples: &[&Field3],
+        bands: &Bands,
+    ) -> Result<Self, SpectraError> {
+        let of_logarithms = {
+            let modes = samples.iter().map(|s| Modes::from_log_density(s)).collect::<Result<Vec<_>, _>>()?;
+            let all: Vec<&Modes> = modes.iter().collect();
+            EnsemblePower::new(&Modes::from_log_density(truth)?, &all, bands)?.calibration()
+        };
         let logarithm = log_density(truth)?;
         let logarithms = samples.iter().map(|s| log_density(s)).collect::<Result<Vec<_>, _>>()?;
         let logarithms: Vec<&Field3> = logarithms.iter().collect();
         Ok(Self {
             pair_ratio: found.pair_ratio,
             pair_ratio_standard_error: found.pair_ratio_error,
+            log_with_truth: of_logarithms.with_truth,
+            log_among_samples: of_logarithms.among_samples,
+            log_agreement_ratio: of_logarithms.agreement_ratio,
+            log_agreement_ratio_standard_error: of_logarithms.agreement_ratio_error,
             r2: found.r2,
             least_r2: LEAST_R2,
             spread_over_error: if samples.len() > 2 { found.spread_over_error } else { Vec::new() },

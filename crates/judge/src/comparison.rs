@@ -1,7 +1,7 @@
 //! The whole comparison: what `report.json` holds.
 
 use crate::JudgeError;
-use crate::goals::Judgement;
+use crate::judgement::Judgement;
 use crate::measurements::Measurements;
 use crate::pooled::Pooled;
 use crate::published::{PublishedComparison, PublishedSpectrum};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Of the keys of report.json: rises when a key changes its meaning or goes.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What stands beside the measurements of the box that is shown.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +90,7 @@ impl Comparison {
         }
         let mut boxes = vec![measured.summary.clone()];
         boxes.extend(beside.boxes);
-        let pooled = Pooled::new(&boxes, &measured.bands.k_h_mpc, measured.bispectrum_k_h_mpc());
+        let pooled = Pooled::new(&boxes, measured.places());
         let published = beside.published.into_iter();
         let title =
             if beside.title.is_empty() { "Samples against the truth".to_owned() } else { beside.title };

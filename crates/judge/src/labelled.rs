@@ -1,7 +1,6 @@
 //! Fields with their names.
 
-use finescale_field::{Field3, Scheme};
-use finescale_spectra::TileFaces;
+use finescale_field::{Boundary, Field3, Scheme, TileFaces};
 
 /// A density field in units of the cosmic mean, 1 + δ, with its name in the report.
 #[derive(Clone, Debug)]
@@ -10,8 +9,9 @@ pub struct Labelled<'a> {
     pub label: String,
     /// The field.
     pub field: &'a Field3,
-    /// Where the tiles meet that it was made of, or why that is not known.
-    pub faces: Result<TileFaces, String>,
+    /// Where the tiles meet that it was made of, or why that is not known: of a field that was made in several steps, those of
+    /// each, the last one last.
+    pub faces: Result<Vec<TileFaces>, String>,
     /// How particles were assigned to its voxels, if that is known.
     pub assignment: Option<Scheme>,
 }
@@ -24,9 +24,9 @@ impl<'a> Labelled<'a> {
         Self { label: label.into(), field, faces, assignment: None }
     }
 
-    /// The same with the faces of its tiles, or with the reason why they are not known.
+    /// The same with the faces of its tiles by step, or with the reason why they are not known.
     #[must_use]
-    pub fn with_faces(self, faces: Result<TileFaces, String>) -> Self {
+    pub fn with_faces(self, faces: Result<Vec<TileFaces>, String>) -> Self {
         Self { faces, ..self }
     }
 
@@ -48,4 +48,6 @@ pub struct Fields<'a> {
     pub samples: Vec<Labelled<'a>>,
     /// Tiles drawn without knowing of each other, which must show seams.
     pub independent_tiles: Option<Labelled<'a>>,
+    /// Whether the volume is periodic.
+    pub boundary: Boundary,
 }

@@ -6,6 +6,7 @@
 //!
 //! # Examples
 //! ```
+//! use finescale_field::Boundary;
 //! use finescale_judge::{Beside, Comparison, Fields, Labelled, Measurements, Outcome};
 //! # use finescale_field::{Field3, Grid};
 //! # use ndarray::Array3;
@@ -24,6 +25,7 @@
 //!     condition: None,
 //!     samples: vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)],
 //!     independent_tiles: None,
+//!     boundary: Boundary::Periodic,
 //! };
 //! let comparison = Comparison::new(Measurements::new("my box", &fields)?, Beside::default())?;
 //! for goal in &comparison.goals {
@@ -39,10 +41,15 @@ mod beyond_power;
 mod bootstrap;
 mod calibration;
 mod comparison;
+mod coverage;
 mod densities;
+mod environment;
 mod error;
 mod estimate;
+mod estimates;
 mod goals;
+mod interval;
+mod judgement;
 mod labelled;
 pub mod limits;
 mod measured;
@@ -66,14 +73,17 @@ pub use baselines::Baselines;
 pub use beyond_power::BeyondPower;
 pub use calibration::{BlockScores, CalibrationReport};
 pub use comparison::{Beside, Comparison};
+pub use coverage::{CoverageReport, NumberCoverage};
 pub use densities::{Densities, DensityStatistics};
+pub use environment::EnvironmentReport;
 pub use error::JudgeError;
 pub use estimate::{Estimate, mean_of};
+pub use estimates::Estimates;
 pub use finescale_spectra::{Bispectrum, Minkowski, TileFaces};
-pub use goals::{Judgement, Outcome};
+pub use judgement::{Judgement, Outcome};
 pub use labelled::{Fields, Labelled};
 pub use measured::Measured;
-pub use measurements::Measurements;
+pub use measurements::{Measurements, Places};
 pub use octants::CosmicVariance;
 pub use pooled::{ErrorSource, Pooled};
 pub use published::{PublishedComparison, PublishedSpectrum};

@@ -4,18 +4,31 @@ use crate::bands::{BandMeans, bands_of};
 use crate::baselines::{Baselines, with_matched_pdf};
 use crate::bootstrap::{BlockPower, relative_ratio_error};
 use crate::calibration::CalibrationReport;
+use crate::coverage::CoverageReport;
+use crate::environment::EnvironmentReport;
 use crate::error::named;
 use crate::measured::Measured;
 use crate::octants::CosmicVariance;
 use crate::seam_test::SeamJudge;
 use crate::statistics::{FieldStatistics, Reference};
-use crate::summary::BoxSummary;
+use crate::summary::{BoxSummary, Found};
 use crate::transformed::{Transformed, agreement};
 use crate::verdict::Verdict;
 use crate::{Fields, JudgeError, Labelled, Watch};
 use finescale_field::{Field3, Grid};
-use finescale_spectra::{EnsemblePower, Modes, nyquist_h_mpc};
+use finescale_spectra::{Bands, EnsemblePower, Modes, nyquist_h_mpc};
 use serde::Serialize;
+
+/// Where the numbers that goals are judged by are.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Places {
+    /// Mean |k| of the modes of the bands in h/Mpc.
+    pub k_h_mpc: Vec<f64>,
+    /// k of the equilateral triangles in h/Mpc; empty where the grid holds none.
+    pub bispectrum_k_h_mpc: Vec<f64>,
+    /// Radii of voids in Mpc/h, falling.
+    pub void_radius_mpc_h: Vec<f64>,
+}
 
 /// The statistics of a truth, of samples and of baselines on one grid. Numbers that do not exist (0/0) are
 /// null.
@@ -45,6 +58,10 @@ pub struct Measurements {
     pub verdict: Verdict,
     /// Whether the samples vary as much as they should.
     pub calibration: Measured<CalibrationReport>,
+    /// The same where the condition is empty, and where it is dense.
+    pub environments: Measured<EnvironmentReport>,
+    /// The same of several numbers of sub-volumes at once.
+    pub coverage: Measured<CoverageReport>,
     /// What a sampler must beat, and what nothing can.
     pub baselines: Baselines,
     /// What this box adds to the means over boxes.
@@ -68,7 +85,7 @@ impl Measurements {
     /// # Errors
     /// As [`Self::new`].
     pub fn watched(label: &str, fields: &Fields<'_>, watch: &Watch<'_>) -> Result<Self, JudgeError> {
-        let Fields { truth, condition, samples, independent_tiles } = fields;
+        let Fields { truth, condition, samples, .. } = fields;
         if samples.is_empty() {
             return Err(JudgeError::NoSamples);
         }
@@ -76,7 +93,7 @@ impl Measurements {
         let bands = bands_of(&grid).map_err(named(&truth.label))?;
 
         // Statistics field by field.
-        let reference = Reference::new(truth, &bands, watch)?;
+        let reference = Reference::new(truth, condition.as_ref(), &bands, watch)?;
         let mut judge = SeamJudge::new(truth.field);
         let mut measure = |field: &Labelled<'_>| -> Result<(Transformed, FieldStatistics), JudgeError> {
             let transformed = Transformed::new(field, &bands, watch)?;
@@ -91,22 +108,7 @@ impl Measurements {
         let (spectra, statistics): (Vec<_>, Vec<_>) =
             samples.iter().map(&mut of_sample).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         watch(&truth.label, "octants");
-        let baselines = Baselines {
-            matched_pdf: match condition {
-                Some(condition) => {
-                    let matched = with_matched_pdf(condition.field, truth.field);
-                    let matched = Labelled::new("condition with matched PDF", &matched)
-                        .with_assignment(condition.assignment);
-                    Measured::Done(measure(&matched)?.1)
-                }
-                None => Measured::skipped("no condition was given"),
-            },
-            independent_tiles: match independent_tiles {
-                Some(tiles) => Measured::Done(measure(tiles)?.1),
-                None => Measured::skipped("none were given (--independent-tiles)"),
-            },
-            cosmic_variance: CosmicVariance::new(truth.field, &bands).into(),
-        };
+        let baselines = baselines(fields, &bands, |field| Ok(measure(field)?.1))?;
 
         // What they have in common.
         watch("samples", "calibration");
@@ -115,11 +117,11 @@ impl Measurements {
         let [sample_agreement, band_agreement] = agreement(&transformed, &bands)?;
         let blocks: Vec<&BlockPower> = transformed.iter().map(|sample| &sample.spectra.blocks).collect();
         let relative = relative_ratio_error(&blocks, &reference.transformed.spectra.blocks, bands.count());
-        let condition = of_condition.as_ref();
+        let condition_statistics = of_condition.as_ref();
         let means = BandMeans::new(
             &bands,
             &reference.transformed.spectra,
-            condition,
+            condition_statistics,
             &statistics,
             band_agreement,
             &relative,
@@ -131,14 +133,26 @@ impl Measurements {
         let Reference { transformed: of_truth, statistics: truth_statistics, .. } = reference;
         let shells = of_truth.spectra.shells;
         drop((transformed, of_truth.modes));
-        let calibration = ensemble.and_then(|found| CalibrationReport::new(found, truth.field, &values));
+        let calibration =
+            ensemble.and_then(|found| CalibrationReport::new(found, truth.field, &values, &bands));
         let calibration = calibration.into();
+        watch("samples", "environments");
+        let environments = environments(fields, &values);
+        let coverage = CoverageReport::new(truth.field, &values).into();
 
         // All of them in a handful of numbers.
         let edges = bands.edges_h_mpc();
-        let verdict = Verdict::new(edges, &means.sample_ratio, &truth_statistics, condition, &statistics);
-        let of_truth = (truth.field, &truth_statistics);
-        let summary = BoxSummary::new(label, of_truth, (samples, &statistics), &means, &calibration);
+        let verdict =
+            Verdict::new(edges, &means.sample_ratio, &truth_statistics, condition_statistics, &statistics);
+        let found = Found {
+            truth: (truth.field, &truth_statistics),
+            samples: (samples, &statistics),
+            bands: &means,
+            calibration: &calibration,
+            environments: &environments,
+            coverage: &coverage,
+        };
+        let summary = BoxSummary::new(label, &found);
         Ok(Self {
             grid,
             nyquist_h_mpc: nyquist_h_mpc(&grid),
@@ -151,6 +165,8 @@ impl Measurements {
             bands: means,
             verdict,
             calibration,
+            environments,
+            coverage,
             baselines,
             summary,
         })
@@ -173,11 +189,15 @@ impl Measurements {
         fields.all(|field| field.assignment.is_some())
     }
 
-    /// k of the equilateral triangles in h/Mpc; empty where the grid holds none.
-    #[must_use]
-    pub fn bispectrum_k_h_mpc(&self) -> Vec<f64> {
-        let bispectrum = self.truth.beyond(|b| &b.bispectrum);
-        bispectrum.map(|b| b.equilateral.k_h_mpc.iter().map(|k| k[0]).collect()).unwrap_or_default()
+    /// Where the numbers that goals are judged by are.
+    pub(crate) fn places(&self) -> Places {
+        let (bispectrum, voids) = (self.truth.beyond(|b| &b.bispectrum), self.truth.beyond(|b| &b.voids));
+        let sides = bispectrum.map(|b| b.equilateral.k_h_mpc.iter().map(|k| k[0]).collect());
+        Places {
+            k_h_mpc: self.bands.k_h_mpc.clone(),
+            bispectrum_k_h_mpc: sides.unwrap_or_default(),
+            void_radius_mpc_h: voids.map(|voids| voids.radius_mpc_h.clone()).unwrap_or_default(),
+        }
     }
 
     /// Statistics that could not be measured, and why; of fields that share a reason, the first.
@@ -205,9 +225,46 @@ impl Measurements {
             add("seams", field.against_truth.as_ref().and_then(|against| against.seams.reason()));
         }
         add("calibration", self.calibration.reason());
+        add("environments", self.environments.reason());
+        add("coverage", self.coverage.reason());
         add("condition with matched PDF", self.baselines.matched_pdf.reason());
         add("independent tiles", self.baselines.independent_tiles.reason());
         add("cosmic variance", self.baselines.cosmic_variance.reason());
         found
+    }
+}
+
+/// What is measured of the baselines by `measure`.
+fn baselines(
+    fields: &Fields<'_>,
+    bands: &Bands,
+    mut measure: impl FnMut(&Labelled<'_>) -> Result<FieldStatistics, JudgeError>,
+) -> Result<Baselines, JudgeError> {
+    let truth = fields.truth.field;
+    Ok(Baselines {
+        matched_pdf: match &fields.condition {
+            Some(condition) => {
+                let matched = with_matched_pdf(condition.field, truth);
+                let matched = Labelled::new("condition with matched PDF", &matched);
+                Measured::Done(measure(&matched.with_assignment(condition.assignment))?)
+            }
+            None => Measured::skipped("no condition was given"),
+        },
+        independent_tiles: match &fields.independent_tiles {
+            Some(tiles) => Measured::Done(measure(tiles)?),
+            None => Measured::skipped("none were given (--independent-tiles)"),
+        },
+        cosmic_variance: CosmicVariance::new(truth, bands).into(),
+    })
+}
+
+/// Samples beside the truth where the condition is empty, and where it is dense.
+fn environments(fields: &Fields<'_>, samples: &[&Field3]) -> Measured<EnvironmentReport> {
+    match &fields.condition {
+        Some(condition) => {
+            let (truth, condition) = (fields.truth.field, condition.field);
+            Measured::Done(EnvironmentReport::new(truth, samples, condition, fields.boundary))
+        }
+        None => Measured::skipped("no condition was given"),
     }
 }

@@ -6,7 +6,8 @@ use finescale_field::Field3;
 use finescale_spectra::{Bands, SpectraError, mean_density, percentile, power_in_blocks};
 use serde::Serialize;
 
-const OCTANTS: usize = 8;
+/// Their number.
+pub(crate) const OCTANTS: usize = 8;
 
 /// How much the octants of the truth differ: what a perfect model of another place would be off by.
 #[derive(Clone, Debug, Serialize)]

@@ -4,14 +4,15 @@ use crate::beyond_power::BeyondPower;
 use crate::densities::{Densities, DensityStatistics};
 use crate::error::named;
 use crate::estimate::{products, ratios};
-use crate::limits::DENSITY_BLOCKS;
+use crate::limits::{DENSITY_BLOCKS, NEARLY_EMPTY};
 use crate::measured::Measured;
 use crate::seam_test::SeamTest;
 use crate::transformed::Transformed;
-use crate::triangles::Triangles;
+use crate::triangles::{CrossBispectra, Triangles};
 use crate::{JudgeError, Labelled, Watch};
 use finescale_field::{Field3, Scheme};
-use finescale_spectra::{Bands, mean_density};
+use finescale_spectra::{Bands, Modes, SpectraError, mean_density};
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// Statistics of a field alone. Spectra are arrays over the shells of the report, as gridded (without window
@@ -38,6 +39,10 @@ pub struct FieldStatistics {
     pub percentile_99_9: f64,
     /// Mean density in units of the cosmic mean.
     pub mean_density: f64,
+    /// Share of voxels below [`NEARLY_EMPTY`](crate::limits::NEARLY_EMPTY).
+    pub nearly_empty: f64,
+    /// Share of voxels that hold nothing at all.
+    pub empty: f64,
     /// Statistics beyond the power spectrum; none where no truth is known.
     #[serde(flatten)]
     pub beyond_power: Option<BeyondPower>,
@@ -63,6 +68,10 @@ pub struct AgainstTruth {
     pub log_power_ratio: Vec<f64>,
     /// B / B_truth of the equilateral triangles; null or empty where there are none.
     pub bispectrum_ratio: Vec<f64>,
+    /// B(c, c, s) / B(c, c, truth) of the equilateral triangles, c the condition; empty without one.
+    pub cross_bispectrum_ratio: Vec<f64>,
+    /// B(c, s, s) / B(c, truth, truth) of the same.
+    pub double_cross_bispectrum_ratio: Vec<f64>,
     /// Seams at the faces of the tiles that the field was made of.
     pub seams: Measured<SeamTest>,
 }
@@ -74,10 +83,17 @@ pub(crate) struct Reference<'a> {
     pub(crate) transformed: Transformed,
     pub(crate) triangles: Result<Triangles, String>,
     pub(crate) statistics: FieldStatistics,
+    /// The modes of the condition, and the truth's bispectra with it.
+    pub(crate) condition: Option<(Modes, CrossBispectra)>,
 }
 
 impl<'a> Reference<'a> {
-    pub(crate) fn new(truth: &Labelled<'a>, bands: &'a Bands, watch: &Watch<'_>) -> Result<Self, JudgeError> {
+    pub(crate) fn new(
+        truth: &Labelled<'a>,
+        condition: Option<&Labelled<'_>>,
+        bands: &'a Bands,
+        watch: &Watch<'_>,
+    ) -> Result<Self, JudgeError> {
         let field = truth.field;
         let transformed = Transformed::new(truth, bands, watch)?;
         let triangles = Triangles::new(field.grid());
@@ -93,7 +109,24 @@ impl<'a> Reference<'a> {
             )),
             ..FieldStatistics::alone(truth, &transformed, None, watch)?
         };
-        Ok(Self { field, bands, transformed, triangles, statistics })
+        let condition = match (condition, &triangles) {
+            (Some(condition), Ok(triangles)) => {
+                let modes = Modes::new(condition.field, None).map_err(named(&condition.label))?;
+                let of_truth = triangles.measure_with(&modes, &transformed.modes);
+                Some((modes, of_truth.map_err(named(&condition.label))?))
+            }
+            _ => None,
+        };
+        Ok(Self { field, bands, transformed, triangles, statistics, condition })
+    }
+
+    /// B(c, c, field) and B(c, field, field) over those of the truth; empty without a condition.
+    fn cross_bispectrum_ratios(&self, modes: &Modes) -> Result<[Vec<f64>; 2], SpectraError> {
+        let (Some((condition, of_truth)), Ok(triangles)) = (&self.condition, &self.triangles) else {
+            return Ok([Vec::new(), Vec::new()]);
+        };
+        let found = triangles.measure_with(condition, modes)?;
+        Ok([ratios(&found.single, &of_truth.single), ratios(&found.double, &of_truth.double)])
     }
 }
 
@@ -144,6 +177,8 @@ impl FieldStatistics {
             band_power_without_window,
             percentile_99_9: voxels.percentiles[voxels.percents.len() - 1],
             mean_density: mean_density(field).map_err(named(label))?,
+            nearly_empty: share(field, |density| f64::from(density) < NEARLY_EMPTY),
+            empty: share(field, |density| density <= 0.0),
             densities: Densities::by_block(voxels, field, truth),
             beyond_power: None,
             against_truth: None,
@@ -163,6 +198,8 @@ impl FieldStatistics {
         let tell = |statistic| watch(&labelled.label, statistic);
         let beyond =
             BeyondPower::new(labelled.field, &transformed.modes, truth.bands, &truth.triangles, &tell);
+        let [cross_bispectrum_ratio, double_cross_bispectrum_ratio] =
+            truth.cross_bispectrum_ratios(&transformed.modes).map_err(named(&labelled.label))?;
         let bispectrum = beyond.bispectrum.done().zip(truth.statistics.beyond(|b| &b.bispectrum));
         let log_power = beyond.log_power.done().zip(truth.statistics.beyond(|b| &b.log_power));
         let (shells, banded) = (&truth.transformed.spectra.shells, &truth.transformed.spectra.banded);
@@ -175,6 +212,8 @@ impl FieldStatistics {
             log_power_ratio: log_power.map_or(Vec::new(), |(mine, its)| ratios(mine, its)),
             bispectrum_ratio: bispectrum
                 .map_or(Vec::new(), |(mine, its)| mine.equilateral.ratio(&its.equilateral)),
+            cross_bispectrum_ratio,
+            double_cross_bispectrum_ratio,
             seams,
         };
         Ok(Self {
@@ -183,4 +222,9 @@ impl FieldStatistics {
             ..Self::alone(labelled, transformed, Some(truth.field), watch)?
         })
     }
+}
+
+/// Part of the voxels that something is true of.
+pub(crate) fn share(field: &Field3, is: impl Fn(f32) -> bool + Sync) -> f64 {
+    field.as_slice().par_iter().filter(|&&density| is(density)).count() as f64 / field.grid().voxels() as f64
 }

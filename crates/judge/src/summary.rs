@@ -3,13 +3,16 @@
 use crate::Labelled;
 use crate::bands::BandMeans;
 use crate::calibration::CalibrationReport;
-use crate::estimate::Estimate;
-use crate::limits::{DENSE_PERCENT, LEAST_R2};
+use crate::coverage::CoverageReport;
+use crate::environment::EnvironmentReport;
+use crate::estimate::{Estimate, ratios};
+use crate::estimates::Estimates;
+use crate::limits::{DENSE_PERCENT, LEAST_R2, LOW_PERCENTS, NEARLY_EMPTY};
 use crate::measured::Measured;
-use crate::octants::octant_ratio_error;
-use crate::statistics::{AgainstTruth, FieldStatistics};
+use crate::octants::{OCTANTS, octant_ratio_error};
+use crate::statistics::{AgainstTruth, FieldStatistics, share};
 use finescale_field::{Field3, Grid};
-use finescale_spectra::{mean_density, percentile};
+use finescale_spectra::{SpectraError, mean_density, percentile};
 use serde::Serialize;
 
 /// Means over the samples of one box, with the errors that it knows of itself.
@@ -19,79 +22,160 @@ pub struct BoxSummary {
     pub label: String,
     /// Number of samples.
     pub samples: usize,
-    /// P / P_truth by band.
-    pub ratio: Estimate,
-    /// r with the truth by band.
-    pub cross_correlation: Estimate,
-    /// P(SR_i × SR_j) / P(SR × HR) by band where r² is large enough; empty for one sample.
-    pub pair_ratio: Estimate,
-    /// P / P_truth of ln(1 + δ) by band.
-    pub log_power_ratio: Estimate,
-    /// B / B_truth by equilateral triangle; empty where the grid holds none.
-    pub bispectrum_ratio: Estimate,
-    /// 99.9th percentile of the density over that of the truth.
-    pub percentile_99_9_ratio: Estimate,
-    /// Mass over that of the truth.
-    pub mass_ratio: Estimate,
+    /// What is pooled.
+    #[serde(flatten)]
+    pub estimates: Estimates,
     /// Per sample whose tiles are known: whether it is seamless.
     pub seamless: Vec<bool>,
     /// The same of the truth at the faces of that sample.
     pub truth_seamless: Vec<bool>,
-    /// Gradient at faces over the truth's at the same faces; empty where no tiles are known.
-    pub seam_gradient_ratio: Estimate,
     /// Why seams were not looked for, if they were not.
     pub seams_skipped: Option<String>,
     #[serde(skip)]
     pub(crate) grid: Grid,
 }
 
+/// All that was measured of a box.
+pub(crate) struct Found<'a> {
+    pub(crate) truth: (&'a Field3, &'a FieldStatistics),
+    pub(crate) samples: (&'a [Labelled<'a>], &'a [FieldStatistics]),
+    pub(crate) bands: &'a BandMeans,
+    pub(crate) calibration: &'a Measured<CalibrationReport>,
+    pub(crate) environments: &'a Measured<EnvironmentReport>,
+    pub(crate) coverage: &'a Measured<CoverageReport>,
+}
+
 impl BoxSummary {
-    /// Of a box whose `truth` and `samples` have these `statistics`, the truth's first.
-    pub(crate) fn new(
-        label: &str,
-        (truth, truth_statistics): (&Field3, &FieldStatistics),
-        (samples, statistics): (&[Labelled<'_>], &[FieldStatistics]),
-        bands: &BandMeans,
-        calibration: &Measured<CalibrationReport>,
-    ) -> Self {
+    pub(crate) fn new(label: &str, found: &Found<'_>) -> Self {
+        let statistics = found.samples.1;
         let against = || statistics.iter().filter_map(|s| s.against_truth.as_ref());
-        let mean =
-            |of: fn(&AgainstTruth) -> &Vec<f64>| Estimate::from_samples(against().map(|a| of(a).as_slice()));
         let seams = || against().filter_map(|a| a.seams.done());
-        let seam_gradients: Vec<f64> =
-            seams().map(|test| test.field.gradient.at_faces / test.truth.gradient.at_faces).collect();
-        let pair_ratio = calibration.done().map_or_else(Estimate::default, |found| {
-            let judged = found.pair_ratio.iter().zip(&found.r2);
-            let value = judged.map(|(&ratio, &r2)| if r2 > LEAST_R2 { ratio } else { f64::NAN }).collect();
-            Estimate { value, standard_error: found.pair_ratio_standard_error.clone() }
-        });
-        let single = |of: fn(&FieldStatistics) -> f64, error: f64| {
-            let values = statistics.iter().map(|sample| of(sample) / of(truth_statistics));
-            let mean = values.sum::<f64>() / statistics.len() as f64;
-            Estimate { value: vec![mean], standard_error: vec![error] }
-        };
-        let fields: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
         Self {
             label: label.to_owned(),
-            samples: samples.len(),
-            ratio: Estimate {
-                value: bands.sample_ratio.clone(),
-                standard_error: bands.sample_ratio_bootstrap_error.clone(),
-            },
-            cross_correlation: mean(|a| &a.band_cross_correlation),
-            pair_ratio,
-            log_power_ratio: mean(|a| &a.log_power_ratio),
-            bispectrum_ratio: mean(|a| &a.bispectrum_ratio),
-            percentile_99_9_ratio: single(
-                |field| field.percentile_99_9,
-                octant_ratio_error(truth, &fields, |octant| percentile(octant, DENSE_PERCENT)),
-            ),
-            mass_ratio: single(|f| f.mean_density, octant_ratio_error(truth, &fields, mean_density)),
+            samples: statistics.len(),
+            estimates: found.estimates(),
             seamless: seams().map(|seams| seams.seamless).collect(),
             truth_seamless: seams().map(|seams| seams.truth.gradient.is_expected()).collect(),
-            seam_gradient_ratio: Estimate::from_samples(seam_gradients.chunks(1)),
             seams_skipped: against().find_map(|a| a.seams.reason()).map(str::to_owned),
-            grid: *truth.grid(),
+            grid: *found.truth.0.grid(),
         }
+    }
+}
+
+impl Found<'_> {
+    fn estimates(&self) -> Estimates {
+        let Self { truth: (_, truth), samples: (_, samples), bands, .. } = self;
+        let against = || samples.iter().filter_map(|s| s.against_truth.as_ref());
+        let mean =
+            |of: fn(&AgainstTruth) -> &Vec<f64>| Estimate::against_truth(against().map(|a| of(a).as_slice()));
+        let seams = || against().filter_map(|a| a.seams.done());
+        let calibration = self.calibration.done();
+        let of_pairs = |value: &[f64], error: &[f64], r2: &[f64]| {
+            let judged = value.iter().zip(r2);
+            let value = judged.map(|(&ratio, &r2)| if r2 > LEAST_R2 { ratio } else { f64::NAN }).collect();
+            Estimate::new(value, error.to_vec()).with_freedom(samples.len().saturating_sub(1))
+        };
+        let log_power = truth.beyond(|b| &b.log_power).cloned().unwrap_or_default();
+        let bispectrum = truth.beyond(|b| &b.bispectrum).map(|b| b.equilateral.bispectrum.clone());
+        let by_environment = self.environments.done();
+        Estimates {
+            ratio: self.power_ratio().over(&bands.truth_power),
+            cross_correlation: mean(|a| &a.band_cross_correlation),
+            pair_ratio: calibration.map_or_else(Estimate::default, |c| {
+                of_pairs(&c.pair_ratio, &c.pair_ratio_standard_error, &c.r2)
+            }),
+            log_power_ratio: mean(|a| &a.log_power_ratio).over(&log_power),
+            log_agreement_ratio: calibration.map_or_else(Estimate::default, |c| {
+                let r2: Vec<f64> = c.log_among_samples.iter().map(|r| r * r.abs()).collect();
+                of_pairs(&c.log_agreement_ratio, &c.log_agreement_ratio_standard_error, &r2)
+            }),
+            bispectrum_ratio: mean(|a| &a.bispectrum_ratio).over(&bispectrum.unwrap_or_default()),
+            cross_bispectrum_ratio: mean(|a| &a.cross_bispectrum_ratio),
+            double_cross_bispectrum_ratio: mean(|a| &a.double_cross_bispectrum_ratio),
+            percentile_99_9_ratio: self
+                .with_octants(|s| s.percentile_99_9, |octant| percentile(octant, DENSE_PERCENT)),
+            low_percentile_ratio: self.low_percentiles(),
+            nearly_empty_ratio: self.nearly_empty(),
+            void_ratio: self.voids(),
+            mass_ratio: self.with_octants(|s| s.mean_density, mean_density),
+            environment_mass_ratio: by_environment.map(|e| e.mass_ratio.clone()).unwrap_or_default(),
+            environment_spread_over_error: by_environment
+                .map(|e| e.spread_over_error.clone())
+                .unwrap_or_default(),
+            environment_rank_excess: by_environment.map(|e| e.rank_excess.clone()).unwrap_or_default(),
+            coverage_excess: self.coverage.done().map(CoverageReport::excesses).unwrap_or_default(),
+            seam_gradient_ratio: Estimate::from_samples(
+                seams().map(|test| test.gradient_ratio_by_step.as_slice()),
+            ),
+        }
+    }
+    /// P / P_truth: errors by bootstrap over sub-volumes, and where these do not resolve a band by the samples' scatter.
+    fn power_ratio(&self) -> Estimate {
+        let of_samples = self.samples.1.iter().filter_map(|s| s.against_truth.as_ref());
+        let of_samples = Estimate::against_truth(of_samples.map(|a| a.band_ratio.as_slice()));
+        let errors = self.bands.sample_ratio_bootstrap_error.iter().zip(&of_samples.standard_error);
+        let errors =
+            errors.map(|(&bootstrap, &scatter)| if bootstrap.is_finite() { bootstrap } else { scatter });
+        Estimate::new(self.bands.sample_ratio.clone(), errors.collect())
+    }
+
+    /// A number of the samples over that of the truth, with an error from the octants.
+    fn with_octants(
+        &self,
+        whole: impl Fn(&FieldStatistics) -> f64,
+        of_octant: impl Fn(&Field3) -> Result<f64, SpectraError>,
+    ) -> Estimate {
+        let Self { truth: (truth, of_truth), samples: (samples, statistics), .. } = self;
+        let fields: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
+        let mean = statistics.iter().map(&whole).sum::<f64>() / statistics.len() as f64;
+        let error = octant_ratio_error(truth, &fields, of_octant);
+        let estimate = Estimate::new(vec![mean / whole(of_truth)], vec![error]);
+        estimate.over(&[whole(of_truth)]).with_freedom(OCTANTS - 1)
+    }
+
+    fn low_percentiles(&self) -> Estimate {
+        let of = |(number, &percent): (usize, &f64)| {
+            let of_voxels = move |field: &FieldStatistics| {
+                let voxels = field.densities.first().and_then(|densities| densities.of_blocks.done());
+                voxels.map_or(f64::NAN, |voxels| voxels.percentiles[number])
+            };
+            self.with_octants(of_voxels, move |octant| percentile(octant, percent))
+        };
+        let each: Vec<Estimate> = LOW_PERCENTS.iter().enumerate().map(of).collect();
+        let all = |part: fn(&Estimate) -> &Vec<f64>| each.iter().flat_map(part).copied().collect();
+        Estimate {
+            value: all(|e| &e.value),
+            standard_error: all(|e| &e.standard_error),
+            sums: each.iter().flat_map(|e| &e.sums).copied().collect(),
+            freedom: each.iter().flat_map(|e| &e.freedom).copied().collect(),
+        }
+    }
+
+    fn nearly_empty(&self) -> Estimate {
+        let below = |density: f32| f64::from(density) < NEARLY_EMPTY;
+        self.with_octants(|s| s.nearly_empty, |octant| Ok(share(octant, below)))
+    }
+
+    /// Voids of each radius and more over those of the truth; the error is that of the samples' scatter.
+    fn voids(&self) -> Estimate {
+        let number = |field: &FieldStatistics| -> Option<Vec<f64>> {
+            let mut sum = 0.0;
+            let counts = &field.beyond(|b| &b.voids)?.counts;
+            Some(
+                counts
+                    .iter()
+                    .map(|&count| {
+                        sum += count as f64;
+                        sum
+                    })
+                    .collect(),
+            )
+        };
+        let Some(of_truth) = number(self.truth.1) else { return Estimate::default() };
+        let of_samples: Option<Vec<Vec<f64>>> = self.samples.1.iter().map(number).collect();
+        let of_samples = of_samples.unwrap_or_default();
+        let numbers = Estimate::against_truth(of_samples.iter().map(Vec::as_slice));
+        let standard_error = ratios(&numbers.standard_error, &of_truth);
+        Estimate { standard_error, freedom: numbers.freedom, ..Estimate::ratio_of(&numbers.value, &of_truth) }
     }
 }

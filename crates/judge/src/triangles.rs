@@ -35,6 +35,16 @@ pub struct Bispectra {
 pub(crate) struct Triangles {
     bins: TriangleBins,
     families: [Range<usize>; 3],
+    equilateral: TriangleBins,
+}
+
+/// B of equilateral triangles of two fields, in (Mpc/h)⁶.
+#[derive(Clone, Debug)]
+pub(crate) struct CrossBispectra {
+    /// B(condition, condition, field).
+    pub(crate) single: Vec<f64>,
+    /// B(condition, field, field).
+    pub(crate) double: Vec<f64>,
 }
 
 impl Triangles {
@@ -44,7 +54,8 @@ impl Triangles {
         let fit = |triangles: Vec<[f64; 3]>| -> Vec<[f64; 3]> {
             triangles.into_iter().filter(|sides| fits(grid, sides, width)).collect()
         };
-        let sweep = sweep(2.0 * width, 2.0 / 3.0 * nyquist - width);
+        // The largest shells end just below where triangles begin to close over the edge of the grid.
+        let sweep = sweep(2.0 * width, (2.0 / 3.0 * nyquist - width) * (1.0 - 1e-9));
         let side = ISOSCELES_K_H_MPC.min((2.0 * nyquist - 3.0 * width) / 4.0 * 0.999);
         // From 0.05 π: at 0 the triangle is a line.
         let angles: Vec<f64> =
@@ -58,11 +69,24 @@ impl Triangles {
         }
         let ends = [equilateral.len(), isosceles.len(), squeezed.len()];
         let ends = [ends[0], ends[0] + ends[1], ends.iter().sum()];
-        let bins = TriangleBins::new(grid, &[equilateral, isosceles, squeezed].concat(), width);
+        let of = |triangles: &[[f64; 3]]| {
+            TriangleBins::new(grid, triangles, width).map_err(|error| error.to_string())
+        };
         Ok(Self {
-            bins: bins.map_err(|error| error.to_string())?,
+            equilateral: of(&equilateral)?,
+            bins: of(&[equilateral, isosceles, squeezed].concat())?,
             families: [0..ends[0], ends[0]..ends[1], ends[1]..ends[2]],
         })
+    }
+
+    pub(crate) fn measure_with(
+        &self,
+        condition: &Modes,
+        modes: &Modes,
+    ) -> Result<CrossBispectra, SpectraError> {
+        let single = self.equilateral.measure_cross([condition, condition, modes])?.bispectrum;
+        let double = self.equilateral.measure_cross([modes, modes, condition])?.bispectrum;
+        Ok(CrossBispectra { single, double })
     }
 
     pub(crate) fn measure(&self, modes: &Modes) -> Result<Bispectra, SpectraError> {
@@ -115,6 +139,8 @@ mod tests {
         }
         let tiny = Triangles::new(&Grid::cube(4, 10.0).unwrap());
         assert!(tiny.unwrap_err().contains("[4, 4, 4]"));
+        // Here the rounding of the largest shell went over the edge.
+        assert!(Triangles::new(&Grid::cube(48, 37.5).unwrap()).is_ok());
         let found = Triangles::new(&Grid::cube(64, 50.0).unwrap()).unwrap();
         assert!(found.families.iter().all(|family| family.len() >= 5), "{:?}", found.families);
     }

@@ -4,8 +4,8 @@ use crate::Fields;
 
 /// Statistics of a field that are told one by one.
 const OF_A_FIELD: u64 = 7;
-/// Those that are of all fields: the scatter of octants, and what the samples have in common.
-const OF_ALL: u64 = 2;
+/// Those that are of all fields: the scatter of octants, what the samples have in common, and where.
+const OF_ALL: u64 = 3;
 
 /// Called before each statistic with the name of the field and that of the statistic.
 pub type Watch<'a> = dyn Fn(&str, &'static str) + 'a;

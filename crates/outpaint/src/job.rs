@@ -10,7 +10,7 @@ use crate::{
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
-use finescale_field::{Grid, Normalizer, Region};
+use finescale_field::{Grid, Normalizer, Region, TileFaces};
 use serde_json::{Value, json};
 
 /// Times that the windows of a batch are in memory beside what the network itself keeps: their noisy values, what is known
@@ -96,18 +96,19 @@ impl<'a> Job<'a> {
     }
 
     /// The planes where windows end that see each other's output only, by axis, sorted: face x lies between the cells
-    /// x − 1 and x. In joint sampling, those of the last step.
+    /// x − 1 and x. In joint sampling those of each step, the last one last; otherwise once.
     ///
     /// # Errors
     /// As [`plan`](Self::plan).
-    pub fn faces(&self) -> Result<[Vec<usize>; 3], OutpaintError> {
-        match self.config.strategy {
+    pub fn faces(&self) -> Result<Vec<TileFaces>, OutpaintError> {
+        let planes = match self.config.strategy {
             Strategy::Joint(joint) => {
-                let last = self.lattices(joint)?.pop().expect("there is always a level");
-                Ok(last.faces(self.region.shape, self.result_boundary()))
+                let (cells, boundary) = (self.region.shape, self.result_boundary());
+                self.lattices(joint)?.iter().map(|lattice| lattice.faces(cells, boundary)).collect()
             }
-            Strategy::Sequential(sequential) => Ok(self.order(sequential)?.faces().clone()),
-        }
+            Strategy::Sequential(sequential) => vec![self.order(sequential)?.faces().clone()],
+        };
+        Ok(planes.into_iter().map(TileFaces::new).collect())
     }
 
     /// Checks what does not need the network.

@@ -557,7 +557,8 @@ fn every_other_error() {
     assert!(matches!(found, OutpaintError::SmallerThanWindow { .. }), "{found}");
     let found = error(&|job| job.config.strategy = strategy(StrategyName::Joint, 6, 0));
     assert!(matches!(found, OutpaintError::Overlap { .. }), "{found}");
-    let found = error(&|job| job.config.sampling = job.config.sampling.with_levels(Some(0), None).unwrap());
+    let found =
+        error(&|job| job.config.sampling = job.config.sampling.with_levels(Some(0), None, None).unwrap());
     assert!(matches!(found, OutpaintError::Diffusion(_)), "{found}");
     let found = error(&|job| job.denoiser = &Broken);
     assert!(matches!(found, OutpaintError::NotFinite { window: 0, .. }), "{found}");

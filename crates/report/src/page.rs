@@ -11,7 +11,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use finescale_judge::limits::{BISPECTRUM, POWER};
-use finescale_judge::{BoxSummary, Comparison, FieldStatistics, Measurements, Upscaled, worst};
+use finescale_judge::{BoxSummary, Comparison, Estimate, FieldStatistics, Measurements, Upscaled, worst};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -165,7 +165,11 @@ fn baselines(comparison: &Comparison) -> Vec<Vec<String>> {
         Some(vec![
             name.to_owned(),
             worst(&measured.bands.k_h_mpc, &against.band_ratio, POWER[1].up_to_h_mpc),
-            worst(&comparison.pooled.bispectrum_k_h_mpc, &against.bispectrum_ratio, BISPECTRUM.up_to_h_mpc),
+            worst(
+                &comparison.pooled.places.bispectrum_k_h_mpc,
+                &against.bispectrum_ratio,
+                BISPECTRUM.up_to_h_mpc,
+            ),
             plain(field.percentile_99_9 / measured.truth.percentile_99_9, 3),
             plain(field.mean_density / measured.truth.mean_density, 4),
             field.seams().map_or("–".to_owned(), |test| plain(test.field.gradient.at_faces, 3)),
@@ -192,18 +196,52 @@ fn baselines(comparison: &Comparison) -> Vec<Vec<String>> {
     rows
 }
 
+/// Where the condition is empty and where it is dense: means over the boxes, volume and ranks of the first.
+fn environments(comparison: &Comparison) -> Vec<Vec<String>> {
+    let Some(found) = comparison.measured.environments.done() else { return Vec::new() };
+    let estimates = &comparison.pooled.estimates;
+    let of = |estimate: &Estimate, number: usize, digits: usize| match estimate.value.get(number) {
+        Some(value) if value.is_finite() => match estimate.standard_error.get(number) {
+            Some(error) if error.is_finite() => {
+                format!("{} ± {}", plain(*value, digits), plain(*error, digits))
+            }
+            _ => plain(*value, digits),
+        },
+        _ => "–".to_owned(),
+    };
+    let row = |(number, edges): (usize, &[Option<f64>; 2])| {
+        let range = match *edges {
+            [Some(low), Some(high)] => format!("{low} to {high}"),
+            [Some(low), None] => format!("above {low}"),
+            [None, _] => String::new(),
+        };
+        let ranks = &found.ranks[number];
+        let ends =
+            [ranks.first(), ranks.last()].map(|rank| rank.map_or("–".to_owned(), |&part| or_dash(part, 3)));
+        vec![
+            range,
+            plain(found.volume[number], 3),
+            of(&estimates.environment_mass_ratio, number, 3),
+            of(&found.log_density_excess, number, 3),
+            of(&estimates.environment_spread_over_error, number, 3),
+            ends.join(", "),
+        ]
+    };
+    found.condition_density.iter().enumerate().map(row).collect()
+}
+
 /// Each box by itself.
 fn boxes(comparison: &Comparison) -> Vec<Vec<String>> {
     let row = |one: &BoxSummary| {
-        let (k, ratio) = (&comparison.pooled.k_h_mpc, &one.ratio);
+        let (k, ratio) = (&comparison.pooled.places.k_h_mpc, &one.estimates.ratio);
         let worst = worst(k, &ratio.value, &ratio.standard_error, POWER[1].up_to_h_mpc);
         let seamless = one.seamless.iter().filter(|&&seamless| seamless).count();
         vec![
             one.label.clone(),
             one.samples.to_string(),
             worst.map_or("–".to_owned(), |worst| plain(worst.ratio, 3)),
-            or_dash(one.percentile_99_9_ratio.value[0], 3),
-            or_dash(one.mass_ratio.value[0], 4),
+            or_dash(one.estimates.percentile_99_9_ratio.value[0], 3),
+            or_dash(one.estimates.mass_ratio.value[0], 4),
             match one.seamless.len() {
                 0 => "–".to_owned(),
                 tested => format!("{seamless} of {tested}"),

@@ -5,7 +5,7 @@ use crate::numbers::{error_percent, percent, plain, signed_percent, significant}
 use crate::slices::Slices;
 use finescale_field::Grid;
 use finescale_judge::limits::{DENSE_PERCENT, EXPECTED_PERCENT, POWER};
-use finescale_judge::{Comparison, ErrorSource, Judgement, Outcome, Upscaled};
+use finescale_judge::{Comparison, EnvironmentReport, ErrorSource, Judgement, Outcome, Upscaled};
 
 /// A number that is shown large.
 pub(crate) struct Tile {
@@ -128,6 +128,7 @@ fn errors_note(comparison: &Comparison) -> &'static str {
     match comparison.pooled.errors_from {
         ErrorSource::Boxes => "Error bars: standard errors of the mean over boxes.",
         ErrorSource::WithinOneBox => "Error bars: bootstrap over sub-volumes of the box.",
+        ErrorSource::Nothing => "No error bars: two boxes have no scatter to speak of.",
     }
 }
 
@@ -136,11 +137,11 @@ pub(crate) fn correlation_caption(comparison: &Comparison) -> String {
     let pairs = if comparison.measured.sample_agreement.is_empty() {
         ""
     } else {
-        " Dotted: between samples, which should agree on large scales and differ on small ones."
+        " Dotted: between samples. Those of a perfect sampler agree with the truth as much as with each other."
     };
     format!(
-        "Cross-correlation: 1 where the structures are the same, 0 where they are unrelated. A perfect sampler \
-         has r(sample, truth) = r(best estimate, truth)², and so lies below the condition.{pairs}"
+        "Cross-correlation: 1 where the structures are the same, 0 where they are unrelated. A sample is one of the \
+         universes that are possible, not the best guess, and so agrees less with the truth than that does.{pairs}"
     )
 }
 
@@ -156,48 +157,55 @@ pub(crate) fn goals_note(comparison: &Comparison) -> String {
         ErrorSource::WithinOneBox => {
             "the scatter inside of the one box, which knows nothing of its largest waves"
         }
+        ErrorSource::Nothing => "nothing, since two boxes have no scatter to speak of",
     };
     format!(
-        "Judged by {} and {}; standard errors from {errors}. Each goal is judged by its worst band, so small \
-         misses can be chance.",
+        "Judged by {} and {}; standard errors from {errors}. A goal is met where two standard errors to both sides lie \
+         within it, missed where they lie outside, more of them for the worst of many places, and undecided between.",
         of(pooled.boxes, "box", "boxes"),
         of(pooled.samples, "sample", "samples in all"),
     )
 }
 
+/// What stands above the table of environments.
+pub(crate) fn environments_note(found: &EnvironmentReport) -> String {
+    format!(
+        "Where the condition, smoothed over {} Mpc/h, is empty, and where it is dense. Mass over the truth’s, mean of \
+         ln(1 + δ) less the truth’s, spread of the samples over their error (1 if right), and the parts of the truth’s \
+         voxels that lie below all samples and above all, which should be alike.",
+        significant(found.smoothing_mpc_h, 3)
+    )
+}
+
 /// A goal's row: wanted, found, verdict.
 pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
-    let signed = |ratio: f64| {
-        let part = (ratio - 1.0) * 100.0;
+    let signed = |off: f64| {
+        let part = off * 100.0;
         let text = significant(part, if part.abs() < 1.0 { 2 } else { 3 });
         format!("{}{text} %", if part > 0.0 { "+" } else { "" })
     };
-    if judged.key == "seams" {
-        let found = judged.note.clone().unwrap_or_default();
-        let by = match judged.outcome {
-            Outcome::Miss => "miss: more than chance allows".to_owned(),
-            outcome => outcome.name().to_owned(),
-        };
-        return [format!("{}, or as the truth", seam_range()), found, by];
-    }
     let wanted = format!("± {} %", percent(judged.wanted));
-    let (Some(found), Some(excess)) = (judged.found, judged.excess) else {
+    let (Some(found), Some(excess)) = (judged.found, judged.excess()) else {
         return [wanted, judged.note.clone().unwrap_or_default(), judged.outcome.name().to_owned()];
     };
-    let mut text = signed(found);
+    let mut text = signed(found - judged.right);
     if let Some(error) = judged.standard_error {
         text += &format!(" ± {} %", percent(error));
     }
-    if let Some(k) = judged.at_k_h_mpc {
-        text += &format!(" at k = {}", significant(k, 2));
+    if let Some(at) = &judged.at {
+        text += &format!(", {at}");
     }
     let by = match judged.outcome {
         Outcome::Pass => format!("pass, {} % to spare", percent(-excess)),
-        outcome => {
+        Outcome::Miss => {
             let sigmas = judged.standard_error.filter(|&error| error > 0.0).map(|error| excess / error);
             let sigmas = sigmas.map_or(String::new(), |n| format!(" ({} σ)", significant(n, 2)));
-            format!("{} by {} %{sigmas}", outcome.name(), percent(excess))
+            format!("miss by {} %{sigmas}", percent(excess))
         }
+        outcome => match &judged.note {
+            Some(note) => format!("{}: {note}", outcome.name()),
+            None => outcome.name().to_owned(),
+        },
     };
     [wanted, text, by]
 }

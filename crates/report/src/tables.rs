@@ -35,7 +35,21 @@ const CALIBRATION: &[Column] = &[
     ("pair_ratio", "pooled/pair_ratio/value"),
     ("pair_ratio_standard_error", "pooled/pair_ratio/standard_error"),
     ("r2", "calibration/r2"),
+    ("log_with_truth", "calibration/log_with_truth"),
+    ("log_among_samples", "calibration/log_among_samples"),
+    ("log_agreement_ratio", "pooled/log_agreement_ratio/value"),
+    ("log_agreement_ratio_standard_error", "pooled/log_agreement_ratio/standard_error"),
     ("spread_over_error", "calibration/spread_over_error"),
+];
+const ENVIRONMENTS: &[Column] = &[
+    ("condition_from", "environments/condition_density/*/0"),
+    ("condition_to", "environments/condition_density/*/1"),
+    ("volume", "environments/volume"),
+    ("mass_ratio", "pooled/environment_mass_ratio/value"),
+    ("mass_ratio_standard_error", "pooled/environment_mass_ratio/standard_error"),
+    ("log_density_excess", "environments/log_density_excess/value"),
+    ("spread_over_error", "pooled/environment_spread_over_error/value"),
+    ("spread_over_error_standard_error", "pooled/environment_spread_over_error/standard_error"),
 ];
 const VARIANCE: &[Column] = &[
     ("octant_power_scatter", "baselines/cosmic_variance/octant_power_scatter"),
@@ -69,8 +83,9 @@ const GOALS: &[Column] = &[
     ("wanted", "goals/*/wanted"),
     ("found", "goals/*/found"),
     ("standard_error", "goals/*/standard_error"),
-    ("at_k_h_mpc", "goals/*/at_k_h_mpc"),
-    ("excess", "goals/*/excess"),
+    ("low", "goals/*/interval/0"),
+    ("high", "goals/*/interval/1"),
+    ("at", "goals/*/at"),
     ("outcome", "goals/*/outcome"),
     ("note", "goals/*/note"),
 ];
@@ -117,6 +132,7 @@ const TABLES: &[Spec] = &[
     ("peaks", &[("nu", "truth/peaks/nu")], &[], "fields", &[("{}", "peaks/density_h_mpc3")]),
     ("minkowski", &[("threshold", "truth/minkowski/thresholds")], &[], "fields", MINKOWSKI),
     ("scattering", &[("radius_mpc_h", "truth/scattering/radii_mpc_h")], &[], "fields", SCATTERING),
+    ("environments", &[], ENVIRONMENTS, "", &[]),
     ("goals", &[], GOALS, "", &[]),
     ("seams", &[], SEAMS, "", &[]),
 ];

@@ -30,7 +30,7 @@ fn every_statistic_has_its_table() {
     let drawn: Vec<Field3> = (0..5).map(|phase| waves(CELLS, 0.8, f64::from(phase))).collect();
     let [truth, condition, samples @ ..] = drawn.as_slice() else { unreachable!("five fields") };
     let mut all = fields(truth, Some(condition), &samples.iter().collect::<Vec<_>>());
-    let faces = || Ok(TileFaces::every(16, 0, [CELLS; 3]));
+    let faces = || Ok(vec![TileFaces::every(16, 0, [CELLS; 3])]);
     all.samples[0].faces = faces();
     all.independent_tiles = Some(Labelled::new("tiles", condition).with_faces(faces()));
     let published = vec![PublishedSpectrum::parse("theory", "pk.txt".as_ref(), "0.01 1\n100 0.1").unwrap()];
@@ -40,10 +40,11 @@ fn every_statistic_has_its_table() {
     let expected = [
         ("bands", 15, 8),
         ("bispectrum", 19, 0),
-        ("calibration", 8, 8),
+        ("calibration", 12, 8),
         ("cosmic_variance", 6, 8),
         ("cross_correlation", 8, 0),
-        ("goals", 8, 7),
+        ("environments", 8, 6),
+        ("goals", 9, 18),
         ("minkowski", 29, 23),
         ("multipoles", 25, 8),
         ("pdf_blocks_2", 8, 70),
@@ -112,7 +113,7 @@ fn odd_fields_are_measured_as_far_as_they_can_be() {
         Field3::new(*flat(cells).grid(), values).unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
-    let faces = |cells| Ok(TileFaces::every(3, 0, cells));
+    let faces = |cells| Ok(vec![TileFaces::every(3, 0, cells)]);
     for cells in [[8; 3], [12, 10, 8], [2, 4, 9], [5, 7, 3]] {
         let (wavy, flat) = (wavy(cells), flat(cells));
         for (truth, sample) in [(&wavy, &flat), (&flat, &wavy), (&flat, &flat), (&wavy, &wavy)] {

@@ -12,6 +12,7 @@ pub(crate) fn example(cells: [usize; 3]) -> GridFile {
         cosmology: Cosmology { omega_m: Some(0.3089), hubble: Some(0.6774), ..Cosmology::UNKNOWN },
         assignment: Some(Scheme::Cic),
         tile_faces: Some(TileFaces::new([vec![0, 2], vec![], vec![1]])),
+        earlier_tile_faces: vec![TileFaces::new([vec![1], vec![], vec![]])],
         provenance: json!({"command": "grid – ü", "seed": 7, "sources": ["a.hdf5"]}),
         ..GridMeta::new("gas", 1.5, 849.0)
     };

@@ -69,6 +69,7 @@ mod tests {
         grid.meta.assignment = None;
         grid.meta.boundary = Boundary::Open;
         grid.meta.tile_faces = None;
+        grid.meta.earlier_tile_faces = Vec::new();
         grid.meta.centring = Centring::Corner;
         write_grid(&path, &grid).unwrap();
         assert_eq!(read_grid(&path).unwrap(), grid);

@@ -27,6 +27,9 @@ pub struct GridMeta {
     /// Where the tiles meet that a generated field is made of; without faces if it was made in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tile_faces: Option<TileFaces>,
+    /// Where they met in the steps before the last, of a field that was made in steps of all tiles together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_tile_faces: Vec<TileFaces>,
     /// How it was made: command, seed, model hash, source files. Free JSON.
     pub provenance: Value,
 }
@@ -44,6 +47,7 @@ impl GridMeta {
             assignment: None,
             centring: Centring::Cell,
             tile_faces: None,
+            earlier_tile_faces: Vec::new(),
             provenance: Value::Null,
         }
     }

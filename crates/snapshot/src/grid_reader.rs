@@ -7,10 +7,10 @@ use crate::objects;
 use crate::open::open;
 use crate::{GridMeta, SnapshotError};
 use finescale_field::{
-    Boundary, Cosmology, FILE_BLOCK, Grid, Region, TileFaces, WindowError, Windows, blocks, check_memory,
-    shown,
+    Boundary, Cosmology, FILE_BLOCK, Grid, Region, WindowError, Windows, blocks, check_memory, shown,
 };
 use ndarray::{Array3, s};
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -207,7 +207,17 @@ fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
         cosmology: Cosmology::find(|name| finite(attributes, name))?,
         boundary: Boundary::from_periodic(attributes.truth("periodic")?),
         centring: optional_text(attributes, "centring", "cell or corner")?.unwrap_or_default(),
-        tile_faces: read_tile_faces(attributes)?,
+        tile_faces: read_faces(
+            attributes,
+            "tile_faces",
+            "the planes of faces by axis, such as [[0, 32], [], []]",
+        )?,
+        earlier_tile_faces: read_faces(
+            attributes,
+            "earlier_tile_faces",
+            "the planes of faces by axis of each step, such as [[[0, 32], [], []], [[5, 37], [], []]]",
+        )?
+        .unwrap_or_default(),
         // Text of another program's making is kept as it is.
         provenance: serde_json::from_str(&provenance).unwrap_or(serde_json::Value::String(provenance)),
     };
@@ -237,12 +247,15 @@ fn optional_text<T: FromStr>(
     text.parse().map(Some).map_err(|_| attributes.wrong(name, expected, shown(&text)))
 }
 
-fn read_tile_faces(attributes: &Attributes) -> Result<Option<TileFaces>, SnapshotError> {
-    const NAME: &str = "tile_faces";
-    const EXPECTED: &str = "the planes of faces by axis, such as [[0, 32], [], []]";
-    if !attributes.has(NAME) {
+/// The planes of faces by axis, of one step or several, as JSON.
+fn read_faces<T: DeserializeOwned>(
+    attributes: &Attributes,
+    name: &str,
+    expected: &'static str,
+) -> Result<Option<T>, SnapshotError> {
+    if !attributes.has(name) {
         return Ok(None);
     }
-    let text = attributes.text(NAME)?;
-    serde_json::from_str(&text).map(Some).map_err(|_| attributes.wrong(NAME, EXPECTED, shown(&text)))
+    let text = attributes.text(name)?;
+    serde_json::from_str(&text).map(Some).map_err(|_| attributes.wrong(name, expected, shown(&text)))
 }

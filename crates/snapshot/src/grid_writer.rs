@@ -161,6 +161,9 @@ fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Re
     if let Some(faces) = &meta.tile_faces {
         write_text(file, "tile_faces", &json!(faces).to_string())?;
     }
+    if !meta.earlier_tile_faces.is_empty() {
+        write_text(file, "earlier_tile_faces", &json!(meta.earlier_tile_faces).to_string())?;
+    }
     write_text(file, "provenance", &meta.provenance.to_string())
 }
 

@@ -57,8 +57,17 @@ impl TriangleBins {
     /// The estimator of Sefusatti et al. 2016, arXiv:1512.07295, and of Pylians `Pk_library.Bk`; its value does
     /// not depend on the size of the shells' grid.
     pub fn measure(&self, modes: &Modes) -> Result<Bispectrum, SpectraError> {
-        if self.grid != modes.grid {
-            return Err(SpectraError::Grids { expected: Box::new(self.grid), found: Box::new(modes.grid) });
+        self.measure_cross([modes; 3])
+    }
+
+    /// B = V² ⟨α_k1 β_k2 γ_k3⟩ of three fields, the first with the modes of the first side, and so on; P and Q are made of the
+    /// fields' own powers.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn measure_cross(&self, modes: [&Modes; 3]) -> Result<Bispectrum, SpectraError> {
+        if let Some(other) = modes.iter().find(|modes| modes.grid != self.grid) {
+            return Err(SpectraError::Grids { expected: Box::new(self.grid), found: Box::new(other.grid) });
         }
         let mut found = Bispectrum { k_h_mpc: self.k_h_mpc.clone(), ..Bispectrum::default() };
         for (sum, power) in self.families.iter().flat_map(|family| measure_family(family, modes)) {
@@ -85,18 +94,20 @@ struct ShellField {
 }
 
 /// Σ F_k1 F_k2 F_k3 over the triangles of each bin, and the powers of its shells.
-fn measure_family(family: &Family, modes: &Modes) -> Vec<(f64, [f64; 3])> {
+fn measure_family(family: &Family, modes: [&Modes; 3]) -> Vec<(f64, [f64; 3])> {
     let fft = Fft3::new(family.cells);
-    let squares = squared_mode_numbers(&modes.grid);
-    let of = |shell: &Shell| shell_field(modes, &fft, &squares, shell);
+    let squares = squared_mode_numbers(&modes[0].grid);
+    let of = |side: usize, shell: &Shell| shell_field(modes[side], &fft, &squares, shell);
+    let same = |one: usize, other: usize| std::ptr::eq(modes[one], modes[other]);
     let [first, second] = &family.sides;
-    let a = of(first);
-    let b = (second != first).then(|| of(second));
+    let a = of(0, first);
+    let b = (second != first || !same(0, 1)).then(|| of(1, second));
     let b = b.as_ref().unwrap_or(&a);
     let cells: f64 = family.cells.iter().map(|&n| n as f64).product();
     let of_triangle = |third: &Shell| {
-        let c = if third == first || third == second { None } else { Some(of(third)) };
-        let c = c.as_ref().unwrap_or(if third == first { &a } else { b });
+        let (is_a, is_b) = (third == first && same(0, 2), third == second && same(1, 2));
+        let c = if is_a || is_b { None } else { Some(of(2, third)) };
+        let c = c.as_ref().unwrap_or(if is_a { &a } else { b });
         let plane = fft.spectrum_shape()[1] * fft.spectrum_shape()[2];
         let sum = sum_of_products([&a.values, &b.values, &c.values], plane);
         (sum * cells * cells, [a.power, b.power, c.power])

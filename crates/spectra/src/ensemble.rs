@@ -32,6 +32,14 @@ pub struct Calibration {
     /// Standard deviation of that ratio when each sample in turn plays the truth for the others: the error that one
     /// truth leaves, if the samples are right; NaN for two samples, which leave no pair.
     pub pair_ratio_error: Vec<f64>,
+    /// r(sample, truth), mean over the samples.
+    pub with_truth: Vec<f64>,
+    /// r(sample, other sample), mean over the pairs.
+    pub among_samples: Vec<f64>,
+    /// Their ratio: 1 for draws of the truth's own conditional distribution, since the truth and another draw are then alike.
+    pub agreement_ratio: Vec<f64>,
+    /// The error that one truth leaves of that, as of the pair ratio.
+    pub agreement_ratio_error: Vec<f64>,
     /// r²(sample, truth), mean over the samples.
     pub r2: Vec<f64>,
     /// √((M + 1)/M) · rms spread of the samples about their mean / rms error of that mean: 1 if right, below for
@@ -74,9 +82,8 @@ impl EnsemblePower {
     pub fn calibration(&self) -> Calibration {
         let truth = self.samples;
         let others = |left_out: usize| (0..self.samples).filter(|&i| i != left_out).collect::<Vec<_>>();
-        let error = |band: &Vec<f64>| {
-            let as_truth: Vec<f64> =
-                (0..self.samples).map(|i| self.pair_ratio(band, &others(i), i)).collect();
+        let error = |band: &Vec<f64>, ratio: fn(&Self, &[f64], &[usize], usize) -> f64| {
+            let as_truth: Vec<f64> = (0..self.samples).map(|i| ratio(self, band, &others(i), i)).collect();
             let mean = as_truth.iter().sum::<f64>() / as_truth.len() as f64;
             let squares: f64 = as_truth.iter().map(|ratio| (ratio - mean).powi(2)).sum();
             (squares / (as_truth.len() - 1) as f64).sqrt()
@@ -85,7 +92,15 @@ impl EnsemblePower {
             k_h_mpc: self.k_h_mpc.clone(),
             modes: self.modes.clone(),
             pair_ratio: self.power.iter().map(|band| self.pair_ratio(band, &others(truth), truth)).collect(),
-            pair_ratio_error: self.power.iter().map(error).collect(),
+            pair_ratio_error: self.power.iter().map(|band| error(band, Self::pair_ratio)).collect(),
+            with_truth: self.power.iter().map(|band| self.with_truth(band, &others(truth), truth)).collect(),
+            among_samples: self.power.iter().map(|band| self.among(band, &others(truth))).collect(),
+            agreement_ratio: self
+                .power
+                .iter()
+                .map(|band| self.agreement_ratio(band, &others(truth), truth))
+                .collect(),
+            agreement_ratio_error: self.power.iter().map(|band| error(band, Self::agreement_ratio)).collect(),
             r2: self.power.iter().map(|band| self.r2(band)).collect(),
             spread_over_error: self.power.iter().map(|band| self.spread_over_error(band)).collect(),
         }
@@ -105,6 +120,27 @@ impl EnsemblePower {
             .flat_map(|(nth, &i)| samples[..nth].iter().map(move |&j| self.at(band, i, j)))
             .sum();
         pairs / (count * (count - 1.0) / 2.0) / with_truth
+    }
+
+    fn r(&self, band: &[f64], a: usize, b: usize) -> f64 {
+        self.at(band, a, b) / (self.at(band, a, a) * self.at(band, b, b)).sqrt()
+    }
+
+    /// Mean r of `samples` with `truth`.
+    fn with_truth(&self, band: &[f64], samples: &[usize], truth: usize) -> f64 {
+        samples.iter().map(|&i| self.r(band, i, truth)).sum::<f64>() / samples.len() as f64
+    }
+
+    /// Mean r of the pairs of `samples`.
+    fn among(&self, band: &[f64], samples: &[usize]) -> f64 {
+        let count = samples.len() as f64;
+        let pairs =
+            samples.iter().enumerate().flat_map(|(nth, &i)| samples[..nth].iter().map(move |&j| (i, j)));
+        pairs.map(|(i, j)| self.r(band, i, j)).sum::<f64>() / (count * (count - 1.0) / 2.0)
+    }
+
+    fn agreement_ratio(&self, band: &[f64], samples: &[usize], truth: usize) -> f64 {
+        self.with_truth(band, samples, truth) / self.among(band, samples)
     }
 
     /// Mean of P_iy² / (P_ii P_yy) over the samples i of the truth y.
@@ -147,6 +183,7 @@ mod tests {
         let deviation = (ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
         assert!((found.pair_ratio_error[0] - deviation).abs() < 1e-12, "{}", found.pair_ratio_error[0]);
         // One mode each is fully correlated.
+        assert_eq!((found.with_truth[0], found.among_samples[0], found.agreement_ratio[0]), (1.0, 1.0, 1.0));
         assert!((found.r2[0] - 1.0).abs() < 1e-15);
         // Mean 3: spread² = (4 + 1 + 9) / 2, error² = 1.
         assert!((found.spread_over_error[0] - (4.0 / 3.0 * 7.0f64).sqrt()).abs() < 1e-12);

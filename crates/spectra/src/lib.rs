@@ -71,7 +71,7 @@ pub use one_point::{Pdf, mean_density, pdf, percentile, percentiles};
 pub use peaks::{PeakCounts, local_maxima, peak_counts};
 pub use ranks::{RankHistogram, rank_histogram};
 pub use scattering::{Scattering, scattering};
-pub use seams::{EXPECTED_PERCENT, SeamScore, Seams, seams};
+pub use seams::{EXPECTED_PERCENT, PlaneGradients, SeamScore, Seams, seams};
 pub use shot_noise::ShotNoise;
 pub use smoothing::{Kernel, Smoother};
 pub use spectrum::{Spectrum, correlation_of};

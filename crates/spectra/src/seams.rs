@@ -55,6 +55,29 @@ pub struct Seams {
     pub harmonics: Option<SeamScore>,
 }
 
+/// Mean |f(x) − f(x − 1)| by plane of a density field: the gradient score at any faces, without its range.
+#[derive(Debug)]
+pub struct PlaneGradients([Vec<f64>; 3]);
+
+impl PlaneGradients {
+    /// Of a periodic density field.
+    ///
+    /// # Errors
+    /// [`SpectraError::NotADensity`] if a value is not finite.
+    pub fn new(field: &Field3) -> Result<Self, SpectraError> {
+        Ok(Self(PlaneStatistics::new(&log_density(field)?).steps))
+    }
+
+    /// [`SeamScore::at_faces`] of the gradient at `faces`.
+    ///
+    /// # Errors
+    /// [`SpectraError::Faces`] if there are no faces, or one lies outside of the field.
+    pub fn at(&self, faces: &TileFaces) -> Result<f64, SpectraError> {
+        faces::check(faces, self.0.each_ref().map(Vec::len))?;
+        Ok(planes::at_faces(&self.0, faces))
+    }
+}
+
 /// Looks for seams of a periodic density field at `faces`. What the gradient and the variance are without seams
 /// is measured at random offsets of all faces at once, drawn from `offsets` (same stream, same bits), none of
 /// which touches a face; the median of planes includes the faces. What the harmonics are follows from their

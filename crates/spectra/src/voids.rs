@@ -33,6 +33,8 @@ pub struct VoidSizeFunction {
     pub radius_mpc_h: Vec<f64>,
     /// dn/dR in (h/Mpc)⁴: voids of the larger of the two radii per volume and difference of radii.
     pub density_h_mpc4: Vec<f64>,
+    /// Number of voids of the larger of the two radii.
+    pub counts: Vec<u64>,
 }
 
 /// Finds spheres of the given radii in which the mean of δ = `field` − 1 is below `threshold` (such as −0.7)
@@ -92,6 +94,7 @@ impl Voids {
         VoidSizeFunction {
             radius_mpc_h: edges().map(|edge| 0.5 * (edge[0] + edge[1])).collect(),
             density_h_mpc4: edges().zip(&self.counts).map(density).collect(),
+            counts: self.counts[..self.counts.len().saturating_sub(1)].to_vec(),
         }
     }
 }

@@ -28,7 +28,7 @@ fn three_waves(grid: Grid, n: [[i64; 3]; 2], amplitude: f64, phase: f64, window:
             let order = window.map_or(0, |scheme| scheme.order() as i32);
             smoothing.powi(order) * amplitude * (TAU * turns + phase).cos()
         };
-        2.5 * (1.0 + wave(n[0], 0.0) + wave(n[1], 0.0) + wave(third, phase))
+        1.0 + wave(n[0], 0.0) + wave(n[1], 0.0) + wave(third, phase)
     })
 }
 
@@ -147,6 +147,30 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         pool.install(|| bispectrum(&field, None, &triangles_by_angle(2.0 * k, 3.0 * k, &[0.5, 1.5])).unwrap())
     };
     assert_eq!(with_threads(1), with_threads(4));
+}
+
+#[test]
+fn a_cross_bispectrum_is_linear_in_each_field() {
+    let grid = Grid::cube(32, 40.0).unwrap();
+    let k = fundamental_h_mpc(&grid);
+    let field = gaussian(grid, 7, |k| 1.0 / length(k));
+    let skewed = field.map(|v| 1.0 + (v - 1.0) + 0.5 * (v - 1.0) * (v - 1.0));
+    let twice = skewed.map(|v| 1.0 + 2.0 * (v - 1.0));
+    let other = gaussian(grid, 8, |k| 1.0 / length(k));
+    let [a, b, c] = [&skewed, &twice, &other].map(|field| Modes::new(field, None).unwrap());
+    let bins = TriangleBins::new(&grid, &triangles_by_angle(3.0 * k, 4.0 * k, &[1.0, 2.0]), 0.8 * k).unwrap();
+    let measure = |fields: [&Modes; 3]| bins.measure_cross(fields).unwrap().bispectrum;
+    let own = bins.measure(&a).unwrap();
+    for (bin, value) in own.bispectrum.iter().enumerate() {
+        for (factor, fields) in
+            [(2.0, [&a, &a, &b]), (2.0, [&b, &a, &a]), (4.0, [&a, &b, &b]), (8.0, [&b; 3])]
+        {
+            assert!((measure(fields)[bin] / value - factor).abs() < FFT_REL * factor);
+        }
+        assert!((measure([&c, &a, &a])[bin] / value - 1.0).abs() > 0.1);
+    }
+    let powers = bins.measure_cross([&a, &b, &c]).unwrap().power;
+    assert!((powers[0][1] / bins.measure(&b).unwrap().power[0][1] - 1.0).abs() < FFT_REL);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn one_cosine_is_one_spike() {
     for (n, shell) in [([3, 0, 0], 3), ([0, -2, 1], 2), ([1, 2, 2], 3), ([-5, 3, 0], 5)] {
         let field = from_formula(grid, |i, j, k| {
             let turns = (n[0] * i as i32 + n[1] * j as i32 + n[2] * k as i32) as f64 / 16.0;
-            7.0 * (1.0 + amplitude * (TAU * turns).cos())
+            1.0 + amplitude * (TAU * turns).cos()
         });
         let spectrum = power_spectrum(&field, None).unwrap();
         let total: f64 = spectrum.power.iter().zip(&spectrum.modes).map(|(p, &m)| p * m as f64).sum();

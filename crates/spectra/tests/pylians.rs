@@ -1,7 +1,7 @@
 //! Spectra against numbers of Pylians, see scripts/golden_pylians.py.
 
 use finescale_field::{Field3, Grid};
-use finescale_spectra::{LineOfSight, Modes, bispectrum};
+use finescale_spectra::{LineOfSight, Modes, TriangleBins, fundamental_h_mpc};
 use ndarray::Array3;
 use serde::Deserialize;
 use std::f64::consts::TAU;
@@ -128,7 +128,9 @@ fn bispectra_are_those_of_pylians() {
     assert_eq!(golden.bispectra.len(), 18);
     for case in &golden.bispectra {
         let grid = Grid::cube(case.cells, case.box_size_mpc_h).unwrap();
-        let found = bispectrum(&skewed(grid), case.window.parse().ok(), &case.k_h_mpc).unwrap();
+        let modes = Modes::over_mean(&skewed(grid), case.window.parse().ok()).unwrap();
+        let bins = TriangleBins::new(&grid, &case.k_h_mpc, fundamental_h_mpc(&grid)).unwrap();
+        let found = bins.measure(&modes).unwrap();
         let name = |what: &str| format!("{what} of {} with {}", case.shape, case.window);
         let counts: Vec<f64> = found.triangles.iter().map(|&count| count as f64).collect();
         assert_close(&name("triangles"), PYLIANS_REL, &counts, &case.triangles, &case.triangles);

@@ -301,6 +301,7 @@ impl Compare {
             independent_tiles: of_tiles
                 .map(|(input, field)| tiled("independent tiles", input, field))
                 .transpose()?,
+            boundary: part.boundary,
         };
         let name = &inputs.name;
         let measured = measured(context, name, &fields).with_context(|| format!("comparing {name}"))?;
@@ -309,18 +310,18 @@ impl Compare {
     }
 
     /// Where the tiles of a sample meet in a window of it.
-    fn faces(&self, sample: &Input, window: &Region) -> Result<TileFaces, String> {
+    fn faces(&self, sample: &Input, window: &Region) -> Result<Vec<TileFaces>, String> {
         let grid = &sample.grid;
         let faces = match self.tile_period {
             Some(period) if grid.cells().iter().all(|&n| n <= period as usize) => {
                 Err(format!("--tile-period {period}: the field is one tile"))
             }
-            Some(period) => Ok(TileFaces::every(period as usize, 0, grid.cells())),
+            Some(period) => Ok(vec![TileFaces::every(period as usize, 0, grid.cells())]),
             None => tiles::faces_of(grid, &sample.meta),
         }?;
         match *window == Region::whole(grid) {
             true => Ok(faces),
-            false => tiles::within(&faces, grid.cells(), window),
+            false => tiles::within_all(&faces, grid.cells(), window),
         }
     }
 }

@@ -102,6 +102,7 @@ impl Demo {
                 })
                 .collect(),
             independent_tiles: None,
+            boundary: Boundary::Periodic,
         };
         let (given, drawn) = (Labelled::new("condition", &part), [Labelled::new("sample", &upscaled.field)]);
         let beside = Beside {
@@ -143,7 +144,7 @@ impl Demo {
     fn settings(&self, generator: &Generator) -> anyhow::Result<GenerationConfig> {
         let mut config = generator.description.configuration.generation;
         if self.quick {
-            config.sampling = config.sampling.with_levels(Some(QUICK_STEPS), None)?;
+            config.sampling = config.sampling.with_levels(Some(QUICK_STEPS), None, None)?;
         }
         Ok(config)
     }

@@ -72,6 +72,9 @@ pub(crate) struct Upscale {
     /// the model's]
     #[arg(long, value_name = "SIGMA")]
     sigma_max: Option<f64>,
+    /// Noise of the sampler's last step; what is less is left to the network's last estimate [default: the model's]
+    #[arg(long, value_name = "SIGMA")]
+    sigma_min: Option<f64>,
     /// Least overlap of neighbouring windows in cells [default: the model's]
     #[arg(long, value_name = "CELLS")]
     overlap: Option<usize>,
@@ -163,10 +166,13 @@ impl Upscale {
     /// The model's settings with those of the command line.
     fn settings(&self, model: &RunConfig) -> anyhow::Result<GenerationConfig> {
         let mut config = model.generation;
-        let other_steps = self.steps.is_some() || self.sampler.is_some() || self.sigma_max.is_some();
+        let other_steps = self.steps.is_some()
+            || self.sampler.is_some()
+            || self.sigma_min.is_some()
+            || self.sigma_max.is_some();
         if let Some(teacher) = model.training.teacher.as_ref().filter(|_| other_steps) {
             return Err(bad_input(format!(
-                "--steps, --sampler, --sigma-max: this model has learned the steps of its own sampler and no others; \
+                "--steps, --sampler, --sigma-min, --sigma-max: this model has learned the steps of its own sampler and no others; \
                  leave them out, or take its teacher ({})",
                 teacher.display()
             )));
@@ -175,8 +181,12 @@ impl Upscale {
         config.seed = self.seed.unwrap_or(config.seed);
         config.shared_noise |= self.shared_noise;
         config.sampling.sampler = self.sampler.unwrap_or(config.sampling.sampler);
-        let levels = |error| bad_input(format!("--steps or --sigma-max: {error}"));
-        let sampling = config.sampling.with_levels(self.steps.map(|steps| steps as usize), self.sigma_max);
+        let levels = |error| bad_input(format!("--steps, --sigma-min or --sigma-max: {error}"));
+        let sampling = config.sampling.with_levels(
+            self.steps.map(|steps| steps as usize),
+            self.sigma_min,
+            self.sigma_max,
+        );
         config.sampling = sampling.map_err(levels)?;
         config.sampling.levels.levels().map_err(levels)?;
         Ok(config)

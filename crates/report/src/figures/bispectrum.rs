@@ -10,7 +10,7 @@ use finescale_judge::{Bispectra, Bispectrum, Comparison, FieldStatistics};
 
 /// Q of equilateral triangles, B over the truth's, and Q of squeezed triangles.
 pub(crate) fn sweeps(comparison: &Comparison) -> Option<Plot> {
-    let k = &comparison.pooled.bispectrum_k_h_mpc;
+    let k = &comparison.pooled.places.bispectrum_k_h_mpc;
     let (first, last) = (*k.first()?, *k.last()?);
     let of = |part: fn(&Bispectra) -> &Bispectrum, side: usize| {
         of_all(comparison, |field| reduced(field, part, |k| k[side]))
@@ -22,7 +22,7 @@ pub(crate) fn sweeps(comparison: &Comparison) -> Option<Plot> {
         Some((k.clone(), field.against(|a| &a.bispectrum_ratio)?.clone()))
     }));
     let ratio_scale = linear_scale(values(&ratio), [0.7, 1.3], [0.0, 2.0]);
-    ratio.push(in_bands(comparison, k, &comparison.pooled.bispectrum_ratio));
+    ratio.push(in_bands(comparison, k, &comparison.pooled.estimates.bispectrum_ratio));
     let q_scale = |curves: &[Curve]| linear_scale(values(curves), [0.0, 0.5], [-3.0, 6.0]);
     let mut panels = vec![
         Panel::new("Q equilateral", q_scale(&equilateral), 120.0, equilateral),

@@ -12,7 +12,7 @@ pub(crate) fn calibration(comparison: &Comparison) -> Option<Plot> {
     let found = comparison.measured.calibration.done()?;
     let k = &comparison.measured.bands.k_h_mpc;
     let level = Pen { width: 1.4, ..TRUTH };
-    let pairs = vec![one(k, level), in_bands(comparison, k, &comparison.pooled.pair_ratio)];
+    let pairs = vec![one(k, level), in_bands(comparison, k, &comparison.pooled.estimates.pair_ratio)];
     let scale = |curves: &[Curve]| linear_scale(values(curves), [0.8, 1.2], [0.0, 3.0]);
     let mut panels =
         vec![Panel::new("pairs / truth", scale(&pairs), 170.0, pairs).shaded(vec![goal(0.0, PAIRS)])];

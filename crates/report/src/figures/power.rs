@@ -34,7 +34,7 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
     }
     let pooled = &comparison.pooled;
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
-    lower.push(in_bands(comparison, &pooled.k_h_mpc, &pooled.ratio));
+    lower.push(in_bands(comparison, &pooled.places.k_h_mpc, &pooled.estimates.ratio));
     let shades = vec![goal(0.0, POWER[0]), goal(POWER[0].up_to_h_mpc, POWER[1])];
     Plot {
         x_label: "k [h/Mpc]".to_owned(),
@@ -56,7 +56,7 @@ pub(crate) fn logarithmic(comparison: &Comparison) -> Option<Plot> {
         Some((k.clone(), field.against(|a| &a.log_power_ratio)?.clone()))
     }));
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
-    lower.push(in_bands(comparison, k, &comparison.pooled.log_power_ratio));
+    lower.push(in_bands(comparison, k, &comparison.pooled.estimates.log_power_ratio));
     Some(Plot {
         x_label: "k [h/Mpc]".to_owned(),
         x: x_scale(k, comparison.measured.nyquist_h_mpc),

@@ -296,7 +296,7 @@ fn a_student_begins_as_its_teacher_and_resumes() {
     assert!(halves[0] < losses(&go(&teacher, &folder.path().join("x"), Start::Fresh, 1).unwrap().1)[0]);
 
     let mut other = config.clone();
-    other.generation.sampling = other.generation.sampling.with_levels(Some(3), None).unwrap();
+    other.generation.sampling = other.generation.sampling.with_levels(Some(3), None, None).unwrap();
     let error = go(&other, &student, Start::Resume, u64::MAX).err().unwrap();
     assert!(matches!(error, TrainingError::ConfigChanged { section: "generation.sampling", .. }), "{error}");
     other = config.clone();
