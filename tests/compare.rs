@@ -2,7 +2,7 @@
 
 use crate::binary::{fails, finescale};
 use finescale_field::{Boundary, Centring, Field3, Grid, Region, Scheme};
-use finescale_snapshot::{GridFile, GridMeta, write_grid};
+use finescale_snapshot::{GridFile, GridMeta, write_grid, write_npy};
 use ndarray::Array3;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -398,8 +398,10 @@ fn beside_published_power_the_window_is_divided_out() {
     }
     let gridded = column(&report["truth"]["power"]);
     assert!(gridded[8].unwrap() < 0.9 * divided[8].unwrap(), "{gridded:?} {divided:?}");
-    let ratios = [column(&published["truth_ratio"]), column(&published["band_power"])];
-    assert!(ratios[0].iter().flatten().count() > 3, "{published}");
+    // So the ratio of the two is 1, in every band that has modes.
+    let ratios = column(&published["over_truth"]);
+    assert!(ratios.iter().flatten().count() > 3, "{published}");
+    assert!(ratios.iter().flatten().all(|ratio| (ratio - 1.0).abs() < 0.01), "{ratios:?}");
 
     // A cube that does not say its assignment.
     desk.write_as("unknown", &waves(0.3), GridMeta { assignment: None, ..gas() });
@@ -413,4 +415,80 @@ fn beside_published_power_the_window_is_divided_out() {
         report["samples"][0]["power_without_window"] == json!([])
             && report["samples"][0]["assignment"].is_null()
     );
+}
+
+#[test]
+fn a_tenth_too_much_of_everything_is_missed_in_any_file() {
+    let desk = Desk::new();
+    let more = waves(0.0).map(|v| 1.1 * v);
+    desk.write("more", &more, json!({}));
+    write_npy(&desk.path("more.npy"), &more).unwrap();
+    let size = (CELLS as f64 * VOXEL_MPC_H).to_string();
+    for arguments in [vec!["--sample", "more.hdf5"], vec!["--sample", "more.npy", "--box-size", &size]] {
+        let (report, said) = desk.report(&arguments);
+        let mass = report["goals"].as_array().unwrap().iter().find(|goal| goal["key"] == "mass").unwrap();
+        assert_eq!((&mass["outcome"], report["bands"]["sample_ratio"][2].is_null()), (&json!("miss"), false));
+        // In units of the cosmic mean a tenth more density is 21 % more power.
+        let column = |name: &str| {
+            report["bands"][name].as_array().unwrap().iter().map(Value::as_f64).collect::<Vec<_>>()
+        };
+        let most = column("truth_power").into_iter().flatten().fold(0.0, f64::max);
+        // Some bands hold nothing but rounding.
+        for (ratio, power) in column("sample_ratio").into_iter().zip(column("truth_power")) {
+            let is_empty = power.is_none_or(|power| power < 1e-3 * most);
+            assert!(is_empty || (ratio.unwrap() - 1.21).abs() < 1e-3, "{ratio:?}");
+        }
+        assert_eq!(said.contains("more.npy: is taken for 1 + delta as it is"), arguments.len() > 2, "{said}");
+    }
+    // Counts are told from densities, and a sample's mass is not hidden.
+    write_npy(&desk.path("counts.npy"), &more.map(|v| 8.0 * v)).unwrap();
+    desk.refuses(&["--sample", "counts.npy", "--box-size", &size], &["counts.npy", "--mean own", "8.8"]);
+    let own = ["--sample", "counts.npy", "--box-size", &size, "--mean", "own"];
+    desk.refuses(&own, &["--mean own", "as a number"]);
+    let (report, _) = desk.report(&["--sample", "counts.npy", "--box-size", &size, "--mean", "8"]);
+    assert!((report["verdict"]["mass_ratio"].as_f64().unwrap() - 1.1).abs() < 1e-5);
+}
+
+#[test]
+fn boxes_that_share_their_noise_are_told() {
+    let desk = Desk::new();
+    let drawn = |version: u64, shared: bool| {
+        let generation = json!({ "strategy": "joint", "seed": 5, "shared_noise": shared });
+        json!({ "identity": { "version": version, "model": "ab".repeat(32), "condition": "c", "generation": generation } })
+    };
+    let warns = |version: u64, shared: bool| {
+        for (number, folder) in ["one", "two"].into_iter().enumerate() {
+            std::fs::create_dir_all(desk.path(folder)).unwrap();
+            desk.write(&format!("{folder}/truth"), &waves(number as f64), json!({}));
+            desk.write(&format!("{folder}/sample"), &waves(number as f64 + 0.1), drawn(version, shared));
+        }
+        let mut command = desk.command(&["--box", "one", "two", "-o", "report", "--overwrite"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said.contains("drawn with the same noise")
+    };
+    assert_eq!([warns(7, false), warns(8, true), warns(8, false)], [true, true, false]);
+}
+
+#[test]
+fn power_is_shown_over_that_of_another_field() {
+    let desk = Desk::new();
+    desk.write("dm", &waves(0.0).map(|v| 1.0 + 2.0 * (v - 1.0)), json!({}));
+    std::fs::write(desk.path("gas.dat"), "0.01 30\n100 30\n").unwrap();
+    std::fs::write(desk.path("dm.dat"), "0.01 40\n100 40\n").unwrap();
+    let spectra = ["--truth-spectrum", "gas.dat", "--over-spectrum", "dm.dat"];
+    let (report, _) =
+        desk.report(&[&["--sample", "sample.hdf5", "--over", "dm.hdf5"], &spectra[..]].concat());
+    let numbers =
+        |values: &Value| values.as_array().unwrap().iter().filter_map(Value::as_f64).collect::<Vec<_>>();
+    assert!(numbers(&report["over"]["truth"]).iter().all(|ratio| (ratio - 0.25).abs() < 1e-3));
+    assert_eq!(report["over"]["published"][0]["label"], "gas / dm");
+    assert!(
+        numbers(&report["over"]["published"][0]["ratio"]).iter().all(|ratio| (ratio - 0.75).abs() < 1e-9)
+    );
+    let two =
+        [&["--sample", "sample.hdf5", "--over", "dm.hdf5", "--truth-spectrum", "gas.dat"], &spectra[..]]
+            .concat();
+    desk.refuses(&two, &["--over-spectrum: 1 are given for 2"]);
 }

@@ -100,7 +100,7 @@ pub(crate) fn numbered(samples: usize) -> Vec<String> {
 
 impl Input {
     /// Opens and hashes a file.
-    fn open(role: &'static str, path: &Path, cube: Cube) -> anyhow::Result<Self> {
+    pub(crate) fn open(role: &'static str, path: &Path, cube: Cube) -> anyhow::Result<Self> {
         let stamp = Stamp::read(path)?;
         let open = fields::open_header(path, &cube)?;
         let (grid, meta, note) = (*open.values.grid(), open.meta, open.note);

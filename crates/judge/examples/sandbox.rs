@@ -4,6 +4,8 @@
 //! cargo run --release -p finescale-judge --example sandbox -- CELLS BOXES SAMPLES RUNS
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example may print")]
+
 #[path = "../tests/support/sandbox.rs"]
 mod sandbox;
 
@@ -47,7 +49,5 @@ fn main() {
             keys(&found, Outcome::Miss),
             keys(&found, Outcome::Undecided)
         );
-        let spread = found.goals.iter().find(|goal| goal.key == "environment_spread");
-        println!("    {:?}", spread.map(|goal| (goal.found, goal.standard_error, &goal.at)));
     }
 }

@@ -3,6 +3,7 @@
 use crate::JudgeError;
 use crate::judgement::Judgement;
 use crate::measurements::Measurements;
+use crate::over::{Denominator, OverComparison};
 use crate::pooled::Pooled;
 use crate::published::{PublishedComparison, PublishedSpectrum};
 use crate::statistics::FieldStatistics;
@@ -13,6 +14,8 @@ use finescale_field::Region;
 use serde::Serialize;
 use serde_json::Value;
 
+/// A truth of which a larger part of the voxels is exactly empty is too sparse for them.
+const MOST_EMPTY: f64 = 0.01;
 /// Of the keys of report.json: rises when a key changes its meaning or goes.
 const VERSION: u32 = 4;
 
@@ -25,6 +28,10 @@ pub struct Beside {
     pub boxes: Vec<BoxSummary>,
     /// Spectra that others published.
     pub published: Vec<PublishedSpectrum>,
+    /// A field whose power that of the others is divided by.
+    pub over: Option<Denominator>,
+    /// Pairs of published spectra to be divided by each other.
+    pub published_over: Vec<(PublishedSpectrum, PublishedSpectrum)>,
     /// Fields without a truth: a region of a real simulation, say. Their grids may be others.
     pub upscaled: Vec<Upscaled>,
     /// The part of the boxes that was measured, in cells of theirs; none for whole boxes.
@@ -64,6 +71,8 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// Published spectra beside the fields.
     pub published: Vec<PublishedComparison>,
+    /// Power over that of another field; null without one.
+    pub over: Option<OverComparison>,
     /// Fields without a truth.
     pub also_upscaled: Vec<Upscaled>,
     /// What is known of the files and the model.
@@ -76,7 +85,7 @@ impl Comparison {
     #[must_use]
     pub fn shown_power<'a>(&self, field: &'a FieldStatistics) -> &'a [f64] {
         let divided = self.published.first().is_some_and(|published| published.window_divided_out);
-        if divided { &field.power_without_window } else { &field.power }
+        field.power_beside(divided)
     }
 
     /// Pools the boxes and judges them by the goals.
@@ -91,6 +100,7 @@ impl Comparison {
         let mut boxes = vec![measured.summary.clone()];
         boxes.extend(beside.boxes);
         let pooled = Pooled::new(&boxes, measured.places());
+        let over = beside.over.map(|under| OverComparison::new(&under, &beside.published_over, &measured));
         let published = beside.published.into_iter();
         let title =
             if beside.title.is_empty() { "Samples against the truth".to_owned() } else { beside.title };
@@ -102,12 +112,25 @@ impl Comparison {
             boxes,
             goals: pooled.judge(),
             training_overlap: beside.training_overlap,
-            notes: beside.notes,
+            notes: beside.notes.into_iter().chain(sparse(&measured)).collect(),
             pooled,
             published: published.map(|table| PublishedComparison::new(table, &measured)).collect(),
+            over,
             also_upscaled: beside.upscaled,
             provenance: beside.provenance,
             measured,
         })
     }
+}
+
+/// That the truth is sampled too sparsely for its voxels, if it is.
+fn sparse(measured: &Measurements) -> Option<String> {
+    let empty = measured.truth.empty;
+    (empty > MOST_EMPTY).then(|| {
+        format!(
+            "{:.0} % of the truth's voxels hold nothing: it is sampled too sparsely for them, so that the power of ln(1 + δ), \
+             low percentiles, voids, peaks and environments tell of its particles, not of its gas",
+            100.0 * empty
+        )
+    })
 }

@@ -23,14 +23,14 @@ pub struct PublishedComparison {
     /// The table.
     #[serde(flatten)]
     pub spectrum: PublishedSpectrum,
-    /// Its power at the mean k of the bands, in (Mpc/h)³.
+    /// Its power in the bands, in (Mpc/h)³: the mean over the modes of the shells whose mean k lies in a band and in the table.
     pub band_power: Vec<f64>,
-    /// Whether the power over it has no window of the mass assignment either: true if all fields say theirs.
+    /// Whether the fields' power beside it has no window of the mass assignment either: true if all fields say theirs.
     pub window_divided_out: bool,
-    /// P_truth over it, by band.
-    pub truth_ratio: Vec<f64>,
-    /// P of the samples over it, mean over the samples, by band.
-    pub sample_ratio: Vec<f64>,
+    /// It over P of the truth, by band, in the same shells.
+    pub over_truth: Vec<f64>,
+    /// It over the mean P of the samples.
+    pub over_samples: Vec<f64>,
 }
 
 impl PublishedSpectrum {
@@ -106,17 +106,38 @@ fn own_columns(names: &[&str]) -> Option<[usize; 2]> {
 impl PublishedComparison {
     /// Beside the power of the truth and the mean of the samples', without windows where all fields say theirs.
     pub(crate) fn new(spectrum: PublishedSpectrum, measured: &Measurements) -> Self {
-        let band_power: Vec<f64> = measured.bands.k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
         let window_divided_out = measured.know_windows();
-        let samples = measured.samples.iter().map(|sample| sample.band_power_beside(window_divided_out));
+        let table: Vec<f64> = measured.k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
+        let in_bands = |power: &[f64]| in_bands(measured, &table, power);
+        let of_samples = measured.samples.iter().map(|sample| sample.power_beside(window_divided_out));
+        let band_power = in_bands(&table);
         Self {
-            truth_ratio: ratios(measured.truth.band_power_beside(window_divided_out), &band_power),
-            sample_ratio: ratios(&mean_of(samples), &band_power),
+            over_truth: ratios(&band_power, &in_bands(measured.truth.power_beside(window_divided_out))),
+            over_samples: ratios(&band_power, &in_bands(&mean_of(of_samples))),
             window_divided_out,
             band_power,
             spectrum,
         }
     }
+}
+
+/// The mean of `power` over the modes of the shells in each band that `table` reaches; NaN where it reaches none. Where a
+/// spectrum is steep, that is not the power at the mean k of a band.
+pub(crate) fn in_bands(measured: &Measurements, table: &[f64], power: &[f64]) -> Vec<f64> {
+    let edges = measured.bands.k_min_h_mpc.iter().zip(&measured.bands.k_max_h_mpc);
+    let of_band = |(low, high): (&f64, &f64)| {
+        let is_there = |shell: &usize| {
+            let k = measured.k_h_mpc[*shell];
+            *low <= k && k < *high && table[*shell].is_finite()
+        };
+        let shells = (0..table.len()).filter(is_there);
+        let (sum, modes) = shells.fold((0.0, 0.0), |(sum, modes), shell| {
+            let of_shell = measured.modes[shell] as f64;
+            (sum + of_shell * power[shell], modes + of_shell)
+        });
+        sum / modes
+    };
+    edges.map(of_band).collect()
 }
 
 #[cfg(test)]

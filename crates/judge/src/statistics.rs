@@ -141,9 +141,9 @@ impl FieldStatistics {
         self.against_truth.as_ref().map(of)
     }
 
-    /// Power in the bands, without its window if that is wanted.
-    pub(crate) fn band_power_beside(&self, window_divided_out: bool) -> &[f64] {
-        if window_divided_out { &self.band_power_without_window } else { &self.band_power }
+    /// Power in the shells, without its window if that is wanted.
+    pub(crate) fn power_beside(&self, window_divided_out: bool) -> &[f64] {
+        if window_divided_out { &self.power_without_window } else { &self.power }
     }
 
     /// The seams of the field, if its tiles are known.

@@ -276,8 +276,9 @@ fn published_spectra_stand_beside() {
     let table = PublishedSpectrum::parse("theory", "pk.txt".as_ref(), &rows.join("\n")).unwrap();
     let comparison =
         Comparison::new(measured, Beside { published: vec![table], ..Beside::default() }).unwrap();
-    let (bands, found) = (&comparison.measured.bands, comparison.published[0].truth_ratio[0]);
-    let expected = bands.truth_power[0] / (100.0 * bands.k_h_mpc[0].powf(-1.5));
+    // The first band is the first shell.
+    let (measured, found) = (&comparison.measured, comparison.published[0].over_truth[0]);
+    let expected = 100.0 * measured.k_h_mpc[0].powf(-1.5) / measured.truth.power[0];
     assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
     assert_eq!(json!(comparison)["published"][0]["label"], "theory");
     assert!(!comparison.published[0].window_divided_out);
@@ -303,7 +304,7 @@ fn windows_are_divided_out_beside_published_spectra_where_all_fields_know_theirs
     assert_eq!(known.shown_power(of_truth), expected);
     assert_eq!(unknown.shown_power(of_truth), Modes::new(&truth, None).unwrap().power().power);
     // A window takes power away: where there are waves, most of it at small scales.
-    let factor = |band: usize| known.published[0].truth_ratio[band] / unknown.published[0].truth_ratio[band];
+    let factor = |band: usize| unknown.published[0].over_truth[band] / known.published[0].over_truth[band];
     assert!(factor(0) > 1.0 && factor(5) > 1.05, "{} {}", factor(0), factor(5));
 }
 

@@ -97,12 +97,18 @@ struct Spec {
 }
 
 /// In the order of the page.
-const PLOTS: [Spec; 13] = [
+const PLOTS: [Spec; 14] = [
     Spec {
         id: "power",
         description: "Power spectra of truth, samples and condition, and their ratio to the truth.",
         caption: prose::power_caption,
         plot: |comparison| Some(power::power(comparison)),
+    },
+    Spec {
+        id: "over",
+        description: "Power of truth and samples over that of another field, by k.",
+        caption: prose::over_caption,
+        plot: power::over,
     },
     Spec {
         id: "correlation",

@@ -104,7 +104,8 @@ pub(crate) fn power_caption(comparison: &Comparison) -> String {
     let window = match comparison.published.first() {
         None => "Power as gridded, so that the window of the mass assignment is in it",
         Some(published) if published.window_divided_out => {
-            "Power without the window of the mass assignment, which is divided out as in published spectra"
+            "Power without the window of the mass assignment, which is divided out as in published spectra; shot noise and \
+             the aliases of the assignment are still in it"
         }
         Some(_) => {
             "Power as gridded: a file does not say its mass assignment, so that its window is in its power, and not in the \
@@ -130,6 +131,15 @@ fn errors_note(comparison: &Comparison) -> &'static str {
         ErrorSource::WithinOneBox => "Error bars: bootstrap over sub-volumes of the box.",
         ErrorSource::Nothing => "No error bars: two boxes have no scatter to speak of.",
     }
+}
+
+/// What stands beneath the power over that of another field.
+pub(crate) fn over_caption(comparison: &Comparison) -> String {
+    let label = comparison.over.as_ref().map_or("", |over| over.label.as_str());
+    format!(
+        "Power over that of {label}, of the same box: the window of the mass assignment, if it is the same, and most of what \
+         is particular to the box drop out. Shot noise does not."
+    )
 }
 
 /// What stands beneath the correlations.

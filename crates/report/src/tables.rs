@@ -61,7 +61,8 @@ const MULTIPOLES: &[Column] = &[
     ("{} P4", "multipoles/hexadecapole"),
 ];
 const PUBLISHED: &[Column] =
-    &[("{} P", "band_power"), ("truth / {}", "truth_ratio"), ("samples / {}", "sample_ratio")];
+    &[("{} P", "band_power"), ("{} / truth", "over_truth"), ("{} / samples", "over_samples")];
+const OVER: &[Column] = &[("truth", "over/truth"), ("samples", "over/samples")];
 const TRIANGLES: &[Column] = &[
     ("triangle", "truth/bispectrum/@/triangles"),
     ("k1_h_mpc", "truth/bispectrum/*/k_h_mpc/*/0"),
@@ -114,6 +115,7 @@ const TABLES: &[Spec] = &[
     ("ranks_blocks", RANKS[1], &[("count", "calibration/scores/1/ranks/counts")], "", &[]),
     ("cosmic_variance", BANDS, VARIANCE, "", &[]),
     ("published", BANDS, &[], "published", PUBLISHED),
+    ("over", BANDS, OVER, "over_published", &[("{}", "ratio")]),
     ("bispectrum", TRIANGLES, &[], "fields", BISPECTRA),
     ("pdf_voxels", PDF[0], &[], "fields", &[("{}", "densities/0/of_blocks/per_dex")]),
     ("pdf_blocks_2", PDF[1], &[], "fields", &[("{}", "densities/1/of_blocks/per_dex")]),
@@ -159,7 +161,12 @@ pub(crate) fn tables(report: &Value) -> Vec<(&'static str, String)> {
     let fields = of_one.chain(report["samples"].as_array().into_iter().flatten()).chain(baselines);
     let fields: Vec<&Value> = fields.filter(|field| field["label"].is_string()).collect();
     let tested: Vec<&&Value> = fields.iter().filter(|field| field["seams"]["field"].is_object()).collect();
-    let lists = json!({ "fields": fields, "tested": tested, "published": report["published"] });
+    let lists = json!({
+        "fields": fields,
+        "tested": tested,
+        "published": report["published"],
+        "over_published": report["over"]["published"],
+    });
     let find =
         |path: &str| if path.starts_with("tested/") { values(&lists, path) } else { values(report, path) };
     let made = TABLES.iter().map(|&(name, rows, columns, list, of_members)| {

@@ -93,6 +93,7 @@ impl RunConfig {
         within("training.gradient_clip_norm", t.gradient_clip_norm, f64::MIN_POSITIVE, f64::MAX)?;
         within("training.ema_decay", t.ema_decay, 0.0, 1.0 - 1e-9)?;
         within("training.unknown_share", t.unknown_share, 0.0, 1.0)?;
+        within("training.region_share", t.region_share, 0.0, 1.0)?;
         within("training.save_every_minutes", t.save_every_minutes, 0.0, 1e6)?;
         if let Decay::Cosine { floor } = t.decay {
             within("training.decay.cosine.floor", floor, 0.0, 1.0)?;
@@ -385,6 +386,7 @@ mod tests {
             ("gradient_clip_norm", serde_json::json!(0.0)),
             ("ema_decay", serde_json::json!(1.0)),
             ("unknown_share", serde_json::json!(1.5)),
+            ("region_share", serde_json::json!(-0.1)),
             ("save_every_minutes", serde_json::json!(-1.0)),
             ("spectrum", serde_json::json!({"every_steps": 0})),
             ("spectrum", serde_json::json!({"every_steps": 9, "samples": 0})),

@@ -61,6 +61,9 @@ pub struct FieldDescription {
     pub centring: Centring,
     /// What 1 + delta = 1 stood for: particles (or mass) per voxel.
     pub mean_per_voxel: f64,
+    /// What a particle counted by, mass or count, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
     /// From densities to network values.
     pub normalizer: Normalizer,
 }
@@ -81,6 +84,20 @@ const DENSITY_FACTOR: f64 = 1.3;
 /// Matter densities, and rms overdensities, closer than this make the same universe for all purposes.
 const COSMOLOGY_TOLERANCE: f64 = 0.01;
 
+/// The same of any parameter of a cosmology.
+fn cosmology_tolerance(name: &str) -> f64 {
+    match name {
+        "n_s" => 0.02,
+        "omega_b" => 0.003,
+        _ => COSMOLOGY_TOLERANCE,
+    }
+}
+
+/// What a particle of a field counted by, if its file says so.
+fn weight_of(meta: &GridMeta) -> Option<&str> {
+    meta.provenance["weight"].as_str()
+}
+
 impl ModelDescription {
     /// The description of a run before its first step.
     pub(crate) fn new(config: &RunConfig, pairs: &PairSet, lineage: Lineage) -> Self {
@@ -90,6 +107,7 @@ impl ModelDescription {
             assignment: meta.assignment,
             centring: meta.centring,
             mean_per_voxel: meta.mean,
+            weight: weight_of(meta).map(str::to_owned),
             normalizer,
         };
         let (truth, normalizers) = (pairs.truth_meta(), pairs.normalizers());
@@ -137,10 +155,12 @@ impl ModelDescription {
             self.assignment_warning(meta),
             self.centring_warning(meta),
             self.density_warning(meta),
-            self.cosmology_warning(meta),
+            self.weight_warning(meta),
+            self.unknown_cosmology(meta),
             self.mock_warning(meta),
         ];
-        Ok(checks.into_iter().flatten().chain(self.scalar_warnings(meta)).collect())
+        let several = self.cosmology_warnings(meta).into_iter().chain(self.scalar_warnings(meta));
+        Ok(checks.into_iter().flatten().chain(several).collect())
     }
 
     fn quantity_warning(&self, found: &GridMeta) -> Option<String> {
@@ -221,15 +241,49 @@ impl ModelDescription {
         })
     }
 
-    fn cosmology_warning(&self, found: &GridMeta) -> Option<String> {
-        if self.is_told(ScalarName::OmegaM) {
-            return None;
-        }
-        let (expected, found) = (self.cosmology.omega_m?, found.scalar(ScalarName::OmegaM)?);
-        ((found - expected).abs() > COSMOLOGY_TOLERANCE).then(|| {
+    fn weight_warning(&self, found: &GridMeta) -> Option<String> {
+        let (expected, found) = (self.condition.weight.as_deref()?, weight_of(found)?);
+        (found != expected).then(|| {
             format!(
-                "the model was trained with omega_m = {expected}, the condition has {found}: small scales \
-                 will be those of the model's universe"
+                "the model's condition counted particles by {expected}, this one by {found}: where their masses differ, \
+                 the two are other fields; grid the snapshot with --weight {expected}"
+            )
+        })
+    }
+
+    /// What the model's universe was in the parameters that the network is not told: name, value, value of the condition.
+    fn parameters(&self, found: &GridMeta) -> Vec<(&'static str, f64, Option<f64>)> {
+        let told = |name: &str| {
+            let is_it = |scalar: &Scalar| scalar.name.to_string() == name;
+            self.configuration.data.scalars.iter().any(is_it)
+        };
+        let pairs = self.cosmology.parameters().into_iter().zip(found.cosmology.parameters());
+        let known = pairs.filter_map(|((name, expected), (_, found))| Some((name, expected?, found)));
+        known.filter(|(name, ..)| !told(name)).collect()
+    }
+
+    fn cosmology_warnings(&self, found: &GridMeta) -> Vec<String> {
+        let warning = |(name, expected, found): (&str, f64, Option<f64>)| {
+            let found = found?;
+            ((found - expected).abs() > cosmology_tolerance(name)).then(|| {
+                format!(
+                    "the model was trained with {name} = {expected}, the condition has {found}: small scales will be \
+                     those of the model's universe"
+                )
+            })
+        };
+        self.parameters(found).into_iter().filter_map(warning).collect()
+    }
+
+    /// That the condition does not say of what universe it is, where the model knows its own.
+    fn unknown_cosmology(&self, found: &GridMeta) -> Option<String> {
+        let unknown = self.parameters(found).into_iter().filter(|(_, _, found)| found.is_none());
+        let unknown: Vec<String> = unknown.map(|(name, expected, _)| format!("{name} {expected}")).collect();
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "it does not say all of its cosmology; the model was trained with {}: if the condition's is another one, \
+                 small scales will still be those of the model's universe",
+                unknown.join(", ")
             )
         })
     }

@@ -40,7 +40,9 @@ impl<'a> PatchSource<'a> {
             None => LevelSource::Training(config.diffusion.level_draw()?),
             Some(_) => LevelSource::Sampling(config.generation.sampling.levels.levels()?),
         };
-        let masks = MaskDistribution::new(&[raster?, colour?]).with_unknown_share(training.unknown_share);
+        let masks = MaskDistribution::new(&[raster?, colour?])
+            .with_unknown_share(training.unknown_share)
+            .with_regions(training.region_share);
         Ok(Self {
             pairs,
             seed: training.seed,
@@ -90,7 +92,8 @@ impl<'a> PatchSource<'a> {
         let (b, n) = (patches.size, patches.patch_cells);
         let mut normals = vec![0f32; patches.truth.len()];
         noise.fill_normal(noise_step, 0, &mut normals);
-        let mask: Vec<f32> = (0..b).flat_map(|_| self.masks.draw(masks).iter().copied()).collect();
+        let mut mask = Vec::with_capacity(normals.len());
+        (0..b).for_each(|_| mask.extend(self.masks.draw(masks).iter().copied()));
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, (b, (), n, n, n), &Device::Cpu);
         let condition = tensor(patches.condition)?; // (b, c, n, n, n)
         let density = self.pairs.normalizers().condition;

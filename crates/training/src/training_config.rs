@@ -45,6 +45,11 @@ pub struct TrainingConfig {
     /// others build on it. With `joint` generation no window knows a voxel. 0.1 to 0.35 are sane.
     #[schemars(range(min = 0.0, max = 1.0), extend("unit" = "share"))]
     pub unknown_share: f64,
+    /// Share of patches whose known voxels are those of a cuboid that begins and ends anywhere, or all around one, as
+    /// `--extend` gives them; `unknown_share` is of the others. 0.1 is sane.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub region_share: f64,
     /// The windows whose masks of known voxels the network learns with, as windows drawn one after another meet them
     /// in the first training box.
     #[serde(default)]

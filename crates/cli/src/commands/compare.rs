@@ -17,8 +17,8 @@ use anyhow::Context as _;
 use clap::Args;
 use finescale_field::Region;
 use finescale_judge::{
-    Beside, BoxSummary, Comparison, Fields, JudgeError, Labelled, Measurements, PublishedSpectrum,
-    TrainedBox, steps,
+    Beside, BoxSummary, Comparison, Denominator, Fields, JudgeError, Labelled, Measurements,
+    PublishedSpectrum, TrainedBox, steps,
 };
 use finescale_report::{Pictures, write};
 use finescale_spectra::TileFaces;
@@ -62,6 +62,12 @@ pub(crate) struct Compare {
     /// assignment window, or one of `finescale spectrum -o x.csv`; the fields' windows are divided out beside it
     #[arg(long, value_name = "FILE")]
     truth_spectrum: Vec<PathBuf>,
+    /// A field that the power of truth and samples is divided by, such as the dark matter of the box (the first, with --box)
+    #[arg(long, value_name = "GRID")]
+    over: Option<PathBuf>,
+    /// Of --truth-spectrum, in their order: what each is divided by beside --over, such as the dark matter's
+    #[arg(long, value_name = "FILE", requires_all = ["over", "truth_spectrum"])]
+    over_spectrum: Vec<PathBuf>,
     #[command(flatten)]
     cube: Cube,
     /// Heading of the report [default: Samples against the truth]
@@ -84,6 +90,9 @@ struct Prepared {
     /// What of each box is compared.
     parts: Vec<Part>,
     published: Vec<PublishedSpectrum>,
+    /// What power is divided by, and published power beside that.
+    over: Option<Denominator>,
+    published_over: Vec<(PublishedSpectrum, PublishedSpectrum)>,
     training_overlap: Option<Vec<TrainedBox>>,
     /// Warnings.
     notes: Vec<String>,
@@ -125,6 +134,7 @@ impl Compare {
         self.refuse_existing()?;
         let published =
             self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let published_over = self.published_over(&published)?;
         let boxes = self.open(context, &files)?;
         let samples: Vec<&Input> = boxes.iter().flat_map(|of_box| &of_box.samples).collect();
         draws::check_files_differ(&samples)?;
@@ -141,20 +151,48 @@ impl Compare {
         let of_files = boxes.iter().flat_map(BoxInputs::notes);
         let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_noise).chain(of_files);
         let notes = notes.chain(parts[0].warning(&boxes[0])).chain(of_window);
-        Ok(Prepared { notes: notes.collect(), boxes, parts, published, training_overlap })
+        let notes = notes.collect();
+        let over = self.denominator(&boxes[0], &parts[0])?;
+        Ok(Prepared { notes, boxes, parts, published, over, published_over, training_overlap })
+    }
+
+    /// The pairs of published spectra that are divided by each other.
+    fn published_over(
+        &self,
+        published: &[PublishedSpectrum],
+    ) -> anyhow::Result<Vec<(PublishedSpectrum, PublishedSpectrum)>> {
+        let (above, below) = (published.len(), self.over_spectrum.len());
+        if ![0, above].contains(&below) {
+            return Err(bad_input(format!(
+                "--over-spectrum: {below} are given for {above} of --truth-spectrum; give one for each, in their order"
+            )));
+        }
+        let below = self.over_spectrum.iter().map(|path| table(path));
+        published.iter().cloned().zip(below).map(|(above, below)| Ok((above, below?))).collect()
+    }
+
+    /// The power that truth and samples are divided by.
+    fn denominator(&self, of_box: &BoxInputs, part: &Part) -> anyhow::Result<Option<Denominator>> {
+        let Some(path) = &self.over else { return Ok(None) };
+        let input = Input::open("denominator", path, self.cube)?;
+        let field = input.read(&part.window(&input, &of_box.truth)?, part.grid)?;
+        let label = input.meta.quantity.replace("unknown", "the field of --over");
+        Ok(Some(Denominator::new(&Labelled::new(label, &field))?))
     }
 
     /// What stands beside the measurements of the first box.
     fn beside(&self, prepared: Prepared, summaries: Vec<BoxSummary>) -> anyhow::Result<Beside> {
-        let Prepared { boxes, parts, published, training_overlap, notes } = prepared;
+        let Prepared { boxes, parts, published, over, published_over, training_overlap, notes } = prepared;
         let mut inputs: Vec<Value> = boxes.iter().flat_map(BoxInputs::all).map(Input::json).collect();
-        for path in &self.truth_spectrum {
+        for path in self.truth_spectrum.iter().chain(&self.over_spectrum) {
             inputs.push(json!({ "role": "published spectrum", "file": path.to_string_lossy(), "sha256": sha256(path)? }));
         }
         Ok(Beside {
             title: self.title.clone().unwrap_or_default(),
             boxes: summaries,
             published,
+            over,
+            published_over,
             region: (!parts[0].is_whole).then_some(parts[0].region),
             training_overlap,
             notes,
@@ -193,6 +231,8 @@ impl Compare {
             .flat_map(BoxFiles::all)
             .chain(&self.independent_tiles)
             .chain(&self.truth_spectrum)
+            .chain(&self.over_spectrum)
+            .chain(&self.over)
             .map(PathBuf::as_path)
             .collect();
         let folder = |name: &str| self.output.join(name).canonicalize().ok();

@@ -62,6 +62,7 @@ impl Import {
             assignment: Some(Scheme::Cic),
             centring: Centring::Cell,
             mean_per_voxel: normalizer.mean_count,
+            weight: None,
             normalizer,
         };
         Ok(ModelDescription {

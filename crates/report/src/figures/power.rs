@@ -23,17 +23,13 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
 
     let mut lower = vec![one(k, Pen { width: 1.4, ..TRUTH })];
     lower.extend(of_all(comparison, |field| shells(field.against(|a| &a.ratio)?)));
-    for published in &comparison.published {
-        let ratio: Vec<f64> = published.truth_ratio.iter().map(|ratio| 1.0 / ratio).collect();
-        lower.push(Curve::line(
-            &published.spectrum.label,
-            PUBLISHED,
-            &comparison.measured.bands.k_h_mpc,
-            &ratio,
-        ));
-    }
     let pooled = &comparison.pooled;
+    // The range is that of the fields.
     let ratio = linear_scale(values(&lower), [0.75, 1.25], [0.0, 2.0]);
+    for published in &comparison.published {
+        let (label, k) = (&published.spectrum.label, &comparison.measured.bands.k_h_mpc);
+        lower.push(Curve::line(label, PUBLISHED, k, &published.over_truth));
+    }
     lower.push(in_bands(comparison, &pooled.places.k_h_mpc, &pooled.estimates.ratio));
     let shades = vec![goal(0.0, POWER[0]), goal(POWER[0].up_to_h_mpc, POWER[1])];
     Plot {
@@ -44,6 +40,23 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
             Panel::new("P / P(truth)", ratio, 170.0, lower).shaded(shades),
         ],
     }
+}
+
+/// P over P of another field, and published ratios of the same.
+pub(crate) fn over(comparison: &Comparison) -> Option<Plot> {
+    let found = comparison.over.as_ref()?;
+    let k = &comparison.measured.bands.k_h_mpc;
+    let mut curves = vec![
+        Curve::line("truth", TRUTH, k, &found.truth),
+        Curve::line(sample_name(&comparison.measured.samples), SAMPLE, k, &found.samples),
+    ];
+    let y = linear_scale(values(&curves), [0.6, 1.1], [0.0, 3.0]);
+    curves.extend(found.published.iter().map(|one| Curve::line(&one.label, PUBLISHED, k, &one.ratio)));
+    Some(Plot {
+        x_label: "k [h/Mpc]".to_owned(),
+        x: x_scale(k, comparison.measured.nyquist_h_mpc),
+        panels: vec![Panel::new(format!("P / P({})", found.label), y, 200.0, curves)],
+    })
 }
 
 /// P(k) of ln(1 + δ) in bands above, over the truth's beneath.

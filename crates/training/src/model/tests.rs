@@ -2,7 +2,7 @@ use super::*;
 use crate::fixtures::{config, description};
 use candle_core::Tensor;
 use finescale_diffusion::Denoise;
-use finescale_field::{Centring, Grid, Scalar, ScalarName, Scheme};
+use finescale_field::{Centring, Cosmology, Grid, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{Joint, Overlap, Strategy};
 use finescale_pairs::{DataKind, GridMeta};
 
@@ -195,10 +195,17 @@ fn a_condition_with_other_voxels_is_an_error() {
 fn other_differences_are_warnings_that_say_what_they_mean() {
     let mut description = description();
     description.condition.assignment = Some(Scheme::Cic);
-    description.cosmology.omega_m = Some(0.3089);
+    description.condition.weight = Some("mass".to_owned());
+    let cosmology = Cosmology {
+        omega_m: Some(0.3089),
+        sigma_8: Some(0.8159),
+        hubble: Some(0.6774),
+        ..Cosmology::UNKNOWN
+    };
+    description.cosmology = cosmology;
     let grid = Grid::cube(12, 6.0).unwrap();
     let warnings = |change: &dyn Fn(&mut GridMeta)| {
-        let mut meta = grid_meta();
+        let mut meta = GridMeta { cosmology, ..grid_meta() };
         change(&mut meta);
         let found = description.check_condition(&grid, &meta).unwrap();
         assert!(found.len() <= 1, "{found:?}");
@@ -211,6 +218,15 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     assert!(warnings(&|m| m.mean *= 2.0).contains("shot noise"));
     let other = warnings(&|m| m.cosmology.omega_m = Some(0.25));
     assert!(other.contains("omega_m = 0.3089, the condition has 0.25"), "{other}");
+    let other = warnings(&|m| m.cosmology.sigma_8 = Some(0.9));
+    assert!(other.contains("sigma_8 = 0.8159, the condition has 0.9"), "{other}");
+    let unknown = warnings(&|m| (m.cosmology.sigma_8, m.cosmology.hubble) = (None, None));
+    assert!(
+        unknown.contains("does not say") && unknown.contains("hubble 0.6774, sigma_8 0.8159"),
+        "{unknown}"
+    );
+    let count = |m: &mut GridMeta| m.provenance = serde_json::json!({"weight": "count"});
+    assert!(warnings(&count).contains("--weight mass"));
     let real =
         |m: &mut GridMeta| m.provenance = serde_json::json!({"sources": ["snap.hdf5"], "total_weight": 8.0});
     assert_eq!(warnings(&real), "");
