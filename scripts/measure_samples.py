@@ -85,6 +85,26 @@ def plus_minus(value, error, digits=3):
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")
 
 
+def tables(report, boxes, cells, samples):
+    """What a comparison found, by band and by goal, as lines of Markdown."""
+    bands, pooled = report["bands"], report["pooled"]
+    yield ("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + delta) | r(sample, truth) | r(sample, other sample) "
+           "| P(SR1 x SR2)/P(SR x HR) |")
+    yield "|---|---|---|---|---|---|---|"
+    for band, k in enumerate(pooled["k_h_mpc"]):
+        of = lambda name: (pooled[name]["value"][band], pooled[name]["standard_error"][band])
+        several = samples > 1
+        yield (
+            f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} "
+            f"| {plus_minus(*of('log_power_ratio'))} | {of('cross_correlation')[0]:.3f} "
+            f"| {plus_minus(of('sample_agreement')[0], None) if several else '-'} "
+            f"| {plus_minus(*of('pair_ratio')) if several else '-'} |"
+        )
+    yield (f"\n{boxes} boxes of {cells}^3, {samples} samples each; mean |ln ratio| of the mean power "
+           f"{power_error(pooled['ratio']['value']):.3f}; the condition's are those of the first box.\n")
+    yield from judged(report["goals"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
@@ -103,21 +123,7 @@ def main():
         seconds += draw_samples(a.finescale, a.model, folder, seed, a.samples, a.upscale.split())
     report = compare(a.finescale, folders, a.out / "report")
 
-    bands, pooled = report["bands"], report["pooled"]
-    print("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + delta) | r(sample, truth) | r(sample, other sample) "
-          "| P(SR1 x SR2)/P(SR x HR) |")
-    print("|---|---|---|---|---|---|---|")
-    for band, k in enumerate(pooled["k_h_mpc"]):
-        of = lambda name: (pooled[name]["value"][band], pooled[name]["standard_error"][band])
-        pair = plus_minus(*of("pair_ratio")) if a.samples > 1 else "-"
-        print(
-            f"| {k:.2f} | {plus_minus(*of('ratio'))} | {bands['condition_ratio'][band]:.3f} "
-            f"| {plus_minus(*of('log_power_ratio'))} | {of('cross_correlation')[0]:.3f} "
-            f"| {bands['sample_agreement'][band] if a.samples > 1 else math.nan:.3f} | {pair} |"
-        )
-    print(f"\n{len(folders)} boxes of {a.cells}^3, {a.samples} samples each; mean |ln ratio| of the mean power "
-          f"{power_error(pooled['ratio']['value']):.3f}, of the condition's {power_error(bands['condition_ratio']):.3f}")
-    print("\n" + "\n".join(judged(report["goals"])))
+    print("\n".join(tables(report, len(folders), a.cells, a.samples)))
     if seconds:
         print(f"\n- seconds per sample: {sorted(seconds)[len(seconds) // 2]:.1f} (median of {len(seconds)})")
 

@@ -141,7 +141,7 @@ fn many_boxes_and_a_published_spectrum(story: &Story) {
     std::fs::write(story.path("theory.txt"), "# k P\n0.1 1e4\n100 1e-2\n").unwrap();
     let boxes = ["--box", "boxes/box_0001", "boxes/box_0002", "--truth-spectrum", "theory.txt"];
     let told = story.run("compare", &[&boxes[..], &["-o", "all"]].concat());
-    assert_eq!(told["goals"].as_array().unwrap().len(), 18);
+    assert_eq!(told["goals"].as_array().unwrap().len(), 19);
     let report: Value = serde_json::from_slice(&bytes(&story.path("all/report.json"))).unwrap();
     assert_eq!(
         (&report["pooled"]["boxes"], &report["pooled"]["errors_from"]),

@@ -79,6 +79,10 @@ fn other_settings(first: &Input, sample: &Input) -> Option<String> {
         let settings_of = settings.as_object_mut()?;
         settings_of.remove("seed");
         settings_of.remove(SHARED_NOISE);
+        // Earlier versions began with another state, and other noise.
+        let version = input.meta.provenance[IDENTITY]["version"].as_u64();
+        settings_of
+            .insert("begun".into(), (version.unwrap_or(NOISE_OF_CONDITION) < NOISE_OF_CONDITION).into());
         Some(settings)
     };
     let Difference { what, expected, found } = difference(&settings(first)?, &settings(sample)?)?;

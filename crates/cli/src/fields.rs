@@ -127,7 +127,7 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
     let values = reader(box_size_mpc_h)?;
-    let mean = mean(&values)?;
+    let mean = mean(path, &values)?;
     if !(mean.is_finite() && mean > 0.0) {
         let path = path.display();
         if mean.is_nan() {
@@ -166,11 +166,12 @@ fn check_cube_mean(path: &Path, said: Option<Mean>, mean: f64) -> anyhow::Result
         )));
     }
     let is_one = (mean - 1.0).abs() <= MEAN_TOLERANCE;
-    Ok((!is_one && said.is_none()).then(|| {
-        format!(
-            "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say --mean own, or the mean \
-             of the whole universe"
-        )
+    Ok((!is_one).then(|| match said {
+        None => format!(
+            "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say --mean own, or the \
+             mean of the whole universe"
+        ),
+        Some(_) => format!("{path}: its mean over --mean is {mean:.4}: is it a part of a box, or 1 + delta already?"),
     }))
 }
 
@@ -190,12 +191,18 @@ impl Windows for InUnits {
     }
 }
 
-/// The mean, summed row by row as [`Field3::mean`] sums.
-fn mean(values: &dyn Windows) -> anyhow::Result<f64> {
+/// The mean of a density, summed row by row as [`Field3::mean`] sums.
+fn mean(path: &Path, values: &dyn Windows) -> anyhow::Result<f64> {
     let cells = values.grid().cells();
     let mut sum = 0.0;
     for rows in blocks(cells, [1, (BLOCK_VOXELS / cells[2]).max(1), cells[2]]) {
         let rows = values.read(&rows).map_err(anyhow::Error::from_boxed)?;
+        if let Some(value) = rows.iter().find(|value| **value < 0.0) {
+            return Err(bad_input(format!(
+                "{}: holds negative values ({value}): this looks like delta, or a logarithm; store 1 + delta",
+                path.display()
+            )));
+        }
         sum = rows.iter().fold(sum, |sum, &value| sum + f64::from(value));
     }
     Ok(sum / values.grid().voxels() as f64)

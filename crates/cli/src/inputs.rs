@@ -34,7 +34,7 @@ pub(crate) struct Input {
     pub(crate) meta: GridMeta,
     /// What is said of it, if it is a numpy cube.
     cube: Cube,
-    note: Option<String>,
+    pub(crate) note: Option<String>,
     stamp: Stamp,
 }
 
@@ -109,7 +109,7 @@ impl Input {
     }
 
     /// In what it differs from the truth.
-    fn differences(&self, truth: &Self) -> Vec<String> {
+    pub(crate) fn differences(&self, truth: &Self) -> Vec<String> {
         let (mine, its) = (&self.meta, &truth.meta);
         let mut found = Vec::new();
         if mine.quantity != its.quantity && mine.quantity != "unknown" && its.quantity != "unknown" {

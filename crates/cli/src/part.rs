@@ -76,8 +76,8 @@ impl Part {
             ),
         };
         Some(format!(
-            "{what}: their sharp edges leak power to larger k, and what is smoothed sees the opposite face; ratios of \
-             fields that are cut alike suffer less than the spectra themselves"
+            "{what}: they are tapered at their faces before they are transformed, and what sees the opposite face (voids, peaks, \
+             Minkowski functionals, scattering) is not measured"
         ))
     }
 }

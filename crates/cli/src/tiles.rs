@@ -12,7 +12,7 @@ pub(crate) fn faces_of(grid: &Grid, meta: &GridMeta) -> Result<Vec<TileFaces>, S
         }
         Some(faces) if faces.is_empty() => Err("the sample was made in one piece".to_owned()),
         Some(faces) => {
-            let of_steps = meta.earlier_tile_faces.iter().filter(|faces| !faces.is_empty()).chain([faces]);
+            let of_steps = meta.earlier_tile_faces.iter().chain([faces]);
             if of_steps.clone().any(|faces| !faces.fits(grid.cells())) {
                 return Err("the sample's `tile_faces` lie outside of it".to_owned());
             }
@@ -21,7 +21,7 @@ pub(crate) fn faces_of(grid: &Grid, meta: &GridMeta) -> Result<Vec<TileFaces>, S
     }
 }
 
-/// The faces of all steps that lie in `window` of a field of `cells`; none of a step that has none there.
+/// The faces of all steps that lie in `window` of a field of `cells`; empty ones of a step that has none there.
 pub(crate) fn within_all(
     faces: &[TileFaces],
     cells: [usize; 3],
@@ -29,7 +29,9 @@ pub(crate) fn within_all(
 ) -> Result<Vec<TileFaces>, String> {
     let (last, earlier) = faces.split_last().ok_or("no tiles are known")?;
     let last = within(last, cells, window)?;
-    let earlier = earlier.iter().filter_map(|faces| within(faces, cells, window).ok());
+    // A step without faces in the part keeps its place.
+    let none = || TileFaces::new([vec![], vec![], vec![]]);
+    let earlier = earlier.iter().map(|faces| within(faces, cells, window).unwrap_or_else(|_| none()));
     Ok(earlier.chain([last]).collect())
 }
 

@@ -1,9 +1,10 @@
 //! Statistics beyond the power spectrum, of one field.
 
+use crate::Labelled;
 use crate::limits::{MINKOWSKI_VOXELS, VOID_CONTRAST};
 use crate::measured::Measured;
 use crate::triangles::{Bispectra, Triangles};
-use finescale_field::{Field3, Grid};
+use finescale_field::{Boundary, Field3, Grid};
 use finescale_spectra::{
     Bands, Kernel, LineOfSight, Minkowski, Modes, Multipoles, PeakCounts, Scattering, Smoother, SpectraError,
     VoidSizeFunction, find_voids, log_density, minkowski, peak_counts, scattering,
@@ -44,14 +45,15 @@ pub struct BeyondPower {
 }
 
 impl BeyondPower {
-    /// Of `field` with its `modes`; `tell` is called before each statistic that takes time.
+    /// Of a field with its `modes`; `tell` is called before each statistic that takes time.
     pub(crate) fn new(
-        field: &Field3,
+        labelled: &Labelled<'_>,
         modes: &Modes,
         bands: &Bands,
         triangles: &Result<Triangles, String>,
         tell: &dyn Fn(&'static str),
     ) -> Self {
+        let (field, boundary) = (labelled.field, labelled.boundary);
         let grid = field.grid();
         tell("bispectrum");
         let bispectrum = match triangles {
@@ -60,22 +62,34 @@ impl BeyondPower {
         };
         let radius = MINKOWSKI_VOXELS * coarsest(grid);
         tell("voids");
-        let voids = voids(field);
+        let voids = if_closed(boundary, || voids(field));
         tell("peaks");
         let heights: Vec<f64> = (0..PEAK_STEPS).map(|i| 0.5 * i as f64).collect();
-        let peaks = peak_counts(field, &heights).into();
+        let peaks = if_closed(boundary, || peak_counts(field, &heights).into());
         tell("Minkowski functionals");
-        let minkowski = functionals(field, radius).into();
+        let minkowski = if_closed(boundary, || functionals(field, radius).into());
         tell("scattering");
         Self {
             multipoles: modes.multipoles_in(LineOfSight::Z, bands),
-            log_power: Modes::from_log_density(field).map(|modes| modes.power_in(bands).power).into(),
+            log_power: Modes::from_log_density_within(field, boundary)
+                .map(|modes| modes.power_in(bands).power)
+                .into(),
             bispectrum,
             voids,
             peaks,
             minkowski,
             minkowski_radius_mpc_h: radius,
-            scattering: octaves(field),
+            scattering: if_closed(boundary, || octaves(field)),
+        }
+    }
+}
+
+/// What sees the opposite face is measured in periodic boxes only.
+fn if_closed<T>(boundary: Boundary, measure: impl FnOnce() -> Measured<T>) -> Measured<T> {
+    match boundary {
+        Boundary::Periodic => measure(),
+        Boundary::Open => {
+            Measured::skipped("the volume is open: what is smoothed would see the opposite face")
         }
     }
 }

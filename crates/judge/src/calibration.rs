@@ -1,5 +1,6 @@
 //! Whether samples vary as much as they should: several samples of one truth.
 
+use crate::Labelled;
 use crate::limits::{LEAST_R2, SCORE_BLOCKS};
 use crate::measured::Measured;
 use finescale_field::Field3;
@@ -57,16 +58,17 @@ impl CalibrationReport {
     /// Of two samples or more; `found`: the calibration of their modes.
     pub(crate) fn new(
         found: Calibration,
-        truth: &Field3,
+        truth: &Labelled<'_>,
         samples: &[&Field3],
         bands: &Bands,
     ) -> Result<Self, SpectraError> {
         let of_logarithms = {
-            let modes = samples.iter().map(|s| Modes::from_log_density(s)).collect::<Result<Vec<_>, _>>()?;
-            let all: Vec<&Modes> = modes.iter().collect();
-            EnsemblePower::new(&Modes::from_log_density(truth)?, &all, bands)?.calibration()
+            let modes = |field: &Field3| Modes::from_log_density_within(field, truth.boundary);
+            let of_samples = samples.iter().map(|s| modes(s)).collect::<Result<Vec<_>, _>>()?;
+            let all: Vec<&Modes> = of_samples.iter().collect();
+            EnsemblePower::new(&modes(truth.field)?, &all, bands)?.calibration()
         };
-        let logarithm = log_density(truth)?;
+        let logarithm = log_density(truth.field)?;
         let logarithms = samples.iter().map(|s| log_density(s)).collect::<Result<Vec<_>, _>>()?;
         let logarithms: Vec<&Field3> = logarithms.iter().collect();
         Ok(Self {

@@ -13,8 +13,15 @@ const FEWEST_CELLS: usize = 8;
 /// Numbers of a summary.
 const NUMBERS: usize = NAMES.len();
 /// Their names.
-pub(crate) const NAMES: [&str; 5] =
-    ["mass", "mean of ln(1 + δ)", "deviation of ln(1 + δ)", "mean square density", "steps of ln(1 + δ)"];
+pub(crate) const NAMES: [&str; 7] = [
+    "mass",
+    "mean of ln(1 + δ)",
+    "deviation of ln(1 + δ)",
+    "mean square density",
+    "steps of ln(1 + δ) along x",
+    "steps of ln(1 + δ) along y",
+    "steps of ln(1 + δ) along z",
+];
 
 /// Where the truth's summary lies among the samples'.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +47,7 @@ pub struct NumberCoverage {
     pub rank_excess: Estimate,
 }
 
+/// See [`NAMES`].
 type Summary = [f64; NUMBERS];
 
 impl CoverageReport {
@@ -157,30 +165,37 @@ fn ranks(truth: &Summary, samples: &[&Summary], unit: &Summary) -> Vec<f64> {
 
 fn summary(block: &Field3) -> Summary {
     let voxels = block.grid().voxels() as f64;
-    let logarithm = |density: f32| f64::from(density.max(FLOOR_DENSITY)).ln();
-    let (mut sum, mut square, mut log_sum, mut log_square, mut steps) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    let nz = block.grid().cells()[2];
-    for row in block.as_slice().chunks_exact(nz) {
-        let mut last = None;
-        for &density in row {
-            let (value, log) = (f64::from(density), logarithm(density));
-            sum += value;
-            square += value * value;
-            log_sum += log;
-            log_square += log * log;
-            steps += last.map_or(0.0, |last: f64| (log - last).abs());
-            last = Some(log);
-        }
+    let (mut sum, mut square) = (0.0, 0.0);
+    for &density in block.as_slice() {
+        let density = f64::from(density);
+        (sum, square) = (sum + density, square + density * density);
+    }
+    let logarithm = block.map(|density| density.max(FLOOR_DENSITY).ln());
+    let (mut log_sum, mut log_square) = (0.0, 0.0);
+    for &value in logarithm.as_slice() {
+        let value = f64::from(value);
+        (log_sum, log_square) = (log_sum + value, log_square + value * value);
     }
     let mean = log_sum / voxels;
     let positive = |value: f64| value.max(f64::MIN_POSITIVE).ln();
-    [
-        positive(sum / voxels),
-        mean,
-        (log_square / voxels - mean * mean).max(0.0).sqrt(),
-        positive(square / voxels),
-        positive(steps / voxels),
-    ]
+    let [x, y, z] = steps(&logarithm).map(positive);
+    let deviation = (log_square / voxels - mean * mean).max(0.0).sqrt();
+    [positive(sum / voxels), mean, deviation, positive(square / voxels), x, y, z]
+}
+
+/// Mean |f(i + 1) − f(i)| along each axis.
+fn steps(f: &Field3) -> [f64; 3] {
+    let [nx, ny, nz] = f.grid().cells();
+    let values = f.as_slice();
+    let step = |from: usize, to: usize| (f64::from(values[to]) - f64::from(values[from])).abs();
+    let mut sums = [0.0; 3];
+    for (at, [x, y, z]) in (0..values.len()).map(|at| (at, position(at, [nx, ny, nz]))) {
+        let next = [(x + 1 < nx).then_some(ny * nz), (y + 1 < ny).then_some(nz), (z + 1 < nz).then_some(1)];
+        for (sum, next) in sums.iter_mut().zip(next) {
+            *sum += next.map_or(0.0, |next| step(at, at + next));
+        }
+    }
+    sums.map(|sum| sum / values.len() as f64)
 }
 
 #[cfg(test)]

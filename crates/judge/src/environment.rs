@@ -28,6 +28,8 @@ pub struct EnvironmentReport {
     pub mass_ratio: Estimate,
     /// Mean of ln(1 + δ) less the truth's.
     pub log_density_excess: Estimate,
+    /// Mean step of ln(1 + δ) between neighbours over the truth's: 1 if right, below for samples that are too smooth.
+    pub step_ratio: Estimate,
     /// √((M + 1)/M) rms spread / rms error of the samples' mean of ln(1 + δ); 1 if right.
     pub spread_over_error: Estimate,
     /// Part of the truth's voxels with 0, 1, ... M samples below them; flat if right, ties shared.
@@ -43,10 +45,17 @@ struct Sums {
     truth_mass: f64,
     mass: f64,
     log_excess: f64,
+    /// Σ |ln(1 + δ) − that of the next voxel| along z, of the truth and mean over the samples.
+    truth_steps: f64,
+    steps: f64,
     /// Σ over voxels of the variance of the samples, and of the squared error of their mean.
     variance: f64,
     squared_error: f64,
     ranks: Vec<f64>,
+}
+
+fn logarithm(density: f32) -> f64 {
+    f64::from(density.max(FLOOR_DENSITY)).ln()
 }
 
 impl Sums {
@@ -57,6 +66,8 @@ impl Sums {
             truth_mass: 0.0,
             mass: 0.0,
             log_excess: 0.0,
+            truth_steps: 0.0,
+            steps: 0.0,
             variance: 0.0,
             squared_error: 0.0,
             ranks,
@@ -64,7 +75,6 @@ impl Sums {
     }
 
     fn add_voxel(&mut self, truth: f32, samples: impl Iterator<Item = f32> + Clone) {
-        let logarithm = |density: f32| f64::from(density.max(FLOOR_DENSITY)).ln();
         let count = (self.ranks.len() - 1) as f64;
         let (mut below, mut equal, mut mass, mut sum, mut squares) = (0usize, 0usize, 0.0, 0.0, 0.0);
         // From the truth's logarithm on, so that the squares are small.
@@ -94,6 +104,8 @@ impl Sums {
         self.truth_mass += other.truth_mass;
         self.mass += other.mass;
         self.log_excess += other.log_excess;
+        self.truth_steps += other.truth_steps;
+        self.steps += other.steps;
         self.variance += other.variance;
         self.squared_error += other.squared_error;
         self.ranks.iter_mut().zip(&other.ranks).for_each(|(mine, its)| *mine += its);
@@ -145,6 +157,7 @@ impl EnvironmentReport {
         let if_several = |estimate: Estimate| if several { estimate } else { Estimate::default() };
         let edge = |number: usize| ENVIRONMENT_EDGES.get(number).copied();
         let of_truth: Vec<f64> = whole.iter().map(|sums| sums.truth_mass).collect();
+        let of_steps: Vec<f64> = whole.iter().map(|sums| sums.truth_steps).collect();
         Self {
             condition_density: (0..ENVIRONMENTS)
                 .map(|number| [Some(number.checked_sub(1).and_then(edge).unwrap_or(0.0)), edge(number)])
@@ -152,6 +165,7 @@ impl EnvironmentReport {
             smoothing_mpc_h: ENVIRONMENT_VOXELS * truth.grid().voxel_mpc_h()[0],
             volume: whole.iter().map(|sums| sums.voxels / voxels).collect(),
             mass_ratio: each(|sums| vec![sums.mass / sums.truth_mass]).over(&of_truth),
+            step_ratio: each(|sums| vec![sums.steps / sums.truth_steps]).over(&of_steps),
             log_density_excess: each(|sums| vec![sums.log_excess / sums.voxels]),
             spread_over_error: if_several(each(|sums| vec![sums.spread_over_error()])),
             ranks: whole.iter().map(|sums| sums.ranks.iter().map(|n| n / sums.voxels).collect()).collect(),
@@ -169,18 +183,26 @@ fn sums_by_part(truth: &Field3, samples: &[&Field3], smooth: &Field3) -> Vec<Vec
         let (truth, smooth) = (cut(truth), cut(smooth));
         let samples: Vec<Field3> = samples.iter().map(|sample| cut(sample)).collect();
         let samples: Vec<&[f32]> = samples.iter().map(Field3::as_slice).collect();
-        sums(truth.as_slice(), &samples, smooth.as_slice())
+        sums(truth.as_slice(), &samples, smooth.as_slice(), part.shape[2])
     };
     blocks(cells, size).into_iter().map(of_part).collect()
 }
 
-fn sums(truth: &[f32], samples: &[&[f32]], smooth: &[f32]) -> Vec<Sums> {
+/// Sums by environment of values in rows of `row` cells.
+fn sums(truth: &[f32], samples: &[&[f32]], smooth: &[f32], row: usize) -> Vec<Sums> {
     let zero = || vec![Sums::zero(samples.len()); ENVIRONMENTS];
     let of_chunk = |chunk: usize| {
         let mut sums = zero();
         for at in chunk * CHUNK..truth.len().min((chunk + 1) * CHUNK) {
             let environment = ENVIRONMENT_EDGES.partition_point(|&edge| edge <= f64::from(smooth[at]));
-            sums[environment].add_voxel(truth[at], samples.iter().map(|sample| sample[at]));
+            let sums = &mut sums[environment];
+            sums.add_voxel(truth[at], samples.iter().map(|sample| sample[at]));
+            // Along z; rows of a part end inside of the chunk or beyond it.
+            if !(at + 1).is_multiple_of(row) && at + 1 < truth.len() {
+                let step = |field: &[f32]| (logarithm(field[at + 1]) - logarithm(field[at])).abs();
+                sums.truth_steps += step(truth);
+                sums.steps += samples.iter().map(|sample| step(sample)).sum::<f64>() / samples.len() as f64;
+            }
         }
         sums
     };

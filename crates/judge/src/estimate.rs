@@ -79,7 +79,7 @@ impl Estimate {
                 boxes.clone().filter_map(of_box).filter(|[a, b]| (a + b).is_finite()).collect();
             let [a, b] = total(&found);
             // What few boxes have is no mean over boxes.
-            pooled.value.push(if 2 * found.len() < count { f64::NAN } else { a / b });
+            pooled.value.push(if 2 * found.len() < count { f64::NAN } else { over(a, b) });
             pooled.standard_error.push(if found.len() < FEWEST_BOXES { f64::NAN } else { scatter(&found) });
             pooled.sums.push([a, b]);
             pooled.freedom.push(effective(&found).saturating_sub(1));
@@ -139,7 +139,9 @@ pub(crate) fn jackknife(parts: usize, value: impl Fn(Option<usize>) -> Vec<f64>)
 pub fn mean_of<'a>(spectra: impl Iterator<Item = &'a [f64]>) -> Vec<f64> {
     let spectra: Vec<_> = spectra.collect();
     let length = spectra.first().map_or(0, |first| first.len());
-    (0..length).map(|i| spectra.iter().map(|s| s[i]).sum::<f64>() / spectra.len() as f64).collect()
+    // Of what does not fit together there is no mean.
+    let at = |spectrum: &[f64], i: usize| if spectrum.len() == length { spectrum[i] } else { f64::NAN };
+    (0..length).map(|i| spectra.iter().map(|s| at(s, i)).sum::<f64>() / spectra.len() as f64).collect()
 }
 
 /// Standard error of that mean from the scatter; NaN for fewer than two spectra.
@@ -147,8 +149,9 @@ pub(crate) fn standard_error_of<'a>(spectra: impl Iterator<Item = &'a [f64]>) ->
     let spectra: Vec<_> = spectra.collect();
     let count = spectra.len() as f64;
     let mean = mean_of(spectra.iter().copied());
+    let at = |spectrum: &[f64], i: usize| spectrum.get(i).copied().unwrap_or(f64::NAN);
     let variance = |(i, mean): (usize, &f64)| {
-        spectra.iter().map(|s| (s[i] - mean).powi(2)).sum::<f64>() / (count - 1.0) / count
+        spectra.iter().map(|s| (at(s, i) - mean).powi(2)).sum::<f64>() / (count - 1.0) / count
     };
     mean.iter().enumerate().map(variance).map(f64::sqrt).collect()
 }
@@ -158,6 +161,11 @@ pub(crate) fn standard_error_of<'a>(spectra: impl Iterator<Item = &'a [f64]>) ->
 pub(crate) fn mean_abs_ln(ratio: &[f64]) -> f64 {
     let logs: Vec<f64> = ratio.iter().filter(|r| !r.is_nan()).map(|r| r.ln().abs()).collect();
     logs.iter().sum::<f64>() / logs.len() as f64
+}
+
+/// a / b, and 1 where both are nothing.
+pub(crate) fn over(a: f64, b: f64) -> f64 {
+    if a == 0.0 && b == 0.0 { 1.0 } else { a / b }
 }
 
 /// Value by value.

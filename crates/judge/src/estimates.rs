@@ -26,6 +26,8 @@ estimates! {
     ratio,
     /// r with the truth by band.
     cross_correlation,
+    /// r(sample, other sample) by band; empty for one sample.
+    sample_agreement,
     /// P(SR_i × SR_j) / P(SR × HR) by band where r² is large enough; empty for one sample.
     pair_ratio,
     /// P / P_truth of ln(1 + δ) by band.
@@ -51,6 +53,8 @@ estimates! {
     mass_ratio,
     /// The same by environment.
     environment_mass_ratio,
+    /// Mean step of ln(1 + δ) between neighbours over the truth's, by environment.
+    environment_step_ratio,
     /// √((M + 1)/M) rms spread / rms error of the samples' mean of ln(1 + δ), by environment; empty for fewer than two
     /// samples.
     environment_spread_over_error,

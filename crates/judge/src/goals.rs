@@ -140,7 +140,7 @@ fn of_densities() -> Vec<Goal> {
 
 fn of_calibration() -> Vec<Goal> {
     let pairs = format!("needs two samples of one box, and a band with r² above {LEAST_R2}");
-    let several = "needs a condition, and two samples of one box";
+    let several = "needs a condition, and two samples or more of each box, of all the same number";
     vec![
         Goal::by_k(
             "pair_ratio",
@@ -167,6 +167,14 @@ fn of_calibration() -> Vec<Goal> {
         .at(Where::Environments)
         .missing("needs a condition"),
         Goal::of_box(
+            "environment_steps",
+            "Roughness by environment",
+            |e| &e.environment_step_ratio,
+            limits::ENVIRONMENT_STEPS,
+        )
+        .at(Where::Environments)
+        .missing("needs a condition"),
+        Goal::of_box(
             "environment_spread",
             "Spread over error by environment",
             |e| &e.environment_spread_over_error,
@@ -176,7 +184,7 @@ fn of_calibration() -> Vec<Goal> {
         .missing(several),
         Goal::of_box(
             "environment_ranks",
-            "Where::Ranks of the truth by environment",
+            "Ranks of the truth by environment",
             |e| &e.environment_rank_excess,
             limits::ENVIRONMENT_RANKS,
         )
@@ -191,7 +199,7 @@ fn of_calibration() -> Vec<Goal> {
         )
         .at(Where::Ranks)
         .of_excess()
-        .missing("needs two samples of one box, and cells that sub-volumes divide"),
+        .missing("needs two samples or more of each box, of all the same number, and cells that sub-volumes divide"),
     ]
 }
 

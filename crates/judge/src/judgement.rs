@@ -63,6 +63,8 @@ pub struct Judgement {
     pub at: Option<String>,
     /// The k of that place in h/Mpc.
     pub at_k_h_mpc: Option<f64>,
+    /// Places where there is nothing to judge.
+    pub not_judged: Vec<String>,
     /// Whether the goal is met.
     pub outcome: Outcome,
     /// What a reader should know of it.
@@ -101,6 +103,7 @@ impl Pooled {
             right: goal.right,
             wanted: goal.wanted,
             found: None,
+            not_judged: Vec::new(),
             standard_error: None,
             interval: None,
             at: None,
@@ -137,6 +140,7 @@ impl Pooled {
         let error = Some(decides.error).filter(|error| error.is_finite());
         Judgement {
             found: Some(decides.value),
+            not_judged: self.not_judged(goal, estimate),
             standard_error: error,
             interval: error.map(|error| [-1.0, 1.0].map(|sign| decides.value + sign * errors * error)),
             at: Some(decides.place.text.clone()).filter(|text| !text.is_empty()),
@@ -164,9 +168,17 @@ impl Pooled {
         let candidate = |(bin, (&value, error)): (usize, (&f64, f64))| {
             let place = self.place(goal.places, estimate, bin)?;
             let (off, freedom) = ((value - goal.right).abs(), estimate.freedom.get(bin).copied());
-            value.is_finite().then_some(Candidate { place, value, error, freedom, off })
+            // Something over nothing is infinitely too much, not nothing to judge.
+            let error = if value.is_infinite() { 0.0 } else { error };
+            (!value.is_nan()).then_some(Candidate { place, value, error, freedom, off })
         };
         numbers.filter_map(candidate).filter(|_| self.is_enough(goal)).collect()
+    }
+
+    /// The places of a goal that have no number.
+    fn not_judged(&self, goal: &Goal, estimate: &Estimate) -> Vec<String> {
+        let unknown = estimate.value.iter().enumerate().filter(|(_, value)| value.is_nan());
+        unknown.filter_map(|(bin, _)| Some(self.place(goal.places, estimate, bin)?.text)).collect()
     }
 
     /// Whether there is enough of what a goal is about.

@@ -14,6 +14,8 @@ pub struct Labelled<'a> {
     pub faces: Result<Vec<TileFaces>, String>,
     /// How particles were assigned to its voxels, if that is known.
     pub assignment: Option<Scheme>,
+    /// What lies beyond its faces: an open field is tapered before it is transformed.
+    pub boundary: Boundary,
 }
 
 impl<'a> Labelled<'a> {
@@ -21,7 +23,7 @@ impl<'a> Labelled<'a> {
     #[must_use]
     pub fn new(label: impl Into<String>, field: &'a Field3) -> Self {
         let faces = Err("nothing is known of tiles that the field was made of".to_owned());
-        Self { label: label.into(), field, faces, assignment: None }
+        Self { label: label.into(), field, faces, assignment: None, boundary: Boundary::Periodic }
     }
 
     /// The same with the faces of its tiles by step, or with the reason why they are not known.
@@ -34,6 +36,12 @@ impl<'a> Labelled<'a> {
     #[must_use]
     pub fn with_assignment(self, assignment: Option<Scheme>) -> Self {
         Self { assignment, ..self }
+    }
+
+    /// The same with what lies beyond its faces.
+    #[must_use]
+    pub fn with_boundary(self, boundary: Boundary) -> Self {
+        Self { boundary, ..self }
     }
 }
 
@@ -48,6 +56,4 @@ pub struct Fields<'a> {
     pub samples: Vec<Labelled<'a>>,
     /// Tiles drawn without knowing of each other, which must show seams.
     pub independent_tiles: Option<Labelled<'a>>,
-    /// Whether the volume is periodic.
-    pub boundary: Boundary,
 }

@@ -25,7 +25,6 @@
 //!     condition: None,
 //!     samples: vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)],
 //!     independent_tiles: None,
-//!     boundary: Boundary::Periodic,
 //! };
 //! let comparison = Comparison::new(Measurements::new("my box", &fields)?, Beside::default())?;
 //! for goal in &comparison.goals {

@@ -35,6 +35,8 @@ pub const VOIDS: f64 = 0.10;
 pub const MASS: f64 = 0.005;
 /// The same by environment.
 pub const ENVIRONMENT_MASS: f64 = 0.02;
+/// Mean step of ln(1 + δ) between neighbours over the truth's, by environment: distance from 1.
+pub const ENVIRONMENT_STEPS: f64 = 0.05;
 /// Spread over error by environment: distance from 1.
 pub const ENVIRONMENT_SPREAD: f64 = 0.05;
 /// Part of the truth's voxels that have a rank below some number by environment, less what it should be.

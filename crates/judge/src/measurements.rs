@@ -133,8 +133,7 @@ impl Measurements {
         let Reference { transformed: of_truth, statistics: truth_statistics, .. } = reference;
         let shells = of_truth.spectra.shells;
         drop((transformed, of_truth.modes));
-        let calibration =
-            ensemble.and_then(|found| CalibrationReport::new(found, truth.field, &values, &bands));
+        let calibration = ensemble.and_then(|found| CalibrationReport::new(found, truth, &values, &bands));
         let calibration = calibration.into();
         watch("samples", "environments");
         let environments = environments(fields, &values);
@@ -245,8 +244,10 @@ fn baselines(
         matched_pdf: match &fields.condition {
             Some(condition) => {
                 let matched = with_matched_pdf(condition.field, truth);
-                let matched = Labelled::new("condition with matched PDF", &matched);
-                Measured::Done(measure(&matched.with_assignment(condition.assignment))?)
+                let matched = Labelled::new("condition with matched PDF", &matched)
+                    .with_assignment(condition.assignment)
+                    .with_boundary(condition.boundary);
+                Measured::Done(measure(&matched)?)
             }
             None => Measured::skipped("no condition was given"),
         },
@@ -263,7 +264,7 @@ fn environments(fields: &Fields<'_>, samples: &[&Field3]) -> Measured<Environmen
     match &fields.condition {
         Some(condition) => {
             let (truth, condition) = (fields.truth.field, condition.field);
-            Measured::Done(EnvironmentReport::new(truth, samples, condition, fields.boundary))
+            Measured::Done(EnvironmentReport::new(truth, samples, condition, fields.truth.boundary))
         }
         None => Measured::skipped("no condition was given"),
     }

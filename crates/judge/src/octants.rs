@@ -1,6 +1,6 @@
 //! The octants of a box: what a place in the universe differs by from the next.
 
-use crate::estimate::{mean_of, standard_error_of};
+use crate::estimate::{mean_of, over, standard_error_of};
 use crate::limits::DENSE_PERCENT;
 use finescale_field::Field3;
 use finescale_spectra::{Bands, SpectraError, mean_density, percentile, power_in_blocks};
@@ -62,7 +62,7 @@ pub(crate) fn octant_ratio_error(
         let mut ratios = vec![0.0; OCTANTS];
         for sample in samples {
             for ((ratio, mine), its) in ratios.iter_mut().zip(octants(sample)?).zip(&truth) {
-                *ratio += of(&mine)? / of(its)? / samples.len() as f64;
+                *ratio += over(of(&mine)?, of(its)?) / samples.len() as f64;
             }
         }
         Ok(ratios)

@@ -1,9 +1,11 @@
 //! Power over that of another field, such as gas over dark matter: windows and most of what is particular to a box drop out.
 
+use crate::FieldStatistics;
 use crate::Measurements;
+use crate::bands::bands_of;
 use crate::error::named;
-use crate::estimate::{mean_of, ratios};
-use crate::published::{PublishedSpectrum, in_bands};
+use crate::estimate::ratios;
+use crate::published::{Power, PublishedSpectrum, in_bands};
 use crate::{JudgeError, Labelled};
 use finescale_spectra::Modes;
 use serde::Serialize;
@@ -12,7 +14,7 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct Denominator {
     label: String,
-    power: Vec<f64>,
+    power: Power,
 }
 
 /// Power over that of another field by band, mean over the modes of the shells in it; null where there are none.
@@ -43,8 +45,10 @@ impl Denominator {
     /// # Errors
     /// [`JudgeError::Statistics`] if it is not a density.
     pub fn new(field: &Labelled<'_>) -> Result<Self, JudgeError> {
-        let modes = Modes::new(field.field, None).map_err(named(&field.label))?;
-        Ok(Self { label: field.label.clone(), power: modes.power().power })
+        let modes = Modes::within(field.field, None, field.boundary).map_err(named(&field.label))?;
+        let bands = bands_of(modes.grid()).map_err(named(&field.label))?;
+        let power = Power { shells: modes.power().power, bands: modes.power_in(&bands).power };
+        Ok(Self { label: field.label.clone(), power })
     }
 }
 
@@ -55,22 +59,22 @@ impl OverComparison {
         measured: &Measurements,
     ) -> Self {
         let everywhere = vec![1.0; measured.k_h_mpc.len()];
-        let over = |power: &[f64]| {
+        let over = |power: &Power| {
             ratios(&in_bands(measured, &everywhere, power), &in_bands(measured, &everywhere, &under.power))
         };
         let of_tables = |(above, below): &(PublishedSpectrum, PublishedSpectrum)| {
-            let [above_at, below_at] =
-                [above, below].map(|table| measured.k_h_mpc.iter().map(|&k| table.at(k)).collect::<Vec<_>>());
-            let both: Vec<f64> = above_at.iter().zip(&below_at).map(|(a, b)| a + b).collect();
+            let [over, under] = [above, below].map(|table| Power::of_table(table, measured));
+            let both: Vec<f64> = over.shells.iter().zip(&under.shells).map(|(a, b)| a + b).collect();
             PublishedRatio {
                 label: format!("{} / {}", above.label, below.label),
-                ratio: ratios(&in_bands(measured, &both, &above_at), &in_bands(measured, &both, &below_at)),
+                ratio: ratios(&in_bands(measured, &both, &over), &in_bands(measured, &both, &under)),
             }
         };
+        let of = |field: &FieldStatistics| Power::of_field(field, false);
         Self {
             label: under.label.clone(),
-            truth: over(&measured.truth.power),
-            samples: over(&mean_of(measured.samples.iter().map(|sample| sample.power.as_slice()))),
+            truth: over(&of(&measured.truth)),
+            samples: over(&Power::mean(&measured.samples.iter().map(of).collect::<Vec<_>>())),
             published: published.iter().map(of_tables).collect(),
         }
     }

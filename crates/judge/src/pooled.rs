@@ -51,7 +51,11 @@ impl Pooled {
     pub(crate) fn new(boxes: &[BoxSummary], places: Places) -> Self {
         let count =
             |of: fn(&BoxSummary) -> &[bool]| boxes.iter().flat_map(of).filter(|&&seamless| seamless).count();
-        let estimates = Estimates::pooled(boxes.iter().map(|b| &b.estimates));
+        let mut estimates = Estimates::pooled(boxes.iter().map(|b| &b.estimates));
+        if boxes.iter().any(|of_box| of_box.samples != boxes[0].samples) {
+            // Ranks among other numbers of samples are other ranks.
+            (estimates.environment_rank_excess, estimates.coverage_excess) = Default::default();
+        }
         let transfer: Vec<f64> = estimates.ratio.value.iter().map(|ratio| ratio.sqrt()).collect();
         let errors = estimates.ratio.standard_error.iter().zip(&transfer);
         let errors = errors.map(|(error, transfer)| error / (2.0 * transfer)).collect();

@@ -1,5 +1,6 @@
 //! Power spectra that others published.
 
+use crate::FieldStatistics;
 use crate::JudgeError;
 use crate::Measurements;
 use crate::estimate::{mean_of, ratios};
@@ -107,13 +108,14 @@ impl PublishedComparison {
     /// Beside the power of the truth and the mean of the samples', without windows where all fields say theirs.
     pub(crate) fn new(spectrum: PublishedSpectrum, measured: &Measurements) -> Self {
         let window_divided_out = measured.know_windows();
-        let table: Vec<f64> = measured.k_h_mpc.iter().map(|&k| spectrum.at(k)).collect();
-        let in_bands = |power: &[f64]| in_bands(measured, &table, power);
-        let of_samples = measured.samples.iter().map(|sample| sample.power_beside(window_divided_out));
+        let table = Power::of_table(&spectrum, measured);
+        let of = |field: &FieldStatistics| Power::of_field(field, window_divided_out);
+        let in_bands = |power: &Power| in_bands(measured, &table.shells, power);
+        let of_samples: Vec<Power> = measured.samples.iter().map(of).collect();
         let band_power = in_bands(&table);
         Self {
-            over_truth: ratios(&band_power, &in_bands(measured.truth.power_beside(window_divided_out))),
-            over_samples: ratios(&band_power, &in_bands(&mean_of(of_samples))),
+            over_truth: ratios(&band_power, &in_bands(&of(&measured.truth))),
+            over_samples: ratios(&band_power, &in_bands(&Power::mean(&of_samples))),
             window_divided_out,
             band_power,
             spectrum,
@@ -121,23 +123,55 @@ impl PublishedComparison {
     }
 }
 
-/// The mean of `power` over the modes of the shells in each band that `table` reaches; NaN where it reaches none. Where a
-/// spectrum is steep, that is not the power at the mean k of a band.
-pub(crate) fn in_bands(measured: &Measurements, table: &[f64], power: &[f64]) -> Vec<f64> {
-    let edges = measured.bands.k_min_h_mpc.iter().zip(&measured.bands.k_max_h_mpc);
-    let of_band = |(low, high): (&f64, &f64)| {
-        let is_there = |shell: &usize| {
-            let k = measured.k_h_mpc[*shell];
-            *low <= k && k < *high && table[*shell].is_finite()
+/// The power of something in shells and in bands.
+#[derive(Clone, Debug)]
+pub(crate) struct Power {
+    pub(crate) shells: Vec<f64>,
+    pub(crate) bands: Vec<f64>,
+}
+
+impl Power {
+    pub(crate) fn of_field(field: &FieldStatistics, window_divided_out: bool) -> Self {
+        let [shells, bands] = match window_divided_out {
+            true => [&field.power_without_window, &field.band_power_without_window],
+            false => [&field.power, &field.band_power],
         };
-        let shells = (0..table.len()).filter(is_there);
-        let (sum, modes) = shells.fold((0.0, 0.0), |(sum, modes), shell| {
+        Self { shells: shells.clone(), bands: bands.clone() }
+    }
+
+    /// At the mean k of shells and bands.
+    pub(crate) fn of_table(spectrum: &PublishedSpectrum, measured: &Measurements) -> Self {
+        let at = |k: &[f64]| k.iter().map(|&k| spectrum.at(k)).collect();
+        Self { shells: at(&measured.k_h_mpc), bands: at(&measured.bands.k_h_mpc) }
+    }
+
+    pub(crate) fn mean(all: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> &Vec<f64>| mean_of(all.iter().map(|power| of(power).as_slice()));
+        Self { shells: mean(|power| &power.shells), bands: mean(|power| &power.bands) }
+    }
+}
+
+/// The mean of `power` over the modes of the shells in each band that `table` reaches: where a spectrum is steep, that is not
+/// the power at the mean k of a band. Of a band between two shells, its own power.
+pub(crate) fn in_bands(measured: &Measurements, table: &[f64], power: &Power) -> Vec<f64> {
+    let bands = &measured.bands;
+    let of_band = |band: usize| {
+        let in_band = |shell: &usize| {
+            let k = measured.k_h_mpc[*shell];
+            bands.k_min_h_mpc[band] <= k && k < bands.k_max_h_mpc[band]
+        };
+        let shells: Vec<usize> = (0..table.len()).filter(in_band).collect();
+        if shells.is_empty() {
+            return power.bands[band];
+        }
+        let reached = shells.into_iter().filter(|&shell| table[shell].is_finite());
+        let (sum, modes) = reached.fold((0.0, 0.0), |(sum, modes), shell| {
             let of_shell = measured.modes[shell] as f64;
-            (sum + of_shell * power[shell], modes + of_shell)
+            (sum + of_shell * power.shells[shell], modes + of_shell)
         });
         sum / modes
     };
-    edges.map(of_band).collect()
+    (0..bands.modes.len()).map(of_band).collect()
 }
 
 #[cfg(test)]

@@ -70,7 +70,12 @@ impl<'a> SeamJudge<'a> {
             };
             let of_field = PlaneGradients::new(field)?;
             for faces in earlier {
-                gradient_ratio_by_step.push(of_field.at(faces)? / of_truth.at(faces)?);
+                // Of a step without faces there is none.
+                let ratio = match faces.is_empty() {
+                    true => f64::NAN,
+                    false => of_field.at(faces)? / of_truth.at(faces)?,
+                };
+                gradient_ratio_by_step.push(ratio);
             }
             self.gradients = Some(of_truth);
         }

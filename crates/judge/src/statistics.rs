@@ -99,7 +99,7 @@ impl<'a> Reference<'a> {
         let triangles = Triangles::new(field.grid());
         let statistics = FieldStatistics {
             beyond_power: Some(BeyondPower::new(
-                field,
+                truth,
                 &transformed.modes,
                 bands,
                 &triangles,
@@ -111,7 +111,8 @@ impl<'a> Reference<'a> {
         };
         let condition = match (condition, &triangles) {
             (Some(condition), Ok(triangles)) => {
-                let modes = Modes::new(condition.field, None).map_err(named(&condition.label))?;
+                let modes = Modes::within(condition.field, None, condition.boundary)
+                    .map_err(named(&condition.label))?;
                 let of_truth = triangles.measure_with(&modes, &transformed.modes);
                 Some((modes, of_truth.map_err(named(&condition.label))?))
             }
@@ -196,8 +197,7 @@ impl FieldStatistics {
         let [cross_correlation, band_cross_correlation] =
             transformed.correlate(&truth.transformed, truth.bands)?;
         let tell = |statistic| watch(&labelled.label, statistic);
-        let beyond =
-            BeyondPower::new(labelled.field, &transformed.modes, truth.bands, &truth.triangles, &tell);
+        let beyond = BeyondPower::new(labelled, &transformed.modes, truth.bands, &truth.triangles, &tell);
         let [cross_bispectrum_ratio, double_cross_bispectrum_ratio] =
             truth.cross_bispectrum_ratios(&transformed.modes).map_err(named(&labelled.label))?;
         let bispectrum = beyond.bispectrum.done().zip(truth.statistics.beyond(|b| &b.bispectrum));

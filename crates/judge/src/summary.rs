@@ -5,7 +5,7 @@ use crate::bands::BandMeans;
 use crate::calibration::CalibrationReport;
 use crate::coverage::CoverageReport;
 use crate::environment::EnvironmentReport;
-use crate::estimate::{Estimate, ratios};
+use crate::estimate::{Estimate, mean_of, over, ratios};
 use crate::estimates::Estimates;
 use crate::limits::{DENSE_PERCENT, LEAST_R2, LOW_PERCENTS, NEARLY_EMPTY};
 use crate::measured::Measured;
@@ -76,22 +76,33 @@ impl Found<'_> {
             Estimate::new(value, error.to_vec()).with_freedom(samples.len().saturating_sub(1))
         };
         let log_power = truth.beyond(|b| &b.log_power).cloned().unwrap_or_default();
-        let bispectrum = truth.beyond(|b| &b.bispectrum).map(|b| b.equilateral.bispectrum.clone());
+        // A bispectrum over the truth's scatters much, and one rich box is most of a sum: s / (s + t) and t / (s + t) are
+        // exchanged with sample and truth, so that their means over boxes have a ratio without bias.
+        let balanced = |of: fn(&AgainstTruth) -> &Vec<f64>| {
+            let shares: Vec<Vec<f64>> =
+                against().map(|a| of(a).iter().map(|ratio| ratio / (1.0 + ratio)).collect()).collect();
+            let share = mean_of(shares.iter().map(Vec::as_slice));
+            let ratio: Vec<f64> = share.iter().map(|share| share / (1.0 - share)).collect();
+            let rest: Vec<f64> = share.iter().map(|share| 1.0 - share).collect();
+            let Estimate { standard_error, freedom, .. } = mean(of);
+            Estimate { freedom, ..Estimate::new(ratio, standard_error) }.over(&rest)
+        };
         let by_environment = self.environments.done();
         Estimates {
             ratio: self.power_ratio().over(&bands.truth_power),
             cross_correlation: mean(|a| &a.band_cross_correlation),
+            sample_agreement: Estimate::new(bands.sample_agreement.clone(), Vec::new()),
             pair_ratio: calibration.map_or_else(Estimate::default, |c| {
-                of_pairs(&c.pair_ratio, &c.pair_ratio_standard_error, &c.r2)
+                of_pairs(&c.pair_ratio, &c.pair_ratio_standard_error, &self.predictable(&c.r2))
             }),
             log_power_ratio: mean(|a| &a.log_power_ratio).over(&log_power),
             log_agreement_ratio: calibration.map_or_else(Estimate::default, |c| {
                 let r2: Vec<f64> = c.log_among_samples.iter().map(|r| r * r.abs()).collect();
                 of_pairs(&c.log_agreement_ratio, &c.log_agreement_ratio_standard_error, &r2)
             }),
-            bispectrum_ratio: mean(|a| &a.bispectrum_ratio).over(&bispectrum.unwrap_or_default()),
-            cross_bispectrum_ratio: mean(|a| &a.cross_bispectrum_ratio),
-            double_cross_bispectrum_ratio: mean(|a| &a.double_cross_bispectrum_ratio),
+            bispectrum_ratio: balanced(|a| &a.bispectrum_ratio),
+            cross_bispectrum_ratio: balanced(|a| &a.cross_bispectrum_ratio),
+            double_cross_bispectrum_ratio: balanced(|a| &a.double_cross_bispectrum_ratio),
             percentile_99_9_ratio: self
                 .with_octants(|s| s.percentile_99_9, |octant| percentile(octant, DENSE_PERCENT)),
             low_percentile_ratio: self.low_percentiles(),
@@ -99,24 +110,36 @@ impl Found<'_> {
             void_ratio: self.voids(),
             mass_ratio: self.with_octants(|s| s.mean_density, mean_density),
             environment_mass_ratio: by_environment.map(|e| e.mass_ratio.clone()).unwrap_or_default(),
+            environment_step_ratio: by_environment.map(|e| e.step_ratio.clone()).unwrap_or_default(),
             environment_spread_over_error: by_environment
                 .map(|e| e.spread_over_error.clone())
                 .unwrap_or_default(),
             environment_rank_excess: by_environment.map(|e| e.rank_excess.clone()).unwrap_or_default(),
             coverage_excess: self.coverage.done().map(CoverageReport::excesses).unwrap_or_default(),
-            seam_gradient_ratio: Estimate::from_samples(
+            seam_gradient_ratio: Estimate::against_truth(
                 seams().map(|test| test.gradient_ratio_by_step.as_slice()),
             ),
         }
     }
+    /// How much of the truth can be known, by band: r²(condition, truth), whatever the samples are, or theirs without one.
+    fn predictable(&self, of_samples: &[f64]) -> Vec<f64> {
+        match self.bands.condition_cross_correlation.is_empty() {
+            true => of_samples.to_vec(),
+            false => self.bands.condition_cross_correlation.iter().map(|r| r * r).collect(),
+        }
+    }
+
     /// P / P_truth: errors by bootstrap over sub-volumes, and where these do not resolve a band by the samples' scatter.
     fn power_ratio(&self) -> Estimate {
         let of_samples = self.samples.1.iter().filter_map(|s| s.against_truth.as_ref());
         let of_samples = Estimate::against_truth(of_samples.map(|a| a.band_ratio.as_slice()));
         let errors = self.bands.sample_ratio_bootstrap_error.iter().zip(&of_samples.standard_error);
-        let errors =
-            errors.map(|(&bootstrap, &scatter)| if bootstrap.is_finite() { bootstrap } else { scatter });
-        Estimate::new(self.bands.sample_ratio.clone(), errors.collect())
+        let of_band = |(&bootstrap, &scatter): (&f64, &f64)| match bootstrap.is_finite() {
+            true => (bootstrap, OCTANTS - 1),
+            false => (scatter, self.samples.1.len().saturating_sub(1)),
+        };
+        let (standard_error, freedom) = errors.map(of_band).unzip();
+        Estimate { freedom, ..Estimate::new(self.bands.sample_ratio.clone(), standard_error) }
     }
 
     /// A number of the samples over that of the truth, with an error from the octants.
@@ -129,8 +152,9 @@ impl Found<'_> {
         let fields: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
         let mean = statistics.iter().map(&whole).sum::<f64>() / statistics.len() as f64;
         let error = octant_ratio_error(truth, &fields, of_octant);
-        let estimate = Estimate::new(vec![mean / whole(of_truth)], vec![error]);
-        estimate.over(&[whole(of_truth)]).with_freedom(OCTANTS - 1)
+        let sums = [mean, whole(of_truth)];
+        let estimate = Estimate::new(vec![over(sums[0], sums[1])], vec![error]);
+        Estimate { sums: vec![sums], ..estimate.with_freedom(OCTANTS - 1) }
     }
 
     fn low_percentiles(&self) -> Estimate {

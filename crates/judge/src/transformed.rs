@@ -70,7 +70,7 @@ impl Transformed {
 }
 
 fn modes_of(labelled: &Labelled<'_>) -> Result<Modes, JudgeError> {
-    Modes::new(labelled.field, None).map_err(named(&labelled.label))
+    Modes::within(labelled.field, None, labelled.boundary).map_err(named(&labelled.label))
 }
 
 /// Mean r over the pairs of samples, in shells and bands; empty for one sample.

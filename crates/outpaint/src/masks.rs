@@ -186,7 +186,7 @@ mod tests {
             let line: Vec<f32> = (0..12).map(|x| mask[[x, 6, 6]]).collect();
             line[0] == 0.0 && line[11] == 0.0 && line.contains(&1.0)
         };
-        assert!(random.iter().filter(both).count() > 10);
+        assert!(random.iter().filter(both).count() > 3);
         // None asked for: the same draws as ever.
         let [mut a, mut b] = [Sequence::new(stream, 1), Sequence::new(stream, 1)];
         let none = plain.clone().with_regions(0.0);

@@ -48,6 +48,7 @@ mod seams;
 mod shot_noise;
 mod smoothing;
 mod spectrum;
+mod taper;
 mod triangles;
 mod values;
 mod voids;

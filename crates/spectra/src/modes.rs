@@ -2,9 +2,10 @@
 
 use crate::binning::{Binning, binned};
 use crate::fft::{Complex32, Fft3, frequency, pack_row, unpack_row};
+use crate::taper::Taper;
 use crate::values::mean;
 use crate::{Bands, SpectraError, Spectrum, log_density};
-use finescale_field::{Field3, Grid, Scheme};
+use finescale_field::{Boundary, Field3, Grid, Scheme};
 use std::f64::consts::PI;
 
 /// The modes δ_k = (1/N) Σ δ e^(−ik·x) of a density contrast, divided by the window of its mass assignment.
@@ -65,8 +66,20 @@ impl Modes {
     /// # Source
     /// Jing 2005, arXiv:astro-ph/0409240, eq. 18, without the alias sum; Pylians `Pk_library.Pk`.
     pub fn new(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
+        Self::within(field, window, Boundary::Periodic)
+    }
+
+    /// The same of a box that may be open. Then δ is tapered: multiplied by a window that falls to zero over the last quarter
+    /// of each side and whose mean square is 1, so that no wave sees a jump from one face to the opposite one. Its power is
+    /// that of the box, smoothed over neighbouring wavenumbers.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    /// # Source
+    /// Tukey 1967, in Spectral Analysis of Time Series (ed. B. Harris), 25: the cosine taper.
+    pub fn within(field: &Field3, window: Option<Scheme>, boundary: Boundary) -> Result<Self, SpectraError> {
         checked_mean(mean(field))?;
-        Ok(Self::transform(field, over(1.0), window))
+        Ok(Self::transform(field, over(1.0), &Taper::new(field.grid().cells(), boundary), window))
     }
 
     /// Modes of δ = f / mean − 1 for counts, masses or a density in whatever unit: divided by the field's own mean.
@@ -74,7 +87,8 @@ impl Modes {
     /// # Errors
     /// As [`Self::new`].
     pub fn over_mean(field: &Field3, window: Option<Scheme>) -> Result<Self, SpectraError> {
-        Ok(Self::transform(field, over(checked_mean(mean(field))?), window))
+        let periodic = Taper::new(field.grid().cells(), Boundary::Periodic);
+        Ok(Self::transform(field, over(checked_mean(mean(field))?), &periodic, window))
     }
 
     /// Modes of ln(1 + δ) less its mean for a density field in units of the cosmic mean, as gridded; densities
@@ -86,13 +100,27 @@ impl Modes {
     /// # Source
     /// Neyrinck, Szapudi & Szalay 2009, arXiv:0903.4693.
     pub fn from_log_density(field: &Field3) -> Result<Self, SpectraError> {
-        let f = log_density(field)?;
-        let mean = mean(&f);
-        Ok(Self::transform(&f, |value| (f64::from(value) - mean) as f32, None))
+        Self::from_log_density_within(field, Boundary::Periodic)
     }
 
-    /// The transform of a function of the field's values.
-    fn transform(field: &Field3, of: impl Fn(f32) -> f32 + Sync, window: Option<Scheme>) -> Self {
+    /// The same of a box that may be open, tapered as in [`Self::within`].
+    ///
+    /// # Errors
+    /// As [`log_density`].
+    pub fn from_log_density_within(field: &Field3, boundary: Boundary) -> Result<Self, SpectraError> {
+        let f = log_density(field)?;
+        let mean = mean(&f);
+        let taper = Taper::new(field.grid().cells(), boundary);
+        Ok(Self::transform(&f, |value| (f64::from(value) - mean) as f32, &taper, None))
+    }
+
+    /// The transform of a function of the field's values, tapered.
+    fn transform(
+        field: &Field3,
+        of: impl Fn(f32) -> f32 + Sync,
+        taper: &Taper,
+        window: Option<Scheme>,
+    ) -> Self {
         let (grid, values, nz) = (*field.grid(), field.as_slice(), field.grid().cells()[2]);
         let fft = Fft3::new(grid.cells());
         let mut spectrum = fft.zeros();
@@ -100,11 +128,12 @@ impl Modes {
             for (to, &value) in pencil.iter_mut().zip(&values[row * nz..(row + 1) * nz]) {
                 *to = of(value);
             }
+            taper.apply(row, pencil);
         });
         Self::from_spectrum(grid, spectrum, window)
     }
 
-    /// [`Self::new`] of a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each
+    /// [`Self::within`] of a field that comes plane by plane, as from a file: `fill(x, plane)` is called for each
     /// x in order, with room for ny nz values. Nothing else of the size of the field is held beside the modes.
     ///
     /// # Errors
@@ -112,6 +141,7 @@ impl Modes {
     pub fn from_planes<E: From<SpectraError>>(
         grid: Grid,
         window: Option<Scheme>,
+        boundary: Boundary,
         mut fill: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let fft = Fft3::new(grid.cells());
@@ -128,10 +158,11 @@ impl Modes {
             }
         }
         checked_mean(sum / grid.voxels() as f64)?;
-        let contrast = over(1.0);
-        fft.forward_rows(&mut spectrum, |_, packed, pencil| {
+        let (contrast, taper) = (over(1.0), Taper::new(grid.cells(), boundary));
+        fft.forward_rows(&mut spectrum, |row, packed, pencil| {
             unpack_row(packed, pencil);
             pencil.iter_mut().for_each(|value| *value = contrast(*value));
+            taper.apply(row, pencil);
         });
         Ok(Self::from_spectrum(grid, spectrum, window))
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{fixed_amplitudes, from_formula, gaussian, length};
-use finescale_field::{Field3, Grid, Scheme};
+use finescale_field::{Boundary, Field3, Grid, Scheme};
 use finescale_spectra::{
     Bands, FLOOR_DENSITY, LineOfSight, Modes, SpectraError, Spectrum, bootstrap_errors, fft::frequency,
     fundamental_h_mpc, nyquist_h_mpc, power_in_blocks, power_spectrum,
@@ -140,17 +140,38 @@ fn a_density_keeps_its_units_and_counts_lose_theirs() {
 }
 
 #[test]
+fn a_part_of_a_box_has_its_power_and_no_jump_at_its_faces() {
+    // A steep spectrum: what leaks from the largest waves is much of the small ones.
+    let law = |k: [f64; 3]| 0.1 * length(k).powi(-3);
+    let whole = gaussian(Grid::cube(64, 64.0).unwrap(), 5, law);
+    let bands = Bands::logarithmic(1.0, 2.5, 2).unwrap();
+    let expected = Modes::new(&whole, None).unwrap().power_in(&bands).power;
+    // The mean over all octants.
+    let of = |boundary| -> Vec<f64> {
+        let octants = whole.blocks(2).unwrap();
+        let power = octants.map(|part| Modes::within(&part, None, boundary).unwrap().power_in(&bands).power);
+        let power: Vec<Vec<f64>> = power.collect();
+        (0..2).map(|band| power.iter().map(|p| p[band]).sum::<f64>() / 8.0).collect()
+    };
+    let (sharp, soft) = (of(Boundary::Periodic), of(Boundary::Open));
+    for band in 0..2 {
+        let off = |power: &[f64]| (power[band] / expected[band] - 1.0).abs();
+        assert!(off(&soft) < 0.1 && off(&sharp) > 2.0 * off(&soft), "{sharp:?} {soft:?} {expected:?}");
+    }
+}
+
+#[test]
 fn planes_give_the_bits_of_the_whole_field() {
     let field = gaussian(Grid::new([6, 5, 9], [10.0; 3]).unwrap(), 1, |_| 1.0);
-    let by_plane = Modes::from_planes(*field.grid(), Some(Scheme::Tsc), |x, plane| {
+    let by_plane = Modes::from_planes(*field.grid(), Some(Scheme::Tsc), Boundary::Open, |x, plane| {
         plane.copy_from_slice(&field.as_slice()[x * 45..(x + 1) * 45]);
         Ok::<_, SpectraError>(())
     });
-    let whole = Modes::new(&field, Some(Scheme::Tsc)).unwrap();
+    let whole = Modes::within(&field, Some(Scheme::Tsc), Boundary::Open).unwrap();
     assert_eq!(by_plane.unwrap().power(), whole.power());
-    let empty = Modes::from_planes(*field.grid(), None, |_, _| Ok::<_, SpectraError>(()));
+    let empty = Modes::from_planes(*field.grid(), None, Boundary::Periodic, |_, _| Ok::<_, SpectraError>(()));
     assert!(matches!(empty, Err(SpectraError::NotADensity { .. })));
-    let broken = Modes::from_planes(*field.grid(), None, |x, _| match x {
+    let broken = Modes::from_planes(*field.grid(), None, Boundary::Periodic, |x, _| match x {
         3 => Err(SpectraError::Percentile { found: 3.0 }),
         _ => Ok(()),
     });

@@ -84,6 +84,9 @@ const DENSITY_FACTOR: f64 = 1.3;
 /// Matter densities, and rms overdensities, closer than this make the same universe for all purposes.
 const COSMOLOGY_TOLERANCE: f64 = 0.01;
 
+/// The quantity of a field that nothing is known of, such as the numpy cube of somebody else.
+const UNKNOWN: &str = "unknown";
+
 /// The same of any parameter of a cosmology.
 fn cosmology_tolerance(name: &str) -> f64 {
     match name {
@@ -156,7 +159,7 @@ impl ModelDescription {
             self.centring_warning(meta),
             self.density_warning(meta),
             self.weight_warning(meta),
-            self.unknown_cosmology(meta),
+            self.unknown_warning(meta),
             self.mock_warning(meta),
         ];
         let several = self.cosmology_warnings(meta).into_iter().chain(self.scalar_warnings(meta));
@@ -232,6 +235,9 @@ impl ModelDescription {
     }
 
     fn density_warning(&self, found: &GridMeta) -> Option<String> {
+        if found.quantity == UNKNOWN {
+            return None;
+        }
         let (expected, found) = (self.condition.mean_per_voxel, found.mean);
         (!(1.0 / DENSITY_FACTOR..=DENSITY_FACTOR).contains(&(found / expected))).then(|| {
             format!(
@@ -275,14 +281,19 @@ impl ModelDescription {
         self.parameters(found).into_iter().filter_map(warning).collect()
     }
 
-    /// That the condition does not say of what universe it is, where the model knows its own.
-    fn unknown_cosmology(&self, found: &GridMeta) -> Option<String> {
+    /// What the condition does not say of itself, where the model knows it of its own.
+    fn unknown_warning(&self, found: &GridMeta) -> Option<String> {
         let unknown = self.parameters(found).into_iter().filter(|(_, _, found)| found.is_none());
-        let unknown: Vec<String> = unknown.map(|(name, expected, _)| format!("{name} {expected}")).collect();
+        let mut unknown: Vec<String> =
+            unknown.map(|(name, expected, _)| format!("{name} {expected}")).collect();
+        let (mine, is_unknown) = (&self.condition, found.quantity == UNKNOWN);
+        let assignment = mine.assignment.filter(|_| found.assignment.is_none());
+        unknown.extend(assignment.map(|scheme| format!("mass assignment {scheme}")));
+        unknown.extend(is_unknown.then(|| format!("{} particles per voxel", mine.mean_per_voxel)));
         (!unknown.is_empty()).then(|| {
             format!(
-                "it does not say all of its cosmology; the model was trained with {}: if the condition's is another one, \
-                 small scales will still be those of the model's universe",
+                "it does not say all of what it is; the model was trained with {}: where the condition is otherwise, small \
+                 scales will still be those of the model's universe",
                 unknown.join(", ")
             )
         })

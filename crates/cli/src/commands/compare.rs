@@ -152,7 +152,7 @@ impl Compare {
         let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_noise).chain(of_files);
         let notes = notes.chain(parts[0].warning(&boxes[0])).chain(of_window);
         let notes = notes.collect();
-        let over = self.denominator(&boxes[0], &parts[0])?;
+        let over = self.denominator(context, &boxes[0], &parts[0])?;
         Ok(Prepared { notes, boxes, parts, published, over, published_over, training_overlap })
     }
 
@@ -172,12 +172,20 @@ impl Compare {
     }
 
     /// The power that truth and samples are divided by.
-    fn denominator(&self, of_box: &BoxInputs, part: &Part) -> anyhow::Result<Option<Denominator>> {
+    fn denominator(
+        &self,
+        context: &Context,
+        of_box: &BoxInputs,
+        part: &Part,
+    ) -> anyhow::Result<Option<Denominator>> {
         let Some(path) = &self.over else { return Ok(None) };
         let input = Input::open("denominator", path, self.cube)?;
         let field = input.read(&part.window(&input, &of_box.truth)?, part.grid)?;
+        let of_its_own = |text: &String| !text.contains(" holds ");
+        let notes = input.differences(&of_box.truth).into_iter().filter(of_its_own).chain(input.note.clone());
+        notes.for_each(|note| context.warn(format_args!("--over: {note}")));
         let label = input.meta.quantity.replace("unknown", "the field of --over");
-        Ok(Some(Denominator::new(&Labelled::new(label, &field))?))
+        Ok(Some(Denominator::new(&Labelled::new(label, &field).with_boundary(part.boundary))?))
     }
 
     /// What stands beside the measurements of the first box.
@@ -323,25 +331,30 @@ impl Compare {
         let tiles = inputs.independent_tiles.as_ref().map(read).transpose()?;
         let values: Vec<_> = inputs.samples.iter().zip(&samples).collect();
         draws::check_values_differ(&values)?;
+        let boundary = part.boundary;
+        let labelled = |label: &str, input: &Input, field| {
+            Labelled::new(label, field).with_assignment(input.meta.assignment).with_boundary(boundary)
+        };
         let tiled = |label: &str, input: &Input, field| -> anyhow::Result<_> {
             let window = part.window(input, &inputs.truth)?;
-            let field = Labelled::new(label, field).with_assignment(input.meta.assignment);
+            let field = labelled(label, input, field);
             Ok(field.with_faces(self.faces(input, &window)))
         };
         let of_samples = inputs.samples.iter().zip(&samples).zip(&inputs.labels);
         let of_tiles = inputs.independent_tiles.as_ref().zip(tiles.as_ref());
         let fields = Fields {
-            truth: Labelled::new("truth", &truth).with_assignment(inputs.truth.meta.assignment),
-            condition: inputs.condition.as_ref().zip(condition.as_ref()).map(|(input, field)| {
-                Labelled::new("condition", field).with_assignment(input.meta.assignment)
-            }),
+            truth: labelled("truth", &inputs.truth, &truth),
+            condition: inputs
+                .condition
+                .as_ref()
+                .zip(condition.as_ref())
+                .map(|(input, field)| labelled("condition", input, field)),
             samples: of_samples
                 .map(|((input, field), label)| tiled(label, input, field))
                 .collect::<anyhow::Result<_>>()?,
             independent_tiles: of_tiles
                 .map(|(input, field)| tiled("independent tiles", input, field))
                 .transpose()?,
-            boundary: part.boundary,
         };
         let name = &inputs.name;
         let measured = measured(context, name, &fields).with_context(|| format!("comparing {name}"))?;

@@ -102,7 +102,6 @@ impl Demo {
                 })
                 .collect(),
             independent_tiles: None,
-            boundary: Boundary::Periodic,
         };
         let (given, drawn) = (Labelled::new("condition", &part), [Labelled::new("sample", &upscaled.field)]);
         let beside = Beside {

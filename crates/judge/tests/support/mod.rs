@@ -1,6 +1,6 @@
 //! Small fields whose statistics are known; the tests of `report` use them, too.
 
-use finescale_field::{Boundary, Field3, Grid};
+use finescale_field::{Field3, Grid};
 use finescale_judge::{Fields, Labelled};
 use ndarray::Array3;
 use std::f64::consts::TAU;
@@ -31,6 +31,5 @@ pub(crate) fn fields<'a>(
         condition: condition.map(|field| Labelled::new("condition", field)),
         samples: samples.iter().enumerate().map(sample).collect(),
         independent_tiles: None,
-        boundary: Boundary::Periodic,
     }
 }

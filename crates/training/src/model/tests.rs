@@ -205,10 +205,10 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     description.cosmology = cosmology;
     let grid = Grid::cube(12, 6.0).unwrap();
     let warnings = |change: &dyn Fn(&mut GridMeta)| {
-        let mut meta = GridMeta { cosmology, ..grid_meta() };
+        let mut meta = GridMeta { cosmology, assignment: Some(Scheme::Cic), ..grid_meta() };
         change(&mut meta);
         let found = description.check_condition(&grid, &meta).unwrap();
-        assert!(found.len() <= 1, "{found:?}");
+        assert!(found.len() <= 2, "{found:?}");
         found.concat()
     };
     assert_eq!(warnings(&|_| {}), "");
@@ -218,6 +218,8 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     assert!(warnings(&|m| m.mean *= 2.0).contains("shot noise"));
     let other = warnings(&|m| m.cosmology.omega_m = Some(0.25));
     assert!(other.contains("omega_m = 0.3089, the condition has 0.25"), "{other}");
+    let cube = warnings(&|m| (m.quantity, m.assignment) = ("unknown".into(), None));
+    assert!(cube.contains("this one is unknown") && cube.contains("mass assignment cic"), "{cube}");
     let other = warnings(&|m| m.cosmology.sigma_8 = Some(0.9));
     assert!(other.contains("sigma_8 = 0.8159, the condition has 0.9"), "{other}");
     let unknown = warnings(&|m| (m.cosmology.sigma_8, m.cosmology.hubble) = (None, None));

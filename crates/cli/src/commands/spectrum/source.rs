@@ -80,6 +80,10 @@ impl Source {
         species: Option<Species>,
         cells: Option<usize>,
     ) -> anyhow::Result<Measured> {
+        let open = match &self {
+            Self::Grid(path, reader) if !reader.meta().boundary.is_periodic() => Some(path.clone()),
+            _ => None,
+        };
         let measured = match self {
             Self::Grid(path, reader) => of_grid(context, path, &reader)?,
             Self::Cube(path) => of_cube(context, path, cube)?,
@@ -97,6 +101,12 @@ impl Source {
                 particles::measure(context, path, &snapshot, &how)?
             }
         };
+        if let Some(path) = open {
+            context.note(format_args!(
+                "{}: is not periodic: it is tapered over a quarter of each side, at both ends, before it is transformed",
+                path.display()
+            ));
+        }
         warn_of_units(context, &measured);
         Ok(measured)
     }
@@ -150,7 +160,7 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
     reader.check_values().context("reading a grid")?;
     let mut progress = context.progress("reading", "planes", nx as u64, 0);
     let mut slab = Array3::zeros([0; 3]);
-    let modes = Modes::from_planes(grid, meta.assignment, |x, plane| {
+    let modes = Modes::from_planes(grid, meta.assignment, meta.boundary, |x, plane| {
         if x % PLANES == 0 {
             let start = [i64::try_from(x).context("a grid has fewer planes")?, 0, 0];
             slab = reader.read(&Region { start, shape: [PLANES.min(nx - x), ny, nz] })?;
@@ -193,7 +203,7 @@ fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::R
             None
         }
     };
-    let modes = Modes::new(&cube.field, window).with_context(measuring)?;
+    let modes = Modes::within(&cube.field, window, cube.meta.boundary).with_context(measuring)?;
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, &cube.meta);
     let centring = cube.meta.centring;
     Ok(Measured { path, modes, particles: None, window, centring, interlaced: false, shot_noise_mpc_h3 })
