@@ -33,6 +33,37 @@ impl Denoise for Gaussian {
     }
 }
 
+/// Remembers what it was first given to see; guesses 2 everywhere.
+struct Watching(std::cell::RefCell<Vec<Tensor>>);
+
+impl Denoise for Watching {
+    fn predict_clean(&self, noisy: &Tensor, _: &Tensor, _: &Tensor) -> Result<Tensor> {
+        self.0.borrow_mut().push(noisy.clone());
+        noisy.zeros_like()
+    }
+
+    fn first_guess(&self, condition: &Tensor) -> Result<Option<Tensor>> {
+        condition.ones_like()?.affine(2.0, 0.0).map(Some)
+    }
+}
+
+#[test]
+fn the_first_evaluation_sees_a_state_of_the_right_mean_and_variance() {
+    let levels = Levels::log_uniform(3, 0.01, 1.5).unwrap();
+    let alpha_bar = levels.alpha_bars()[0];
+    let solver = Sampler::Ddim.solver(levels);
+    let noise = KeyedNoise::new(5, CELLS, vec![[0; 3]], CELLS, &Device::Cpu).unwrap();
+    let watching = Watching(std::cell::RefCell::default());
+    let start = noise.start().unwrap();
+    let condition = start.zeros_like().unwrap();
+    let all = || Ok::<_, DiffusionError>(());
+    solver.integrate(&watching, Next::noise(start), &condition, solver.steps(), &noise, all).unwrap();
+    let (mean, variance) = moments(&watching.0.borrow()[0]);
+    let (expected, error) = (1.0 - alpha_bar, 5.0 / (CELLS.iter().product::<usize>() as f64).sqrt());
+    assert!((mean - 2.0 * alpha_bar.sqrt()).abs() < error * expected.sqrt(), "{mean}");
+    assert!((variance / expected - 1.0).abs() < 2f64.sqrt() * error, "{variance} for {expected}");
+}
+
 /// One update after the network's estimate.
 fn advance(solver: &Solver, denoiser: &dyn Denoise, at: &Next, step: usize, noise: &KeyedNoise) -> Next {
     let level = solver.noise_level(step, 1, &Device::Cpu).unwrap();

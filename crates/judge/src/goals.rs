@@ -123,8 +123,8 @@ fn of_spectra() -> Vec<Goal> {
 fn of_densities() -> Vec<Goal> {
     let dense = format!("Densest {:.1} % of the voxels", 100.0 - limits::DENSE_PERCENT);
     let [a, b, c, d] = LOW_PERCENTS;
-    let low = format!("Densities that {a}, {b}, {c} and {d} % of the voxels lie below");
-    let empty = format!("Share of voxels below {} of the mean density", limits::NEARLY_EMPTY);
+    let low = format!("Percentiles {a}, {b}, {c}, {d} of the density");
+    let empty = format!("Share of voxels below {} of the mean", limits::NEARLY_EMPTY);
     vec![
         Goal::of_box("mass", "Total mass", |e| &e.mass_ratio, limits::MASS),
         Goal::of_box("percentile_99_9", dense, |e| &e.percentile_99_9_ratio, limits::DENSE),
@@ -152,7 +152,7 @@ fn of_calibration() -> Vec<Goal> {
         .missing(pairs.clone()),
         Goal::by_k(
             "log_agreement",
-            "Calibration: samples agree with the truth as with each other in ln(1 + δ)",
+            "Calibration: agreement in ln(1 + δ)",
             |e| &e.log_agreement_ratio,
             Where::Bands,
             limits::LOG_AGREEMENT,

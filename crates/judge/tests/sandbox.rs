@@ -29,6 +29,8 @@ fn wrong_draws_miss_what_they_are_wrong_in() {
             Sampler::BiasedInVoids => "environment_mass",
             Sampler::SeamsInOneStep => "seams",
             Sampler::OtherUniverse => "environment_mass",
+            Sampler::Anisotropic => "coverage",
+            Sampler::SmoothVoids => "environment_steps",
             Sampler::Smooth => "power_small_scales",
             Sampler::FilledVoids => "nearly_empty",
             // So little needs more and larger boxes than a test has.

@@ -64,6 +64,22 @@ pub struct DataConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 16.0))]
     pub baseline_smoothing_cells: Option<f64>,
+    /// The axis along which observers look, of fields in redshift space: training then turns patches about it and flips
+    /// them only, 16 ways instead of 48. Absent: fields that know no direction.
+    #[serde(default)]
+    pub line_of_sight: Option<Axis>,
+}
+
+/// An axis of a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// The slowest one.
+    X,
+    /// The middle one.
+    Y,
+    /// The fastest one.
+    Z,
 }
 
 /// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or `{"condition": FILE,

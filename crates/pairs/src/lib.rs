@@ -36,7 +36,7 @@ mod patch_batch;
 mod set;
 mod symmetry;
 
-pub use config::{DataConfig, GridFiles, Normalization, NormalizationKind, Normalizers, PairFiles};
+pub use config::{Axis, DataConfig, GridFiles, Normalization, NormalizationKind, Normalizers, PairFiles};
 pub use data_kind::DataKind;
 pub use error::PairError;
 pub use finescale_snapshot::{GridFile, GridMeta};

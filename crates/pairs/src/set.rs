@@ -22,6 +22,8 @@ pub struct PairSet {
     training: Vec<Normalised>,
     validation: Vec<Normalised>,
     hold_out: Option<Region>,
+    /// What may be done to a patch.
+    symmetries: Vec<Symmetry>,
     condition_meta: GridMeta,
     truth_meta: Vec<GridMeta>,
     data_kind: DataKind,
@@ -93,6 +95,7 @@ impl PairSet {
             training,
             validation,
             hold_out,
+            symmetries: Symmetry::all(None),
             condition_meta,
             truth_meta,
             data_kind,
@@ -116,7 +119,8 @@ impl PairSet {
         config.check()?;
         let [training, validation] = [&config.training, &config.validation]
             .map(|pairs| pairs.iter().map(load).collect::<Result<Vec<_>, _>>());
-        Self::new(training?, validation?, config.hold_out, normalization, config.channels())
+        let set = Self::new(training?, validation?, config.hold_out, normalization, config.channels())?;
+        Ok(Self { symmetries: Symmetry::all(config.line_of_sight.map(|axis| axis as usize)), ..set })
     }
 
     /// How densities became the values of the batches.
@@ -193,8 +197,8 @@ impl PairSet {
         let [crop, symmetry] = [Purpose::Crop, Purpose::Symmetry].map(|p| KeyedStream::new(seed, p));
         let drawn: Vec<_> = (0..batch_size as u64)
             .map(|i| {
-                let number = scale(symmetry.uniform(step, i), Symmetry::COUNT);
-                places.get(crop.uniform(step, i), Symmetry::new(number))
+                let number = scale(symmetry.uniform(step, i), self.symmetries.len());
+                places.get(crop.uniform(step, i), self.symmetries[number])
             })
             .collect();
         Ok(PatchBatch::gather(&drawn, patch_cells))

@@ -30,6 +30,13 @@ impl Symmetry {
         }
     }
 
+    /// All of them, or the 16 that leave a line along `line_of_sight` (axis 0, 1 or 2) along it.
+    #[must_use]
+    pub fn all(line_of_sight: Option<usize>) -> Vec<Self> {
+        let keeps = |symmetry: &Self| line_of_sight.is_none_or(|axis| symmetry.permutation[axis] == axis);
+        (0..Self::COUNT).map(Self::new).filter(keeps).collect()
+    }
+
     /// Writes `source`, a flat (n, n, n) array, into `target` under this symmetry.
     ///
     /// # Panics
@@ -120,6 +127,20 @@ mod tests {
             let mut steps: Vec<_> = [1, 3, 9].iter().map(|&s| (image[s] - image[0]).abs() as i32).collect();
             steps.sort_unstable();
             assert_eq!(steps, [1, 3, 9]);
+        }
+    }
+
+    #[test]
+    fn a_line_of_sight_stays_where_it_is() {
+        assert_eq!(Symmetry::all(None).len(), 48);
+        // A field that varies along y only.
+        let along_y: Vec<f32> = (0..CELLS.pow(3)).map(|i| ((i / CELLS) % CELLS) as f32).collect();
+        let backwards: Vec<f32> = along_y.iter().map(|value| 2.0 - value).collect();
+        let kept = Symmetry::all(Some(1));
+        assert_eq!((kept.len(), kept[0]), (16, Symmetry::IDENTITY));
+        for symmetry in all() {
+            let image = applied(symmetry, &along_y);
+            assert_eq!(kept.contains(&symmetry), image == along_y || image == backwards);
         }
     }
 

@@ -171,7 +171,7 @@ pub(crate) fn goals_note(comparison: &Comparison) -> String {
     };
     format!(
         "Judged by {} and {}; standard errors from {errors}. A goal is met where two standard errors to both sides lie \
-         within it, missed where they lie outside, more of them for the worst of many places, and undecided between.",
+         within it, missed where they lie outside, more of them for the worst of many places, and undecided between: more samples and more boxes decide.",
         of(pooled.boxes, "box", "boxes"),
         of(pooled.samples, "sample", "samples in all"),
     )
@@ -212,10 +212,8 @@ pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
             let sigmas = sigmas.map_or(String::new(), |n| format!(" ({} σ)", significant(n, 2)));
             format!("miss by {} %{sigmas}", percent(excess))
         }
-        outcome => match &judged.note {
-            Some(note) => format!("{}: {note}", outcome.name()),
-            None => outcome.name().to_owned(),
-        },
+        outcome if judged.standard_error.is_none() => format!("{}: its error is not known", outcome.name()),
+        outcome => outcome.name().to_owned(),
     };
     [wanted, text, by]
 }

@@ -43,6 +43,10 @@ pub(crate) enum Sampler {
     OtherUniverse,
     /// The short waves damped a little.
     Smooth,
+    /// Structure of another size along x than along y and z.
+    Anisotropic,
+    /// In voids, structure of twice the size.
+    SmoothVoids,
     /// The best guess.
     PosteriorMean,
     /// Nothing below 0.07.
@@ -53,7 +57,7 @@ pub(crate) enum Sampler {
 
 impl Sampler {
     /// All but the exact one.
-    pub(crate) const WRONG: [Self; 12] = [
+    pub(crate) const WRONG: [Self; 14] = [
         Self::OverdispersedInVoids,
         Self::UnderdispersedInVoids,
         Self::BiasedInVoids,
@@ -63,6 +67,8 @@ impl Sampler {
         Self::PhasesShared,
         Self::OtherUniverse,
         Self::Smooth,
+        Self::Anisotropic,
+        Self::SmoothVoids,
         Self::PosteriorMean,
         Self::FilledVoids,
         Self::ClippedPeaks,
@@ -165,6 +171,18 @@ fn draw(sampler: Sampler, g: &Field3, condition: &Field3, seed: u64, origin: usi
         Sampler::PhasesShared => lognormal(g, &gaussian(grid, 77, SHORT.0)),
         Sampler::OtherUniverse => lognormal(&shown(grid, seed + 500), &e),
         Sampler::Smooth => lognormal(g, &e.smoothed(0.45, Boundary::Periodic)),
+        Sampler::Anisotropic => lognormal(g, &drawn_out(&e)),
+        Sampler::SmoothVoids => {
+            let wide = gaussian(grid, seed + 700, 2.0 * SHORT.0);
+            let in_voids = in_voids(Field3::zeros(grid), &|_| 1.0);
+            let mut mixed = e;
+            for ((value, wide), is_void) in
+                mixed.as_slice_mut().iter_mut().zip(wide.as_slice()).zip(in_voids.as_slice())
+            {
+                *value = if *is_void > 0.0 { *wide } else { *value };
+            }
+            lognormal(g, &mixed)
+        }
         Sampler::PosteriorMean => condition.clone(),
         Sampler::FilledVoids => lognormal(g, &e).map(|density| density.max(0.07)),
         Sampler::ClippedPeaks => {
@@ -173,6 +191,18 @@ fn draw(sampler: Sampler, g: &Field3, condition: &Field3, seed: u64, origin: usi
             lognormal(g, &e).map(|density| density.min(highest))
         }
     }
+}
+
+/// Waves of unit variance that are smoothed along x.
+fn drawn_out(e: &Field3) -> Field3 {
+    let [_, ny, nz] = e.grid().cells();
+    let (plane, values) = (ny * nz, e.as_slice());
+    let mut smooth = e.clone();
+    for (at, value) in smooth.as_slice_mut().iter_mut().enumerate() {
+        *value = values[at] + values[(at + plane) % values.len()];
+    }
+    let square = smooth.as_slice().iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64;
+    smooth.map(|value| (f64::from(value) / square.sqrt()) as f32)
 }
 
 /// The short waves, of another draw in each window, as of the second step.

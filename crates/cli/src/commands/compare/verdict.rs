@@ -1,7 +1,7 @@
 //! What a comparison found, in lines for a terminal.
 
 use crate::context::Context;
-use finescale_judge::{Comparison, Judgement};
+use finescale_judge::{Comparison, Judgement, Outcome};
 
 /// Correlation that fields of one universe have in some band, at least.
 const UNRELATED: f64 = 0.5;
@@ -29,6 +29,13 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
         verdict.mass_ratio
     ));
     comparison.goals.iter().for_each(|goal| context.say(line(goal)));
+    let undecided = comparison.goals.iter().filter(|goal| goal.outcome == Outcome::Undecided).count();
+    if undecided > 0 {
+        context.say(format_args!(
+            "{undecided} goals are undecided: their errors are too large to say, or not known. More samples, or three boxes and \
+             more (--box), decide"
+        ));
+    }
     let correlations = comparison.measured.bands.sample_cross_correlation.iter().copied();
     let largest = correlations.fold(f64::NEG_INFINITY, f64::max);
     if largest < UNRELATED {
@@ -42,11 +49,11 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
 fn line(goal: &Judgement) -> String {
     let found = match (goal.found, goal.standard_error) {
         (Some(found), Some(error)) => format!("{found:.4} +- {error:.4}"),
-        // The note on seams says how many.
-        (Some(found), None) if goal.key != "seams" => format!("{found:.4}"),
+        (Some(found), None) => format!("{found:.4}"),
         _ => String::new(),
     };
-    let k = goal.at_k_h_mpc.map_or(String::new(), |k| format!(" at k = {k:.2}"));
-    let note = goal.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
-    format!("{:>12}  {:<45} {found}{k}{note}", goal.outcome.name(), goal.goal).trim_end().to_owned()
+    let at = goal.at.as_ref().map_or(String::new(), |at| format!(", {at}"));
+    let why = goal.note.as_ref().filter(|_| goal.outcome == Outcome::NotMeasured);
+    let why = why.map_or(String::new(), |why| format!("({why})"));
+    format!("{:>12}  {:<51} {found}{at}{why}", goal.outcome.name(), goal.goal).trim_end().to_owned()
 }
