@@ -65,21 +65,37 @@ pub struct DataConfig {
     #[schemars(range(min = 0.0, max = 16.0))]
     pub baseline_smoothing_cells: Option<f64>,
     /// The axis along which observers look, of fields in redshift space: training then turns patches about it and flips
-    /// them only, 16 ways instead of 48. Absent: fields that know no direction.
+    /// them only, 16 ways instead of 48.
     #[serde(default)]
-    pub line_of_sight: Option<Axis>,
+    pub line_of_sight: LineOfSight,
 }
 
-/// An axis of a box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Along which axis observers look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Axis {
-    /// The slowest one.
+pub enum LineOfSight {
+    /// Along none: fields know no direction.
+    #[default]
+    None,
+    /// Along the slowest one.
     X,
-    /// The middle one.
+    /// Along the middle one.
     Y,
-    /// The fastest one.
+    /// Along the fastest one.
     Z,
+}
+
+impl LineOfSight {
+    /// The number of the axis.
+    #[must_use]
+    pub fn axis(self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::X => Some(0),
+            Self::Y => Some(1),
+            Self::Z => Some(2),
+        }
+    }
 }
 
 /// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or `{"condition": FILE,

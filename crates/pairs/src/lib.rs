@@ -36,7 +36,9 @@ mod patch_batch;
 mod set;
 mod symmetry;
 
-pub use config::{Axis, DataConfig, GridFiles, Normalization, NormalizationKind, Normalizers, PairFiles};
+pub use config::{
+    DataConfig, GridFiles, LineOfSight, Normalization, NormalizationKind, Normalizers, PairFiles,
+};
 pub use data_kind::DataKind;
 pub use error::PairError;
 pub use finescale_snapshot::{GridFile, GridMeta};

@@ -120,7 +120,7 @@ impl PairSet {
         let [training, validation] = [&config.training, &config.validation]
             .map(|pairs| pairs.iter().map(load).collect::<Result<Vec<_>, _>>());
         let set = Self::new(training?, validation?, config.hold_out, normalization, config.channels())?;
-        Ok(Self { symmetries: Symmetry::all(config.line_of_sight.map(|axis| axis as usize)), ..set })
+        Ok(Self { symmetries: Symmetry::all(config.line_of_sight.axis()), ..set })
     }
 
     /// How densities became the values of the batches.
