@@ -39,7 +39,7 @@ pub struct FieldStatistics {
     pub percentile_99_9: f64,
     /// Mean density in units of the cosmic mean.
     pub mean_density: f64,
-    /// Share of voxels below [`NEARLY_EMPTY`](crate::limits::NEARLY_EMPTY).
+    /// Share of voxels below [`NEARLY_EMPTY`].
     pub nearly_empty: f64,
     /// Share of voxels that hold nothing at all.
     pub empty: f64,

@@ -132,7 +132,8 @@ fn plots<'a>(figures: impl Iterator<Item = &'a Figure<'a>>) -> Map<String, Value
 fn band_columns(measured: &Measurements) -> Vec<(&'static str, Vec<String>)> {
     let bands = &measured.bands;
     let edges = bands.k_min_h_mpc.iter().zip(&bands.k_max_h_mpc);
-    let errors = bands.sample_ratio_standard_error.iter();
+    // With the truth's own scatter in them.
+    let errors = measured.summary.estimates.ratio.standard_error.iter();
     let errors = errors
         .map(|&error| if error.is_finite() { format!(" ± {}", plain(error, 3)) } else { String::new() });
     let numbers = |values: &[f64]| values.iter().map(|&value| or_dash(value, 3)).collect::<Vec<_>>();
@@ -223,6 +224,7 @@ fn environments(comparison: &Comparison) -> Vec<Vec<String>> {
             plain(found.volume[number], 3),
             of(&estimates.environment_mass_ratio, number, 3),
             of(&found.log_density_excess, number, 3),
+            of(&estimates.environment_step_ratio, number, 3),
             of(&estimates.environment_spread_over_error, number, 3),
             ends.join(", "),
         ]

@@ -181,7 +181,7 @@ pub(crate) fn goals_note(comparison: &Comparison) -> String {
 pub(crate) fn environments_note(found: &EnvironmentReport) -> String {
     format!(
         "Where the condition, smoothed over {} Mpc/h, is empty, and where it is dense. Mass over the truth’s, mean of \
-         ln(1 + δ) less the truth’s, spread of the samples over their error (1 if right), and the parts of the truth’s \
+         ln(1 + δ) less the truth’s, mean step of it between neighbours over the truth’s, spread of the samples over their error (1 if right), and the parts of the truth’s \
          voxels that lie below all samples and above all, which should be alike.",
         significant(found.smoothing_mpc_h, 3)
     )

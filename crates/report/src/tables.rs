@@ -48,6 +48,8 @@ const ENVIRONMENTS: &[Column] = &[
     ("mass_ratio", "pooled/environment_mass_ratio/value"),
     ("mass_ratio_standard_error", "pooled/environment_mass_ratio/standard_error"),
     ("log_density_excess", "environments/log_density_excess/value"),
+    ("step_ratio", "pooled/environment_step_ratio/value"),
+    ("step_ratio_standard_error", "pooled/environment_step_ratio/standard_error"),
     ("spread_over_error", "pooled/environment_spread_over_error/value"),
     ("spread_over_error_standard_error", "pooled/environment_spread_over_error/standard_error"),
 ];

@@ -43,7 +43,7 @@ fn every_statistic_has_its_table() {
         ("calibration", 12, 8),
         ("cosmic_variance", 6, 8),
         ("cross_correlation", 8, 0),
-        ("environments", 8, 6),
+        ("environments", 10, 6),
         ("goals", 9, 19),
         ("minkowski", 29, 23),
         ("multipoles", 25, 8),
