@@ -445,7 +445,7 @@ fn a_tenth_too_much_of_everything_is_missed_in_any_file() {
     }
     // Counts are told from densities, and a sample's mass is not hidden.
     write_npy(&desk.path("counts.npy"), &more.map(|v| 8.0 * v)).unwrap();
-    desk.refuses(&["--sample", "counts.npy", "--box-size", &size], &["counts.npy", "--mean own", "8.8"]);
+    desk.refuses(&["--sample", "counts.npy", "--box-size", &size], &["counts.npy", "with --mean", "8.8"]);
     let own = ["--sample", "counts.npy", "--box-size", &size, "--mean", "own"];
     desk.refuses(&own, &["--mean own", "as a number"]);
     let (report, _) = desk.report(&["--sample", "counts.npy", "--box-size", &size, "--mean", "8"]);

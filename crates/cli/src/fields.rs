@@ -154,22 +154,23 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
 fn check_cube_mean(path: &Path, said: Option<Mean>, mean: f64) -> anyhow::Result<Option<String>> {
     let path = path.display();
     if !PLAUSIBLE_MEANS.contains(&mean) {
+        let mean = if (1e-3..1e6).contains(&mean) { format!("{mean:.4}") } else { format!("{mean:.3e}") };
         let (what, remedy) = match said {
             None => {
-                ("values", "if they are counts or masses, say --mean own, or the mean of the whole universe")
+                ("values", "if they are counts or masses, say their mean in the whole universe with --mean")
             }
             Some(_) => ("values over --mean", "give the mean of the whole universe, in the cube's units"),
         };
         return Err(bad_input(format!(
-            "{path}: the mean of the {what} is {mean:.4e}, and 1 + delta, a density in units of the cosmic mean, is needed; \
+            "{path}: the mean of the {what} is {mean}, and 1 + delta, a density in units of the cosmic mean, is needed; \
              {remedy}"
         )));
     }
     let is_one = (mean - 1.0).abs() <= MEAN_TOLERANCE;
     Ok((!is_one).then(|| match said {
         None => format!(
-            "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say --mean own, or the \
-             mean of the whole universe"
+            "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say their mean in the \
+             whole universe with --mean"
         ),
         Some(_) => format!("{path}: its mean over --mean is {mean:.4}: is it a part of a box, or 1 + delta already?"),
     }))
