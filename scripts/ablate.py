@@ -83,7 +83,7 @@ def main():
                 for file in ("condition.hdf5", "truth.hdf5"):
                     if not (folder / file).exists():
                         (folder / file).symlink_to((pair / file).resolve())
-                draw_samples(a.finescale, out / "run" / "model.safetensors", folder, a.samples)
+                draw_samples(a.finescale, out / "run" / "model.safetensors", folder, box, a.samples)
                 folders.append(folder)
             rows.append((loss, compare(a.finescale, folders, out / "report")["pooled"]))
         of = lambda key, i: mean([pooled[key]["value"][i] for _, pooled in rows])
