@@ -134,7 +134,7 @@ fn of_densities() -> Vec<Goal> {
             .missing(format!("less than {LEAST_EMPTY} of the truth is that empty")),
         Goal::of_box("voids", "Number of voids by size", |e| &e.void_ratio, limits::VOIDS)
             .at(Where::Radii)
-            .missing(format!("the truth has fewer than {FEWEST_VOIDS} voids")),
+            .missing(format!("needs a periodic volume, and {FEWEST_VOIDS} voids of the truth or more")),
     ]
 }
 
