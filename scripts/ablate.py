@@ -12,7 +12,7 @@ import json
 import math
 from pathlib import Path
 
-from measure_samples import compare, draw_samples, mean, mock_box, plus_minus, power_error, run, seeds
+from measure_samples import compare, draw_samples, linked_box, mean, plus_minus, power_error, run, seeds
 
 # A change of the base configuration: keys with dots, and their values.
 NO_BASELINE = {"data.baseline_smoothing_cells": None, "network.baseline": False, "network.condition_channels": 1}
@@ -77,12 +77,7 @@ def main():
             loss = [line["validation_loss"] for line in lines if "validation_loss" in line][-1]
             folders = []
             for box in a.seeds:
-                pair, folder = a.boxes / f"box_{box:04}", out / f"box_{box:04}"
-                mock_box(a.finescale, pair, box, 64)
-                folder.mkdir(exist_ok=True)
-                for file in ("condition.hdf5", "truth.hdf5"):
-                    if not (folder / file).exists():
-                        (folder / file).symlink_to((pair / file).resolve())
+                folder = linked_box(a.finescale, a.boxes, out, box, 64)
                 draw_samples(a.finescale, out / "run" / "model.safetensors", folder, box, a.samples)
                 folders.append(folder)
             rows.append((loss, compare(a.finescale, folders, out / "report")["pooled"]))

@@ -13,7 +13,7 @@ import math
 import subprocess
 from pathlib import Path
 
-from measure_samples import compare, draw_samples, mean, mock_box, plus_minus, power_error, seeds
+from measure_samples import compare, draw_samples, linked_box, mean, plus_minus, power_error, seeds
 
 # Arguments of `finescale upscale`, by what they are.
 FEW = {
@@ -62,12 +62,7 @@ def main():
     for name, row in rows.items():
         folders, seconds = [], []
         for seed in a.seeds:
-            pair, folder = a.boxes / f"box_{seed:04}", a.out / name.replace(" ", "_") / f"box_{seed:04}"
-            mock_box(a.finescale, pair, seed, 64)
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in ("condition.hdf5", "truth.hdf5"):
-                if not (folder / file).exists():
-                    (folder / file).symlink_to((pair / file).resolve())
+            folder = linked_box(a.finescale, a.boxes, a.out / name.replace(" ", "_"), seed, 64)
             seconds += draw_samples(a.finescale, a.model, folder, seed, a.samples, row.split())
             folders.append(folder)
         report = compare(a.finescale, folders, folders[0].parent / "report")

@@ -12,7 +12,7 @@ import json
 import math
 from pathlib import Path
 
-from measure_samples import compare, draw_samples, mean, mock_box, seeds
+from measure_samples import compare, draw_samples, linked_box, mean, seeds
 
 # Arguments of `finescale upscale`, from coarse to fine.
 ROWS = {
@@ -73,12 +73,7 @@ def main():
     for name, row in rows.items():
         folders = []
         for seed in a.seeds:
-            pair, folder = a.boxes / f"box_{seed:04}", a.out / name.replace(" ", "_") / f"box_{seed:04}"
-            mock_box(a.finescale, pair, seed, a.cells)
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in ("condition.hdf5", "truth.hdf5"):
-                if not (folder / file).exists():
-                    (folder / file).symlink_to((pair / file).resolve())
+            folder = linked_box(a.finescale, a.boxes, a.out / name.replace(" ", "_"), seed, a.cells)
             draw_samples(a.finescale, a.model, folder, seed, 1, row.split())
             folders.append(folder)
         reports[name] = compare(a.finescale, folders, folders[0].parent / "report")

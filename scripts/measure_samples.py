@@ -42,6 +42,17 @@ def mock_box(finescale, folder, seed, cells):
     run([finescale, "mock", "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
 
 
+def linked_box(finescale, boxes, out, seed, cells):
+    """The folder of box `seed` in `out`, with links to its pair in `boxes`, which is made if it is not there."""
+    pair, folder = boxes / f"box_{seed:04}", out / f"box_{seed:04}"
+    mock_box(finescale, pair, seed, cells)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in ("condition.hdf5", "truth.hdf5"):
+        if not (folder / file).exists():
+            (folder / file).symlink_to((pair / file).resolve())
+    return folder
+
+
 def draw_samples(finescale, model, folder, box, count, arguments=()):
     """Samples of the condition in `folder`, of box number `box`; returns the seconds of those that it drew."""
     seconds = []

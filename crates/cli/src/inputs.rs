@@ -109,12 +109,17 @@ impl Input {
     }
 
     /// In what it differs from the truth.
-    pub(crate) fn differences(&self, truth: &Self) -> Vec<String> {
+    fn differences(&self, truth: &Self) -> Vec<String> {
+        let (mine, its) = (&self.meta.quantity, &truth.meta.quantity);
+        let is_other = mine != its && mine != "unknown" && its != "unknown";
+        let quantity = is_other.then(|| format!("{} holds {mine}, the truth {its}", self.path.display()));
+        quantity.into_iter().chain(self.other_origin(truth)).collect()
+    }
+
+    /// In what its time and its making differ from those of the truth, whatever it is the density of.
+    pub(crate) fn other_origin(&self, truth: &Self) -> Vec<String> {
         let (mine, its) = (&self.meta, &truth.meta);
         let mut found = Vec::new();
-        if mine.quantity != its.quantity && mine.quantity != "unknown" && its.quantity != "unknown" {
-            found.push(format!("holds {}, the truth {}", mine.quantity, its.quantity));
-        }
         if (mine.redshift - its.redshift).abs() > SAME_REDSHIFT {
             found.push(format!("is at redshift {:.2}, the truth at {:.2}", mine.redshift, its.redshift));
         }

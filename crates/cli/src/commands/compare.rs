@@ -181,8 +181,7 @@ impl Compare {
         let Some(path) = &self.over else { return Ok(None) };
         let input = Input::open("denominator", path, self.cube)?;
         let field = input.read(&part.window(&input, &of_box.truth)?, part.grid)?;
-        let of_its_own = |text: &String| !text.contains(" holds ");
-        let notes = input.differences(&of_box.truth).into_iter().filter(of_its_own).chain(input.note.clone());
+        let notes = input.other_origin(&of_box.truth).into_iter().chain(input.note.clone());
         notes.for_each(|note| context.warn(format_args!("--over: {note}")));
         let label = input.meta.quantity.replace("unknown", "the field of --over");
         Ok(Some(Denominator::new(&Labelled::new(label, &field).with_boundary(part.boundary))?))
