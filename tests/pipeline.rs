@@ -88,6 +88,28 @@ fn from_nothing_to_a_report() {
     assert_eq!((&info["meta"]["quantity"], &info["meta"]["periodic"]), (&json!("gas"), &json!(true)));
     assert_eq!(info["meta"]["provenance"]["generation"]["seed"], 1);
 
+    // The training box is like the training, and one without structure is not.
+    let said = |condition: &str| {
+        let arguments = [
+            "--model",
+            "run/model.safetensors",
+            "--condition",
+            condition,
+            "-o",
+            "out/like.hdf5",
+            "--overwrite",
+        ];
+        let output =
+            finescale().current_dir(story.folder.path()).arg("upscale").args(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap().contains("it is not like the conditions of the training")
+    };
+    let mut plain = finescale_snapshot::read_grid(&story.path("boxes/box_0001/condition.hdf5")).unwrap();
+    plain.field = plain.field.map(|v| (1.0 + 0.1 * (f64::from(v) - 1.0)) as f32);
+    finescale_snapshot::write_grid(&story.path("plain.hdf5"), &plain).unwrap();
+    assert!(!said("boxes/box_0001/condition.hdf5") && said("plain.hdf5"));
+    std::fs::remove_file(story.path("out/like.hdf5")).unwrap();
+
     // The same seed, other threads and batches: the same field; a wavefront is a raster.
     let values = |more: &[&str]| {
         let arguments =

@@ -7,7 +7,7 @@ use crate::fields::{self, Gridding, OpenField, Weight};
 use crate::files::{Stamp, is_npy};
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scalar, ScalarName, Scheme};
-use finescale_outpaint::{OutpaintError, PreparedCondition};
+use finescale_outpaint::{Condition as _, OutpaintError, PreparedCondition};
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::ModelDescription;
 use std::path::{Path, PathBuf};
@@ -106,6 +106,26 @@ impl OpenCondition {
         };
         stamp.map_or(Ok(()), |stamp| stamp.check(&path))?;
         Ok(Condition { path, files, meta: field.meta, prepared })
+    }
+}
+
+impl Condition {
+    /// Warns if what the network sees of `region` is not like what it saw in training.
+    pub(crate) fn tell_if_unlike(
+        &self,
+        context: &Context,
+        model: &ModelDescription,
+        region: &Region,
+    ) -> anyhow::Result<()> {
+        // The density comes first.
+        let density = |window: Region| {
+            let mut channels = self.prepared.channels(&window)?;
+            channels.truncate(window.voxels());
+            Ok::<_, OutpaintError>(channels)
+        };
+        let difference = model.check_windows(region, density)?;
+        difference.iter().for_each(|text| context.warn(format_args!("{}: {text}", self.path.display())));
+        Ok(())
     }
 }
 

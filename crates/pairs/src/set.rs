@@ -141,6 +141,11 @@ impl PairSet {
         self.training[0].grid()
     }
 
+    /// The low-resolution density of each training box, in network units.
+    pub fn densities(&self) -> impl Iterator<Item = &Field3> {
+        self.training.iter().map(|pair| &pair.condition[0])
+    }
+
     /// What the condition of the first training pair is.
     #[must_use]
     pub fn condition_meta(&self) -> &GridMeta {

@@ -1,9 +1,10 @@
 //! What a model is: everything beside its weights.
 
 use crate::tensor_header::Metadata;
-use crate::{Lineage, RunConfig, TrainingError};
+use crate::{Lineage, RunConfig, TrainingError, WindowStatistics};
 use finescale_field::{
-    Centring, Conditioning, Cosmology, Grid, Normalizer, Scalar, ScalarName, Scheme, is_plain_name, shown,
+    Centring, Conditioning, Cosmology, FieldError, Grid, Normalizer, Region, Scalar, ScalarName, Scheme,
+    is_plain_name, shown,
 };
 use finescale_pairs::{DataKind, GridMeta, Normalizers, PairSet, one_or_many};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -34,6 +35,9 @@ pub struct ModelDescription {
     /// Least and largest value of each of `data.scalars` in the training pairs.
     #[serde(default)]
     pub scalar_ranges: Vec<[f64; 2]>,
+    /// What the network saw of the training conditions; none in files of versions that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition_windows: Option<WindowStatistics>,
     /// The models and data that it was made from; empty in files of versions that did not record it.
     #[serde(default)]
     pub lineage: Lineage,
@@ -96,6 +100,16 @@ fn cosmology_tolerance(name: &str) -> f64 {
     }
 }
 
+/// What windows of the training conditions look like to the network.
+fn windows_of(pairs: &PairSet, window_cells: usize) -> Option<WindowStatistics> {
+    let windows = pairs.densities().flat_map(|density| {
+        let places = WindowStatistics::places(&Region::whole(density.grid()), window_cells);
+        places.into_iter().map(|place| Ok(density.extract(&place)?.into_iter().collect()))
+    });
+    let found: Result<_, FieldError> = WindowStatistics::new(windows, window_cells);
+    found.expect("the windows lie in their boxes")
+}
+
 /// What a particle of a field counted by, if its file says so.
 fn weight_of(meta: &GridMeta) -> Option<&str> {
     meta.provenance["weight"].as_str()
@@ -122,6 +136,7 @@ impl ModelDescription {
             training_box_mpc_h: pairs.grid().box_size_mpc_h(),
             cosmology: truth[0].cosmology,
             scalar_ranges: pairs.scalar_ranges().to_vec(),
+            condition_windows: windows_of(pairs, config.training.patch_cells),
             lineage,
             step: 0,
             seed: config.training.seed,
@@ -164,6 +179,22 @@ impl ModelDescription {
         ];
         let several = self.cosmology_warnings(meta).into_iter().chain(self.scalar_warnings(meta));
         Ok(checks.into_iter().flatten().chain(several).collect())
+    }
+
+    /// Compares what the network sees of a condition in windows of a `volume`, read by `density` in network units, with
+    /// what it saw in training: how it differs, if it does.
+    ///
+    /// # Errors
+    /// Those of `density`.
+    pub fn check_windows<E>(
+        &self,
+        volume: &Region,
+        density: impl FnMut(Region) -> Result<Vec<f32>, E>,
+    ) -> Result<Option<String>, E> {
+        let Some(known) = &self.condition_windows else { return Ok(None) };
+        let places = WindowStatistics::places(volume, known.window_cells);
+        let found = WindowStatistics::new(places.into_iter().map(density), known.window_cells)?;
+        Ok(found.and_then(|found| known.difference(&found)))
     }
 
     fn quantity_warning(&self, found: &GridMeta) -> Option<String> {
@@ -390,6 +421,9 @@ impl ModelDescription {
             if let Err(error) = field.normalizer.check() {
                 return foreign("normalizer", error.to_string(), "one that works");
             }
+        }
+        if self.condition_windows.as_ref().is_some_and(|windows| !windows.is_sound()) {
+            return foreign("condition_windows", "other numbers".to_owned(), "those of this version");
         }
         let parts = self.step.checked_mul(self.configuration.training.accumulate as u64);
         if parts.is_none_or(|parts| parts > u64::from(u32::MAX)) {

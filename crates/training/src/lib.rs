@@ -63,6 +63,7 @@ mod tensorboard;
 mod training_config;
 mod validation;
 mod warnings;
+mod window_statistics;
 
 pub use config::RunConfig;
 pub use description::{FieldDescription, ModelDescription};
@@ -80,6 +81,7 @@ pub use run::Run;
 pub use start::Start;
 pub use tensor_file::{NamedTensors, Precision};
 pub use training_config::{SpectrumConfig, TrainingConfig};
+pub use window_statistics::{Moments, WindowStatistics};
 
 /// The commit that the program was built from, or "unknown" outside a checkout.
 pub const COMMIT: &str = env!("FINESCALE_COMMIT");

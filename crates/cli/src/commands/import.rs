@@ -77,6 +77,7 @@ impl Import {
                 ..Cosmology::UNKNOWN
             },
             scalar_ranges: Vec::new(),
+            condition_windows: None,
             lineage: Lineage::default(),
             step: 0,
             seed: config.training.seed,

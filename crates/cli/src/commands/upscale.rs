@@ -148,6 +148,7 @@ impl Upscale {
         if self.dry_run {
             return self.plan(context, &generator, &job);
         }
+        condition.tell_if_unlike(context, model, &region)?;
         job.plan()?;
         let mut samples = Vec::new();
         for seed in config.seed..=last {
