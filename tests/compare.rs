@@ -495,3 +495,45 @@ fn power_is_shown_over_that_of_another_field() {
             .concat();
     desk.refuses(&two, &["--over-spectrum: 1 are given for 2"]);
 }
+
+#[test]
+fn each_sample_is_judged_with_the_field_of_its_own_draw() {
+    let desk = Desk::new();
+    let other = |field: &Field3| field.map(|v| f64::from(v).sqrt() as f32);
+    let drawn = |seed: u64| json!({ "identity": { "model": "abc", "generation": { "seed": seed } } });
+    let of_seed = |seed: u64| waves(0.3 * seed as f64);
+    desk.write("dm", &other(&waves(0.0)), json!({}));
+    for seed in 1..4 {
+        desk.write(&format!("gas_{seed}"), &of_seed(seed), drawn(seed));
+        desk.write(&format!("dm_{seed}"), &other(&of_seed(seed)), drawn(seed));
+    }
+    let samples = ["--sample", "gas_1.hdf5", "gas_2.hdf5", "gas_3.hdf5", "--companion", "dm.hdf5"];
+    let with = |companions: &[&'static str]| [&samples[..], &["--companion-sample"], companions].concat();
+    let (report, _) = desk.report(&with(&["dm_1.hdf5", "dm_2.hdf5", "dm_3.hdf5"]));
+    assert_eq!(report["companion"]["correlation"].as_array().unwrap().len(), 3);
+    assert!(report["pooled"]["companion_correlation_ratio"]["value"][0].is_number(), "{}", report["pooled"]);
+    let keys: Vec<&str> =
+        report["goals"].as_array().unwrap().iter().filter_map(|g| g["key"].as_str()).collect();
+    assert!(keys.contains(&"companion_power") && keys.contains(&"companion_correlation"), "{keys:?}");
+
+    desk.refuses(&with(&["dm_1.hdf5", "dm_2.hdf5"]), &["those of 2 of 3 samples", "--companion-sample"]);
+    desk.refuses(&samples, &["those of 0 of 3 samples"]);
+    let swapped = with(&["dm_1.hdf5", "dm_3.hdf5", "dm_2.hdf5"]);
+    desk.refuses(&swapped, &["were not drawn together", "generation.seed"]);
+
+    // The same in the folder of a box.
+    let copy = |from: &str, to: &str| {
+        std::fs::create_dir_all(desk.path("box")).unwrap();
+        std::fs::copy(desk.path(from), desk.path(&format!("box/{to}"))).unwrap();
+    };
+    copy("truth.hdf5", "truth.hdf5");
+    copy("dm.hdf5", "companion.hdf5");
+    copy("gas_1.hdf5", "sample_1.hdf5");
+    copy("dm_1.hdf5", "companion_sample_1.hdf5");
+    desk.command(&["--box", "box", "-o", "of_box"]).assert().success();
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(desk.path("of_box/report.json")).unwrap()).unwrap();
+    assert_eq!(report["companion"]["label"], "gas");
+    let figure = std::fs::read_to_string(desk.path("of_box/figures/companion.svg")).unwrap();
+    assert!(figure.contains("cross power"));
+}

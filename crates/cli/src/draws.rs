@@ -125,6 +125,23 @@ pub(crate) fn check_one_condition(samples: &[Input]) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses samples whose companion was drawn from another condition, by another model or with another seed.
+pub(crate) fn check_companions(of_box: &BoxInputs) -> anyhow::Result<()> {
+    for (sample, its) in of_box.samples.iter().zip(&of_box.companion_samples) {
+        let [mine, other] = [sample, its].map(|input| &input.meta.provenance[IDENTITY]);
+        if let (false, false, Some(Difference { what, .. })) =
+            (mine.is_null(), other.is_null(), difference(mine, other))
+        {
+            return Err(bad_input(format!(
+                "{} and {} were not drawn together (they differ in {what}): give each sample the field of the same draw",
+                sample.path.display(),
+                its.path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a file that is given twice.
 pub(crate) fn check_files_differ(samples: &[&Input]) -> anyhow::Result<()> {
     match twice(samples, |a, b| a.sha256 == b.sha256) {

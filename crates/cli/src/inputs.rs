@@ -23,6 +23,9 @@ pub(crate) struct BoxFiles {
     /// A name for each sample.
     pub(crate) labels: Vec<String>,
     pub(crate) condition: Option<PathBuf>,
+    /// Another field of the same universe: the truth's, and those that the samples were drawn with.
+    pub(crate) companion: Option<PathBuf>,
+    pub(crate) companion_samples: Vec<PathBuf>,
 }
 
 /// What a file is, but for its values.
@@ -46,6 +49,8 @@ pub(crate) struct BoxInputs {
     pub(crate) samples: Vec<Input>,
     pub(crate) labels: Vec<String>,
     pub(crate) independent_tiles: Option<Input>,
+    pub(crate) companion: Option<Input>,
+    pub(crate) companion_samples: Vec<Input>,
 }
 
 impl BoxFiles {
@@ -71,12 +76,35 @@ impl BoxFiles {
             )));
         };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { name, truth, labels: numbered(samples.len()), samples, condition: one("condition") })
+        Ok(Self {
+            name,
+            truth,
+            labels: numbered(samples.len()),
+            samples,
+            condition: one("condition"),
+            companion: one("companion"),
+            companion_samples: files.iter().filter(|path| named(path, "companion_sample")).cloned().collect(),
+        })
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.truth].into_iter().chain(&self.condition).chain(&self.samples)
+        let one = [&self.truth].into_iter().chain(&self.condition);
+        one.chain(&self.samples).chain(&self.companion).chain(&self.companion_samples)
+    }
+
+    /// Checks that there is another field of the truth and of each sample, or of none.
+    fn check_companions(&self) -> anyhow::Result<()> {
+        let (expected, found) = (self.samples.len(), self.companion_samples.len());
+        if found == if self.companion.is_some() { expected } else { 0 } {
+            return Ok(());
+        }
+        Err(bad_input(format!(
+            "{}: the other field of the truth is {}, and those of {found} of {expected} samples are: give --companion and one \
+             --companion-sample for each --sample, in their order, or in a --box companion.hdf5 and companion_sample*.hdf5",
+            self.name,
+            if self.companion.is_some() { "given" } else { "not given" }
+        )))
     }
 }
 
@@ -167,6 +195,7 @@ impl BoxInputs {
                 "--mean own: would make every sample's mass that of the truth; give the mean of the whole universe as a number",
             ));
         }
+        files.check_companions()?;
         let mut open = |role, path: &Path| {
             progress.add(1);
             Input::open(role, path, cube)
@@ -178,12 +207,17 @@ impl BoxInputs {
             samples: files.samples.iter().map(|path| open("sample", path)).collect::<anyhow::Result<_>>()?,
             labels: files.labels.clone(),
             independent_tiles: independent_tiles.map(|path| open("independent tiles", path)).transpose()?,
+            companion: files.companion.as_deref().map(|path| open("companion", path)).transpose()?,
+            companion_samples: (files.companion_samples.iter())
+                .map(|path| open("companion of a sample", path))
+                .collect::<anyhow::Result<_>>()?,
         })
     }
 
     /// All of them, the truth first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Input> {
         let one = [&self.truth].into_iter().chain(&self.condition);
-        one.chain(&self.samples).chain(&self.independent_tiles)
+        let of_samples = one.chain(&self.samples).chain(&self.independent_tiles);
+        of_samples.chain(&self.companion).chain(&self.companion_samples)
     }
 }

@@ -31,6 +31,18 @@ pub enum JudgeError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Samples that do not all have a companion.
+    #[error(
+        "{label}: {found} fields are given for {expected} samples; each sample needs the one that it was drawn with"
+    )]
+    Companions {
+        /// What the other field is.
+        label: String,
+        /// Samples.
+        expected: usize,
+        /// Companions.
+        found: usize,
+    },
     /// Boxes that are not on one grid.
     #[error(
         "{label}: {found:?} cells, but the first box has {expected:?}, or another size; boxes are pooled on \

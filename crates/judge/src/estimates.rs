@@ -35,6 +35,12 @@ estimates! {
     /// r(sample, truth) / r(sample, other sample) of ln(1 + δ) by band where that is large enough: 1 for draws of the truth's
     /// own distribution. Empty for one sample.
     log_agreement_ratio,
+    /// d ln P / dδ of sub-volumes over the truth's, by band.
+    response_ratio,
+    /// Cross power with the companion field over the truth's with its own, by band; empty without one.
+    companion_power_ratio,
+    /// The same of r.
+    companion_correlation_ratio,
     /// B / B_truth by equilateral triangle; empty where the grid holds none.
     bispectrum_ratio,
     /// B(c, c, s) / B(c, c, truth) by equilateral triangle, c the condition; empty without one.

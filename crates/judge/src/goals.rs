@@ -14,8 +14,8 @@ pub(crate) struct Goal {
     pub(crate) right: f64,
     /// Largest distance from it.
     pub(crate) wanted: f64,
-    /// Why there may be nothing to judge.
-    pub(crate) missing: String,
+    /// Why there may be nothing to judge: none of a goal that is only there where it was measured.
+    pub(crate) missing: Option<String>,
 }
 
 /// What the numbers of an estimate belong to.
@@ -47,7 +47,7 @@ impl Goal {
         of: fn(&Estimates) -> &Estimate,
         wanted: f64,
     ) -> Self {
-        let missing = "the truth has none".to_owned();
+        let missing = Some("the truth has none".to_owned());
         Self { key, name: name.into(), of, places: Where::Whole, right: 1.0, wanted, missing }
     }
 
@@ -60,7 +60,7 @@ impl Goal {
         limit: Limit,
     ) -> Self {
         let up_to = limit.up_to_h_mpc;
-        let missing = format!("nothing is measured up to {up_to} h/Mpc");
+        let missing = Some(format!("nothing is measured up to {up_to} h/Mpc"));
         Self {
             name: format!("{name}, k ≤ {up_to} h/Mpc"),
             places: places(up_to),
@@ -79,13 +79,21 @@ impl Goal {
     }
 
     fn missing(self, reason: impl Into<String>) -> Self {
-        Self { missing: reason.into(), ..self }
+        Self { missing: Some(reason.into()), ..self }
+    }
+
+    /// Not there where nothing was measured.
+    fn only_if_measured(self) -> Self {
+        Self { missing: None, ..self }
     }
 }
 
 /// All goals, in the order of a report.
 pub(crate) fn goals() -> Vec<Goal> {
-    [of_spectra(), of_densities(), of_calibration(), vec![of_seams()]].into_iter().flatten().collect()
+    [of_spectra(), of_companions(), of_densities(), of_calibration(), vec![of_seams()]]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn of_spectra() -> Vec<Goal> {
@@ -117,6 +125,26 @@ fn of_spectra() -> Vec<Goal> {
             limits::BISPECTRUM,
         )
         .missing(with_condition),
+    ]
+}
+
+fn of_companions() -> Vec<Goal> {
+    let goal = |key, name, of: fn(&Estimates) -> &Estimate, limit| {
+        Goal::by_k(key, name, of, Where::Bands, limit).only_if_measured()
+    };
+    vec![
+        goal(
+            "companion_power",
+            "Cross power with the other field",
+            |e| &e.companion_power_ratio,
+            limits::COMPANION_POWER,
+        ),
+        goal(
+            "companion_correlation",
+            "Correlation with the other field",
+            |e| &e.companion_correlation_ratio,
+            limits::COMPANION_CORRELATION,
+        ),
     ]
 }
 

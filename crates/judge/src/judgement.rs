@@ -92,10 +92,10 @@ impl Pooled {
     /// All goals, judged.
     #[must_use]
     pub fn judge(&self) -> Vec<Judgement> {
-        goals().iter().map(|goal| self.judge_one(goal)).collect()
+        goals().iter().filter_map(|goal| self.judge_one(goal)).collect()
     }
 
-    fn judge_one(&self, goal: &Goal) -> Judgement {
+    fn judge_one(&self, goal: &Goal) -> Option<Judgement> {
         let estimate = (goal.of)(&self.estimates);
         let blank = Judgement {
             key: goal.key,
@@ -114,7 +114,9 @@ impl Pooled {
         let all = self.candidates(goal, estimate);
         if all.is_empty() {
             let of_seams = self.seams_skipped.clone().filter(|_| matches!(goal.places, Where::Steps));
-            return Judgement { note: Some(of_seams.unwrap_or_else(|| goal.missing.clone())), ..blank };
+            return of_seams
+                .or_else(|| goal.missing.clone())
+                .map(|why| Judgement { note: Some(why), ..blank });
         }
         let each = |candidate: &Candidate| two_errors(candidate.freedom);
         let together = |candidate: &Candidate| two_errors_of_all(all.len(), candidate.freedom);
@@ -138,7 +140,7 @@ impl Pooled {
             }
         };
         let error = Some(decides.error).filter(|error| error.is_finite());
-        Judgement {
+        Some(Judgement {
             found: Some(decides.value),
             not_judged: self.not_judged(goal, estimate),
             standard_error: error,
@@ -148,7 +150,7 @@ impl Pooled {
             outcome,
             note: (outcome == Outcome::Undecided).then(|| self.why_undecided(error.is_some())),
             ..blank
-        }
+        })
     }
 
     fn why_undecided(&self, has_error: bool) -> String {
@@ -237,7 +239,7 @@ impl Pooled {
 mod tests {
     use super::*;
     use crate::estimates::Estimates;
-    use crate::{limits, measurements};
+    use crate::{Measured, limits, measurements};
 
     fn pooled() -> Pooled {
         let one = |value: f64| Estimate::new(vec![value], vec![0.001]);
@@ -268,6 +270,7 @@ mod tests {
                 ..Estimates::default()
             },
             transfer: Estimate::default(),
+            covariance: Measured::skipped("few boxes"),
             seams_tested: 4,
             seamless: 3,
             truth_seamless: 4,

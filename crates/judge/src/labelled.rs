@@ -1,5 +1,6 @@
 //! Fields with their names.
 
+use crate::Companion;
 use finescale_field::{Boundary, Field3, Scheme, TileFaces};
 
 /// A density field in units of the cosmic mean, 1 + δ, with its name in the report.
@@ -56,4 +57,14 @@ pub struct Fields<'a> {
     pub samples: Vec<Labelled<'a>>,
     /// Tiles drawn without knowing of each other, which must show seams.
     pub independent_tiles: Option<Labelled<'a>>,
+    /// Another field of the same universe, that the samples were drawn together with.
+    pub companion: Option<Companion<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    /// A truth and its samples, and nothing else.
+    #[must_use]
+    pub fn new(truth: Labelled<'a>, samples: Vec<Labelled<'a>>) -> Self {
+        Self { truth, condition: None, samples, independent_tiles: None, companion: None }
+    }
 }

@@ -20,12 +20,8 @@
 //! # };
 //! # let (truth, first, second) = (waves(0.5)?, waves(0.48)?, waves(0.52)?);
 //! // `truth`, `first` and `second` are fields of one box, 1 + δ.
-//! let fields = Fields {
-//!     truth: Labelled::new("truth", &truth),
-//!     condition: None,
-//!     samples: vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)],
-//!     independent_tiles: None,
-//! };
+//! let samples = vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)];
+//! let fields = Fields::new(Labelled::new("truth", &truth), samples);
 //! let comparison = Comparison::new(Measurements::new("my box", &fields)?, Beside::default())?;
 //! for goal in &comparison.goals {
 //!     println!("{}: {:?}, {:?}", goal.goal, goal.found, goal.outcome);
@@ -39,7 +35,9 @@ mod baselines;
 mod beyond_power;
 mod bootstrap;
 mod calibration;
+mod companion;
 mod comparison;
+mod covariance;
 mod coverage;
 mod densities;
 mod environment;
@@ -72,7 +70,9 @@ pub use bands::BandMeans;
 pub use baselines::Baselines;
 pub use beyond_power::BeyondPower;
 pub use calibration::{BlockScores, CalibrationReport};
+pub use companion::{Companion, CompanionReport};
 pub use comparison::{Beside, Comparison};
+pub use covariance::CovarianceReport;
 pub use coverage::{CoverageReport, NumberCoverage};
 pub use densities::{Densities, DensityStatistics};
 pub use environment::EnvironmentReport;

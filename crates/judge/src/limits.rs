@@ -23,6 +23,10 @@ pub const PAIRS: Limit = Limit { off_by: 0.05, up_to_h_mpc: 2.0 };
 pub const LOG_AGREEMENT: Limit = Limit { off_by: 0.05, up_to_h_mpc: 2.0 };
 /// B / B_truth of equilateral triangles; of the field alone, and of it with the condition.
 pub const BISPECTRUM: Limit = Limit { off_by: 0.10, up_to_h_mpc: 2.0 };
+/// Cross power of two fields that were drawn together over the truth's.
+pub const COMPANION_POWER: Limit = Limit { off_by: 0.05, up_to_h_mpc: 2.0 };
+/// The same of r.
+pub const COMPANION_CORRELATION: Limit = Limit { off_by: 0.02, up_to_h_mpc: 2.0 };
 /// [`DENSE_PERCENT`] percentile of the density over the truth's: distance from 1.
 pub const DENSE: f64 = 0.05;
 /// [`LOW_PERCENTS`] percentiles of the density over the truth's: distance from 1.

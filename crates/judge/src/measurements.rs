@@ -4,6 +4,7 @@ use crate::bands::{BandMeans, bands_of};
 use crate::baselines::{Baselines, with_matched_pdf};
 use crate::bootstrap::{BlockPower, relative_ratio_error};
 use crate::calibration::CalibrationReport;
+use crate::companion::CompanionReport;
 use crate::coverage::CoverageReport;
 use crate::environment::EnvironmentReport;
 use crate::error::named;
@@ -16,7 +17,7 @@ use crate::transformed::{Transformed, agreement};
 use crate::verdict::Verdict;
 use crate::{Fields, JudgeError, Labelled, Watch};
 use finescale_field::{Field3, Grid};
-use finescale_spectra::{Bands, EnsemblePower, Modes, nyquist_h_mpc};
+use finescale_spectra::{Bands, Calibration, EnsemblePower, Modes, SpectraError, nyquist_h_mpc};
 use serde::Serialize;
 
 /// Where the numbers that goals are judged by are.
@@ -62,6 +63,8 @@ pub struct Measurements {
     pub environments: Measured<EnvironmentReport>,
     /// The same of several numbers of sub-volumes at once.
     pub coverage: Measured<CoverageReport>,
+    /// How the samples go with another field that they were drawn together with.
+    pub companion: Measured<CompanionReport>,
     /// What a sampler must beat, and what nothing can.
     pub baselines: Baselines,
     /// What this box adds to the means over boxes.
@@ -126,13 +129,12 @@ impl Measurements {
             band_agreement,
             &relative,
         );
-        let modes: Vec<&Modes> = transformed.iter().map(|sample| &sample.modes).collect();
-        let values: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
-        let ensemble = EnsemblePower::new(&reference.transformed.modes, &modes, &bands);
-        let ensemble = ensemble.map(|ensemble| ensemble.calibration());
+        let ensemble = ensemble(&reference.transformed, &transformed, &bands);
+        let companion = companion(fields, &reference.transformed, &transformed, &bands)?;
         let Reference { transformed: of_truth, statistics: truth_statistics, .. } = reference;
         let shells = of_truth.spectra.shells;
         drop((transformed, of_truth.modes));
+        let values: Vec<&Field3> = samples.iter().map(|sample| sample.field).collect();
         let calibration = ensemble.and_then(|found| CalibrationReport::new(found, truth, &values, &bands));
         let calibration = calibration.into();
         watch("samples", "environments");
@@ -150,6 +152,7 @@ impl Measurements {
             calibration: &calibration,
             environments: &environments,
             coverage: &coverage,
+            companion: &companion,
         };
         let summary = BoxSummary::new(label, &found);
         Ok(Self {
@@ -166,6 +169,7 @@ impl Measurements {
             calibration,
             environments,
             coverage,
+            companion,
             baselines,
             summary,
         })
@@ -257,6 +261,29 @@ fn baselines(
         },
         cosmic_variance: CosmicVariance::new(truth, bands).into(),
     })
+}
+
+/// The calibration of the samples' modes.
+fn ensemble(
+    truth: &Transformed,
+    samples: &[Transformed],
+    bands: &Bands,
+) -> Result<Calibration, SpectraError> {
+    let modes: Vec<&Modes> = samples.iter().map(|sample| &sample.modes).collect();
+    EnsemblePower::new(&truth.modes, &modes, bands).map(|ensemble| ensemble.calibration())
+}
+
+/// How truth and samples go with the other field of their universe.
+fn companion(
+    fields: &Fields<'_>,
+    truth: &Transformed,
+    samples: &[Transformed],
+    bands: &Bands,
+) -> Result<Measured<CompanionReport>, JudgeError> {
+    let boundary = fields.truth.boundary;
+    let found =
+        fields.companion.as_ref().map(|its| CompanionReport::new(its, truth, samples, boundary, bands));
+    Ok(found.transpose()?.map_or_else(|| Measured::skipped("none was given"), Measured::Done))
 }
 
 /// Samples beside the truth where the condition is empty, and where it is dense.

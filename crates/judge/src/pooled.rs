@@ -1,7 +1,9 @@
 //! Several boxes together: what the goals are judged by.
 
+use crate::covariance::CovarianceReport;
 use crate::estimate::Estimate;
 use crate::estimates::Estimates;
+use crate::measured::Measured;
 use crate::measurements::Places;
 use crate::summary::BoxSummary;
 use serde::Serialize;
@@ -36,6 +38,8 @@ pub struct Pooled {
     pub estimates: Estimates,
     /// T = √(P / P_truth) of the mean.
     pub transfer: Estimate,
+    /// How power scatters between boxes.
+    pub covariance: Measured<CovarianceReport>,
     /// Samples whose tiles are known.
     pub seams_tested: usize,
     /// How many of them are seamless.
@@ -70,6 +74,7 @@ impl Pooled {
             places,
             estimates,
             transfer: Estimate::new(transfer, errors),
+            covariance: CovarianceReport::new(boxes),
             seams_tested: boxes.iter().map(|b| b.seamless.len()).sum(),
             seamless: count(|b| &b.seamless),
             truth_seamless: count(|b| &b.truth_seamless),

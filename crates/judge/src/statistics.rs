@@ -27,6 +27,9 @@ pub struct FieldStatistics {
     pub band_power: Vec<f64>,
     /// Standard error of that power by bootstrap over sub-volumes; null where they do not resolve a band.
     pub band_power_standard_error: Vec<f64>,
+    /// d ln P / dδ of sub-volumes: how their power follows their own density, by band; null where they do not resolve a
+    /// band, empty where none divide the cells.
+    pub response: Vec<f64>,
     /// How particles were assigned to its voxels; null if that is not known.
     pub assignment: Option<Scheme>,
     /// Power spectrum with the window of that assignment divided out; empty without one.
@@ -172,6 +175,7 @@ impl FieldStatistics {
             label: label.clone(),
             power: transformed.spectra.shells.power.clone(),
             band_power_standard_error: products(&relative, &band_power),
+            response: transformed.spectra.blocks.response(),
             band_power,
             assignment: labelled.assignment,
             power_without_window,

@@ -3,6 +3,7 @@
 use crate::Labelled;
 use crate::bands::BandMeans;
 use crate::calibration::CalibrationReport;
+use crate::companion::CompanionReport;
 use crate::coverage::CoverageReport;
 use crate::environment::EnvironmentReport;
 use crate::estimate::{Estimate, mean_of, over, ratios};
@@ -25,6 +26,10 @@ pub struct BoxSummary {
     /// What is pooled.
     #[serde(flatten)]
     pub estimates: Estimates,
+    /// Power of the truth by band, in (Mpc/h)³.
+    pub truth_power: Vec<f64>,
+    /// The same of each sample.
+    pub sample_power: Vec<Vec<f64>>,
     /// Per sample whose tiles are known: whether it is seamless.
     pub seamless: Vec<bool>,
     /// The same of the truth at the faces of that sample.
@@ -43,6 +48,7 @@ pub(crate) struct Found<'a> {
     pub(crate) calibration: &'a Measured<CalibrationReport>,
     pub(crate) environments: &'a Measured<EnvironmentReport>,
     pub(crate) coverage: &'a Measured<CoverageReport>,
+    pub(crate) companion: &'a Measured<CompanionReport>,
 }
 
 impl BoxSummary {
@@ -54,10 +60,30 @@ impl BoxSummary {
             label: label.to_owned(),
             samples: statistics.len(),
             estimates: found.estimates(),
+            truth_power: found.truth.1.band_power.clone(),
+            sample_power: statistics.iter().map(|s| s.band_power.clone()).collect(),
             seamless: seams().map(|seams| seams.seamless).collect(),
             truth_seamless: seams().map(|seams| seams.truth.gradient.is_expected()).collect(),
             seams_skipped: against().find_map(|a| a.seams.reason()).map(str::to_owned),
             grid: *found.truth.0.grid(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl BoxSummary {
+    /// One of nothing.
+    pub(crate) fn blank() -> Self {
+        Self {
+            label: String::new(),
+            samples: 0,
+            estimates: Estimates::default(),
+            truth_power: Vec::new(),
+            sample_power: Vec::new(),
+            seamless: Vec::new(),
+            truth_seamless: Vec::new(),
+            seams_skipped: None,
+            grid: Grid::cube(2, 1.0).expect("it has cells"),
         }
     }
 }
@@ -87,6 +113,10 @@ impl Found<'_> {
             let Estimate { standard_error, freedom, .. } = mean(of);
             Estimate { freedom, ..Estimate::new(ratio, standard_error) }.over(&rest)
         };
+        let [companion_power_ratio, companion_correlation_ratio] =
+            self.companion.done().map(CompanionReport::estimates).unwrap_or_default();
+        let responses: Vec<Vec<f64>> =
+            samples.iter().map(|sample| ratios(&sample.response, &truth.response)).collect();
         let by_environment = self.environments.done();
         Estimates {
             ratio: self.power_ratio().over(&bands.truth_power),
@@ -100,6 +130,10 @@ impl Found<'_> {
                 let r2: Vec<f64> = c.log_among_samples.iter().map(|r| r * r.abs()).collect();
                 of_pairs(&c.log_agreement_ratio, &c.log_agreement_ratio_standard_error, &r2)
             }),
+            response_ratio: Estimate::against_truth(responses.iter().map(Vec::as_slice))
+                .over(&truth.response),
+            companion_power_ratio,
+            companion_correlation_ratio,
             bispectrum_ratio: balanced(|a| &a.bispectrum_ratio),
             cross_bispectrum_ratio: balanced(|a| &a.cross_bispectrum_ratio),
             double_cross_bispectrum_ratio: balanced(|a| &a.double_cross_bispectrum_ratio),

@@ -4,8 +4,8 @@ mod support;
 
 use finescale_field::{Field3, Scheme};
 use finescale_judge::{
-    Beside, Comparison, Fields, JudgeError, Labelled, Measurements, Outcome, PublishedSpectrum, Upscaled,
-    limits, steps,
+    Beside, Companion, Comparison, Fields, JudgeError, Labelled, Measurements, Outcome, PublishedSpectrum,
+    Upscaled, limits, steps,
 };
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_spectra::{Modes, TileFaces, percentile};
@@ -158,6 +158,38 @@ fn perfect_samples_meet_the_goals_and_biased_ones_do_not() {
 }
 
 #[test]
+fn fields_that_were_drawn_together_go_together() {
+    const NOISE: f64 = 0.005;
+    let truth = draw(16, 0, NOISE);
+    let samples: Vec<Field3> = (1..5).map(|seed| draw(16, seed, NOISE)).collect();
+    // Of each its square root, with the same noise.
+    let rooted = |field: &Field3| field.map(|v| f64::from(v).sqrt() as f32);
+    let (of_truth, others): (_, Vec<Field3>) = (rooted(&truth), samples.iter().map(rooted).collect());
+    let judged = |companions: Option<Vec<&Field3>>| {
+        let mut all = fields(&truth, None, &samples.iter().collect::<Vec<_>>());
+        let companion = |samples| Companion { label: "dm".to_owned(), truth: &of_truth, samples };
+        all.companion = companions.map(companion);
+        Measurements::new("box", &all).map(|measured| Comparison::new(measured, Beside::default()).unwrap())
+    };
+    let outcomes = |comparison: &Comparison| {
+        let goals = comparison.goals.iter().filter(|goal| goal.key.starts_with("companion_"));
+        goals.map(|goal| goal.outcome).collect::<Vec<_>>()
+    };
+    let good = judged(Some(others.iter().collect())).unwrap();
+    assert_eq!(outcomes(&good), [Outcome::Pass; 2], "{:?}", good.goals);
+    let found = good.measured.companion.done().unwrap();
+    assert!((found.truth_correlation[0] / found.mean_correlation[0] - 1.0).abs() < 1e-3, "{found:?}");
+    // Those of a universe without the waves that all share.
+    let foreign: Vec<Field3> = (5..9u8).map(|i| waves(16, 0.8, f64::from(i))).collect();
+    let bad = judged(Some(foreign.iter().collect())).unwrap();
+    assert_eq!(outcomes(&bad)[1], Outcome::Miss, "{:?}", bad.goals);
+    // Who gives none is not asked for them, and who gives some needs all.
+    assert!(outcomes(&judged(None).unwrap()).is_empty());
+    let few = judged(Some(vec![&others[0]])).unwrap_err();
+    assert!(matches!(few, JudgeError::Companions { expected: 4, found: 1, .. }), "{few}");
+}
+
+#[test]
 fn independent_tiles_show_and_the_truth_does_not() {
     const CELLS: usize = 32;
     let truth = draw(CELLS, 0, 0.1);
@@ -176,6 +208,7 @@ fn independent_tiles_show_and_the_truth_does_not() {
         condition: None,
         samples: vec![known("sample", &seamless)],
         independent_tiles: Some(known("tiles", &tiled)),
+        companion: None,
     });
     let json = json!(comparison);
     assert_eq!(json["samples"][0]["seams"]["seamless"], true, "{:#}", json["samples"][0]["seams"]);

@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         condition: Some(condition.clone()),
         samples: labelled.iter().map(|sample| sample.clone().with_faces(Ok(vec![faces.clone()]))).collect(),
         independent_tiles: None,
+        companion: None,
     };
     let beside = Beside {
         title: "Synthetic universes, to look at the report".to_owned(),

@@ -4,6 +4,7 @@
 mod bispectrum;
 mod calibration;
 mod density;
+mod ensemble;
 mod power;
 mod seams;
 mod shapes;
@@ -97,7 +98,7 @@ struct Spec {
 }
 
 /// In the order of the page.
-const PLOTS: [Spec; 14] = [
+const PLOTS: [Spec; 17] = [
     Spec {
         id: "power",
         description: "Power spectra of truth, samples and condition, and their ratio to the truth.",
@@ -109,6 +110,16 @@ const PLOTS: [Spec; 14] = [
         description: "Power of truth and samples over that of another field, by k.",
         caption: prose::over_caption,
         plot: power::over,
+    },
+    Spec {
+        id: "companion",
+        description: "Correlation with the field that was drawn together with each sample, by k.",
+        caption: |_| {
+            "Two fields of one universe: how the truth goes with its own other field, and each sample with the one that it \
+             was drawn together with."
+                .to_owned()
+        },
+        plot: ensemble::companion,
     },
     Spec {
         id: "correlation",
@@ -197,6 +208,28 @@ const PLOTS: [Spec; 14] = [
                 .to_owned()
         },
         plot: |comparison| Some(power::multipoles(comparison)),
+    },
+    Spec {
+        id: "response",
+        description: "How the power of sub-volumes follows their mean density, by k.",
+        caption: |_| {
+            "Position-dependent power: by how much P of a sub-volume grows with its own mean density, for the truth and for \
+             samples. It is what a large volume adds to a small one, and is not a goal."
+                .to_owned()
+        },
+        plot: ensemble::response,
+    },
+    Spec {
+        id: "scatter",
+        description: "Scatter of power between boxes, and its correlation between bands.",
+        caption: |comparison| {
+            format!(
+                "How P scatters over {} boxes, one sample of each at a time, and how it is correlated with that of the last \
+                 band: whether errors made of an ensemble of samples are those of truths. It is not a goal.",
+                comparison.pooled.boxes
+            )
+        },
+        plot: ensemble::scatter,
     },
     Spec {
         id: "voids",

@@ -18,12 +18,8 @@
 //! #     Field3::new(grid, Array3::from_shape_fn(grid.cells(), wave))
 //! # };
 //! # let (truth, first, second) = (waves(0.5)?, waves(0.48)?, waves(0.52)?);
-//! # let fields = Fields {
-//! #     truth: Labelled::new("truth", &truth),
-//! #     condition: None,
-//! #     samples: vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)],
-//! #     independent_tiles: None,
-//! # };
+//! # let samples = vec![Labelled::new("sample 1", &first), Labelled::new("sample 2", &second)];
+//! # let fields = Fields::new(Labelled::new("truth", &truth), samples);
 //! // `fields` holds a truth and its samples.
 //! let comparison = Comparison::new(Measurements::new("my box", &fields)?, Beside::default())?;
 //! let folder = tempfile::tempdir()?;

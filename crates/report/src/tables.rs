@@ -64,6 +64,24 @@ const MULTIPOLES: &[Column] = &[
 ];
 const PUBLISHED: &[Column] =
     &[("{} P", "band_power"), ("{} / truth", "over_truth"), ("{} / samples", "over_samples")];
+const COMPANION: &[Column] = &[
+    ("truth_correlation", "companion/truth_correlation"),
+    ("correlation", "companion/mean_correlation"),
+    ("correlation_ratio", "pooled/companion_correlation_ratio/value"),
+    ("correlation_ratio_standard_error", "pooled/companion_correlation_ratio/standard_error"),
+    ("power_ratio", "pooled/companion_power_ratio/value"),
+    ("power_ratio_standard_error", "pooled/companion_power_ratio/standard_error"),
+];
+const RESPONSE: &[Column] = &[
+    ("ratio", "pooled/response_ratio/value"),
+    ("ratio_standard_error", "pooled/response_ratio/standard_error"),
+];
+const SCATTER: &[Column] = &[
+    ("truth_scatter", "pooled/covariance/truth_scatter"),
+    ("sample_scatter", "pooled/covariance/sample_scatter"),
+    ("scatter_ratio", "pooled/covariance/scatter_ratio/value"),
+    ("scatter_ratio_standard_error", "pooled/covariance/scatter_ratio/standard_error"),
+];
 const OVER: &[Column] = &[("truth", "over/truth"), ("samples", "over/samples")];
 const TRIANGLES: &[Column] = &[
     ("triangle", "truth/bispectrum/@/triangles"),
@@ -117,6 +135,9 @@ const TABLES: &[Spec] = &[
     ("ranks_blocks", RANKS[1], &[("count", "calibration/scores/1/ranks/counts")], "", &[]),
     ("cosmic_variance", BANDS, VARIANCE, "", &[]),
     ("published", BANDS, &[], "published", PUBLISHED),
+    ("companion", BANDS, COMPANION, "", &[]),
+    ("response", BANDS, RESPONSE, "fields", &[("{}", "response")]),
+    ("scatter", BANDS, SCATTER, "", &[]),
     ("over", BANDS, OVER, "over_published", &[("{}", "ratio")]),
     ("bispectrum", TRIANGLES, &[], "fields", BISPECTRA),
     ("pdf_voxels", PDF[0], &[], "fields", &[("{}", "densities/0/of_blocks/per_dex")]),

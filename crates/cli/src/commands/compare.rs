@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use clap::Args;
 use finescale_field::Region;
 use finescale_judge::{
-    Beside, BoxSummary, Comparison, Denominator, Fields, JudgeError, Labelled, Measurements,
+    Beside, BoxSummary, Companion, Comparison, Denominator, Fields, JudgeError, Labelled, Measurements,
     PublishedSpectrum, TrainedBox, steps,
 };
 use finescale_report::{Pictures, write};
@@ -41,8 +41,14 @@ pub(crate) struct Compare {
     /// The low-resolution field that the samples were drawn from
     #[arg(long, value_name = "GRID", requires = "truth")]
     condition: Option<PathBuf>,
-    /// Folders of further boxes, one per box, with truth.hdf5, sample*.hdf5 and, if there is one, condition.hdf5 (or
-    /// .npy): averages and errors are over all boxes; figures show that of --truth, or else the first
+    /// Another field of the truth's universe, such as its fine dark matter: how samples go with it is judged, too
+    #[arg(long, value_name = "GRID", requires = "truth")]
+    companion: Option<PathBuf>,
+    /// The same of each sample, that was drawn together with it: one for each --sample, in their order
+    #[arg(long = "companion-sample", value_name = "GRID", num_args = 1.., requires = "companion")]
+    companion_samples: Vec<PathBuf>,
+    /// Folders of further boxes, one per box, with truth.hdf5, sample*.hdf5 and, if there are such, condition.hdf5,
+    /// companion.hdf5 and companion_sample*.hdf5 (or .npy): averages and errors are over all boxes; figures show that of --truth, or else the first
     #[arg(long = "box", value_name = "DIR", num_args = 1..)]
     boxes: Vec<PathBuf>,
     /// Control field made of independently drawn tiles; the seam test has to flag it
@@ -140,6 +146,7 @@ impl Compare {
         draws::check_files_differ(&samples)?;
         let of_model = draws::check_one_model(&samples)?;
         boxes.iter().try_for_each(|of_box| draws::check_one_condition(&of_box.samples))?;
+        boxes.iter().try_for_each(draws::check_companions)?;
         let lineage = training_data::lineage(&samples);
         let part_of = |of_box| Part::new(of_box, self.asked(of_box, lineage.as_ref())?);
         let parts = boxes.iter().map(part_of).collect::<anyhow::Result<Vec<_>>>()?;
@@ -294,6 +301,8 @@ impl Compare {
             },
             samples: self.samples.clone(),
             condition: self.condition.clone(),
+            companion: self.companion.clone(),
+            companion_samples: self.companion_samples.clone(),
         });
         let folders = self.boxes.iter().map(|folder| BoxFiles::in_folder(folder));
         named.map(Ok).into_iter().chain(folders).collect()
@@ -328,6 +337,9 @@ impl Compare {
         let condition = inputs.condition.as_ref().map(read).transpose()?;
         let samples = inputs.samples.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let tiles = inputs.independent_tiles.as_ref().map(read).transpose()?;
+        let companion = inputs.companion.as_ref().map(read).transpose()?;
+        let companion_samples =
+            inputs.companion_samples.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let values: Vec<_> = inputs.samples.iter().zip(&samples).collect();
         draws::check_values_differ(&values)?;
         let boundary = part.boundary;
@@ -354,6 +366,11 @@ impl Compare {
             independent_tiles: of_tiles
                 .map(|(input, field)| tiled("independent tiles", input, field))
                 .transpose()?,
+            companion: inputs.companion.as_ref().zip(companion.as_ref()).map(|(input, truth)| Companion {
+                label: input.meta.quantity.replace("unknown", "the other field"),
+                truth,
+                samples: companion_samples.iter().collect(),
+            }),
         };
         let name = &inputs.name;
         let measured = measured(context, name, &fields).with_context(|| format!("comparing {name}"))?;

@@ -102,6 +102,7 @@ impl Demo {
                 })
                 .collect(),
             independent_tiles: None,
+            companion: None,
         };
         let (given, drawn) = (Labelled::new("condition", &part), [Labelled::new("sample", &upscaled.field)]);
         let beside = Beside {

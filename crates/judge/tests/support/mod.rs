@@ -31,5 +31,6 @@ pub(crate) fn fields<'a>(
         condition: condition.map(|field| Labelled::new("condition", field)),
         samples: samples.iter().enumerate().map(sample).collect(),
         independent_tiles: None,
+        companion: None,
     }
 }

@@ -136,6 +136,7 @@ pub(crate) fn compare(sampler: Sampler, cells: usize, boxes: u64, samples: u64, 
             condition: Some(Labelled::new("condition", &condition)),
             samples: drawn.iter().enumerate().map(of_sample).collect(),
             independent_tiles: None,
+            companion: None,
         };
         Measurements::new(&format!("box {number}"), &fields).expect("sound fields")
     });
