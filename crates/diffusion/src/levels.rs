@@ -27,7 +27,7 @@ pub enum SamplingLevels {
         /// those it has learned.
         #[schemars(range(min = 1, max = 100_000), extend("unit" = "steps"))]
         steps: usize,
-        /// Least noise, that of the last level: 0.01 to 0.02 are sane.
+        /// Least noise, that of the last level: 0.005 to 0.02 are sane; what is less is left to the network's last estimate, a mean, which fills voids.
         #[schemars(extend("unit" = "noise / signal", "exclusiveMinimum" = 0))]
         sigma_min: f64,
         /// Most noise, that of the first level, above `sigma_min`: 10 to 80 are sane.
