@@ -6,7 +6,7 @@ use crate::failure::bad_input;
 use crate::fields::{self, Gridding, OpenField, Weight};
 use crate::files::{Stamp, is_npy};
 use anyhow::Context as _;
-use finescale_field::{Grid, Region, Scalar, ScalarName, Scheme};
+use finescale_field::{Boundary, Grid, Region, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{Condition as _, OutpaintError, PreparedCondition};
 use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
 use finescale_training::ModelDescription;
@@ -87,12 +87,17 @@ impl OpenCondition {
     /// in memory.
     pub(crate) fn prepare(
         self,
+        context: &Context,
         model: &ModelDescription,
         part: Region,
         output: Option<&Path>,
     ) -> anyhow::Result<Condition> {
         let Self { path, files, stamp, field } = self;
         field.check()?;
+        if field.meta.boundary == Boundary::Periodic && !is_npy(&path) {
+            let odd = fields::check_box(&path, field.values.as_ref())?;
+            odd.iter().for_each(|text| context.warn(text));
+        }
         let conditioning = model.conditioning();
         let scalar =
             |scalar: &Scalar| field.meta.scalar(scalar.name).ok_or_else(|| not_said(&path, scalar.name));

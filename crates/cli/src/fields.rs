@@ -7,7 +7,9 @@ use crate::files::is_npy;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
-use finescale_field::{Depositor, FILE_BLOCK, Field3, Grid, Region, Scheme, WindowError, Windows, blocks};
+use finescale_field::{
+    Depositor, FILE_BLOCK, Field3, FieldError, Grid, Region, Scheme, WindowError, Windows, blocks,
+};
 use finescale_snapshot::{GridFile, GridMeta, GridReader, Masses, NpyReader, Snapshot, Species, read_grid};
 use ndarray::Array3;
 use serde_json::json;
@@ -190,6 +192,56 @@ impl Windows for InUnits {
     fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
         Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.unit) as f32))
     }
+}
+
+/// Refuses a field that is no density 1 + delta: negative, or not finite.
+pub(crate) fn check_density(path: &Path, field: &Field3) -> anyhow::Result<()> {
+    finescale_field::check_density(field).map_err(|error| match error {
+        FieldError::Density { voxel, value } if value < 0.0 => negative(path, value, voxel),
+        other => bad_input(format!("{}: {other}", path.display())),
+    })
+}
+
+/// What is odd about the values of a whole periodic box of a grid file, which are no counts and have no sign.
+///
+/// # Errors
+/// If they are no density.
+pub(crate) fn check_box(path: &Path, values: &dyn Windows) -> anyhow::Result<Option<String>> {
+    let Range { lowest, mean, .. } = Range::new(values)?;
+    match lowest < 0.0 {
+        true => Err(bad_input(format!(
+            "{}: holds negative values ({lowest}): this looks like delta, or a logarithm; store 1 + delta",
+            path.display()
+        ))),
+        // Whoever reads what is no number names the voxel.
+        false if !mean.is_finite() => Ok(None),
+        false => check_box_mean(path, mean),
+    }
+}
+
+/// What is odd about the mean of a whole periodic box of a grid file, which is 1 in units of the cosmic mean.
+///
+/// # Errors
+/// If no box of a density has such a mean.
+pub(crate) fn check_box_mean(path: &Path, mean: f64) -> anyhow::Result<Option<String>> {
+    let path = path.display();
+    if !PLAUSIBLE_MEANS.contains(&mean) {
+        return Err(bad_input(format!(
+            "{path}: the mean of its values is {mean:.4e}, and that of a periodic box in units of the cosmic mean, 1 + delta, is \
+             1; if they are counts or masses, divide them by their mean"
+        )));
+    }
+    let is_one = (mean - 1.0).abs() <= MEAN_TOLERANCE;
+    Ok((!is_one).then(|| {
+        format!("{path}: the mean of its values is {mean:.4}, and not 1, as that of a periodic box in units of the cosmic mean")
+    }))
+}
+
+fn negative(path: &Path, value: f32, voxel: [usize; 3]) -> anyhow::Error {
+    bad_input(format!(
+        "{}: holds negative values ({value} in voxel {voxel:?}): this looks like delta, or a logarithm; store 1 + delta",
+        path.display()
+    ))
 }
 
 /// The mean of a density, summed row by row as [`Field3::mean`] sums.

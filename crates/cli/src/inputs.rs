@@ -6,13 +6,16 @@ use crate::fields;
 use crate::files::Stamp;
 use crate::progress::Progress;
 use anyhow::Context as _;
-use finescale_field::{Field3, Grid, Region};
+use finescale_field::{Boundary, Field3, Grid, Region};
 use finescale_snapshot::GridMeta;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Redshifts closer than this are the same.
 pub(crate) const SAME_REDSHIFT: f64 = 0.02;
+
+/// The role of a field that is judged as it is.
+const SAMPLE: &str = "sample";
 
 /// The files of one box by name.
 #[derive(Clone, Debug)]
@@ -172,7 +175,13 @@ impl Input {
             }
         };
         self.stamp.check(&self.path)?;
-        Field3::new(grid, values).with_context(|| self.path.display().to_string())
+        let field = Field3::new(grid, values).with_context(|| self.path.display().to_string())?;
+        fields::check_density(&self.path, &field)?;
+        let is_box = self.meta.boundary == Boundary::Periodic && *window == Region::whole(&self.grid);
+        if is_box && self.role != SAMPLE {
+            fields::check_box_mean(&self.path, field.mean())?;
+        }
+        Ok(field)
     }
 
     /// What a report says of it.
@@ -204,7 +213,7 @@ impl BoxInputs {
             name: files.name.clone(),
             truth: open("truth", &files.truth)?,
             condition: files.condition.as_deref().map(|path| open("condition", path)).transpose()?,
-            samples: files.samples.iter().map(|path| open("sample", path)).collect::<anyhow::Result<_>>()?,
+            samples: files.samples.iter().map(|path| open(SAMPLE, path)).collect::<anyhow::Result<_>>()?,
             labels: files.labels.clone(),
             independent_tiles: independent_tiles.map(|path| open("independent tiles", path)).transpose()?,
             companion: files.companion.as_deref().map(|path| open("companion", path)).transpose()?,

@@ -48,12 +48,13 @@ struct LowResolution {
 }
 
 impl LowResolution {
-    fn new(generator: &Generator, path: &Path, grid: GridFile) -> anyhow::Result<Self> {
+    fn new(context: &Context, generator: &Generator, path: &Path, grid: GridFile) -> anyhow::Result<Self> {
         let density = grid.field.clone();
         let fits = generator.description.check_condition(density.grid(), &grid.meta);
         fits.with_context(|| path.display().to_string())?;
         let whole = Region::whole(density.grid());
-        let condition = OpenCondition::in_memory(path, grid).prepare(&generator.description, whole, None)?;
+        let condition =
+            OpenCondition::in_memory(path, grid).prepare(context, &generator.description, whole, None)?;
         Ok(Self { density, condition })
     }
 }
@@ -67,7 +68,7 @@ impl Demo {
         context.say(
             "A mock universe that training never saw: its low-resolution field, upscaled, against the truth",
         );
-        let (low, truth) = self.mock(&generator)?;
+        let (low, truth) = self.mock(context, &generator)?;
         let samples = (0..if self.quick { 1 } else { SAMPLES })
             .map(|number| {
                 let config = GenerationConfig { seed: config.seed.wrapping_add(number), ..config };
@@ -150,7 +151,7 @@ impl Demo {
     }
 
     /// Low-resolution field and truth of the mock box; in the quick demo one window of them.
-    fn mock(&self, generator: &Generator) -> anyhow::Result<(LowResolution, Field3)> {
+    fn mock(&self, context: &Context, generator: &Generator) -> anyhow::Result<(LowResolution, Field3)> {
         let path = self.file("condition.hdf5")?;
         let mut grid = fields::load(&path, &Cube::default())?;
         let mut truth = fields::load(&self.file("truth.hdf5")?, &Cube::default())?.field;
@@ -159,7 +160,7 @@ impl Demo {
             (grid.field, grid.meta.boundary) = (grid.field.cut(&window)?, Boundary::Open);
             truth = truth.cut(&window)?;
         }
-        Ok((LowResolution::new(generator, &path, grid)?, truth))
+        Ok((LowResolution::new(context, generator, &path, grid)?, truth))
     }
 
     /// The snapshot on a grid with the model's voxels.
@@ -172,7 +173,7 @@ impl Demo {
         let how = Gridding { species: Species::DarkMatter, cells, scheme, weight: Weight::Mass };
         let grid = fields::deposit(context, &snapshot, &how)?;
         self.save("gadget4_condition", &grid)?;
-        LowResolution::new(generator, &path, grid)
+        LowResolution::new(context, generator, &path, grid)
     }
 
     /// A few windows in a row; in the quick demo one.

@@ -129,7 +129,8 @@ impl Upscale {
         }
         // A plan needs none of the channels.
         let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
-        let condition = open.prepare(model, part, (!self.dry_run).then_some(self.output.as_path()))?;
+        let condition =
+            open.prepare(context, model, part, (!self.dry_run).then_some(self.output.as_path()))?;
         let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
         if job.windows_are_independent()? {
             let name = serde_json::to_value(config.strategy.name())?;
