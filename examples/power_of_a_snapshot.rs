@@ -8,7 +8,7 @@
 //! number of particles, only on that of cells.
 #![expect(clippy::print_stdout, reason = "an example may print")]
 
-use finescale_field::{Depositor, Grid, Scheme};
+use finescale_field::{Depositor, Scheme};
 use finescale_snapshot::{Masses, Snapshot, Species};
 use finescale_spectra::{Modes, ShotNoise, nyquist_h_mpc};
 use std::error::Error;
@@ -25,14 +25,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A snapshot is one file, any file of a set, or the folder of the set. Opening it reads headers only.
     let snapshot = Snapshot::open(&path)?;
     let header = snapshot.header();
-    let grid = Grid::cube(cells, header.box_size_mpc_h)?;
-    println!("# {}: {} Mpc/h at redshift {:.3}", path.display(), header.box_size_mpc_h, header.redshift);
+    let grid = header.grid(cells)?;
+    println!("# {}: {:?} Mpc/h at redshift {:.3}", path.display(), header.box_size_mpc_h, header.redshift);
 
     // Every particle is shared out among the cells around it, by cloud in cell.
     let mut mesh = Depositor::new(grid, Scheme::Cic)?;
     let mut noise = ShotNoise::default();
     snapshot.for_each_chunk(
-        Species::DarkMatter,
+        &Species::DarkMatter.into(),
         Masses::Read,
         PARTICLES_AT_ONCE,
         |positions_mpc_h, masses| -> Result<(), Box<dyn Error>> {

@@ -5,10 +5,11 @@ use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields::{self, Gridding, OpenField, Weight};
 use crate::files::{Stamp, is_npy};
+use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
 use finescale_field::{Boundary, Grid, Region, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{Condition as _, OutpaintError, PreparedCondition};
-use finescale_snapshot::{GridFile, GridMeta, Snapshot, SnapshotError};
+use finescale_snapshot::{GridFile, GridMeta, Particles, SnapshotError};
 use finescale_training::ModelDescription;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,7 @@ impl OpenCondition {
         model: &ModelDescription,
         path: &Path,
         cube: &Cube,
+        units: &UnitOptions,
         said: &[(ScalarName, f64)],
     ) -> anyhow::Result<Self> {
         check_said(model, path, said)?;
@@ -47,17 +49,20 @@ impl OpenCondition {
         }
         let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
         let opened = if path.is_dir() { None } else { Some(fields::open_header(path, cube)) };
+        if units.is_said() && matches!(opened, Some(Ok(_))) {
+            return Err(bad_input("--unit-length, --unit-mass: for snapshots only; grids have theirs"));
+        }
         let mut open = match opened {
             Some(Ok(field)) => Self { path: path.into(), files: vec![path.into()], stamp, field },
             Some(Err(error)) => {
                 let no_grid = no_grid(error)?;
-                let snapshot =
-                    grid_snapshot(context, model, path).map_err(|error| neither(path, &no_grid, error));
+                let snapshot = grid_snapshot(context, model, path, units)
+                    .map_err(|error| neither(path, &no_grid, error));
                 let (grid, files) = snapshot?;
                 Self { files, ..Self::in_memory(path, grid) }
             }
             None => {
-                let (grid, files) = grid_snapshot(context, model, path)?;
+                let (grid, files) = grid_snapshot(context, model, path, units)?;
                 Self { files, ..Self::in_memory(path, grid) }
             }
         };
@@ -160,16 +165,19 @@ fn grid_snapshot(
     context: &Context,
     model: &ModelDescription,
     path: &Path,
+    units: &UnitOptions,
 ) -> anyhow::Result<(GridFile, Vec<PathBuf>)> {
-    let snapshot = Snapshot::open(path).context("reading a snapshot")?;
+    let snapshot = units.open(context, path).context("reading a snapshot")?;
     let condition = &model.condition;
-    let species = condition
+    let particles: Particles = condition
         .quantity
         .parse()
         .map_err(|error| bad_input(format!("{}: {error}; grid it with `finescale grid`", path.display())))?;
-    let cells = (snapshot.header().box_size_mpc_h / model.voxel_mpc_h[0]).round() as usize;
+    let longest = snapshot.header().box_size_mpc_h.into_iter().fold(0.0, f64::max);
+    let cells = (longest / model.voxel_mpc_h[0]).round().max(1.0) as usize;
     let scheme = condition.assignment.unwrap_or(Scheme::Cic);
-    let how = Gridding { species, cells, scheme, weight: Weight::Mass };
+    let how = Gridding { particles, cells, scheme, weight: Weight::Mass };
+    warn_of_matter_left_out(context, path, &snapshot, &how.particles)?;
     let grid = fields::deposit(context, &snapshot, &how)?;
     Ok((grid, snapshot.files().map(Path::to_owned).collect()))
 }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use finescale_field::{
     Depositor, FILE_BLOCK, Field3, FieldError, Grid, Region, Scheme, WindowError, Windows, blocks,
 };
-use finescale_snapshot::{GridFile, GridMeta, GridReader, Masses, NpyReader, Snapshot, Species, read_grid};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, Masses, NpyReader, Particles, Snapshot, read_grid};
 use ndarray::Array3;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -25,9 +25,9 @@ const PARTICLES_AT_ONCE: usize = 1 << 22;
 const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
 
 /// How particles become a field.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gridding {
-    pub(crate) species: Species,
+    pub(crate) particles: Particles,
     pub(crate) cells: usize,
     pub(crate) scheme: Scheme,
     pub(crate) weight: Weight,
@@ -277,16 +277,16 @@ pub(crate) fn unit_warning(path: &Path, grid: &Grid) -> Option<String> {
 /// Puts the particles of `snapshot` on a grid, in units of their mean.
 pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<GridFile> {
     let header = snapshot.header();
-    let grid = Grid::cube(how.cells, header.box_size_mpc_h)?;
+    let grid = header.grid(how.cells).with_context(|| format!("--cells {}", how.cells))?;
     let mut depositor = Depositor::new(grid, how.scheme).with_context(|| format!("--cells {}", how.cells))?;
     let masses = match how.weight {
         Weight::Mass => Masses::Read,
         Weight::Count => Masses::Skip,
     };
-    let count = header.count(how.species);
+    let count = header.count(&how.particles);
     let mut done = 0;
     let mut progress = context.progress("gridding", "particles", count, 0);
-    snapshot.for_each_chunk(how.species, masses, PARTICLES_AT_ONCE, |positions, masses| {
+    snapshot.for_each_chunk(&how.particles, masses, PARTICLES_AT_ONCE, |positions, masses| {
         depositor.add(positions, masses)?;
         done += positions.len() as u64;
         progress.set(done);
@@ -295,7 +295,8 @@ pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) ->
     progress.finish();
     let total = depositor.total();
     let field = depositor.finish_overdensity()?;
-    let mean = count as f64 / grid.voxels() as f64;
+    // Tracers were counted, and have no place.
+    let mean = done as f64 / grid.voxels() as f64;
     Ok(GridFile { meta: meta(snapshot, how, mean, total), field })
 }
 
@@ -311,7 +312,7 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
             "weight": how.weight.name(),
             "total_weight": total,
         })),
-        ..GridMeta::new(how.species.to_string(), header.redshift, mean)
+        ..GridMeta::new(how.particles.to_string(), header.redshift, mean)
     }
 }
 

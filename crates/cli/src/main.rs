@@ -22,6 +22,7 @@ mod stop;
 mod terminal;
 mod tiles;
 mod training_data;
+mod units;
 
 use arguments::Arguments;
 use clap::Parser;

@@ -24,6 +24,17 @@ pub enum FieldError {
         /// Box size per axis in Mpc/h.
         box_size_mpc_h: [f64; 3],
     },
+    /// A box whose sides are no whole numbers of voxels.
+    #[error(
+        "a box of {box_size_mpc_h:?} Mpc/h has no voxels that are cubes with {cells} along its longest side: choose another \
+         number of cells"
+    )]
+    Sides {
+        /// Sides of the box in Mpc/h.
+        box_size_mpc_h: [f64; 3],
+        /// Cells along the longest one.
+        cells: usize,
+    },
     /// More memory than there is.
     #[error(
         "{what} needs {} of memory, {} available; take fewer cells or a part of the box, or a machine with more memory",
@@ -120,6 +131,7 @@ impl FieldError {
             Self::Memory { .. } => false,
             Self::Grid { .. }
             | Self::Stretched { .. }
+            | Self::Sides { .. }
             | Self::Shape { .. }
             | Self::RegionSize { .. }
             | Self::Centring { .. }

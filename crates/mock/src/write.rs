@@ -116,7 +116,7 @@ mod tests {
         for (species, expected) in [(Species::Gas, &universe.gas), (Species::DarkMatter, &universe.high)] {
             let mut read = Vec::new();
             snapshot
-                .for_each_chunk(species, Masses::Read, 1000, |positions, masses| {
+                .for_each_chunk(&species.into(), Masses::Read, 1000, |positions, masses| {
                     read.extend_from_slice(positions);
                     total += masses.unwrap().iter().map(|&m| f64::from(m)).sum::<f64>();
                     Ok::<(), SnapshotError>(())
@@ -135,8 +135,11 @@ mod tests {
         let low = Snapshot::open(&folder.path().join("low_res"))
             .or_else(|_| Snapshot::open(&folder.path().join("low_res/snapdir_000")));
         let header = low.unwrap().header().clone();
-        assert_eq!(header.count(Species::DarkMatter), 512);
-        assert!((header.table_mass(Species::DarkMatter).unwrap() * 512.0 / expected - 1.0).abs() < 1e-9);
+        assert_eq!(header.count(&Species::DarkMatter.into()), 512);
+        assert!(
+            (header.table_mass(Species::DarkMatter.particle_type()).unwrap() * 512.0 / expected - 1.0).abs()
+                < 1e-9
+        );
         assert_eq!(header.cosmology.omega_b, Some(0.0486));
     }
 

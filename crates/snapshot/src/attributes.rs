@@ -14,13 +14,14 @@ const LONGEST_FIXED_TEXT: usize = 4096;
 const MOST_NUMBERS: usize = 4096;
 
 /// The attributes of one group of a file.
+#[derive(Clone, Copy)]
 pub(crate) struct Attributes<'a> {
     path: &'a Path,
-    group: &'a hdf5::Group,
+    group: &'a hdf5::Location,
 }
 
 impl<'a> Attributes<'a> {
-    pub(crate) fn new(path: &'a Path, group: &'a hdf5::Group) -> Self {
+    pub(crate) fn new(path: &'a Path, group: &'a hdf5::Location) -> Self {
         Self { path, group }
     }
 
@@ -61,6 +62,29 @@ impl<'a> Attributes<'a> {
             attribute.read_raw::<u64>().map_err(|e| self.unreadable(name, EXPECTED, &e))?
         };
         Ok(counts)
+    }
+
+    /// The same of 32-bit words of larger counts, which a signed type shows as negative.
+    #[expect(clippy::cast_possible_truncation, reason = "words below 2^32 are whole numbers in f64")]
+    pub(crate) fn low_words(&self, name: &str) -> Result<Vec<u64>, SnapshotError> {
+        let values = self.numbers(name)?;
+        let wrapped = |value: &f64| (f64::from(i32::MIN)..0.0).contains(value);
+        if !values.iter().any(wrapped) {
+            return self.counts(name);
+        }
+        let word = |value: &f64| if wrapped(value) { value + 2f64.powi(32) } else { *value };
+        let words: Option<Vec<u64>> = values
+            .iter()
+            .map(word)
+            .map(|v| ((0.0..2f64.powi(32)).contains(&v)).then_some(v as u64))
+            .collect();
+        words.ok_or_else(|| self.wrong(name, "counts", shown(&format!("{values:?}"))))
+    }
+
+    /// A number, or a text that is one.
+    pub(crate) fn number_or_text(&self, name: &str) -> Result<f64, SnapshotError> {
+        let Ok(text) = self.text(name) else { return self.number(name) };
+        text.trim().parse().map_err(|_| self.wrong(name, "a number", shown(&text)))
     }
 
     /// A text of fixed or variable length.

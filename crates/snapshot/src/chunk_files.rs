@@ -50,7 +50,9 @@ fn first_of_folder(folder: &Path) -> Result<PathBuf, SnapshotError> {
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let is_hdf5 = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "h5");
-        if is_hdf5 && path.is_file() {
+        // What macOS leaves beside files is none.
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if is_hdf5 && !is_hidden && path.is_file() {
             files.push(path);
         }
     }
@@ -103,6 +105,7 @@ mod tests {
         touch("snap_001.0.hdf5");
         touch("fof_subhalo_tab_001.0.hdf5");
         touch("notes.txt");
+        touch("._snap_001.0.hdf5");
         let first = folder.path().join("snap_001.0.hdf5");
         assert_eq!(any_file(folder.path()).unwrap(), first);
         assert_eq!(any_file(&folder.path().join("snap_001")).unwrap(), first);

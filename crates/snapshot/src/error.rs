@@ -84,6 +84,23 @@ pub enum SnapshotError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Values that a filter has packed which is not there to unpack them.
+    #[error(
+        "{path}: {dataset} is packed by the filter {id} ({name}), which is not installed; install its plugin and name the \
+         folder in HDF5_PLUGIN_PATH (Python's hdf5plugin has many: hdf5plugin.PLUGIN_PATH), or repack the file: h5repack -f \
+         GZIP=4 IN OUT",
+        path = path.display()
+    )]
+    Filter {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// The filter's number.
+        id: i32,
+        /// Its name.
+        name: &'static str,
+    },
     /// A dataset that was never written to its end: HDF5 would read zeros.
     #[error(
         "{path}: {dataset} has shape {promised}, but holds {stored}; it was never written to its end: \
@@ -146,7 +163,7 @@ pub enum SnapshotError {
         found: String,
     },
     /// An HDF5 file that is no snapshot.
-    #[error("{path}: not a simulation snapshot: {detail}; AREPO, GADGET-4 and IllustrisTNG files are read", path = path.display())]
+    #[error("{path}: not a simulation snapshot: {detail}; snapshots of AREPO, GADGET-4, IllustrisTNG, EAGLE, GIZMO and SWIFT are read", path = path.display())]
     NotASnapshot {
         /// The file.
         path: PathBuf,
@@ -241,7 +258,7 @@ pub enum SnapshotError {
     },
     /// A particle that is nowhere near the box.
     #[error(
-        "{path}: {dataset}[{index}] is {position:?} Mpc/h, far outside of the box of {box_size_mpc_h} Mpc/h; are the units of \
+        "{path}: {dataset}[{index}] is {position:?} Mpc/h, far outside of the box of {box_size_mpc_h:?} Mpc/h; are the units of \
          BoxSize and of the positions the same?",
         path = path.display()
     )]
@@ -254,8 +271,8 @@ pub enum SnapshotError {
         index: usize,
         /// Its position in Mpc/h.
         position: [f64; 3],
-        /// Side of the box in Mpc/h.
-        box_size_mpc_h: f64,
+        /// Sides of the box in Mpc/h.
+        box_size_mpc_h: [f64; 3],
     },
     /// An HDF5 file that is no grid of ours.
     #[error("{path}: not a finescale grid: {detail}; `finescale grid` makes one from a snapshot", path = path.display())]
@@ -299,6 +316,7 @@ impl SnapshotError {
             | Self::Elsewhere { .. }
             | Self::Source { .. }
             | Self::Unwritten { .. }
+            | Self::Filter { .. }
             | Self::Attribute { .. }
             | Self::NotASnapshot { .. }
             | Self::AmbiguousFolder { .. }

@@ -2,13 +2,19 @@
 
 use crate::attributes::Attributes;
 use crate::objects;
-use crate::units::Units;
-use crate::{SnapshotError, Species};
-use finescale_field::{Cosmology, Grid, shown};
+use crate::particles::TYPES;
+use crate::units::{GivenUnits, Places, Units};
+use crate::{Particles, SnapshotError};
+use finescale_field::{Cosmology, FieldError, Grid, shown};
 use std::path::Path;
 
 /// Redshifts that a snapshot can have: from the far future to before any structure.
 const REDSHIFTS: std::ops::RangeInclusive<f64> = -0.999..=1e6;
+
+/// Boxes of simulations: beyond, the unit is likely to be another one.
+const PLAUSIBLE_MPC_H: std::ops::RangeInclusive<f64> = 1.0..=1e4;
+
+const HERE: &str = "NumPart_ThisFile";
 
 /// The attribute of programs of ours.
 pub(crate) const ORIGIN: &str = "finescale_origin";
@@ -16,8 +22,8 @@ pub(crate) const ORIGIN: &str = "finescale_origin";
 /// The header of a snapshot, in our units, for all its files together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
-    /// Side of the periodic cube in comoving Mpc/h.
-    pub box_size_mpc_h: f64,
+    /// Sides of the periodic box in comoving Mpc/h.
+    pub box_size_mpc_h: [f64; 3],
     /// Redshift.
     pub redshift: f64,
     /// Scale factor, 1 today.
@@ -28,6 +34,8 @@ pub struct Header {
     pub counts: Vec<u64>,
     /// Mass of each type's particles in 1e10 Msun/h; 0 where each particle has its own.
     pub mass_table: Vec<f64>,
+    /// Whether no file says the unit of length, so that kpc/h was assumed.
+    pub length_unit_is_assumed: bool,
     /// Which program made it, where a program of ours did.
     pub origin: Option<String>,
     /// Files of the snapshot.
@@ -35,23 +43,51 @@ pub struct Header {
 }
 
 impl Header {
-    /// Particles of `species` in the whole snapshot.
+    /// How many of these particles there are in the whole snapshot.
     #[must_use]
-    pub fn count(&self, species: Species) -> u64 {
-        self.counts.get(species.particle_type()).copied().unwrap_or(0)
+    pub fn count(&self, particles: &Particles) -> u64 {
+        let of_type = |kind: &usize| self.counts.get(*kind).copied().unwrap_or(0);
+        particles.types().iter().map(of_type).fold(0, u64::saturating_add)
     }
 
-    /// Whether two files can be of one snapshot.
-    pub(crate) fn is_of_one_set(&self, other: &Self) -> bool {
-        let numbers = |header: &Self| [header.box_size_mpc_h, header.scale_factor];
-        (numbers(self), &self.counts, &self.mass_table, self.files)
-            == (numbers(other), &other.counts, &other.mass_table, other.files)
+    /// The grid of the box with `cells` along its longest side, and voxels that are cubes.
+    ///
+    /// # Errors
+    /// [`FieldError::Sides`] if the other sides are no whole number of voxels.
+    #[expect(clippy::cast_possible_truncation, reason = "no side has more cells than the longest")]
+    pub fn grid(&self, cells: usize) -> Result<Grid, FieldError> {
+        let sides = self.box_size_mpc_h;
+        let voxel = sides.into_iter().fold(0.0, f64::max) / cells as f64;
+        let wanted = sides.map(|side| side / voxel);
+        let whole = wanted.map(f64::round);
+        if (0..3).any(|axis| (wanted[axis] - whole[axis]).abs() > 1e-4 || whole[axis] < 1.0) {
+            return Err(FieldError::Sides { box_size_mpc_h: sides, cells });
+        }
+        Grid::new(whole.map(|cells| cells as usize), sides)
     }
 
-    /// The mass that all particles of `species` share, in 1e10 Msun/h, if they do.
+    /// What a reader must know of how the files were taken, without their name.
     #[must_use]
-    pub fn table_mass(&self, species: Species) -> Option<f64> {
-        self.mass_table.get(species.particle_type()).copied().filter(|&mass| mass != 0.0)
+    pub fn warnings(&self) -> Vec<String> {
+        let [x, y, z] = self.box_size_mpc_h;
+        let sides = if x == y && y == z { format!("{x}") } else { format!("{x} x {y} x {z}") };
+        let assumed = self.length_unit_is_assumed.then(|| {
+            format!(
+                "does not say its unit of length; kpc/h is assumed, which makes its box {sides} Mpc/h: if that is wrong, say the \
+                 unit with --unit-length"
+            )
+        });
+        let is_odd = self.box_size_mpc_h.iter().any(|side| !PLAUSIBLE_MPC_H.contains(side));
+        let odd = (is_odd && assumed.is_none()).then(|| {
+            format!("has a box of {sides} Mpc/h by its own units: if that is wrong, say the unit of length with --unit-length")
+        });
+        assumed.into_iter().chain(odd).collect()
+    }
+
+    /// The mass that all particles of type `kind` share, in 1e10 Msun/h, if they do.
+    #[must_use]
+    pub fn table_mass(&self, kind: usize) -> Option<f64> {
+        self.mass_table.get(kind).copied().filter(|&mass| mass != 0.0)
     }
 }
 
@@ -61,35 +97,121 @@ pub(crate) struct FileHeader {
     /// Particles of each type in this file.
     pub(crate) counts: Vec<u64>,
     pub(crate) units: Units,
+    /// Sides of the box and masses of the table in its units.
+    in_code_units: Vec<f64>,
 }
 
 impl FileHeader {
-    /// Reads `/Header`, `/Parameters` and `/Cosmology` of an open snapshot file.
-    pub(crate) fn read(path: &Path, file: &hdf5::File) -> Result<Self, SnapshotError> {
+    /// Whether two files can be of one snapshot. A file without particles may not know units that others say on theirs.
+    pub(crate) fn is_of_one_set(&self, other: &Self) -> bool {
+        let (mine, its) = (&self.snapshot, &other.snapshot);
+        let knows = |header: &Header| !header.length_unit_is_assumed;
+        let same_units = self.units == other.units || !(knows(mine) && knows(its));
+        (mine.scale_factor, &mine.counts, mine.files, &self.in_code_units)
+            == (its.scale_factor, &its.counts, its.files, &other.in_code_units)
+            && same_units
+    }
+
+    /// Reads `/Header`, `/Parameters`, `/Units`, `/Config` and `/Cosmology` of an open snapshot file, and attributes of
+    /// particles. Units that are `given` go before what the file says.
+    pub(crate) fn read(path: &Path, file: &hdf5::File, given: GivenUnits) -> Result<Self, SnapshotError> {
         let group = objects::group(path, file, "Header")?.ok_or_else(|| SnapshotError::NotASnapshot {
             path: path.into(),
             detail: "it has no group /Header".to_owned(),
         })?;
         let header = Attributes::new(path, &group);
-        let parameters = objects::group(path, file, "Parameters")?;
-        let parameters = parameters.as_ref().map(|group| Attributes::new(path, group));
+        refuse_catalogue(path, &header)?;
+        let groups = ["Parameters", "Units", "Config"].map(|name| objects::group(path, file, name));
+        let [parameters, units, config] = groups;
+        let [parameters, units, config] = [parameters?, units?, config?];
+        let [parameters, units, config] = [&parameters, &units, &config]
+            .map(|group| group.as_ref().map(|group| Attributes::new(path, group)));
 
-        let units = Units::read(&header, parameters.as_ref())?;
-        let counts = header.counts("NumPart_ThisFile")?;
-        let files = read_files(&header)?;
         let (redshift, scale_factor) = read_time(&header)?;
+        let cosmology = read_cosmology(path, file)?;
+        let counts = read_counts(path, file, &header)?;
+        let [coordinates, masses] =
+            ["Coordinates", "Masses"].map(|name| some_dataset(path, file, &counts, name));
+        let [coordinates, masses] = [coordinates?, masses?];
+        let places = Places {
+            groups: std::iter::once(Attributes::new(path, &group))
+                .chain([&parameters, &units].into_iter().flatten().copied())
+                .collect(),
+            coordinates: coordinates.as_ref().map(|dataset| Attributes::new(path, dataset)),
+            masses: masses.as_ref().map(|dataset| Attributes::new(path, dataset)),
+            hubble: cosmology.hubble,
+            scale_factor,
+        };
+        let (units, length_unit_is_assumed) = Units::read(&places, given)?;
+        let files = read_files(&header)?;
         let snapshot = Header {
-            box_size_mpc_h: read_box_size_mpc_h(&header, parameters.as_ref(), units)?,
+            box_size_mpc_h: read_box_size_mpc_h(&header, parameters.as_ref(), config.as_ref(), units)?,
             redshift,
             scale_factor,
-            cosmology: read_cosmology(path, file)?,
+            cosmology,
             counts: read_totals(&header, &counts, files)?,
             mass_table: read_mass_table(&header, units)?,
+            length_unit_is_assumed,
             origin: if header.has(ORIGIN) { header.text(ORIGIN).ok().map(|text| shown(&text)) } else { None },
             files,
         };
-        Ok(Self { snapshot, counts, units })
+        let masses = snapshot.mass_table.iter().map(|mass| mass / units.mass_1e10_msun_h);
+        let sides = snapshot.box_size_mpc_h.iter().map(|side| side / units.length_mpc_h);
+        let in_code_units = sides.chain(masses).map(rounded).collect();
+        Ok(Self { snapshot, counts, units, in_code_units })
     }
+}
+
+/// A number without its last digits, which two ways to it may not share.
+#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
+fn rounded(value: f64) -> f64 {
+    f64::from(value as f32)
+}
+
+/// A catalogue of haloes is no snapshot.
+fn refuse_catalogue(path: &Path, header: &Attributes) -> Result<(), SnapshotError> {
+    let is_catalogue =
+        ["Ngroups_ThisFile", "Ngroups_Total", "Nsubgroups_Total"].iter().any(|name| header.has(name));
+    if is_catalogue && !header.has(HERE) {
+        let detail = "it is a catalogue of groups, which holds no particles".to_owned();
+        return Err(SnapshotError::NotASnapshot { path: path.into(), detail });
+    }
+    Ok(())
+}
+
+/// Particles of each type in this file: as its header says, or, of cut-outs whose header does not, as its datasets hold.
+fn read_counts(path: &Path, file: &hdf5::File, header: &Attributes) -> Result<Vec<u64>, SnapshotError> {
+    if header.has(HERE) {
+        return header.counts(HERE);
+    }
+    let mut counts = Vec::new();
+    for kind in 0..TYPES {
+        let dataset = format!("PartType{kind}/Coordinates");
+        let rows =
+            objects::dataset(path, file, &dataset)?.and_then(|dataset| dataset.shape().first().copied());
+        counts.push(rows.unwrap_or(0) as u64);
+    }
+    match counts.iter().any(|&count| count > 0) {
+        true => Ok(counts),
+        // As the header should have said it.
+        false => header.counts(HERE),
+    }
+}
+
+/// A dataset of the first type of particles that this file has.
+fn some_dataset(
+    path: &Path,
+    file: &hdf5::File,
+    counts: &[u64],
+    name: &str,
+) -> Result<Option<hdf5::Dataset>, SnapshotError> {
+    for kind in (0..counts.len()).filter(|&kind| counts[kind] > 0) {
+        let Some(group) = objects::group(path, file, &format!("PartType{kind}"))? else { continue };
+        if let Ok(dataset) = group.dataset(name) {
+            return Ok(Some(dataset));
+        }
+    }
+    Ok(None)
 }
 
 fn read_files(header: &Attributes) -> Result<usize, SnapshotError> {
@@ -112,7 +234,7 @@ fn read_totals(header: &Attributes, counts: &[u64], files: usize) -> Result<Vec<
     if !header.has(LOW) && files == 1 {
         return Ok(counts.to_vec());
     }
-    let mut totals = header.counts(LOW)?;
+    let mut totals = header.low_words(LOW)?;
     if header.has(HIGH) {
         for (total, high) in totals.iter_mut().zip(header.counts(HIGH)?) {
             if *total <= u64::from(u32::MAX) && high <= u64::from(u32::MAX) {
@@ -139,20 +261,38 @@ fn read_time(header: &Attributes) -> Result<(f64, f64), SnapshotError> {
     }
 }
 
+/// Sides of the box: three numbers, or one, of which AREPO and GADGET-4 may stretch or cut some (`LONG_X`, `LONG_X_BITS`).
 fn read_box_size_mpc_h(
     header: &Attributes,
     parameters: Option<&Attributes>,
+    config: Option<&Attributes>,
     units: Units,
-) -> Result<f64, SnapshotError> {
+) -> Result<[f64; 3], SnapshotError> {
     const NAME: &str = "BoxSize";
     let group = parameters.filter(|_| !header.has(NAME)).unwrap_or(header);
-    let size = group.number(NAME)?;
-    let size_mpc_h = size * units.length_mpc_h;
-    if Grid::cube(1, size_mpc_h).is_ok() {
-        Ok(size_mpc_h)
+    let sizes = match group.numbers(NAME)?[..] {
+        [size] => [size; 3],
+        [x, y, z] => [x, y, z],
+        ref other => {
+            return Err(group.wrong(NAME, "one number, or three", format!("{} numbers", other.len())));
+        }
+    };
+    let mut sizes_mpc_h = sizes.map(|size| size * units.length_mpc_h);
+    for (axis, letter) in ["X", "Y", "Z"].into_iter().enumerate() {
+        let Some(config) = &config else { continue };
+        let number = |name: String| config.has(&name).then(|| config.number_or_text(&name)).transpose();
+        if let Some(factor) = number(format!("LONG_{letter}"))? {
+            sizes_mpc_h[axis] *= factor;
+        }
+        if let Some(bits) = number(format!("LONG_{letter}_BITS"))? {
+            sizes_mpc_h[axis] *= (-bits).exp2();
+        }
+    }
+    if Grid::new([1; 3], sizes_mpc_h).is_ok() {
+        Ok(sizes_mpc_h)
     } else {
-        let found = format!("{size:e}, which is {size_mpc_h:e} Mpc/h");
-        Err(group.wrong(NAME, "the side of a periodic box", found))
+        let found = format!("{sizes:?}, which is {sizes_mpc_h:?} Mpc/h");
+        Err(group.wrong(NAME, "the sides of a periodic box", found))
     }
 }
 
@@ -196,6 +336,7 @@ fn read_cosmology(path: &Path, file: &hdf5::File) -> Result<Cosmology, SnapshotE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Species;
     use crate::attributes::{write_array, write_scalar};
 
     /// A file that holds a header only.
@@ -207,7 +348,7 @@ mod tests {
         write_scalar(&group, "BoxSize", 205_000f64).unwrap();
         write_scalar(&group, "Time", 0.5f64).unwrap();
         write(&file, &group);
-        FileHeader::read(&path, &file)
+        FileHeader::read(&path, &file, GivenUnits::default())
     }
 
     #[test]
@@ -220,9 +361,9 @@ mod tests {
             write_scalar(group, "Redshift", 1.0f64).unwrap();
         })
         .unwrap();
-        assert_eq!(read.snapshot.count(Species::DarkMatter), 15_625_000_000);
+        assert_eq!(read.snapshot.count(&Species::DarkMatter.into()), 15_625_000_000);
         assert_eq!(read.snapshot.files, 600);
-        assert_eq!(read.snapshot.box_size_mpc_h, 205.0);
+        assert_eq!(read.snapshot.box_size_mpc_h, [205.0; 3]);
         assert_eq!(read.snapshot.cosmology, Cosmology::UNKNOWN);
     }
 
@@ -237,7 +378,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(read.snapshot.counts, counts);
-        assert_eq!(read.snapshot.count(Species::Stars), 0, "a snapshot of two types has no stars");
+        assert_eq!(read.snapshot.count(&Species::Stars.into()), 0, "a snapshot of two types has no stars");
         assert_eq!((read.snapshot.redshift, read.snapshot.scale_factor), (1.0, 0.5));
     }
 

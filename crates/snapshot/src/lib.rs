@@ -21,7 +21,7 @@
 //! // A snapshot is read some particles at a time: here a thousand.
 //! let snapshot = Snapshot::open("../../data/demo/gadget4_dm_64/snapdir_003".as_ref())?;
 //! let mut particles = 0;
-//! snapshot.for_each_chunk(Species::DarkMatter, Masses::Skip, 1000, |positions_mpc_h, _| {
+//! snapshot.for_each_chunk(&Species::DarkMatter.into(), Masses::Skip, 1000, |positions_mpc_h, _| {
 //!     particles += positions_mpc_h.len();
 //!     Ok::<(), SnapshotError>(())
 //! })?;
@@ -48,6 +48,7 @@ mod npy;
 mod npy_header;
 mod objects;
 mod open;
+mod particles;
 mod snapshot;
 mod snapshot_writer;
 mod species;
@@ -61,6 +62,8 @@ pub use grid_writer::GridWriter;
 pub use header::Header;
 pub use npy::{NpyReader, read_npy, write_npy, write_npy_to};
 pub use objects::follow_links;
+pub use particles::Particles;
 pub use snapshot::{Masses, Snapshot};
 pub use snapshot_writer::{Mass, SnapshotWriter, SpeciesData};
 pub use species::Species;
+pub use units::GivenUnits;

@@ -112,6 +112,7 @@ fn check(
         let detail = "its values are bytes of another file".to_owned();
         return Err(SnapshotError::Elsewhere { path: path.into(), object: shown(name), detail });
     }
+    check_filters(path, name, dataset)?;
     match list.get_layout().map_err(failed)? {
         Layout::Virtual => {
             let sources = native::sources(&list).map_err(failed)?;
@@ -119,6 +120,28 @@ fn check(
         }
         layout => check_written(path, name, dataset, layout),
     }
+}
+
+/// Checks that this program can unpack what filters have packed.
+fn check_filters(path: &Path, name: &str, dataset: &hdf5::Dataset) -> Result<(), SnapshotError> {
+    // Registered with The HDF Group.
+    const KNOWN: [(i32, &str); 9] = [
+        (32000, "lzf"),
+        (32001, "blosc"),
+        (32004, "lz4"),
+        (32008, "bitshuffle"),
+        (32013, "zfp"),
+        (32015, "zstd"),
+        (32017, "sz"),
+        (32019, "fcidecomp"),
+        (32026, "blosc2"),
+    ];
+    let missing = dataset.filters().into_iter().find(|filter| !filter.is_available());
+    missing.map_or(Ok(()), |filter| {
+        let (id, dataset) = (filter.id(), shown(name));
+        let name = KNOWN.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name);
+        Err(SnapshotError::Filter { path: path.into(), dataset, id, name })
+    })
 }
 
 /// Checks that every value was written: HDF5 reads zeros where none was, however many a shape promises.

@@ -2,10 +2,12 @@
 
 use crate::chunk_files::{ChunkName, any_file};
 use crate::header::FileHeader;
+use crate::native::{self, Kind};
 use crate::objects;
 use crate::open::{open, open_with_cache};
-use crate::units::Units;
-use crate::{Header, SnapshotError, Species};
+use crate::particles::DARK;
+use crate::units::{GivenUnits, Units};
+use crate::{Header, Particles, SnapshotError};
 use finescale_field::check_memory;
 use ndarray::s;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,10 @@ use std::path::{Path, PathBuf};
 /// in other units than the box lie farther away.
 const FARTHEST_BOXES: f64 = 100.0;
 
-/// A snapshot of AREPO, GADGET-4 or IllustrisTNG: its header, and its particles on demand.
+/// Masses in memory at a time.
+const MASSES_AT_ONCE: usize = 1 << 22;
+
+/// A snapshot of AREPO, GADGET, IllustrisTNG, EAGLE, GIZMO or SWIFT: its header, and its particles on demand.
 #[derive(Debug)]
 pub struct Snapshot {
     header: Header,
@@ -29,8 +34,8 @@ struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    fn count(&self, species: Species) -> u64 {
-        self.counts.get(species.particle_type()).copied().unwrap_or(0)
+    fn count(&self, kind: usize) -> u64 {
+        self.counts.get(kind).copied().unwrap_or(0)
     }
 }
 
@@ -43,18 +48,38 @@ impl Snapshot {
     /// [`SnapshotError::NotASnapshot`], [`SnapshotError::AmbiguousFolder`], [`SnapshotError::MissingChunk`],
     /// [`SnapshotError::ForeignChunk`], [`SnapshotError::ParticleCount`], [`SnapshotError::Attribute`].
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
+        Self::open_in(path, GivenUnits::default())
+    }
+
+    /// The same in units that are `given`, whatever the files say of them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(path: &Path, given: GivenUnits) -> Result<Self, SnapshotError> {
         let first = any_file(path)?;
-        let first_header = read_header(&first)?;
-        let header = first_header.snapshot;
+        let read_header = |path: &Path| FileHeader::read(path, &open(path)?, given);
+        let mut header = read_header(&first)?;
+        // A set that was joined into one file may still speak of its files.
+        let is_alone = ChunkName::parse(&first).is_none() && !first.is_symlink();
+        let is_joined = is_alone && header.counts == header.snapshot.counts;
+        if is_joined {
+            header.snapshot.files = 1;
+        }
         let mut files = Vec::new();
-        for path in files_of_set(&first, header.files)? {
-            let own = read_header(&path)?;
-            if !own.snapshot.is_of_one_set(&header) || own.units != first_header.units {
+        for path in files_of_set(&first, header.snapshot.files)? {
+            let mut own = read_header(&path)?;
+            if is_joined {
+                own.snapshot.files = 1;
+            }
+            if !own.is_of_one_set(&header) {
                 return Err(SnapshotError::ForeignChunk { path, first });
             }
-            files.push(SnapshotFile { path, counts: own.counts });
+            files.push(SnapshotFile { path, counts: own.counts.clone() });
+            if header.snapshot.length_unit_is_assumed {
+                header = own;
+            }
         }
-        let snapshot = Self { header, units: first_header.units, files };
+        let mut snapshot = Self { header: header.snapshot, units: header.units, files };
         snapshot.check_counts(&first)?;
         Ok(snapshot)
     }
@@ -70,10 +95,11 @@ impl Snapshot {
         self.files.iter().map(|file| file.path.as_path())
     }
 
-    /// Hands all particles of `species` to `visit`, at most `max_particles` at a time: positions in comoving Mpc/h
+    /// Hands all these particles to `visit`, at most `max_particles` at a time: positions in comoving Mpc/h
     /// as the file has them (not wrapped into the box), and with [`Masses::Read`] their masses in 1e10 Msun/h.
     ///
-    /// Files are visited in order; one is open at a time.
+    /// Files are visited in order, and in each the types; one is open at a time. Of all matter, types without masses are
+    /// left out.
     ///
     /// # Errors
     /// [`SnapshotError::MissingSpecies`] if the snapshot has no such particles, [`SnapshotError::ChunkCount`] if a
@@ -84,47 +110,88 @@ impl Snapshot {
     /// returns.
     pub fn for_each_chunk<E: From<SnapshotError>>(
         &self,
-        species: Species,
+        particles: &Particles,
         masses: Masses,
         max_particles: usize,
         mut visit: impl FnMut(&[[f64; 3]], Option<&[f32]>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.check_species(species)?;
-        for file in self.files.iter().filter(|file| file.count(species) > 0) {
-            let reader = ChunkReader::open(file, species, masses, self)?;
-            let mut start = 0;
-            while start < reader.particles {
-                let end = (start + max_particles.max(1)).min(reader.particles);
-                let positions = reader.positions(start..end)?;
-                let masses = reader.masses(start..end)?;
-                visit(&positions, masses.as_deref())?;
-                start = end;
+        self.check_present(particles)?;
+        for file in &self.files {
+            for &kind in particles.types().iter().filter(|&&kind| file.count(kind) > 0) {
+                let Some(reader) = ChunkReader::open(file, kind, masses, particles.need_mass(), self)? else {
+                    continue;
+                };
+                let mut start = 0;
+                while start < reader.particles {
+                    let end = (start + max_particles.max(1)).min(reader.particles);
+                    let positions = reader.positions(start..end)?;
+                    let masses = reader.masses(start..end)?;
+                    visit(&positions, masses.as_deref())?;
+                    start = end;
+                }
             }
         }
         Ok(())
     }
 
-    fn check_species(&self, species: Species) -> Result<(), SnapshotError> {
-        if self.header.count(species) > 0 {
+    /// The share of the dark matter's mass that is not of type 1: of lower resolution, as in zooms. Types that have no mass
+    /// are none. None if type 1 is all there is.
+    ///
+    /// # Errors
+    /// Those of reading masses.
+    pub fn dark_matter_of_low_resolution(&self) -> Result<Option<f64>, SnapshotError> {
+        let counted = |kind: &usize| self.header.counts.get(*kind).copied().unwrap_or(0);
+        if DARK[1..].iter().map(counted).sum::<u64>() == 0 {
+            return Ok(None);
+        }
+        let mut of_type = [0.0; DARK.len()];
+        for (sum, kind) in of_type.iter_mut().zip(DARK) {
+            if let Some(mass) = self.header.table_mass(kind) {
+                *sum = mass * counted(&kind) as f64;
+                continue;
+            }
+            for file in self.files.iter().filter(|file| file.count(kind) > 0) {
+                let Some(reader) = ChunkReader::open(file, kind, Masses::Read, true, self)? else { continue };
+                let mut start = 0;
+                while start < reader.particles {
+                    let end = (start + MASSES_AT_ONCE).min(reader.particles);
+                    let masses = reader.masses(start..end)?.unwrap_or_default();
+                    *sum += masses.iter().map(|&mass| f64::from(mass)).sum::<f64>();
+                    start = end;
+                }
+            }
+        }
+        let all: f64 = of_type.iter().sum();
+        let other = all - of_type[0];
+        Ok((other > 0.0).then_some(other / all))
+    }
+
+    fn check_present(&self, particles: &Particles) -> Result<(), SnapshotError> {
+        if self.header.count(particles) > 0 {
             return Ok(());
         }
         let present = |count: &(usize, &u64)| *count.1 > 0;
         let listed = self.header.counts.iter().enumerate().filter(present);
         let found: Vec<String> = listed.map(|(kind, count)| format!("PartType{kind} ({count})")).collect();
+        let groups: Vec<String> = particles.types().iter().map(|kind| format!("PartType{kind}")).collect();
         Err(SnapshotError::MissingSpecies {
             path: self.files[0].path.clone(),
-            species: species.to_string(),
-            group: species.group(),
+            species: particles.to_string(),
+            group: groups.join(", "),
             found: if found.is_empty() { "no particles".to_owned() } else { found.join(", ") },
         })
     }
 
-    /// Headers of the files must add up to the snapshot's.
-    fn check_counts(&self, first: &Path) -> Result<(), SnapshotError> {
-        for (kind, &expected) in self.header.counts.iter().enumerate() {
+    /// Headers of the files must add up to the snapshot's, of which some only have the lowest 32 bits.
+    fn check_counts(&mut self, first: &Path) -> Result<(), SnapshotError> {
+        const LOW_WORDS: u64 = 1 << 32;
+        for (kind, total) in self.header.counts.iter_mut().enumerate() {
+            let expected = *total;
             let counts = self.files.iter().map(|file| file.counts.get(kind).copied().unwrap_or(0));
             let found = counts.fold(0u64, u64::saturating_add);
-            if found != expected {
+            if expected < LOW_WORDS && found % LOW_WORDS == expected {
+                *total = found;
+            } else if found != expected {
                 let (path, group) = (first.into(), format!("PartType{kind}"));
                 return Err(SnapshotError::ParticleCount { path, group, expected, found });
             }
@@ -142,14 +209,12 @@ pub enum Masses {
     Skip,
 }
 
-fn read_header(path: &Path) -> Result<FileHeader, SnapshotError> {
-    FileHeader::read(path, &open(path)?)
-}
-
 /// All files of the set to which `first` belongs; every one must exist.
 fn files_of_set(first: &Path, files: usize) -> Result<Vec<PathBuf>, SnapshotError> {
     let missing = |path: PathBuf| SnapshotError::MissingChunk { path, files };
-    match ChunkName::parse(first) {
+    // A link may have a name of its own.
+    let named = || ChunkName::parse(first).or_else(|| ChunkName::parse(&first.canonicalize().ok()?));
+    match named() {
         None if files > 1 => Err(SnapshotError::ChunkWithoutIndex { path: first.into(), files }),
         Some((name, _)) if files > 1 => {
             let existing = |path: PathBuf| if path.is_file() { Ok(path) } else { Err(missing(path)) };
@@ -162,15 +227,23 @@ fn files_of_set(first: &Path, files: usize) -> Result<Vec<PathBuf>, SnapshotErro
     }
 }
 
-/// The particles of one species in one open file.
+/// The particles of one type in one open file.
 struct ChunkReader<'a> {
     path: &'a Path,
     group: String,
     particles: usize,
     units: Units,
-    box_size_mpc_h: f64,
-    coordinates: hdf5::Dataset,
+    box_size_mpc_h: [f64; 3],
+    coordinates: Coordinates,
     masses: MassSource,
+}
+
+/// Positions in code units, or as parts of the box.
+struct Coordinates {
+    dataset: hdf5::Dataset,
+    name: &'static str,
+    /// What a number of each axis is in Mpc/h.
+    unit_mpc_h: [f64; 3],
 }
 
 enum MassSource {
@@ -182,24 +255,30 @@ enum MassSource {
 impl<'a> ChunkReader<'a> {
     fn open(
         file: &'a SnapshotFile,
-        species: Species,
+        kind: usize,
         masses: Masses,
+        needs_mass: bool,
         snapshot: &Snapshot,
-    ) -> Result<Self, SnapshotError> {
-        let (path, group) = (file.path.as_path(), species.group());
-        let coordinates = dataset(path, &open(path)?, &group, "Coordinates")?;
+    ) -> Result<Option<Self>, SnapshotError> {
+        let (path, group) = (file.path.as_path(), format!("PartType{kind}"));
+        if needs_mass && snapshot.header.table_mass(kind).is_none() {
+            let own = objects::dataset(path, &open(path)?, &format!("{group}/Masses"))?;
+            if own.is_none() {
+                return Ok(None);
+            }
+        }
         // A filtered dataset is often one single HDF5 chunk: without room for it, each slab would unpack it anew.
-        let chunk = chunk_bytes(&coordinates);
+        let chunk = chunk_bytes(&Coordinates::find(path, &open(path)?, &group, snapshot)?.dataset);
         check_memory("unpacking a chunk of Coordinates", chunk as u128)
             .map_err(SnapshotError::field(path))?;
         let hdf5_file = open_with_cache(path, chunk)?;
-        let coordinates = dataset(path, &hdf5_file, &group, "Coordinates")?;
-        let masses = match (masses, snapshot.header.table_mass(species)) {
+        let coordinates = Coordinates::find(path, &hdf5_file, &group, snapshot)?;
+        let masses = match (masses, snapshot.header.table_mass(kind)) {
             (Masses::Skip, _) => MassSource::NotWanted,
             (Masses::Read, Some(mass)) => MassSource::Table(to_f32(mass)),
             (Masses::Read, None) => MassSource::Each(dataset(path, &hdf5_file, &group, "Masses")?),
         };
-        let expected = file.count(species);
+        let expected = file.count(kind);
         let check = |dataset: &hdf5::Dataset, name: &str, columns: Option<usize>| {
             let shape = dataset.shape();
             let rows = shape.first().copied().unwrap_or(0);
@@ -209,34 +288,36 @@ impl<'a> ChunkReader<'a> {
             let (path, dataset) = (path.into(), format!("{group}/{name}"));
             Err(SnapshotError::ChunkCount { path, dataset, expected, found: shape })
         };
-        let particles = check(&coordinates, "Coordinates", Some(3))?;
+        let particles = check(&coordinates.dataset, coordinates.name, Some(3))?;
         if let MassSource::Each(masses) = &masses {
             check(masses, "Masses", None)?;
         }
         let box_size_mpc_h = snapshot.header.box_size_mpc_h;
-        Ok(Self { path, group, particles, units: snapshot.units, box_size_mpc_h, coordinates, masses })
+        Ok(Some(Self { path, group, particles, units: snapshot.units, box_size_mpc_h, coordinates, masses }))
     }
 
     /// Positions of a range of particles in Mpc/h.
     fn positions(&self, range: std::ops::Range<usize>) -> Result<Vec<[f64; 3]>, SnapshotError> {
         let first = range.start;
-        let read = self.coordinates.read_slice_2d::<f64, _>(s![range, ..]);
-        let read = read.map_err(|error| self.failed("Coordinates", &error))?;
-        let unit = self.units.length_mpc_h;
+        let Coordinates { dataset, name, unit_mpc_h: [x, y, z] } = &self.coordinates;
+        let read =
+            dataset.read_slice_2d::<f64, _>(s![range, ..]).map_err(|error| self.failed(name, &error))?;
         let positions: Vec<[f64; 3]> =
-            read.outer_iter().map(|row| [row[0] * unit, row[1] * unit, row[2] * unit]).collect();
+            read.outer_iter().map(|row| [row[0] * x, row[1] * y, row[2] * z]).collect();
         if let Some(index) = positions.iter().position(|position| position.iter().any(|x| !x.is_finite())) {
-            return Err(self.not_finite("Coordinates", first + index));
+            return Err(self.not_finite(name, first + index));
         }
-        let farthest = FARTHEST_BOXES * self.box_size_mpc_h;
-        match positions.iter().position(|position| position.iter().any(|x| x.abs() > farthest)) {
+        let sides = self.box_size_mpc_h;
+        let is_far =
+            |position: &[f64; 3]| (0..3).any(|axis| position[axis].abs() > FARTHEST_BOXES * sides[axis]);
+        match positions.iter().position(is_far) {
             None => Ok(positions),
             Some(index) => Err(SnapshotError::Outside {
                 path: self.path.into(),
-                dataset: format!("{}/Coordinates", self.group),
+                dataset: format!("{}/{name}", self.group),
                 index: first + index,
                 position: positions[index],
-                box_size_mpc_h: self.box_size_mpc_h,
+                box_size_mpc_h: sides,
             }),
         }
     }
@@ -270,6 +351,41 @@ impl<'a> ChunkReader<'a> {
             dataset: format!("{}/{dataset}", self.group),
             index,
         }
+    }
+}
+
+impl Coordinates {
+    /// `Coordinates`, or GADGET-4's `IntCoordinates`, unsigned integers of which all together make the side of the box.
+    fn find(path: &Path, file: &hdf5::File, group: &str, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
+        const INTEGERS: &str = "IntCoordinates";
+        let usual = objects::dataset(path, file, &format!("{group}/Coordinates"))?;
+        if usual.is_none()
+            && let Some(dataset) = objects::dataset(path, file, &format!("{group}/{INTEGERS}"))?
+        {
+            let kind =
+                dataset.dtype().map_err(|error| SnapshotError::hdf5(path, "reading a type", &error))?;
+            let wrong = |found: String| SnapshotError::Attribute {
+                path: path.into(),
+                group: group.to_owned(),
+                name: INTEGERS.to_owned(),
+                expected: "unsigned integers of 32 or 64 bits over a cube",
+                found,
+            };
+            let sides = snapshot.header.box_size_mpc_h;
+            let bits = match (native::kind(&kind), kind.size()) {
+                (Kind::Integer { signed: false }, bytes @ (4 | 8)) => 8 * bytes,
+                (kind, bytes) => return Err(wrong(format!("{kind:?} of {bytes} bytes"))),
+            };
+            if sides.iter().any(|side| *side != sides[0]) {
+                return Err(wrong(format!("a box of {sides:?} Mpc/h")));
+            }
+            let unit_mpc_h = sides.map(|side| side / (bits as f64).exp2());
+            return Ok(Self { dataset, name: INTEGERS, unit_mpc_h });
+        }
+        let (name, unit_mpc_h) = ("Coordinates", [snapshot.units.length_mpc_h; 3]);
+        let missing =
+            || SnapshotError::MissingDataset { path: path.into(), dataset: format!("{group}/{name}") };
+        Ok(Self { dataset: usual.ok_or_else(missing)?, name, unit_mpc_h })
     }
 }
 

@@ -19,24 +19,131 @@ pub(crate) struct Units {
     pub(crate) mass_1e10_msun_h: f64,
 }
 
+/// Units that somebody says in the place of the file, or that nobody says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GivenUnits {
+    /// The unit of length in comoving Mpc/h.
+    pub length_mpc_h: Option<f64>,
+    /// The unit of mass in 1e10 Msun/h.
+    pub mass_1e10_msun_h: Option<f64>,
+}
+
+/// Where a file may say its units, and what it says beside them.
+pub(crate) struct Places<'a> {
+    /// `/Header`, `/Parameters` and `/Units`, those that are there.
+    pub(crate) groups: Vec<Attributes<'a>>,
+    /// The positions of some particles.
+    pub(crate) coordinates: Option<Attributes<'a>>,
+    /// The masses of some.
+    pub(crate) masses: Option<Attributes<'a>>,
+    pub(crate) hubble: Option<f64>,
+    pub(crate) scale_factor: f64,
+}
+
+/// A unit, and how the file names it.
+struct Unit {
+    /// In groups, as GADGET, AREPO and EAGLE; GIZMO; SWIFT have it.
+    names: [&'static str; 3],
+    /// In cgs.
+    ours: f64,
+    /// What is assumed where nobody says.
+    assumed: f64,
+}
+
+const LENGTH: Unit =
+    Unit { names: ["UnitLength_in_cm", "UnitLength_In_CGS", SWIFT_LENGTH], ours: MPC_CM, assumed: 1e-3 };
+const MASS: Unit = Unit {
+    names: ["UnitMass_in_g", "UnitMass_In_CGS", "Unit mass in cgs (U_M)"],
+    ours: MSUN_1E10_G,
+    assumed: 1.0,
+};
+/// SWIFT's units have no 1/h in them.
+const SWIFT_LENGTH: &str = "Unit length in cgs (U_L)";
+/// On datasets: the unit in cgs (EAGLE, AREPO), and the powers of h and of the scale factor that are not in it.
+const IN_CGS: [&str; 2] = ["CGSConversionFactor", "to_cgs"];
+const POWER_OF_H: [&str; 3] = ["h-scale-exponent", "h_scaling", "h-scale exponent"];
+const POWER_OF_A: [&str; 3] = ["aexp-scale-exponent", "a_scaling", "a-scale exponent"];
+/// Two ways of saying a unit are the same if they are this close.
+const SAME: f64 = 0.01;
+
 impl Units {
-    /// From `/Header` or `/Parameters`; kpc/h and 1e10 Msun/h, as IllustrisTNG has, where neither says.
-    pub(crate) fn read(header: &Attributes, parameters: Option<&Attributes>) -> Result<Self, SnapshotError> {
-        let unit = |name: &str, ours: f64, default: f64| -> Result<f64, SnapshotError> {
-            for group in [Some(header), parameters].into_iter().flatten() {
-                if let Some(value) = group.optional_number(name)? {
-                    return match value.is_finite() && value > 0.0 {
-                        true => Ok(snapped(value / ours)),
-                        false => Err(group.wrong(name, "a positive unit", value.to_string())),
-                    };
-                }
-            }
-            Ok(default)
+    /// From what is `given`, or else from the file; kpc/h and 1e10 Msun/h, as IllustrisTNG has, where neither says. Whether
+    /// the length had to be assumed.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Attribute`] for a unit that is none, or two places that contradict each other.
+    pub(crate) fn read(places: &Places<'_>, given: GivenUnits) -> Result<(Self, bool), SnapshotError> {
+        let length = match given.length_mpc_h {
+            Some(given) => Some(given),
+            None => places.find(&LENGTH, places.coordinates.as_ref(), 1.0)?,
         };
-        Ok(Self {
-            length_mpc_h: unit("UnitLength_in_cm", MPC_CM, 1e-3)?,
-            mass_1e10_msun_h: unit("UnitMass_in_g", MSUN_1E10_G, 1.0)?,
-        })
+        let mass = match given.mass_1e10_msun_h {
+            Some(given) => Some(given),
+            None => places.find(&MASS, places.masses.as_ref(), 0.0)?,
+        };
+        let units = Self {
+            length_mpc_h: length.unwrap_or(LENGTH.assumed),
+            mass_1e10_msun_h: mass.unwrap_or(MASS.assumed),
+        };
+        Ok((units, length.is_none()))
+    }
+}
+
+impl Places<'_> {
+    /// A unit in ours, if it is said anywhere; `comoving`: the power of the scale factor that a comoving number has.
+    fn find(
+        &self,
+        unit: &Unit,
+        dataset: Option<&Attributes<'_>>,
+        comoving: f64,
+    ) -> Result<Option<f64>, SnapshotError> {
+        let in_groups = self.groups.iter().flat_map(|group| unit.names.map(|name| (group, name)));
+        let in_group = in_groups.filter(|(group, name)| group.has(name));
+        let mut said: Option<f64> = None;
+        let mut without_h = false;
+        if let Some((group, name)) = in_group.into_iter().next() {
+            let value = group.number(name)?;
+            if !(value.is_finite() && value > 0.0) {
+                return Err(group.wrong(name, "a positive unit", value.to_string()));
+            }
+            (said, without_h) = (Some(value), name == unit.names[2]);
+        }
+        let of_dataset = |names: &[&'static str]| -> Result<Option<(&'static str, f64)>, SnapshotError> {
+            let Some(dataset) = dataset else { return Ok(None) };
+            let Some(&name) = names.iter().find(|name| dataset.has(name)) else { return Ok(None) };
+            Ok(Some((name, dataset.number(name)?)))
+        };
+        // Some files have a zero where nobody filled it in.
+        if let (Some((name, value)), Some(dataset)) =
+            (of_dataset(&IN_CGS)?.filter(|said| said.1 > 0.0), dataset)
+        {
+            match said {
+                Some(group) if (value / group - 1.0).abs() > SAME => {
+                    let found = format!("{value:e}, and {group:e} in a group of units");
+                    return Err(dataset.wrong(
+                        name,
+                        "one unit in all places (or --unit-length, --unit-mass)",
+                        found,
+                    ));
+                }
+                _ => said = Some(said.unwrap_or(value)),
+            }
+        }
+        let Some(cgs) = said else { return Ok(None) };
+        let power_of_h =
+            of_dataset(&POWER_OF_H)?.map_or(if without_h { 0.0 } else { -1.0 }, |(_, power)| power);
+        let power_of_a = of_dataset(&POWER_OF_A)?.map_or(comoving, |(_, power)| power);
+        let of_h = match (power_of_h + 1.0, self.hubble) {
+            (0.0, _) => 1.0,
+            (power, Some(hubble)) => hubble.powf(power),
+            (_, None) => {
+                let group = self.groups.first().expect("there is a header");
+                let expected =
+                    "the Hubble parameter h, which its units do not hold (or --unit-length and --unit-mass)";
+                return Err(group.wrong("HubbleParam", expected, "no such attribute".to_owned()));
+            }
+        };
+        Ok(Some(snapped(cgs / unit.ours) * of_h * self.scale_factor.powf(power_of_a - comoving)))
     }
 }
 
@@ -60,18 +167,63 @@ mod tests {
         assert_eq!(snapped(0.7), 0.7);
     }
 
-    #[test]
-    fn units_come_from_the_header_then_the_parameters_then_tng() {
+    /// The units of a file with such attributes, by group or dataset.
+    fn units(said: &[(&str, &str, f64)], hubble: Option<f64>) -> Result<(Units, bool), SnapshotError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("units.hdf5");
         let file = hdf5::File::create(&path).unwrap();
-        let (header, parameters) = (file.create_group("h").unwrap(), file.create_group("p").unwrap());
-        let read =
-            || Units::read(&Attributes::new(&path, &header), Some(&Attributes::new(&path, &parameters)));
-        assert_eq!(read().unwrap(), Units { length_mpc_h: 1e-3, mass_1e10_msun_h: 1.0 });
-        write_scalar(&parameters, "UnitLength_in_cm", 3.085_678e24f64).unwrap();
-        assert_eq!(read().unwrap().length_mpc_h, 1.0);
-        write_scalar(&header, "UnitLength_in_cm", -1f64).unwrap();
-        assert!(matches!(read(), Err(SnapshotError::Attribute { .. })));
+        let names = ["Header", "Parameters", "Units", "Coordinates", "Masses"];
+        let groups = names.map(|name| file.create_group(name).unwrap());
+        for &(group, name, value) in said {
+            let group = &groups[names.iter().position(|known| *known == group).unwrap()];
+            write_scalar(group, name, value).unwrap();
+        }
+        let of = |number: usize| Attributes::new(&path, &groups[number]);
+        let places = Places {
+            groups: vec![of(0), of(1), of(2)],
+            coordinates: Some(of(3)),
+            masses: Some(of(4)),
+            hubble,
+            scale_factor: 0.5,
+        };
+        Units::read(&places, GivenUnits::default())
+    }
+
+    #[test]
+    fn units_are_found_wherever_codes_say_them() {
+        let length = |said: &[(&str, &str, f64)]| units(said, Some(0.7)).unwrap().0.length_mpc_h;
+        assert_eq!(units(&[], None).unwrap(), (Units { length_mpc_h: 1e-3, mass_1e10_msun_h: 1.0 }, true));
+        assert_eq!(length(&[("Parameters", "UnitLength_in_cm", 3.085_678e24)]), 1.0);
+        assert_eq!(length(&[("Header", "UnitLength_In_CGS", 3.085_678e18)]), 1e-6);
+        assert_eq!(length(&[("Units", "UnitLength_in_cm", 3.085_678e24)]), 1.0);
+        // SWIFT's have no 1/h in them: a Mpc is 0.7 Mpc/h.
+        let swift = [
+            ("Units", "Unit length in cgs (U_L)", 3.085_678e24),
+            ("Units", "Unit mass in cgs (U_M)", 1.988_41e43),
+        ];
+        assert_eq!(
+            units(&swift, Some(0.7)).unwrap(),
+            (Units { length_mpc_h: 0.7, mass_1e10_msun_h: 0.7 }, false)
+        );
+        assert!(units(&swift, None).unwrap_err().to_string().contains("the Hubble parameter"));
+        // On datasets, with and without h; in physical lengths, which are twice as large in comoving ones at z = 1.
+        let eagle = ("Coordinates", "CGSConversionFactor", 3.085_678e24);
+        assert_eq!(length(&[eagle, ("Coordinates", "h-scale-exponent", -1.0)]), 1.0);
+        assert_eq!(length(&[eagle, ("Coordinates", "h-scale-exponent", 0.0)]), 0.7);
+        assert_eq!(length(&[eagle, ("Coordinates", "aexp-scale-exponent", 0.0)]), 2.0);
+        assert_eq!(length(&[("Coordinates", "to_cgs", 0.0)]), 1e-3);
+        let mass = [("Masses", "to_cgs", 1.989e33)];
+        assert_eq!(units(&mass, None).unwrap().0.mass_1e10_msun_h, 1e-10);
+    }
+
+    #[test]
+    fn units_that_are_none_or_two_are_errors() {
+        let refused =
+            |said: &[(&str, &str, f64)]| matches!(units(said, None), Err(SnapshotError::Attribute { .. }));
+        assert!(refused(&[("Header", "UnitLength_in_cm", -1.0)]));
+        assert!(refused(&[("Header", "UnitMass_in_g", f64::NAN)]));
+        let kpc = ("Header", "UnitLength_in_cm", 3.085_678e21);
+        assert!(refused(&[kpc, ("Coordinates", "to_cgs", 3.085_678e24)]));
+        assert!(!refused(&[kpc, ("Coordinates", "to_cgs", 3.085_677_58e21)]));
     }
 }

@@ -168,9 +168,10 @@ impl Demo {
         let path = self.file("gadget4_dm_64/snapdir_003")?;
         let snapshot = Snapshot::open(&path)?;
         let model = &generator.description;
-        let cells = (snapshot.header().box_size_mpc_h / model.voxel_mpc_h[0]).round() as usize;
+        let longest = snapshot.header().box_size_mpc_h.into_iter().fold(0.0, f64::max);
+        let cells = (longest / model.voxel_mpc_h[0]).round().max(1.0) as usize;
         let scheme = model.condition.assignment.unwrap_or(Scheme::Cic);
-        let how = Gridding { species: Species::DarkMatter, cells, scheme, weight: Weight::Mass };
+        let how = Gridding { particles: Species::DarkMatter.into(), cells, scheme, weight: Weight::Mass };
         let grid = fields::deposit(context, &snapshot, &how)?;
         self.save("gadget4_condition", &grid)?;
         LowResolution::new(context, generator, &path, grid)

@@ -5,10 +5,11 @@ use crate::fields::{self, Gridding, Weight};
 use crate::files::Overwrite;
 use crate::parse::scalar;
 use crate::samples;
+use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{ScalarName, Scheme};
-use finescale_snapshot::{Snapshot, Species};
+use finescale_snapshot::Particles;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -16,10 +17,10 @@ use std::path::PathBuf;
 pub(crate) struct GridCommand {
     /// A snapshot: a file, any file of a set, or the folder snapdir_NNN
     snapshot: PathBuf,
-    /// Which particles: gas, dm or stars
+    /// Which particles: gas, dm, stars, bh, matter (all that has a mass), or numbers of types such as 1,2,3
     #[arg(long)]
-    particles: Species,
-    /// Cells per side
+    particles: Particles,
+    /// Cells along the longest side of the box
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8192))]
     cells: u32,
     /// Mass assignment: ngp, cic, tsc or pcs
@@ -35,17 +36,20 @@ pub(crate) struct GridCommand {
     #[arg(short, long, value_name = "GRID")]
     output: PathBuf,
     #[command(flatten)]
+    units: UnitOptions,
+    #[command(flatten)]
     overwrite: Overwrite,
 }
 
 impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let snapshot = Snapshot::open(&self.snapshot).context("reading a snapshot")?;
+        let snapshot = self.units.open(context, &self.snapshot).context("reading a snapshot")?;
+        warn_of_matter_left_out(context, &self.snapshot, &snapshot, &self.particles)?;
         for file in samples::files_of(&self.output) {
             self.overwrite.check(&file, snapshot.files())?;
         }
         let how = Gridding {
-            species: self.particles,
+            particles: self.particles,
             cells: self.cells as usize,
             scheme: self.scheme,
             weight: self.weight,

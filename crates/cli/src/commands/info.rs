@@ -5,10 +5,11 @@ use crate::failure::bad_input;
 use crate::fields::Range;
 use crate::files::is_npy;
 use crate::samples;
+use crate::units::UnitOptions;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::Windows as _;
-use finescale_snapshot::{GridReader, NpyReader, Snapshot, SnapshotError};
+use finescale_snapshot::{GridReader, NpyReader, SnapshotError};
 use finescale_training::ModelSummary;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -17,17 +18,19 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Info {
     /// A snapshot, grid file, .npy cube, model or run folder
     file: PathBuf,
+    #[command(flatten)]
+    units: UnitOptions,
 }
 
 impl Info {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let info = describe(&self.file)?;
+        let info = describe(context, &self.file, &self.units)?;
         context.say(format_args!("{info:#}"));
         Ok(info)
     }
 }
 
-fn describe(path: &Path) -> anyhow::Result<Value> {
+fn describe(context: &Context, path: &Path, units: &UnitOptions) -> anyhow::Result<Value> {
     if path.join("metrics.jsonl").is_file() {
         return run_folder(path);
     }
@@ -35,15 +38,15 @@ fn describe(path: &Path) -> anyhow::Result<Value> {
         return model(path);
     }
     if path.is_dir() {
-        return snapshot(path);
+        return snapshot(context, path, units);
     }
     if is_npy(path) {
         return cube(path);
     }
     match GridReader::open(path) {
-        Err(SnapshotError::NotAGrid { .. }) => snapshot(path),
+        Err(SnapshotError::NotAGrid { .. }) => snapshot(context, path, units),
         // A set may be named without index.
-        Err(SnapshotError::NotFound { .. }) => snapshot(path),
+        Err(SnapshotError::NotFound { .. }) => snapshot(context, path, units),
         reader => Ok(grid(path, &reader.context("reading a grid")?)),
     }
 }
@@ -79,8 +82,8 @@ fn cube(path: &Path) -> anyhow::Result<Value> {
     }))
 }
 
-fn snapshot(path: &Path) -> anyhow::Result<Value> {
-    let snapshot = Snapshot::open(path).context("reading a snapshot")?;
+fn snapshot(context: &Context, path: &Path, units: &UnitOptions) -> anyhow::Result<Value> {
+    let snapshot = units.open(context, path).context("reading a snapshot")?;
     let header = snapshot.header();
     Ok(json!({
         "kind": "snapshot",

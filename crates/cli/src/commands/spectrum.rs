@@ -11,9 +11,10 @@ use crate::failure::bad_input;
 use crate::fields::Weight;
 use crate::files::{Overwrite, write_text};
 use crate::parse::Assignment;
+use crate::units::UnitOptions;
 use clap::{Args, ValueEnum};
 use finescale_field::Scheme;
-use finescale_snapshot::Species;
+use finescale_snapshot::Particles;
 use finescale_spectra::LineOfSight;
 use serde_json::Value;
 use source::{Source, check_applies};
@@ -66,12 +67,12 @@ struct CubeOptions {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Snapshots")]
 struct ParticleOptions {
-    /// Which particles: gas, dm or stars [default: the only ones]
+    /// Which particles: gas, dm, stars, bh, matter (all that has a mass), or numbers of types such as 1,2,3 [default: the only ones]
     #[arg(long)]
-    particles: Option<Species>,
+    particles: Option<Particles>,
     /// Which particles of the snapshot --cross [default: those of --particles]
     #[arg(long, value_name = "PARTICLES", requires = "cross")]
-    cross_particles: Option<Species>,
+    cross_particles: Option<Particles>,
     /// Cells per side [default: about one per particle, at most 512; with a grid, the grid's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8192))]
     cells: Option<u32>,
@@ -85,6 +86,8 @@ struct ParticleOptions {
     /// wavenumber for twice the memory
     #[arg(long)]
     interlaced: bool,
+    #[command(flatten)]
+    units: UnitOptions,
 }
 
 /// An axis of the box.
@@ -123,8 +126,12 @@ enum Format {
 
 impl SpectrumCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let first = Source::open(&self.path)?;
-        let second = self.cross.as_deref().map(Source::open).transpose()?;
+        let first = Source::open(context, &self.particles.units, &self.path)?;
+        let second = self
+            .cross
+            .as_deref()
+            .map(|path| Source::open(context, &self.particles.units, path))
+            .transpose()?;
         let sources: Vec<&Source> = [Some(&first), second.as_ref()].into_iter().flatten().collect();
         let format = self.output.as_deref().map(|output| check_format(output, &sources, self.overwrite));
         let format = format.transpose()?;
@@ -133,11 +140,11 @@ impl SpectrumCommand {
         let cells = self.particles.cells.map(|cells| cells as usize);
         let cells = cells.or_else(|| sources.iter().find_map(|source| source.cells()));
         let measured =
-            first.measure(context, &self.cube, &self.particles, self.particles.particles, cells)?;
+            first.measure(context, &self.cube, &self.particles, self.particles.particles.clone(), cells)?;
         let other = match second {
             None => None,
             Some(second) => {
-                let species = self.particles.cross_particles.or(self.particles.particles);
+                let species = self.particles.cross_particles.clone().or(self.particles.particles.clone());
                 let cells = cells.or(Some(measured.modes.grid().cells()[0]));
                 Some(second.measure(context, &self.cube, &self.particles, species, cells)?)
             }

@@ -14,6 +14,7 @@ use crate::measurement::{
 use crate::parse::{region, scalar, three};
 use crate::progress::duration;
 use crate::samples;
+use crate::units::UnitOptions;
 use clap::Args;
 use finescale_diffusion::Sampler;
 use finescale_field::{Region, ScalarName, Windows, is_plain_name};
@@ -36,6 +37,8 @@ pub(crate) struct Upscale {
     condition: PathBuf,
     #[command(flatten)]
     cube: Cube,
+    #[command(flatten)]
+    units: UnitOptions,
     /// Set a parameter that the model is conditioned on (redshift, omega_m, sigma_8) by hand, in place of what the
     /// condition's file says; may be repeated
     #[arg(long = "scalar", value_name = "NAME=VALUE", value_parser = scalar)]
@@ -111,7 +114,8 @@ impl Upscale {
         give_memory_back();
         let generator = Generator::load(context, &self.model)?;
         let model = &generator.description;
-        let open = OpenCondition::open(context, model, &self.condition, &self.cube, &self.scalars)?;
+        let open =
+            OpenCondition::open(context, model, &self.condition, &self.cube, &self.units, &self.scalars)?;
         let region = self.region.unwrap_or(Region::whole(open.grid()));
         let config = self.settings(&model.configuration)?;
         // What cannot be is told before anything is read.

@@ -1,7 +1,7 @@
 //! What was measured of an input.
 
 use finescale_field::{Centring, Scheme};
-use finescale_snapshot::Species;
+use finescale_snapshot::Particles;
 use finescale_spectra::Modes;
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ pub(super) struct Measured {
     pub(super) path: PathBuf,
     pub(super) modes: Modes,
     /// The particles, if they were gridded here.
-    pub(super) particles: Option<Species>,
+    pub(super) particles: Option<Particles>,
     /// The mass assignment whose window was divided out.
     pub(super) window: Option<Scheme>,
     /// Where in its voxel a value is taken.

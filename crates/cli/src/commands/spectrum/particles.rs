@@ -6,7 +6,7 @@ use crate::failure::bad_input;
 use crate::fields::Weight;
 use anyhow::Context as _;
 use finescale_field::{Depositor, FieldError, Grid, Scheme};
-use finescale_snapshot::{Masses, Snapshot, Species};
+use finescale_snapshot::{Masses, Particles, Snapshot, Species};
 use finescale_spectra::{InterlacedDepositor, Modes, ShotNoise};
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ const DEFAULT_CELLS: std::ops::RangeInclusive<usize> = 16..=512;
 
 /// How particles become modes.
 pub(super) struct Gridding {
-    pub(super) species: Species,
+    pub(super) particles: Particles,
     pub(super) cells: usize,
     pub(super) scheme: Scheme,
     pub(super) weight: Weight,
@@ -26,8 +26,9 @@ pub(super) struct Gridding {
 }
 
 /// The particles that are meant: those that were named, or the only ones.
-pub(super) fn species(snapshot: &Snapshot, named: Option<Species>) -> anyhow::Result<Species> {
-    let present = || Species::ALL.into_iter().filter(|&species| snapshot.header().count(species) > 0);
+pub(super) fn named(snapshot: &Snapshot, named: Option<Particles>) -> anyhow::Result<Particles> {
+    let all = || Species::ALL.into_iter().map(Particles::from);
+    let present = || all().filter(|particles| snapshot.header().count(particles) > 0);
     if let Some(named) = named {
         return Ok(named);
     }
@@ -36,7 +37,7 @@ pub(super) fn species(snapshot: &Snapshot, named: Option<Species>) -> anyhow::Re
         (Some(only), None) => Ok(only),
         (None, _) => Err(bad_input("it holds no gas, dm or stars")),
         _ => {
-            let found: Vec<String> = present().map(|species| species.to_string()).collect();
+            let found: Vec<String> = present().map(|particles| particles.to_string()).collect();
             Err(bad_input(format!("it holds {}; say which with --particles", found.join(" and "))))
         }
     }
@@ -66,8 +67,8 @@ pub(super) fn measure(
     how: &Gridding,
 ) -> anyhow::Result<Measured> {
     let header = snapshot.header();
-    let grid = Grid::cube(how.cells, header.box_size_mpc_h)?;
-    let count = header.count(how.species);
+    let grid = header.grid(how.cells).with_context(|| format!("--cells {}", how.cells))?;
+    let count = header.count(&how.particles);
     let mut mesh = Mesh::new(grid, how).with_context(|| format!("--cells {}", how.cells))?;
     let masses = match how.weight {
         Weight::Mass => Masses::Read,
@@ -76,7 +77,7 @@ pub(super) fn measure(
     context.note(format_args!(
         "{}: {count} {} particles on {}^3 cells ({}{})",
         path.display(),
-        how.species,
+        how.particles,
         how.cells,
         how.scheme,
         if how.interlaced { ", interlaced" } else { "" }
@@ -84,7 +85,7 @@ pub(super) fn measure(
     let (mut shot_noise, mut done) = (ShotNoise::default(), 0);
     let mut progress = context.progress("gridding", "particles", count, 0);
     snapshot
-        .for_each_chunk(how.species, masses, PARTICLES_AT_ONCE, |positions, masses| {
+        .for_each_chunk(&how.particles, masses, PARTICLES_AT_ONCE, |positions, masses| {
             mesh.add(positions, masses)?;
             shot_noise.add(positions.len(), masses);
             done += positions.len() as u64;
@@ -97,7 +98,7 @@ pub(super) fn measure(
         centring: finescale_field::Centring::Cell,
         modes: mesh.modes(how.scheme).with_context(|| format!("measuring {}", path.display()))?,
         path,
-        particles: Some(how.species),
+        particles: Some(how.particles.clone()),
         window: Some(how.scheme),
         interlaced: how.interlaced,
         shot_noise_mpc_h3: Some(shot_noise.power_mpc_h3(&grid)),

@@ -8,9 +8,10 @@ use crate::failure::bad_input;
 use crate::fields::{self, Weight};
 use crate::files::{Stamp, is_npy};
 use crate::parse::Assignment;
+use crate::units::UnitOptions;
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scheme, check_memory};
-use finescale_snapshot::{GridFile, GridMeta, GridReader, Snapshot, SnapshotError, Species};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, Particles, Snapshot, SnapshotError};
 use finescale_spectra::{Complex32, Modes};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
@@ -27,32 +28,35 @@ pub(super) enum Source {
 
 impl Source {
     /// Opens whatever `path` is.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(context: &Context, units: &UnitOptions, path: &Path) -> anyhow::Result<Self> {
         if is_npy(path) {
             // Before another input is measured.
             std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
             return Ok(Self::Cube(path.into()));
         }
         if path.is_dir() {
-            return Self::open_snapshot(path);
+            return Self::open_snapshot(context, units, path);
         }
         match GridReader::open(path) {
             Ok(reader) => Ok(Self::Grid(path.into(), reader)),
-            Err(SnapshotError::NotAGrid { detail: no_grid, .. }) => match Snapshot::open(path) {
-                Err(SnapshotError::NotASnapshot { detail: no_snapshot, .. }) => Err(bad_input(format!(
-                    "{}: neither a finescale grid ({no_grid}) nor a snapshot ({no_snapshot})",
-                    path.display()
-                ))),
-                snapshot => Ok(Self::Snapshot(path.into(), snapshot.context("reading a snapshot")?)),
+            Err(SnapshotError::NotAGrid { detail: no_grid, .. }) => match units.open(context, path) {
+                Err(error) => match error.downcast_ref() {
+                    Some(SnapshotError::NotASnapshot { detail: no_snapshot, .. }) => Err(bad_input(format!(
+                        "{}: neither a finescale grid ({no_grid}) nor a snapshot ({no_snapshot})",
+                        path.display()
+                    ))),
+                    _ => Err(error.context("reading a snapshot")),
+                },
+                Ok(snapshot) => Ok(Self::Snapshot(path.into(), snapshot)),
             },
             // A set of files may be named without index.
-            Err(SnapshotError::NotFound { .. }) => Self::open_snapshot(path),
+            Err(SnapshotError::NotFound { .. }) => Self::open_snapshot(context, units, path),
             Err(error) => Err(error).context("reading a grid"),
         }
     }
 
-    fn open_snapshot(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self::Snapshot(path.into(), Snapshot::open(path).context("reading a snapshot")?))
+    fn open_snapshot(context: &Context, units: &UnitOptions, path: &Path) -> anyhow::Result<Self> {
+        Ok(Self::Snapshot(path.into(), units.open(context, path).context("reading a snapshot")?))
     }
 
     /// The files that are read.
@@ -71,13 +75,13 @@ impl Source {
         }
     }
 
-    /// Measures the modes; `species` and `cells` are for particles.
+    /// Measures the modes; `particles` and `cells` are for snapshots.
     pub(super) fn measure(
         self,
         context: &Context,
         cube: &CubeOptions,
         options: &ParticleOptions,
-        species: Option<Species>,
+        particles: Option<Particles>,
         cells: Option<usize>,
     ) -> anyhow::Result<Measured> {
         let open = match &self {
@@ -88,12 +92,12 @@ impl Source {
             Self::Grid(path, reader) => of_grid(context, path, &reader)?,
             Self::Cube(path) => of_cube(context, path, cube)?,
             Self::Snapshot(path, snapshot) => {
-                let species = particles::species(&snapshot, species)
+                let particles = particles::named(&snapshot, particles)
                     .with_context(|| format!("measuring {}", path.display()))?;
                 let how = Gridding {
-                    species,
                     cells: cells
-                        .unwrap_or_else(|| particles::default_cells(snapshot.header().count(species))),
+                        .unwrap_or_else(|| particles::default_cells(snapshot.header().count(&particles))),
+                    particles,
                     scheme: options.scheme.unwrap_or(Scheme::Cic),
                     weight: options.weight.unwrap_or(Weight::Mass),
                     interlaced: options.interlaced,
@@ -131,6 +135,7 @@ pub(super) fn check_applies(
         ("--scheme", particles.scheme.is_some()),
         ("--weight", particles.weight.is_some()),
         ("--interlaced", particles.interlaced),
+        ("--unit-length, --unit-mass", particles.units.is_said()),
     ];
     let given = |options: &[(&str, bool)]| {
         options.iter().filter(|(_, given)| *given).map(|&(name, _)| name).collect::<Vec<_>>().join(", ")

@@ -147,7 +147,7 @@ fn described(measured: &Measured, shot_noise: Option<ShotNoiseColumn>) -> Value 
     let grid = measured.modes.grid();
     json!({
         "path": measured.path.to_string_lossy(),
-        "particles": measured.particles.map(|species| species.to_string()),
+        "particles": measured.particles.as_ref().map(ToString::to_string),
         "cells": grid.cells(),
         "box_size_mpc_h": grid.box_size_mpc_h(),
         "window": measured.window,

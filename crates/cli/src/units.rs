@@ -1,0 +1,97 @@
+//! Snapshots, opened with the units that somebody says in the place of theirs.
+
+use crate::context::Context;
+use anyhow::Context as _;
+use clap::Args;
+use finescale_snapshot::{GivenUnits, Particles, Snapshot};
+use std::path::Path;
+
+/// Less dark matter of low resolution than this is not worth a word.
+const LEAST_SHARE: f64 = 1e-3;
+
+/// Units of snapshots that do not say theirs, or say them wrongly.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct UnitOptions {
+    /// Unit of length of a snapshot, in the place of what it says: pc/h, kpc/h, Mpc/h, or a number of Mpc/h
+    #[arg(long, value_name = "UNIT", value_parser = length)]
+    unit_length: Option<f64>,
+    /// Unit of mass of a snapshot, in the place of what it says: Msun/h, or a number of 1e10 Msun/h
+    #[arg(long, value_name = "UNIT", value_parser = mass)]
+    unit_mass: Option<f64>,
+}
+
+impl UnitOptions {
+    /// Whether anything is said.
+    pub(crate) fn is_said(&self) -> bool {
+        self.unit_length.is_some() || self.unit_mass.is_some()
+    }
+
+    /// Opens a snapshot, and tells what was assumed.
+    pub(crate) fn open(&self, context: &Context, path: &Path) -> anyhow::Result<Snapshot> {
+        let snapshot = self.open_quietly(path)?;
+        let warnings = snapshot.header().warnings();
+        warnings.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
+        Ok(snapshot)
+    }
+
+    /// The same without a word.
+    pub(crate) fn open_quietly(&self, path: &Path) -> anyhow::Result<Snapshot> {
+        let given = GivenUnits { length_mpc_h: self.unit_length, mass_1e10_msun_h: self.unit_mass };
+        Ok(Snapshot::open_in(path, given)?)
+    }
+}
+
+/// Warns if there is dark matter of lower resolution beside what is taken for all of it.
+pub(crate) fn warn_of_matter_left_out(
+    context: &Context,
+    path: &Path,
+    snapshot: &Snapshot,
+    particles: &Particles,
+) -> anyhow::Result<()> {
+    if particles.types() != [1] {
+        return Ok(());
+    }
+    let share = snapshot.dark_matter_of_low_resolution().context("reading a snapshot")?;
+    if let Some(share) = share.filter(|share| *share > LEAST_SHARE) {
+        context.warn(format_args!(
+            "{}: {:.1} % of its dark matter's mass is of lower resolution, in PartType2 and 3, and left out by dm: \
+             --particles 1,2,3 takes it all",
+            path.display(),
+            100.0 * share
+        ));
+    }
+    Ok(())
+}
+
+fn length(text: &str) -> Result<f64, String> {
+    match text {
+        "pc/h" => Ok(1e-6),
+        "kpc/h" => Ok(1e-3),
+        "Mpc/h" => Ok(1.0),
+        _ => positive(text).ok_or_else(|| "pc/h, kpc/h, Mpc/h, or a number of Mpc/h is needed".to_owned()),
+    }
+}
+
+fn mass(text: &str) -> Result<f64, String> {
+    match text {
+        "Msun/h" => Ok(1e-10),
+        _ => positive(text).ok_or_else(|| "Msun/h, or a number of 1e10 Msun/h is needed".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_have_names_or_numbers() {
+        assert_eq!((length("kpc/h"), length("0.7"), mass("Msun/h")), (Ok(1e-3), Ok(0.7), Ok(1e-10)));
+        for wrong in ["kpc", "-1", "nan", ""] {
+            assert!(length(wrong).is_err() && mass(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Which particles of a snapshot are meant.
+
+use crate::Species;
+use std::fmt;
+use std::str::FromStr;
+
+/// Types of particles that codes have: gas, dark matter (three kinds of it in zooms), stars, black holes, neutrinos.
+pub(crate) const TYPES: usize = 7;
+/// Dark matter of all resolutions. In IllustrisTNG, type 3 are tracers, which have no mass.
+pub(crate) const DARK: [usize; 3] = [1, 2, 3];
+
+/// One type of particles, or several together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Particles {
+    name: String,
+    types: Vec<usize>,
+    is_all_matter: bool,
+}
+
+impl Particles {
+    /// Everything that has a mass.
+    #[must_use]
+    pub fn matter() -> Self {
+        Self { name: "matter".to_owned(), types: (0..TYPES).collect(), is_all_matter: true }
+    }
+
+    /// The numbers in the names of the groups, rising.
+    #[must_use]
+    pub fn types(&self) -> &[usize] {
+        &self.types
+    }
+
+    /// Whether particles without a mass, such as tracers, are left out.
+    pub(crate) fn need_mass(&self) -> bool {
+        self.is_all_matter
+    }
+
+    fn one(name: &str, kind: usize) -> Self {
+        Self { name: name.to_owned(), types: vec![kind], is_all_matter: false }
+    }
+}
+
+impl From<Species> for Particles {
+    fn from(species: Species) -> Self {
+        Self::one(&species.to_string(), species.particle_type())
+    }
+}
+
+impl fmt::Display for Particles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl FromStr for Particles {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if let Ok(species) = name.parse::<Species>() {
+            return Ok(species.into());
+        }
+        match name {
+            "bh" => return Ok(Self::one(name, 5)),
+            "matter" => return Ok(Self::matter()),
+            _ => (),
+        }
+        // As they are asked for, 0,1,5, and as a grid is named after them.
+        let numbers = name.strip_prefix("types_").unwrap_or(name).split([',', '_']);
+        let types: Option<Vec<usize>> =
+            numbers.map(|number| number.trim().parse().ok().filter(|kind| *kind < TYPES)).collect();
+        let mut types = types.ok_or_else(|| {
+            format!(
+                "unknown particles {name:?}: gas, dm, stars, bh, matter, or numbers of types such as 1,2,3"
+            )
+        })?;
+        types.sort_unstable();
+        types.dedup();
+        let numbers: Vec<String> = types.iter().map(usize::to_string).collect();
+        Ok(Self { name: format!("types_{}", numbers.join("_")), types, is_all_matter: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn particles_are_named_or_numbered() {
+        let read = |name: &str| name.parse::<Particles>();
+        assert_eq!(read("dm").unwrap(), Species::DarkMatter.into());
+        assert_eq!(read("bh").unwrap().types(), [5]);
+        assert_eq!(read("matter").unwrap().types(), [0, 1, 2, 3, 4, 5, 6]);
+        let several = read("5, 1,1").unwrap();
+        assert_eq!((several.types(), several.to_string().as_str()), (&[1, 5][..], "types_1_5"));
+        for particles in [several, Particles::matter(), Species::Gas.into()] {
+            assert_eq!(read(&particles.to_string()), Ok(particles));
+        }
+        for wrong in ["neutrinos", "7", "1,", "-1", ""] {
+            assert!(read(wrong).unwrap_err().contains("gas, dm, stars"), "{wrong}");
+        }
+    }
+}
