@@ -67,6 +67,8 @@ def main():
     parser.add_argument("--most-steps", type=int, default=80, help="leave out rows of more")
     parser.add_argument("--finescale", default="target/release/finescale")
     a = parser.parse_args()
+    if len(a.seeds) < 3:
+        parser.error("--seeds: three boxes are the least that have a scatter")
 
     rows = {name: row for name, row in ROWS.items() if int(name.split()[0]) <= a.most_steps}
     reports = {}

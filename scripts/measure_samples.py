@@ -3,8 +3,9 @@
 
 For each seed: a mock pair and samples of its condition (`finescale mock`, `upscale`); then one comparison of all boxes
 (`finescale compare --box`), whose errors are those of the scatter between boxes. Samples are taken as they are: nothing
-is renormalised. Each sample has a noise seed of its own, 1000 times the box's and its number. Boxes and samples that exist
-in --out are reused, so an interrupted run continues.
+is renormalised. Each sample has a noise seed of its own, 1000 times the box's and its number. Boxes that exist in --out are
+reused, and samples too if they are those of this model and these settings (`upscale --resume` compares), so that an
+interrupted run continues.
 
     ./scripts/measure_samples.py --model data/demo/model.safetensors --out runs/measurement
     ./scripts/measure_samples.py --cells 128 --seeds 301-308 --samples 4 --model M --out runs/proof    # hours
@@ -48,8 +49,10 @@ def linked_box(finescale, boxes, out, seed, cells):
     mock_box(finescale, pair, seed, cells)
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("condition.hdf5", "truth.hdf5"):
-        if not (folder / file).exists():
-            (folder / file).symlink_to((pair / file).resolve())
+        link = folder / file
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to((pair / file).resolve())
     return folder
 
 
@@ -59,8 +62,10 @@ def draw_samples(finescale, model, folder, box, count, arguments=()):
     for seed in range(1000 * box + 1, 1000 * box + count + 1):
         made = folder / f"sample_{seed}.hdf5"
         command = [finescale, "upscale", "--model", model, "--condition", folder / "condition.hdf5", "--seed", seed]
-        seconds.append(run([*command, *arguments, "-o", made, "--resume"], made))
-    return [s for s in seconds if s is not None]
+        was_there = made.exists()
+        took = run([*command, *arguments, "-o", made, "--resume"])  # refuses one of another model, or of other settings
+        seconds += [] if was_there else [took]
+    return seconds
 
 
 def compare(finescale, folders, report):
@@ -68,6 +73,14 @@ def compare(finescale, folders, report):
     boxes = [word for folder in folders for word in ("--box", folder)]
     run([finescale, "compare", *boxes, "-o", report, "--overwrite"])  # always: samples may have come since
     return json.loads((report / "report.json").read_text())
+
+
+def check(report, boxes, cells, samples):
+    """Stops if a report is not of so many boxes, cells and samples: others lie in the folders."""
+    found = (report["pooled"]["boxes"], report["cells"], report["pooled"]["samples"])
+    if found != (boxes, [cells] * 3, boxes * samples):
+        sys.exit(f"{found[0]} boxes of {found[1]} cells with {found[2]} samples lie in the folders, and {boxes} of {cells}^3 "
+                 f"with {samples} each were asked for: choose a new --out")
 
 
 def mean(values):
@@ -134,6 +147,7 @@ def main():
         seconds += draw_samples(a.finescale, a.model, folder, seed, a.samples, a.upscale.split())
     report = compare(a.finescale, folders, a.out / "report")
 
+    check(report, len(folders), a.cells, a.samples)
     print("\n".join(tables(report, len(folders), a.cells, a.samples)))
     if seconds:
         print(f"\n- seconds per sample: {sorted(seconds)[len(seconds) // 2]:.1f} (median of {len(seconds)})")

@@ -558,3 +558,97 @@ fn each_sample_is_judged_with_the_field_of_its_own_draw() {
     let figure = std::fs::read_to_string(desk.path("of_box/figures/companion.svg")).unwrap();
     assert!(figure.contains("cross power"));
 }
+
+#[test]
+fn what_is_no_draw_of_its_box_is_told() {
+    let desk = Desk::new();
+    let in_box = |name: &str, files: &[(&str, &Field3, Value)]| {
+        std::fs::create_dir(desk.path(name)).unwrap();
+        for (file, field, provenance) in files {
+            desk.write(&format!("{name}/{file}"), field, provenance.clone());
+        }
+    };
+    // Other waves along every axis, so that nothing of one box is in the other.
+    let other = |phase: f64| {
+        let field = waves(phase);
+        let values = field.values().clone().permuted_axes([2, 1, 0]).as_standard_layout().into_owned();
+        Field3::new(*field.grid(), values.mapv(|v| 1.0 / v)).unwrap()
+    };
+    let nothing = json!({});
+    in_box("a", &[("truth", &waves(0.0), nothing.clone()), ("sample", &waves(0.3), nothing.clone())]);
+    in_box("b", &[("truth", &other(0.0), nothing.clone()), ("sample", &waves(0.4), nothing.clone())]);
+    in_box("same", &[("truth", &waves(0.0), nothing.clone()), ("sample", &waves(0.5), nothing.clone())]);
+    let boxes = |names: &[&str]| {
+        let output =
+            desk.command(&[&["--box"], names, &["-o", "of_boxes", "--overwrite"]].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        let report = std::fs::read(desk.path("of_boxes/report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        (report["notes"].to_string(), said)
+    };
+    let (notes, said) = boxes(&["a", "b"]);
+    let unrelated = "these do not look like fields of one universe";
+    assert!(notes.contains(&format!("b: r with the truth is")) && notes.contains(unrelated), "{notes}");
+    assert!(said.contains(unrelated), "{said}");
+    fails(&mut desk.command(&["--box", "a", "same", "-o", "x"]), &["same/truth.hdf5 are the same truth"]);
+
+    // A truth as its own sample, a sample as the truth, and one that holds what was given.
+    desk.write("itself", &waves(0.0), nothing.clone());
+    let (report, _) = desk.report(&["--sample", "itself.hdf5"]);
+    assert!(report["notes"].to_string().contains("itself.hdf5 is the truth itself"), "{}", report["notes"]);
+    let identity =
+        |given: Value| json!({ "identity": { "model": "ab", "given": given, "generation": { "seed": 1 } } });
+    desk.write("extended", &waves(0.2), identity(json!({ "start": [0, 0, 0] })));
+    let (report, _) = desk.report(&["--sample", "extended.hdf5"]);
+    assert!(report["notes"].to_string().contains("holds what was given by --extend"), "{}", report["notes"]);
+    desk.write("drawn", &waves(0.1), identity(Value::Null));
+    let all = ["--truth", "drawn.hdf5", "--sample", "sample.hdf5", "-o", "of_drawn"];
+    let output = desk.command(&all).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("drawn.hdf5 was drawn by a model"));
+
+    // A sample knows its condition by the values.
+    let condition = waves(0.9);
+    desk.write("condition", &condition, nothing.clone());
+    let hash = finescale_outpaint::hash_of_density(&condition).unwrap();
+    let from = |hash: &str| json!({ "identity": { "version": 8, "condition": format!("{hash} []") } });
+    desk.write("from_it", &waves(0.2), from(&hash));
+    desk.write("from_another", &waves(0.2), from(&"00".repeat(32)));
+    desk.report(&["--sample", "from_it.hdf5", "--condition", "condition.hdf5"]);
+    let words = ["from_another.hdf5 was not drawn from condition.hdf5", "give that one, or none"];
+    desk.refuses(&["--sample", "from_another.hdf5", "--condition", "condition.hdf5"], &words);
+
+    // Companions are other files than samples, and of all boxes.
+    let with = |its: &'static str| {
+        ["--sample", "sample.hdf5", "--companion", "condition.hdf5", "--companion-sample", its]
+    };
+    desk.refuses(&with("sample.hdf5"), &["are the same sample"]);
+    desk.refuses(&with("condition.hdf5"), &["are the same sample"]);
+    std::fs::copy(desk.path("condition.hdf5"), desk.path("a/companion.hdf5")).unwrap();
+    desk.write("a/companion_sample", &waves(0.7), nothing);
+    fails(&mut desk.command(&["--box", "a", "b", "-o", "x"]), &["b: has no companion field"]);
+}
+
+#[test]
+fn a_report_holds_nothing_of_an_earlier_one() {
+    let desk = Desk::new();
+    desk.write("other", &waves(0.6), json!({}));
+    let two = [
+        "--truth",
+        "truth.hdf5",
+        "--sample",
+        "sample.hdf5",
+        "other.hdf5",
+        "--over",
+        "other.hdf5",
+        "-o",
+        "report",
+    ];
+    desk.command(&two).assert().success();
+    assert!(desk.path("report/figures/over.svg").exists() && desk.path("report/tables/over.csv").exists());
+    std::fs::write(desk.path("report/figures/mine.png"), "").unwrap();
+    let one = ["--truth", "truth.hdf5", "--sample", "sample.hdf5", "-o", "report", "--overwrite"];
+    desk.command(&one).assert().success();
+    assert!(!desk.path("report/figures/over.svg").exists() && !desk.path("report/tables/over.csv").exists());
+    assert!(desk.path("report/figures/mine.png").exists(), "what is not ours stays");
+}

@@ -125,8 +125,78 @@ pub(crate) fn check_one_condition(samples: &[Input]) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses samples that say they were drawn from another condition than the one that is given with them.
+pub(crate) fn check_condition(of_box: &BoxInputs) -> anyhow::Result<()> {
+    let Some(condition) = &of_box.condition else { return Ok(()) };
+    let drawn_from = |sample: &Input| {
+        let identity = &sample.meta.provenance[IDENTITY];
+        // Earlier versions named it otherwise.
+        let is_known = identity["version"].as_u64() >= Some(NOISE_OF_CONDITION);
+        let text = identity["condition"].as_str().filter(|_| is_known)?;
+        text.split(' ').next().map(str::to_owned)
+    };
+    let Some((sample, expected)) = of_box.samples.iter().find_map(|s| Some((s, drawn_from(s)?))) else {
+        return Ok(());
+    };
+    if condition.hash_of_values()? == expected {
+        return Ok(());
+    }
+    Err(bad_input(format!(
+        "{} was not drawn from {}: its file tells of another condition; give that one, or none",
+        sample.path.display(),
+        condition.path.display()
+    )))
+}
+
+/// Refuses other fields of some boxes only: a mean over these would be of fewer boxes than it says.
+pub(crate) fn check_companions_of_all(boxes: &[BoxInputs]) -> anyhow::Result<()> {
+    let without = boxes.iter().find(|of_box| of_box.companion.is_none());
+    match (without, boxes.iter().any(|of_box| of_box.companion.is_some())) {
+        (Some(without), true) => Err(bad_input(format!(
+            "{}: has no companion field, and others have; give all boxes one, or none",
+            without.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses one universe that is given as two.
+pub(crate) fn check_boxes_differ(boxes: &[BoxInputs]) -> anyhow::Result<()> {
+    let truths: Vec<&Input> = boxes.iter().map(|of_box| &of_box.truth).collect();
+    twice(&truths, |a, b| a.sha256 == b.sha256).map_or(Ok(()), |(a, b)| {
+        Err(bad_input(format!(
+            "{} and {} are the same truth: two boxes of one universe do not tell how universes scatter; put all samples of it \
+             into one box",
+            a.path.display(),
+            b.path.display()
+        )))
+    })
+}
+
+/// What a reader must know of fields that are no draws, or no truth.
+pub(crate) fn what_they_are(boxes: &[BoxInputs]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for of_box in boxes {
+        let truth = &of_box.truth;
+        if !truth.meta.provenance[IDENTITY].is_null() {
+            notes.push(format!("{} was drawn by a model: it is no truth", truth.path.display()));
+        }
+        for sample in &of_box.samples {
+            let path = sample.path.display();
+            if !sample.meta.provenance[IDENTITY]["given"].is_null() {
+                notes.push(format!(
+                    "{path} holds what was given by --extend, which is no draw: goals judge it and the rest together"
+                ));
+            }
+        }
+    }
+    notes
+}
+
 /// Refuses samples whose companion was drawn from another condition, by another model or with another seed.
 pub(crate) fn check_companions(of_box: &BoxInputs) -> anyhow::Result<()> {
+    let others: Vec<&Input> = of_box.companion_samples.iter().chain(&of_box.companion).collect();
+    check_files_differ(&others.iter().copied().chain(&of_box.samples).collect::<Vec<_>>())?;
     for (sample, its) in of_box.samples.iter().zip(&of_box.companion_samples) {
         let [mine, other] = [sample, its].map(|input| &input.meta.provenance[IDENTITY]);
         if let (false, false, Some(Difference { what, .. })) =
@@ -156,6 +226,13 @@ pub(crate) fn check_values_differ(samples: &[(&Input, &Field3)]) -> anyhow::Resu
         Some((a, b)) => Err(same_sample(a.0, b.0)),
         None => Ok(()),
     }
+}
+
+/// That a sample is the truth, whatever its file.
+pub(crate) fn truth_among(truth: &Field3, samples: &[(&Input, &Field3)]) -> Option<String> {
+    let (sample, _) = samples.iter().find(|(_, field)| field.as_slice() == truth.as_slice())?;
+    let path = sample.path.display();
+    Some(format!("{path} is the truth itself: that goals are met says nothing of a model"))
 }
 
 fn twice<T>(all: &[T], are_same: impl Fn(&T, &T) -> bool) -> Option<(&T, &T)> {

@@ -109,6 +109,12 @@ impl Stamp {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let found =
             std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
+        if found.is_dir() {
+            return Err(bad_input(format!("{}: is a folder; one file is needed", path.display())));
+        }
+        if !found.is_file() {
+            return Err(bad_input(format!("{}: is no regular file", path.display())));
+        }
         Ok(Self {
             identity: (found.dev(), found.ino()),
             bytes: found.len(),

@@ -7,12 +7,16 @@ use crate::files::Stamp;
 use crate::progress::Progress;
 use anyhow::Context as _;
 use finescale_field::{Boundary, Field3, Grid, Region};
+use finescale_outpaint::hash_of_density;
 use finescale_snapshot::GridMeta;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Redshifts closer than this are the same.
 pub(crate) const SAME_REDSHIFT: f64 = 0.02;
+
+/// Cosmological parameters closer than this are the same.
+const SAME_PARAMETER: f64 = 1e-3;
 
 /// The role of a field that is judged as it is.
 const SAMPLE: &str = "sample";
@@ -121,6 +125,11 @@ impl BoxInputs {
             .into_iter()
             .chain(of_files)
             .chain(self.samples.iter().flat_map(|sample| sample.differences(&self.truth)))
+            .chain(self.condition.iter().flat_map(|condition| condition.other_time(&self.truth)))
+            .chain(self.companion.iter().flat_map(|companion| companion.other_time(&self.truth)))
+            .chain(self.companion.iter().flat_map(|companion| {
+                self.companion_samples.iter().flat_map(|its| its.differences(companion))
+            }))
     }
 }
 
@@ -143,30 +152,60 @@ impl Input {
     fn differences(&self, truth: &Self) -> Vec<String> {
         let (mine, its) = (&self.meta.quantity, &truth.meta.quantity);
         let is_other = mine != its && mine != "unknown" && its != "unknown";
-        let quantity = is_other.then(|| format!("{} holds {mine}, the truth {its}", self.path.display()));
+        let other = truth.role;
+        let quantity = is_other.then(|| format!("{} holds {mine}, the {other} {its}", self.path.display()));
         quantity.into_iter().chain(self.other_origin(truth)).collect()
     }
 
     /// In what its time and its making differ from those of the truth, whatever it is the density of.
     pub(crate) fn other_origin(&self, truth: &Self) -> Vec<String> {
-        let (mine, its) = (&self.meta, &truth.meta);
-        let mut found = Vec::new();
-        if (mine.redshift - its.redshift).abs() > SAME_REDSHIFT {
-            found.push(format!("is at redshift {:.2}, the truth at {:.2}", mine.redshift, its.redshift));
-        }
+        let (mine, its, other) = (&self.meta, &truth.meta, truth.role);
+        let mut found = self.other_time(truth);
         if let (Some(a), Some(b)) = (mine.assignment, its.assignment)
             && a != b
         {
             found.push(format!(
-                "was assigned by {a}, the truth by {b}: their windows do not drop out of P/P_truth"
+                "{} was assigned by {a}, the {other} by {b}: their windows do not drop out of P/P_truth",
+                self.path.display()
             ));
         }
-        found.into_iter().map(|what| format!("{} {what}", self.path.display())).collect()
+        found
+    }
+
+    /// Whether its time is not that of the truth.
+    fn other_time(&self, truth: &Self) -> Vec<String> {
+        let (mine, its, other) = (self.meta.redshift, truth.meta.redshift, truth.role);
+        let is_same = (mine - its).abs() <= SAME_REDSHIFT;
+        let text = || format!("{} is at redshift {mine:.2}, the {other} at {its:.2}", self.path.display());
+        (!is_same).then(text).into_iter().collect()
+    }
+
+    /// In what the universe of another box differs, if a mean over both is one of different things.
+    pub(crate) fn other_universe(&self, first: &Self) -> Vec<String> {
+        let mut found = self.differences(first);
+        let pairs = self.meta.cosmology.parameters().into_iter().zip(first.meta.cosmology.parameters());
+        for ((name, mine), (_, its)) in pairs {
+            if let (Some(mine), Some(its)) = (mine, its)
+                && (mine - its).abs() > SAME_PARAMETER
+            {
+                found.push(format!("{} has {name} = {mine}, the first box {its}", self.path.display()));
+            }
+        }
+        found
     }
 
     /// The values of `window`, which lie on `grid`, of a file in which nothing has changed since it was opened. Nothing
     /// else of it is held in memory.
-    pub(crate) fn read(&self, window: &Region, grid: Grid) -> anyhow::Result<Field3> {
+    /// What is odd about them is added to `notes`.
+    ///
+    /// # Errors
+    /// If they are no density, or, of a whole box that is no sample, far from a mean of 1.
+    pub(crate) fn read(
+        &self,
+        window: &Region,
+        grid: Grid,
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Field3> {
         let values = match *window == Region::whole(&self.grid) {
             true => fields::load(&self.path, &self.cube)?.field.into_values(),
             false => {
@@ -179,9 +218,17 @@ impl Input {
         fields::check_density(&self.path, &field)?;
         let is_box = self.meta.boundary == Boundary::Periodic && *window == Region::whole(&self.grid);
         if is_box && self.role != SAMPLE {
-            fields::check_box_mean(&self.path, field.mean())?;
+            notes.extend(fields::check_box_mean(&self.path, field.mean())?);
         }
         Ok(field)
+    }
+
+    /// The hash of its values that samples know their condition by.
+    pub(crate) fn hash_of_values(&self) -> anyhow::Result<String> {
+        let open = fields::open_header(&self.path, &self.cube)?;
+        let hash = hash_of_density(open.values.as_ref()).with_context(|| self.path.display().to_string())?;
+        self.stamp.check(&self.path)?;
+        Ok(hash)
     }
 
     /// What a report says of it.

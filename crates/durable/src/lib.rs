@@ -81,12 +81,20 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Longest text that is read, in bytes.
+const LONGEST_TEXT: u64 = 256 << 20;
+
 /// As [`read`], where text is expected.
 ///
 /// # Errors
-/// As [`read`], and [`io::ErrorKind::InvalidData`] for what is no UTF-8.
+/// As [`read`], [`io::ErrorKind::InvalidInput`] for more than 256 MB, and [`io::ErrorKind::InvalidData`] for what is no UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    io::read_to_string(open_to_read(path)?)
+    let file = open_to_read(path)?;
+    if file.metadata()?.len() > LONGEST_TEXT {
+        let problem = "is larger than 256 MB, which no table or configuration is";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    io::read_to_string(file)
 }
 
 /// Opens a regular file to read it.

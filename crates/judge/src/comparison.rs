@@ -16,6 +16,8 @@ use serde_json::Value;
 
 /// A truth of which a larger part of the voxels is exactly empty is too sparse for them.
 const MOST_EMPTY: f64 = 0.01;
+/// Correlation that fields of one universe have in some band, at least.
+const UNRELATED: f64 = 0.5;
 /// Of the keys of report.json: rises when a key changes its meaning or goes.
 const VERSION: u32 = 4;
 
@@ -109,10 +111,10 @@ impl Comparison {
             version: VERSION,
             title,
             region: beside.region,
-            boxes,
             goals: pooled.judge(),
             training_overlap: beside.training_overlap,
-            notes: beside.notes.into_iter().chain(sparse(&measured)).collect(),
+            notes: beside.notes.into_iter().chain(unrelated(&boxes)).chain(sparse(&measured)).collect(),
+            boxes,
             pooled,
             published: published.map(|table| PublishedComparison::new(table, &measured)).collect(),
             over,
@@ -121,6 +123,24 @@ impl Comparison {
             measured,
         })
     }
+}
+
+/// Boxes whose samples do not look like their truth in any band.
+fn unrelated(boxes: &[BoxSummary]) -> Vec<String> {
+    let largest = |of_box: &BoxSummary| {
+        of_box.estimates.cross_correlation.value.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    };
+    let all = boxes.iter().map(|of_box| (of_box, largest(of_box)));
+    let found = all.filter(|(_, r)| r.is_finite() && *r < UNRELATED);
+    found
+        .map(|(of_box, r)| {
+            format!(
+                "{}: r with the truth is {r:.2} at most: these do not look like fields of one universe; are they of the same \
+                 box and region?",
+                of_box.label
+            )
+        })
+        .collect()
 }
 
 /// That the truth is sampled too sparsely for its voxels, if it is.

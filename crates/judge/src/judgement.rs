@@ -120,12 +120,14 @@ impl Pooled {
         }
         let each = |candidate: &Candidate| two_errors(candidate.freedom);
         let together = |candidate: &Candidate| two_errors_of_all(all.len(), candidate.freedom);
+        // Of a known number no freedom makes an interval.
+        let times = |factor: f64, error: f64| if error == 0.0 { 0.0 } else { factor * error };
         let reach = |candidate: &Candidate| match candidate.error.is_finite() {
-            true => candidate.off + each(candidate) * candidate.error,
+            true => candidate.off + times(each(candidate), candidate.error),
             false => f64::INFINITY,
         };
         let beyond =
-            |candidate: &Candidate| candidate.off - together(candidate) * candidate.error - goal.wanted;
+            |candidate: &Candidate| candidate.off - times(together(candidate), candidate.error) - goal.wanted;
         let far = |a: &&Candidate, b: &&Candidate| beyond(a).total_cmp(&beyond(b));
         let worst = all.iter().filter(|candidate| beyond(candidate) > 0.0).max_by(far);
         let (decides, outcome, errors) = match worst {

@@ -28,8 +28,11 @@ pub(crate) fn seed_of(seed: u64, name: &str) -> u64 {
     u64::from_le_bytes(hash[..8].try_into().expect("a hash has 32 bytes"))
 }
 
-/// The same of a density in units of its mean.
-pub(crate) fn hash_of_density(source: &dyn Windows) -> Result<String, OutpaintError> {
+/// SHA-256 of a density in units of its mean, of its cells and box: with it begins the entry `condition` of an identity.
+///
+/// # Errors
+/// [`OutpaintError::Read`] if it cannot be read, [`OutpaintError::Field`] with the first voxel that is no density.
+pub fn hash_of_density(source: &dyn Windows) -> Result<String, OutpaintError> {
     hash_of_values(source, |block, values| {
         match values.indexed_iter().find(|(_, value)| !(value.is_finite() && **value >= 0.0)) {
             None => Ok(()),

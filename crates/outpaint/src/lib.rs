@@ -84,6 +84,7 @@ pub use finescale_field::Boundary;
 pub use generate::generate;
 pub use generated::{Generated, GeneratedField};
 pub use given::Given;
+pub use hash::hash_of_density;
 pub use identity::{Difference, difference, sample_difference};
 pub use job::{Job, identity};
 pub use masks::MaskDistribution;

@@ -278,6 +278,11 @@ const PLOTS: [Spec; 17] = [
     },
 ];
 
+/// The names of all figures that a comparison may have.
+pub(crate) fn figure_ids() -> impl Iterator<Item = &'static str> {
+    std::iter::once("slices").chain(PLOTS.iter().map(|spec| spec.id))
+}
+
 /// Those of a comparison, in the order of the page: slices, power, then whatever was measured.
 pub(crate) fn of_comparison<'a>(comparison: &Comparison, pictures: &'a Pictures) -> Vec<Figure<'a>> {
     let plots = PLOTS.iter().filter_map(|spec| {

@@ -177,6 +177,11 @@ const PERCENT: [&[Column]; 3] = [
 ];
 const BLOCKS: &[Column] = &[("block", "truth/densities/*/block")];
 
+/// The names of all tables that a comparison may have.
+pub(crate) fn table_names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|spec| spec.0)
+}
+
 /// Name and content of all tables that have values, of the content of report.json.
 pub(crate) fn tables(report: &Value) -> Vec<(&'static str, String)> {
     let of_one = [&report["truth"], &report["condition"]].into_iter();

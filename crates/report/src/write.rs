@@ -1,11 +1,11 @@
 //! The files of a report.
 
 use crate::characters::{visible, visible_json};
-use crate::figures::{Figure, of_comparison, of_upscaled};
+use crate::figures::{Figure, figure_ids, of_comparison, of_upscaled};
 use crate::page::page;
 use crate::raster::png;
 use crate::svg::Place;
-use crate::tables::tables;
+use crate::tables::{table_names, tables};
 use crate::{Pictures, ReportError};
 use finescale_judge::Comparison;
 use serde_json::json;
@@ -37,7 +37,7 @@ pub fn write(comparison: &Comparison, pictures: &Pictures, dir: &Path) -> Result
     let dir = made(dir.to_owned())?;
     let (json, html) = (dir.join("report.json"), dir.join("report.html"));
     // No earlier page stands beside new figures, whatever stops this.
-    for path in [&html, &json] {
+    for path in earlier(&dir).iter().chain([&html, &json]) {
         finescale_durable::remove_file(path)
             .and_then(|()| finescale_durable::sync_folder(&dir))
             .map_err(|source| ReportError::Write { path: path.clone(), source })?;
@@ -68,6 +68,18 @@ pub fn write(comparison: &Comparison, pictures: &Pictures, dir: &Path) -> Result
     write_whole(&json, &numbers)?;
     write_whole(&html, visible(&page(comparison, pictures, &shown, &upscaled)).as_bytes())?;
     Ok(ReportPaths { json, html, figures, tables: written_tables })
+}
+
+/// Figures and tables of ours that an earlier report left, which this one may not have.
+fn earlier(dir: &Path) -> Vec<PathBuf> {
+    let named =
+        figure_ids().flat_map(|id| ["png", "svg"].map(|ending| dir.join(format!("figures/{id}.{ending}"))));
+    let of_tables = table_names().map(|name| dir.join(format!("tables/{name}.csv")));
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let in_figures = std::fs::read_dir(dir.join("figures")).into_iter().flatten().flatten();
+    let of_upscaled = in_figures.filter(|entry| entry.file_name().to_string_lossy().starts_with("upscaled-"));
+    let of_upscaled = of_upscaled.map(|entry| entry.path());
+    named.chain(of_tables).filter(is_there).chain(of_upscaled).collect()
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {

@@ -38,7 +38,7 @@ pub enum SnapshotError {
     /// Values that are not those that were written.
     #[error(
         "{path}: its values are not those that were written into it; copy it again or make it anew (whoever changed them on \
-         purpose deletes the attribute values_digest)",
+         purpose deletes the attribute values_digest, and sets version to 1)",
         path = path.display()
     )]
     Damaged {

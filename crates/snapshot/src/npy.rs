@@ -48,7 +48,7 @@ impl NpyReader {
         let layout = npy_header::layout(path)?;
         let grid = Grid::new(layout.cells, box_size_mpc_h).map_err(SnapshotError::field(path))?;
         let io = |source| SnapshotError::Io { path: path.into(), doing: "opening", source };
-        Ok(Self { path: path.into(), file: File::open(path).map_err(io)?, layout, grid })
+        Ok(Self { path: path.into(), file: finescale_durable::open_to_read(path).map_err(io)?, layout, grid })
     }
 
     /// Fills a row of consecutive values from flat index `first` on.

@@ -4,7 +4,6 @@ use crate::SnapshotError;
 use finescale_field::shown;
 use ndarray_npy::WritableElement;
 use ndarray_npy::npy::header::{Header, Layout as Order};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -44,7 +43,7 @@ pub(crate) fn header(cells: [usize; 3]) -> io::Result<Vec<u8>> {
 pub(crate) fn layout(path: &Path) -> Result<Layout, SnapshotError> {
     let io = |source| SnapshotError::Io { path: path.into(), doing: "reading", source };
     let wrong = |detail: String| SnapshotError::Npy { path: path.into(), detail: shown(&detail) };
-    let file = File::open(path).map_err(io)?;
+    let file = finescale_durable::open_to_read(path).map_err(io)?;
     let file_bytes = file.metadata().map_err(io)?.len();
     let mut start = Vec::new();
     file.take((PREFIX_BYTES + LONGEST_HEADER) as u64).read_to_end(&mut start).map_err(io)?;

@@ -25,6 +25,10 @@ pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, S
     if path.is_dir() {
         return Err(SnapshotError::Folder { path: path.into() });
     }
+    // A pipe would be waited for.
+    if !path.is_file() {
+        return Err(SnapshotError::NotHdf5 { path: path.into() });
+    }
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();
     options.with_fapl(|access| access.chunk_cache(521, bytes, CACHE_PREFERENCE));

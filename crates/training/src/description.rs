@@ -422,8 +422,10 @@ impl ModelDescription {
                 return foreign("normalizer", error.to_string(), "one that works");
             }
         }
-        if self.condition_windows.as_ref().is_some_and(|windows| !windows.is_sound()) {
-            return foreign("condition_windows", "other numbers".to_owned(), "those of this version");
+        let cells = self.configuration.training.patch_cells;
+        if self.condition_windows.as_ref().is_some_and(|windows| !windows.is_sound(cells)) {
+            let expected = "power and shares of windows of the network's size";
+            return foreign("condition_windows", "other numbers".to_owned(), expected);
         }
         let parts = self.step.checked_mul(self.configuration.training.accumulate as u64);
         if parts.is_none_or(|parts| parts > u64::from(u32::MAX)) {

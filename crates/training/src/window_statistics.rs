@@ -6,7 +6,7 @@ use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
 
-/// Windows per axis of a box that are looked at, at most.
+/// Windows per axis of a volume that are looked at, at most.
 const WINDOWS_PER_AXIS: usize = 4;
 /// Smaller windows hold too few waves.
 const FEWEST_CELLS: usize = 8;
@@ -64,7 +64,7 @@ impl WindowStatistics {
         places
     }
 
-    /// Of windows of `window_cells`³ normalised densities each; none of fewer than two, or of small ones.
+    /// Of windows of `window_cells`³ normalised densities each; none of none, or of small ones. One window has no scatter.
     ///
     /// # Errors
     /// Those of the windows.
@@ -83,29 +83,31 @@ impl WindowStatistics {
             shares.push(EDGES.map(|edge| part_below(&window, edge)).to_vec());
             power.push(power_of(window, window_cells, &bands));
         }
-        let (windows, enough) = (power.len(), power.len() > 1);
+        let windows = power.len();
         let of = |numbers: &[Vec<f64>]| (0..numbers[0].len()).map(|i| Moments::of(numbers, i)).collect();
-        Ok(enough.then(|| Self { windows, window_cells, power: of(&power), share_below: of(&shares) }))
+        Ok((windows > 0).then(|| Self { windows, window_cells, power: of(&power), share_below: of(&shares) }))
     }
 
-    /// Whether every number is one that [`new`](Self::new) makes.
-    pub(crate) fn is_sound(&self) -> bool {
-        let numbers = self.power.iter().chain(&self.share_below);
-        let sound = |m: &Moments| m.mean >= 0.0 && m.mean < 1e12 && m.deviation >= 0.0 && m.deviation < 1e12;
-        self.windows > 1
-            && (FEWEST_CELLS..1 << 16).contains(&self.window_cells)
+    /// Whether every number is one that [`new`](Self::new) makes of windows of so many cells.
+    pub(crate) fn is_sound(&self, window_cells: usize) -> bool {
+        let sound = |most: f64| {
+            move |m: &Moments| (0.0..=most).contains(&m.mean) && (0.0..=most).contains(&m.deviation)
+        };
+        self.windows > 0
+            && self.window_cells == window_cells
+            && window_cells >= FEWEST_CELLS
             && (self.power.len(), self.share_below.len()) == (BANDS, EDGES.len())
-            && { numbers }.all(sound)
+            && self.power.iter().all(sound(1e12))
+            && self.share_below.iter().all(sound(1.0))
     }
 
-    /// What another condition differs by, if it is more than chance: none if the windows of the two have other sizes.
+    /// What another condition differs by, if it is more than chance.
     pub(crate) fn difference(&self, found: &Self) -> Option<String> {
-        if self.window_cells != found.window_cells {
-            return None;
-        }
+        // Few windows of a skewed distribution hardly know their scatter.
         let error = |mine: &Moments, its: &Moments| {
-            let variance = |m: &Moments, windows: usize| m.deviation.powi(2) / windows as f64;
-            (variance(mine, self.windows) + variance(its, found.windows)).sqrt()
+            let largest = mine.deviation.max(its.deviation);
+            let variance = |deviation: f64, windows: usize| deviation.powi(2) / windows as f64;
+            (variance(mine.deviation, self.windows) + variance(largest, found.windows)).sqrt()
         };
         let is_told = |mine: &Moments, its: &Moments, least: f64| {
             let apart = (its.mean - mine.mean).abs();
@@ -152,7 +154,7 @@ impl Moments {
         let count = numbers.len() as f64;
         let mean = numbers.iter().map(|numbers| numbers[i]).sum::<f64>() / count;
         let squares: f64 = numbers.iter().map(|numbers| (numbers[i] - mean).powi(2)).sum();
-        Self { mean, deviation: (squares / (count - 1.0)).sqrt() }
+        Self { mean, deviation: (squares / (count - 1.0).max(1.0)).sqrt() }
     }
 }
 
@@ -206,7 +208,10 @@ mod tests {
         }
         // Uniform between ±1.5 √3: half is below 0.
         assert!((found.share_below[2].mean - 0.5).abs() < 0.01, "{:?}", found.share_below);
-        assert!(found.is_sound());
+        assert!(found.is_sound(CELLS) && !found.is_sound(2 * CELLS));
+        let mut wrong = found.clone();
+        wrong.share_below[0].mean = 5.0;
+        assert!(!wrong.is_sound(CELLS));
         let text = serde_json::to_string(&found).unwrap();
         assert_eq!(serde_json::from_str::<WindowStatistics>(&text).unwrap(), found);
     }
@@ -220,6 +225,9 @@ mod tests {
         assert!(smooth.contains("its power on scales of 6 to 4 voxels is 1.5"), "{smooth}");
         let wide = training.difference(&statistics(8, 0.0, 1.3)).unwrap();
         assert!(wide.contains("voxels are below") && wide.contains("1.7"), "{wide}");
+        // One window is told by the scatter of the training's.
+        assert_eq!(training.difference(&statistics(1, 0.0, 1.0)), None);
+        assert!(training.difference(&statistics(1, 0.0, 3.0)).is_some());
         // Little, though certain, is not told.
         assert_eq!(training.difference(&statistics(40, 0.0, 1.01)), None);
     }

@@ -106,15 +106,17 @@ struct Prepared {
 
 impl Compare {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
-        let prepared = self.prepare(context)?;
+        let mut prepared = self.prepare(context)?;
         prepared.notes.iter().for_each(|note| context.warn(note));
         let Prepared { boxes, parts, .. } = &prepared;
-        let (measured, pictures) = self.measure(context, &boxes[0], &parts[0], Pictures::new)?;
+        let (told, mut found) = (prepared.notes.len(), Vec::new());
+        let (measured, pictures) = self.measure(context, &boxes[0], &parts[0], &mut found, Pictures::new)?;
         let mut summaries = Vec::new();
         for (of_box, part) in boxes.iter().zip(parts).skip(1) {
             context.say(format_args!("{}", of_box.name));
-            summaries.push(self.measure(context, of_box, part, |_| ())?.0.summary);
+            summaries.push(self.measure(context, of_box, part, &mut found, |_| ())?.0.summary);
         }
+        prepared.notes.extend(found);
         let comparison = Comparison::new(measured, self.beside(prepared, summaries)?)?;
         let folder = finescale_durable::create_folder(&self.output);
         folder.map_err(|error| cannot_write(&self.output, &error))?;
@@ -122,7 +124,7 @@ impl Compare {
         // Minutes later: what somebody else put there since is not replaced either.
         self.refuse_existing()?;
         let paths = write(&comparison, &pictures, &self.output).context("writing the report")?;
-        tell(context, &comparison);
+        tell(context, &comparison, told);
         context.say(format_args!("report: {}", paths.html.display()));
         Ok(json!({
             "report": paths.html.to_string_lossy(),
@@ -147,6 +149,9 @@ impl Compare {
         let of_model = draws::check_one_model(&samples)?;
         boxes.iter().try_for_each(|of_box| draws::check_one_condition(&of_box.samples))?;
         boxes.iter().try_for_each(draws::check_companions)?;
+        draws::check_companions_of_all(&boxes)?;
+        draws::check_boxes_differ(&boxes)?;
+        boxes.iter().try_for_each(draws::check_condition)?;
         let lineage = training_data::lineage(&samples);
         let part_of = |of_box| Part::new(of_box, self.asked(of_box, lineage.as_ref())?);
         let parts = boxes.iter().map(part_of).collect::<anyhow::Result<Vec<_>>>()?;
@@ -157,9 +162,12 @@ impl Compare {
         let of_noise = draws::shared_noise(&boxes);
         let of_files = boxes.iter().flat_map(BoxInputs::notes);
         let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_noise).chain(of_files);
-        let notes = notes.chain(parts[0].warning(&boxes[0])).chain(of_window);
-        let notes = notes.collect();
-        let over = self.denominator(context, &boxes[0], &parts[0])?;
+        let of_parts = parts.iter().zip(&boxes).filter_map(|(part, of_box)| part.warning(of_box));
+        let of_universes = boxes.iter().skip(1).flat_map(|other| other.truth.other_universe(&boxes[0].truth));
+        let notes =
+            notes.chain(draws::what_they_are(&boxes)).chain(of_universes).chain(of_parts).chain(of_window);
+        let mut notes: Vec<String> = notes.collect();
+        let over = self.denominator(&boxes[0], &parts[0], &mut notes)?;
         Ok(Prepared { notes, boxes, parts, published, over, published_over, training_overlap })
     }
 
@@ -181,15 +189,15 @@ impl Compare {
     /// The power that truth and samples are divided by.
     fn denominator(
         &self,
-        context: &Context,
         of_box: &BoxInputs,
         part: &Part,
+        notes: &mut Vec<String>,
     ) -> anyhow::Result<Option<Denominator>> {
         let Some(path) = &self.over else { return Ok(None) };
         let input = Input::open("denominator", path, self.cube)?;
-        let field = input.read(&part.window(&input, &of_box.truth)?, part.grid)?;
-        let notes = input.other_origin(&of_box.truth).into_iter().chain(input.note.clone());
-        notes.for_each(|note| context.warn(format_args!("--over: {note}")));
+        let field = input.read(&part.window(&input, &of_box.truth)?, part.grid, notes)?;
+        let found = input.other_origin(&of_box.truth).into_iter().chain(input.note.clone());
+        notes.extend(found.map(|note| format!("--over: {note}")));
         let label = input.meta.quantity.replace("unknown", "the field of --over");
         Ok(Some(Denominator::new(&Labelled::new(label, &field).with_boundary(part.boundary))?))
     }
@@ -198,6 +206,11 @@ impl Compare {
     fn beside(&self, prepared: Prepared, summaries: Vec<BoxSummary>) -> anyhow::Result<Beside> {
         let Prepared { boxes, parts, published, over, published_over, training_overlap, notes } = prepared;
         let mut inputs: Vec<Value> = boxes.iter().flat_map(BoxInputs::all).map(Input::json).collect();
+        if let Some(path) = &self.over {
+            inputs.push(
+                json!({ "role": "denominator", "file": path.to_string_lossy(), "sha256": sha256(path)? }),
+            );
+        }
         for path in self.truth_spectrum.iter().chain(&self.over_spectrum) {
             inputs.push(json!({ "role": "published spectrum", "file": path.to_string_lossy(), "sha256": sha256(path)? }));
         }
@@ -330,18 +343,20 @@ impl Compare {
         context: &Context,
         inputs: &BoxInputs,
         part: &Part,
+        notes: &mut Vec<String>,
         look: impl FnOnce(&Fields<'_>) -> T,
     ) -> anyhow::Result<(Measurements, T)> {
-        let read = |input: &Input| input.read(&part.window(input, &inputs.truth)?, part.grid);
+        let mut read = |input: &Input| input.read(&part.window(input, &inputs.truth)?, part.grid, notes);
         let truth = read(&inputs.truth)?;
-        let condition = inputs.condition.as_ref().map(read).transpose()?;
-        let samples = inputs.samples.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-        let tiles = inputs.independent_tiles.as_ref().map(read).transpose()?;
-        let companion = inputs.companion.as_ref().map(read).transpose()?;
+        let condition = inputs.condition.as_ref().map(&mut read).transpose()?;
+        let samples = inputs.samples.iter().map(&mut read).collect::<anyhow::Result<Vec<_>>>()?;
+        let tiles = inputs.independent_tiles.as_ref().map(&mut read).transpose()?;
+        let companion = inputs.companion.as_ref().map(&mut read).transpose()?;
         let companion_samples =
-            inputs.companion_samples.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+            inputs.companion_samples.iter().map(&mut read).collect::<anyhow::Result<Vec<_>>>()?;
         let values: Vec<_> = inputs.samples.iter().zip(&samples).collect();
         draws::check_values_differ(&values)?;
+        notes.extend(draws::truth_among(&truth, &values));
         let boundary = part.boundary;
         let labelled = |label: &str, input: &Input, field| {
             Labelled::new(label, field).with_assignment(input.meta.assignment).with_boundary(boundary)

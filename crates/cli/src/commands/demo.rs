@@ -120,7 +120,7 @@ impl Demo {
         let comparison = Comparison::new(Measurements::new("box 1", &fields)?, beside)?;
         let pictures = Pictures::new(&fields).with_upscaled(&given, &drawn);
         let paths = write(&comparison, &pictures, &self.out).context("writing the report")?;
-        tell(context, &comparison);
+        tell(context, &comparison, 0);
         let seconds = started.elapsed().as_secs_f64();
         context.say(format_args!("{seconds:.0} s in all; the report is {}", paths.html.display()));
         Ok(json!({

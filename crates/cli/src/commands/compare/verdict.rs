@@ -3,11 +3,8 @@
 use crate::context::Context;
 use finescale_judge::{Comparison, Judgement, Outcome};
 
-/// Correlation that fields of one universe have in some band, at least.
-const UNRELATED: f64 = 0.5;
-
-/// The verdict in lines for a person.
-pub(crate) fn tell(context: &Context, comparison: &Comparison) {
+/// The verdict in lines for a person, of whose notes some were `told` before.
+pub(crate) fn tell(context: &Context, comparison: &Comparison, told: usize) {
     let verdict = &comparison.measured.verdict;
     let beside =
         |number: Option<f64>| number.map_or(String::new(), |number| format!(" (condition: {number:.3})"));
@@ -36,14 +33,8 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison) {
              more (--box), decide"
         ));
     }
-    let correlations = comparison.measured.bands.sample_cross_correlation.iter().copied();
-    let largest = correlations.fold(f64::NEG_INFINITY, f64::max);
-    if largest < UNRELATED {
-        context.warn(format_args!(
-            "r with the truth is {largest:.2} at most: these do not look like fields of one universe; are they of the same \
-             box and region?"
-        ));
-    }
+    // Those that the comparison itself added.
+    comparison.notes.iter().skip(told).for_each(|note| context.warn(note));
 }
 
 fn line(goal: &Judgement) -> String {
