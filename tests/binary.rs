@@ -121,5 +121,5 @@ fn info_tells_what_a_snapshot_holds() {
     let info: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!(info["kind"], "snapshot");
     assert_eq!(info["particles_by_type"][0], 32_845);
-    assert_eq!(info["box_size_mpc_h"], 100.0);
+    assert_eq!(info["box_size_mpc_h"], serde_json::json!([100.0, 100.0, 100.0]));
 }

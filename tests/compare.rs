@@ -589,7 +589,7 @@ fn what_is_no_draw_of_its_box_is_told() {
     };
     let (notes, said) = boxes(&["a", "b"]);
     let unrelated = "these do not look like fields of one universe";
-    assert!(notes.contains(&format!("b: r with the truth is")) && notes.contains(unrelated), "{notes}");
+    assert!(notes.contains("b: r with the truth is") && notes.contains(unrelated), "{notes}");
     assert!(said.contains(unrelated), "{said}");
     fails(&mut desk.command(&["--box", "a", "same", "-o", "x"]), &["same/truth.hdf5 are the same truth"]);
 

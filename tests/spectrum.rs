@@ -73,7 +73,7 @@ fn a_snapshot_has_the_spectrum_of_its_grid() {
     let (of_grid, _) = desk.spectrum(&grid, &[]);
     let (of_particles, said) = desk.spectrum(&desk.snapshot, &[&CELLS[..], &["--scheme", "tsc"]].concat());
     assert_eq!(of_particles["power_mpc_h3"], of_grid["power_mpc_h3"]);
-    assert!(said.contains("262144 dm particles on 32^3 cells (tsc)"), "{said}");
+    assert!(said.contains("262144 dm particles on 32 x 32 x 32 cells (tsc)"), "{said}");
     assert_eq!(of_particles["fields"][0]["window"], "tsc");
 
     // Gridded on the cells of the grid that they are crossed with.

@@ -176,6 +176,11 @@ pub(crate) fn check_boxes_differ(boxes: &[BoxInputs]) -> anyhow::Result<()> {
 /// What a reader must know of fields that are no draws, or no truth.
 pub(crate) fn what_they_are(boxes: &[BoxInputs]) -> Vec<String> {
     let mut notes = Vec::new();
+    let models =
+        boxes.iter().flat_map(|of_box| &of_box.samples).map(|sample| &sample.meta.provenance["model"]);
+    if models.into_iter().any(|model| model["lineage"]["data"] == "mock") {
+        notes.push("the samples' model learned mock gas: this says how well it draws that, and nothing of hydrodynamics".into());
+    }
     for of_box in boxes {
         let truth = &of_box.truth;
         if !truth.meta.provenance[IDENTITY].is_null() {

@@ -312,7 +312,7 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
             "weight": how.weight.name(),
             "total_weight": total,
         })),
-        ..GridMeta::new(how.particles.to_string(), header.redshift, mean)
+        ..GridMeta::new(how.particles.quantity(), header.redshift, mean)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::failure::bad_input;
 use anyhow::Context;
 use finescale_durable::Lock;
+use finescale_snapshot::{GridReader, SnapshotError};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
 use std::fs::File;
@@ -45,6 +46,24 @@ impl Overwrite {
 /// Whether a file is there; that nobody can tell is an error, not a no.
 pub(crate) fn is_there(path: &Path) -> anyhow::Result<bool> {
     path.try_exists().with_context(|| format!("looking for {}", path.display()))
+}
+
+/// Checks that a grid of ours may have this name: it has an ending that says so, or none, and what is there is no HDF5 file
+/// of somebody else.
+pub(crate) fn check_grid_name(path: &Path) -> anyhow::Result<()> {
+    const OTHERS: [&str; 8] = ["fits", "safetensors", "json", "csv", "txt", "npz", "png", "html"];
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let shown = path.display();
+    if OTHERS.contains(&ending.as_str()) {
+        return Err(bad_input(format!("{shown}: fields are written as .hdf5 or .npy; choose such a name")));
+    }
+    match GridReader::open(path) {
+        Err(SnapshotError::NotAGrid { .. }) => Err(bad_input(format!(
+            "{shown}: is an HDF5 file that finescale did not write, and is not replaced; choose another --output, or remove it \
+             yourself"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that an output can be written and replaces none of the inputs, before the work for it begins.

@@ -55,7 +55,7 @@ pub(crate) fn warn_of_matter_left_out(
     if let Some(share) = share.filter(|share| *share > LEAST_SHARE) {
         context.warn(format_args!(
             "{}: {:.1} % of its dark matter's mass is of lower resolution, in PartType2 and 3, and left out by dm: \
-             --particles 1,2,3 takes it all",
+             `grid` and `spectrum` take it all with --particles 1,2,3",
             path.display(),
             100.0 * share
         ));

@@ -3,21 +3,10 @@
 use crate::error::named;
 use crate::estimate::{Estimate, mean_of, ratios};
 use crate::transformed::Transformed;
-use crate::{JudgeError, Labelled};
+use crate::{Companion, JudgeError, Labelled};
 use finescale_field::{Boundary, Field3};
 use finescale_spectra::{Bands, Modes, SpectraError, correlation_of};
 use serde::Serialize;
-
-/// Another field of the same universe, on the same grid: the truth's, and the one that each sample was drawn together with.
-#[derive(Clone, Debug)]
-pub struct Companion<'a> {
-    /// What it is, such as `dm`.
-    pub label: String,
-    /// Of the truth.
-    pub truth: &'a Field3,
-    /// Of each sample, in their order.
-    pub samples: Vec<&'a Field3>,
-}
 
 /// How samples go with the fields that they were drawn together with, beside how the truth goes with its own. Arrays over
 /// the bands.

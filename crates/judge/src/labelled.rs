@@ -1,6 +1,5 @@
 //! Fields with their names.
 
-use crate::Companion;
 use finescale_field::{Boundary, Field3, Scheme, TileFaces};
 
 /// A density field in units of the cosmic mean, 1 + δ, with its name in the report.
@@ -44,6 +43,17 @@ impl<'a> Labelled<'a> {
     pub fn with_boundary(self, boundary: Boundary) -> Self {
         Self { boundary, ..self }
     }
+}
+
+/// Another field of the same universe, on the same grid: the truth's, and the one that each sample was drawn together with.
+#[derive(Clone, Debug)]
+pub struct Companion<'a> {
+    /// What it is, such as `dm`.
+    pub label: String,
+    /// Of the truth.
+    pub truth: &'a Field3,
+    /// Of each sample, in their order.
+    pub samples: Vec<&'a Field3>,
 }
 
 /// The fields of one box, all on one grid.

@@ -18,7 +18,11 @@ pub(crate) struct Tile {
 pub(crate) fn subject(comparison: &Comparison) -> String {
     let count = comparison.measured.samples.len();
     let samples = if count == 1 { "One sample".to_owned() } else { format!("{count} samples") };
-    format!("{samples} of a {}", box_of(&comparison.measured.grid))
+    let of_several = match comparison.boxes.len() {
+        1 => String::new(),
+        boxes => format!(", {}, the first of {boxes} boxes", comparison.boxes[0].label),
+    };
+    format!("{samples} of a {}{of_several}", box_of(&comparison.measured.grid))
 }
 
 fn box_of(grid: &Grid) -> String {

@@ -75,7 +75,7 @@ fn earlier(dir: &Path) -> Vec<PathBuf> {
     let named =
         figure_ids().flat_map(|id| ["png", "svg"].map(|ending| dir.join(format!("figures/{id}.{ending}"))));
     let of_tables = table_names().map(|name| dir.join(format!("tables/{name}.csv")));
-    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let is_there = |path: &PathBuf| path.exists();
     let in_figures = std::fs::read_dir(dir.join("figures")).into_iter().flatten().flatten();
     let of_upscaled = in_figures.filter(|entry| entry.file_name().to_string_lossy().starts_with("upscaled-"));
     let of_upscaled = of_upscaled.map(|entry| entry.path());

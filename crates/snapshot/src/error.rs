@@ -227,7 +227,7 @@ pub enum SnapshotError {
         found: Vec<usize>,
     },
     /// The header promises particles, but they or their masses are not there.
-    #[error("{path}: no dataset {dataset}, although the header promises such particles; it may have been left out of a cut-out", path = path.display())]
+    #[error("{path}: no dataset {dataset}, although the header promises such particles; it may have been left out of a cut-out (without masses, --weight count still works)", path = path.display())]
     MissingDataset {
         /// The file.
         path: PathBuf,

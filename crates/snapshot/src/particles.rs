@@ -30,6 +30,12 @@ impl Particles {
         &self.types
     }
 
+    /// What a field of them is the density of: all dark matter is dark matter.
+    #[must_use]
+    pub fn quantity(&self) -> &str {
+        if self.types == DARK { "dm" } else { &self.name }
+    }
+
     /// Whether particles without a mass, such as tracers, are left out.
     pub(crate) fn need_mass(&self) -> bool {
         self.is_all_matter
@@ -91,6 +97,7 @@ mod tests {
         assert_eq!(read("bh").unwrap().types(), [5]);
         assert_eq!(read("matter").unwrap().types(), [0, 1, 2, 3, 4, 5, 6]);
         let several = read("5, 1,1").unwrap();
+        assert_eq!((read("1,2,3").unwrap().quantity(), several.quantity()), ("dm", "types_1_5"));
         assert_eq!((several.types(), several.to_string().as_str()), (&[1, 5][..], "types_1_5"));
         for particles in [several, Particles::matter(), Species::Gas.into()] {
             assert_eq!(read(&particles.to_string()), Ok(particles));

@@ -60,7 +60,7 @@ impl Snapshot {
         let read_header = |path: &Path| FileHeader::read(path, &open(path)?, given);
         let mut header = read_header(&first)?;
         // A set that was joined into one file may still speak of its files.
-        let is_alone = ChunkName::parse(&first).is_none() && !first.is_symlink();
+        let is_alone = ChunkName::parse(&first).is_none() && first.read_link().is_err();
         let is_joined = is_alone && header.counts == header.snapshot.counts;
         if is_joined {
             header.snapshot.files = 1;
@@ -261,11 +261,8 @@ impl<'a> ChunkReader<'a> {
         snapshot: &Snapshot,
     ) -> Result<Option<Self>, SnapshotError> {
         let (path, group) = (file.path.as_path(), format!("PartType{kind}"));
-        if needs_mass && snapshot.header.table_mass(kind).is_none() {
-            let own = objects::dataset(path, &open(path)?, &format!("{group}/Masses"))?;
-            if own.is_none() {
-                return Ok(None);
-            }
+        if needs_mass && snapshot.header.table_mass(kind).is_none() && is_tracer(path, &group)? {
+            return Ok(None);
         }
         // A filtered dataset is often one single HDF5 chunk: without room for it, each slab would unpack it anew.
         let chunk = chunk_bytes(&Coordinates::find(path, &open(path)?, &group, snapshot)?.dataset);
@@ -276,7 +273,7 @@ impl<'a> ChunkReader<'a> {
         let masses = match (masses, snapshot.header.table_mass(kind)) {
             (Masses::Skip, _) => MassSource::NotWanted,
             (Masses::Read, Some(mass)) => MassSource::Table(to_f32(mass)),
-            (Masses::Read, None) => MassSource::Each(dataset(path, &hdf5_file, &group, "Masses")?),
+            (Masses::Read, None) => MassSource::Each(dataset(path, &hdf5_file, &group, &MASSES)?),
         };
         let expected = file.count(kind);
         let check = |dataset: &hdf5::Dataset, name: &str, columns: Option<usize>| {
@@ -389,10 +386,33 @@ impl Coordinates {
     }
 }
 
-fn dataset(path: &Path, file: &hdf5::File, group: &str, name: &str) -> Result<hdf5::Dataset, SnapshotError> {
-    let dataset = format!("{group}/{name}");
-    objects::dataset(path, file, &dataset)?
-        .ok_or_else(|| SnapshotError::MissingDataset { path: path.into(), dataset })
+/// How codes name the masses of particles; EAGLE names that of gas in the singular.
+const MASSES: [&str; 2] = ["Masses", "Mass"];
+
+/// The first dataset of a group that is there.
+fn dataset(
+    path: &Path,
+    file: &hdf5::File,
+    group: &str,
+    names: &[&str],
+) -> Result<hdf5::Dataset, SnapshotError> {
+    for name in names {
+        if let Some(found) = objects::dataset(path, file, &format!("{group}/{name}"))? {
+            return Ok(found);
+        }
+    }
+    Err(SnapshotError::MissingDataset { path: path.into(), dataset: format!("{group}/{}", names[0]) })
+}
+
+/// Whether particles of a type have neither a mass nor a place, as IllustrisTNG's tracers.
+fn is_tracer(path: &Path, group: &str) -> Result<bool, SnapshotError> {
+    let file = open(path)?;
+    for name in MASSES.iter().chain(&["Coordinates", "IntCoordinates"]) {
+        if objects::dataset(path, &file, &format!("{group}/{name}"))?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Bytes of one HDF5 chunk, 0 if the dataset has none.

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::fields::{self, Gridding, Weight};
-use crate::files::Overwrite;
+use crate::files::{Overwrite, check_grid_name};
 use crate::parse::scalar;
 use crate::samples;
 use crate::units::{UnitOptions, warn_of_matter_left_out};
@@ -48,6 +48,7 @@ impl GridCommand {
         for file in samples::files_of(&self.output) {
             self.overwrite.check(&file, snapshot.files())?;
         }
+        check_grid_name(&self.output)?;
         let how = Gridding {
             particles: self.particles,
             cells: self.cells as usize,

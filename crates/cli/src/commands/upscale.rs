@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields::{self, OpenField};
-use crate::files::{check_output, lock, with_ending};
+use crate::files::{check_grid_name, check_output, lock, with_ending};
 use crate::generation::{BATCH, Generator};
 use crate::inputs;
 use crate::measurement::{
@@ -302,6 +302,7 @@ impl Upscale {
             let named = [&self.model, &self.condition].into_iter().chain(&self.extend);
             check_output(&file, named.chain(of_condition).map(PathBuf::as_path))?;
         }
+        outputs.iter().try_for_each(|output| check_grid_name(output))?;
         self.refuse_existing(&outputs)?;
         Ok(outputs)
     }

@@ -9,6 +9,10 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison, told: usize) {
     let beside =
         |number: Option<f64>| number.map_or(String::new(), |number| format!(" (condition: {number:.3})"));
     let [low, high] = verdict.quoted_band_h_mpc;
+    if comparison.pooled.boxes > 1 {
+        let (first, boxes) = (&comparison.boxes[0].label, comparison.pooled.boxes);
+        context.say(format_args!("{first}, the first of {boxes} boxes:"));
+    }
     context.say(format_args!(
         "mean |ln P/P_truth| over the bands: {:.3}{}",
         verdict.mean_abs_ln_ratio,
@@ -25,6 +29,9 @@ pub(crate) fn tell(context: &Context, comparison: &Comparison, told: usize) {
         beside(verdict.condition_percentile_99_9_ratio),
         verdict.mass_ratio
     ));
+    if comparison.pooled.boxes > 1 {
+        context.say(format_args!("all {} boxes:", comparison.pooled.boxes));
+    }
     comparison.goals.iter().for_each(|goal| context.say(line(goal)));
     let undecided = comparison.goals.iter().filter(|goal| goal.outcome == Outcome::Undecided).count();
     if undecided > 0 {
@@ -43,8 +50,11 @@ fn line(goal: &Judgement) -> String {
         (Some(found), None) => format!("{found:.4}"),
         _ => String::new(),
     };
+    // What decides, where the error alone does not show it.
+    let interval = goal.interval.filter(|_| goal.outcome != Outcome::Pass);
+    let interval = interval.map_or(String::new(), |[low, high]| format!(" ({low:.3} to {high:.3})"));
     let at = goal.at.as_ref().map_or(String::new(), |at| format!(", {at}"));
     let why = goal.note.as_ref().filter(|_| goal.outcome == Outcome::NotMeasured);
     let why = why.map_or(String::new(), |why| format!("({why})"));
-    format!("{:>12}  {:<51} {found}{at}{why}", goal.outcome.name(), goal.goal).trim_end().to_owned()
+    format!("{:>12}  {:<51} {found}{interval}{at}{why}", goal.outcome.name(), goal.goal).trim_end().to_owned()
 }

@@ -74,14 +74,6 @@ pub(super) fn measure(
         Weight::Mass => Masses::Read,
         Weight::Count => Masses::Skip,
     };
-    context.note(format_args!(
-        "{}: {count} {} particles on {}^3 cells ({}{})",
-        path.display(),
-        how.particles,
-        how.cells,
-        how.scheme,
-        if how.interlaced { ", interlaced" } else { "" }
-    ));
     let (mut shot_noise, mut done) = (ShotNoise::default(), 0);
     let mut progress = context.progress("gridding", "particles", count, 0);
     snapshot
@@ -94,6 +86,14 @@ pub(super) fn measure(
         })
         .context("gridding a snapshot")?;
     progress.finish();
+    let [x, y, z] = grid.cells();
+    context.note(format_args!(
+        "{}: {done} {} particles on {x} x {y} x {z} cells ({}{})",
+        path.display(),
+        how.particles,
+        how.scheme,
+        if how.interlaced { ", interlaced" } else { "" }
+    ));
     Ok(Measured {
         centring: finescale_field::Centring::Cell,
         modes: mesh.modes(how.scheme).with_context(|| format!("measuring {}", path.display()))?,

@@ -8,7 +8,7 @@ use crate::failure::bad_input;
 use crate::fields::{self, Weight};
 use crate::files::{Stamp, is_npy};
 use crate::parse::Assignment;
-use crate::units::UnitOptions;
+use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scheme, check_memory};
 use finescale_snapshot::{GridFile, GridMeta, GridReader, Particles, Snapshot, SnapshotError};
@@ -94,6 +94,7 @@ impl Source {
             Self::Snapshot(path, snapshot) => {
                 let particles = particles::named(&snapshot, particles)
                     .with_context(|| format!("measuring {}", path.display()))?;
+                warn_of_matter_left_out(context, &path, &snapshot, &particles)?;
                 let how = Gridding {
                     cells: cells
                         .unwrap_or_else(|| particles::default_cells(snapshot.header().count(&particles))),
