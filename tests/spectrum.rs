@@ -82,7 +82,7 @@ fn a_snapshot_has_the_spectrum_of_its_grid() {
     assert!(column(&crossed, "cross_correlation").iter().all(|r| (r - 1.0).abs() < 1e-9), "{crossed}");
 
     let (by_default, said) = desk.spectrum(&desk.snapshot, &[]);
-    assert!(said.contains("on 64^3 cells (cic)"), "{said}");
+    assert!(said.contains("on 64 x 64 x 64 cells (cic)"), "{said}");
     assert_eq!(by_default["fields"][0]["cells"], serde_json::json!([64, 64, 64]));
 }
 

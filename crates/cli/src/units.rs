@@ -3,7 +3,7 @@
 use crate::context::Context;
 use anyhow::Context as _;
 use clap::Args;
-use finescale_snapshot::{GivenUnits, Particles, Snapshot};
+use finescale_snapshot::{GivenUnit, GivenUnits, Particles, Snapshot};
 use std::path::Path;
 
 /// Less dark matter of low resolution than this is not worth a word.
@@ -12,12 +12,13 @@ const LEAST_SHARE: f64 = 1e-3;
 /// Units of snapshots that do not say theirs, or say them wrongly.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct UnitOptions {
-    /// Unit of length of a snapshot, in the place of what it says: pc/h, kpc/h, Mpc/h, or a number of Mpc/h
+    /// Unit of length of a snapshot, in the place of what it says: pc/h, kpc/h, Mpc/h, the same without /h (then the
+    /// snapshot's h converts them), or a number of Mpc/h
     #[arg(long, value_name = "UNIT", value_parser = length)]
-    unit_length: Option<f64>,
-    /// Unit of mass of a snapshot, in the place of what it says: Msun/h, or a number of 1e10 Msun/h
+    unit_length: Option<GivenUnit>,
+    /// Unit of mass of a snapshot, in the place of what it says: Msun/h, Msun, or a number of 1e10 Msun/h
     #[arg(long, value_name = "UNIT", value_parser = mass)]
-    unit_mass: Option<f64>,
+    unit_mass: Option<GivenUnit>,
 }
 
 impl UnitOptions {
@@ -36,7 +37,7 @@ impl UnitOptions {
 
     /// The same without a word.
     pub(crate) fn open_quietly(&self, path: &Path) -> anyhow::Result<Snapshot> {
-        let given = GivenUnits { length_mpc_h: self.unit_length, mass_1e10_msun_h: self.unit_mass };
+        let given = GivenUnits { length: self.unit_length, mass: self.unit_mass };
         Ok(Snapshot::open_in(path, given)?)
     }
 }
@@ -63,24 +64,24 @@ pub(crate) fn warn_of_matter_left_out(
     Ok(())
 }
 
-fn length(text: &str) -> Result<f64, String> {
-    match text {
-        "pc/h" => Ok(1e-6),
-        "kpc/h" => Ok(1e-3),
-        "Mpc/h" => Ok(1.0),
-        _ => positive(text).ok_or_else(|| "pc/h, kpc/h, Mpc/h, or a number of Mpc/h is needed".to_owned()),
-    }
+fn length(text: &str) -> Result<GivenUnit, String> {
+    unit(text, &[("pc", 1e-6), ("kpc", 1e-3), ("Mpc", 1.0)])
+        .ok_or_else(|| "kpc/h, Mpc/h, kpc, Mpc (or pc), or a number of Mpc/h is needed".to_owned())
 }
 
-fn mass(text: &str) -> Result<f64, String> {
-    match text {
-        "Msun/h" => Ok(1e-10),
-        _ => positive(text).ok_or_else(|| "Msun/h, or a number of 1e10 Msun/h is needed".to_owned()),
-    }
+fn mass(text: &str) -> Result<GivenUnit, String> {
+    unit(text, &[("Msun", 1e-10)])
+        .ok_or_else(|| "Msun/h, Msun, or a number of 1e10 Msun/h is needed".to_owned())
 }
 
-fn positive(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0)
+/// A named unit, with or without /h, or a number of ours.
+fn unit(text: &str, named: &[(&str, f64)]) -> Option<GivenUnit> {
+    let (name, per_h) = text.strip_suffix("/h").map_or((text, false), |name| (name, true));
+    if let Some((_, value)) = named.iter().find(|(known, _)| *known == name) {
+        return Some(GivenUnit { value: *value, per_h });
+    }
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0)?;
+    Some(GivenUnit { value, per_h: true })
 }
 
 #[cfg(test)]
@@ -89,8 +90,13 @@ mod tests {
 
     #[test]
     fn units_have_names_or_numbers() {
-        assert_eq!((length("kpc/h"), length("0.7"), mass("Msun/h")), (Ok(1e-3), Ok(0.7), Ok(1e-10)));
-        for wrong in ["kpc", "-1", "nan", ""] {
+        let of = |value: f64, per_h: bool| Ok(GivenUnit { value, per_h });
+        assert_eq!(
+            (length("kpc/h"), length("Mpc"), length("0.7")),
+            (of(1e-3, true), of(1.0, false), of(0.7, true))
+        );
+        assert_eq!((mass("Msun/h"), mass("2")), (of(1e-10, true), of(2.0, true)));
+        for wrong in ["parsec", "-1", "nan", "", "/h"] {
             assert!(length(wrong).is_err() && mass(wrong).is_err(), "{wrong}");
         }
     }

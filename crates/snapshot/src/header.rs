@@ -34,6 +34,8 @@ pub struct Header {
     pub counts: Vec<u64>,
     /// Mass of each type's particles in 1e10 Msun/h; 0 where each particle has its own.
     pub mass_table: Vec<f64>,
+    /// The unit of length of its files in comoving Mpc/h.
+    pub length_unit_mpc_h: f64,
     /// Whether no file says the unit of length, so that kpc/h was assumed.
     pub length_unit_is_assumed: bool,
     /// Which program made it, where a program of ours did.
@@ -151,6 +153,7 @@ impl FileHeader {
             cosmology,
             counts: read_totals(&header, &counts, files)?,
             mass_table: read_mass_table(&header, units)?,
+            length_unit_mpc_h: units.length_mpc_h,
             length_unit_is_assumed,
             origin: if header.has(ORIGIN) { header.text(ORIGIN).ok().map(|text| shown(&text)) } else { None },
             files,

@@ -66,4 +66,4 @@ pub use particles::Particles;
 pub use snapshot::{Masses, Snapshot};
 pub use snapshot_writer::{Mass, SnapshotWriter, SpeciesData};
 pub use species::Species;
-pub use units::GivenUnits;
+pub use units::{GivenUnit, GivenUnits};

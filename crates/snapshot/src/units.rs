@@ -22,10 +22,19 @@ pub(crate) struct Units {
 /// Units that somebody says in the place of the file, or that nobody says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GivenUnits {
-    /// The unit of length in comoving Mpc/h.
-    pub length_mpc_h: Option<f64>,
-    /// The unit of mass in 1e10 Msun/h.
-    pub mass_1e10_msun_h: Option<f64>,
+    /// The unit of length in comoving Mpc, or Mpc/h.
+    pub length: Option<GivenUnit>,
+    /// The unit of mass in 1e10 Msun, or Msun/h.
+    pub mass: Option<GivenUnit>,
+}
+
+/// A unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GivenUnit {
+    /// How many of ours it is.
+    pub value: f64,
+    /// Whether it has 1/h in it, as ours have; the snapshot's own h converts what has not.
+    pub per_h: bool,
 }
 
 /// Where a file may say its units, and what it says beside them.
@@ -73,12 +82,12 @@ impl Units {
     /// # Errors
     /// [`SnapshotError::Attribute`] for a unit that is none, or two places that contradict each other.
     pub(crate) fn read(places: &Places<'_>, given: GivenUnits) -> Result<(Self, bool), SnapshotError> {
-        let length = match given.length_mpc_h {
-            Some(given) => Some(given),
+        let length = match given.length {
+            Some(given) => Some(places.given(given)?),
             None => places.find(&LENGTH, places.coordinates.as_ref(), 1.0)?,
         };
-        let mass = match given.mass_1e10_msun_h {
-            Some(given) => Some(given),
+        let mass = match given.mass {
+            Some(given) => Some(places.given(given)?),
             None => places.find(&MASS, places.masses.as_ref(), 0.0)?,
         };
         let units = Self {
@@ -133,17 +142,26 @@ impl Places<'_> {
         let power_of_h =
             of_dataset(&POWER_OF_H)?.map_or(if without_h { 0.0 } else { -1.0 }, |(_, power)| power);
         let power_of_a = of_dataset(&POWER_OF_A)?.map_or(comoving, |(_, power)| power);
-        let of_h = match (power_of_h + 1.0, self.hubble) {
-            (0.0, _) => 1.0,
-            (power, Some(hubble)) => hubble.powf(power),
+        let of_h = self.power_of_h(power_of_h + 1.0)?;
+        Ok(Some(snapped(cgs / unit.ours) * of_h * self.scale_factor.powf(power_of_a - comoving)))
+    }
+
+    fn given(&self, GivenUnit { value, per_h }: GivenUnit) -> Result<f64, SnapshotError> {
+        Ok(value * self.power_of_h(if per_h { 0.0 } else { 1.0 })?)
+    }
+
+    /// h to some power, where h is needed.
+    fn power_of_h(&self, power: f64) -> Result<f64, SnapshotError> {
+        match (power, self.hubble) {
+            (0.0, _) => Ok(1.0),
+            (power, Some(hubble)) => Ok(hubble.powf(power)),
             (_, None) => {
                 let group = self.groups.first().expect("there is a header");
                 let expected =
                     "the Hubble parameter h, which its units do not hold (or --unit-length and --unit-mass)";
-                return Err(group.wrong("HubbleParam", expected, "no such attribute".to_owned()));
+                Err(group.wrong("HubbleParam", expected, "no such attribute".to_owned()))
             }
-        };
-        Ok(Some(snapped(cgs / unit.ours) * of_h * self.scale_factor.powf(power_of_a - comoving)))
+        }
     }
 }
 
@@ -169,6 +187,14 @@ mod tests {
 
     /// The units of a file with such attributes, by group or dataset.
     fn units(said: &[(&str, &str, f64)], hubble: Option<f64>) -> Result<(Units, bool), SnapshotError> {
+        units_given(said, hubble, None)
+    }
+
+    fn units_given(
+        said: &[(&str, &str, f64)],
+        hubble: Option<f64>,
+        given: Option<GivenUnit>,
+    ) -> Result<(Units, bool), SnapshotError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("units.hdf5");
         let file = hdf5::File::create(&path).unwrap();
@@ -186,7 +212,8 @@ mod tests {
             hubble,
             scale_factor: 0.5,
         };
-        Units::read(&places, GivenUnits::default())
+        let given = GivenUnits { length: given, ..GivenUnits::default() };
+        Units::read(&places, given)
     }
 
     #[test]
@@ -214,6 +241,15 @@ mod tests {
         assert_eq!(length(&[("Coordinates", "to_cgs", 0.0)]), 1e-3);
         let mass = [("Masses", "to_cgs", 1.989e33)];
         assert_eq!(units(&mass, None).unwrap().0.mass_1e10_msun_h, 1e-10);
+    }
+
+    #[test]
+    fn given_units_go_before_all_others() {
+        let said = [("Header", "UnitLength_in_cm", 3.085_678e21)];
+        let mpc = |per_h: bool| Some(GivenUnit { value: 1.0, per_h });
+        let length = |hubble, given| units_given(&said, hubble, given).map(|(units, _)| units.length_mpc_h);
+        assert_eq!((length(None, mpc(true)).unwrap(), length(Some(0.7), mpc(false)).unwrap()), (1.0, 0.7));
+        assert!(length(None, mpc(false)).is_err());
     }
 
     #[test]

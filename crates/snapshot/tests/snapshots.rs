@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers, too")]
 
 use finescale_field::Cosmology;
-use finescale_snapshot::{Mass, Masses, Snapshot, SnapshotError, SnapshotWriter, Species, SpeciesData};
+use finescale_snapshot::{
+    GivenUnit, GivenUnits, Mass, Masses, Particles, Snapshot, SnapshotError, SnapshotWriter, Species,
+    SpeciesData,
+};
 use std::path::{Path, PathBuf};
 
 /// f32 coordinates of 1e5 kpc/h carry 7 digits.
@@ -402,4 +405,229 @@ fn a_real_arepo_snapshot() {
     let dark: f64 =
         read(&path, Species::DarkMatter, Masses::Read, 10_000).unwrap().1.iter().map(|&m| f64::from(m)).sum();
     assert!((total / (total + dark) / (0.0486 / 0.3089) - 1.0).abs() < 5e-3, "{}", total / (total + dark));
+}
+
+/// A file of one type of particles as some code writes it: positions and masses 2, 3, 4, ... in its units.
+struct Written {
+    _folder: tempfile::TempDir,
+    file: hdf5::File,
+}
+
+impl Written {
+    fn new(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = hdf5::File::create(folder.path().join(name)).unwrap();
+        Self { _folder: folder, file }
+    }
+
+    fn group(&self, name: &str) -> hdf5::Group {
+        self.file.group(name).or_else(|_| self.file.create_group(name)).unwrap()
+    }
+
+    fn particles(&self, kind: usize, positions: &[[f64; 3]], masses: Option<&str>) -> &Self {
+        let group = self.group(&format!("PartType{kind}"));
+        group.new_dataset_builder().with_data(&ndarray::arr2(positions)).create("Coordinates").unwrap();
+        let of_each: Vec<f64> = (0..positions.len()).map(|i| i as f64 + 2.0).collect();
+        if let Some(name) = masses {
+            group.new_dataset_builder().with_data(&of_each).create(name).unwrap();
+        }
+        self
+    }
+
+    fn header(&self, box_size: &[f64], counts: &[i64]) -> &Self {
+        let header = self.group("Header");
+        array(&header, "BoxSize", box_size);
+        array(&header, "NumPart_ThisFile", counts);
+        scalar(&header, "Redshift", 0f64);
+        self
+    }
+
+    fn path(&self) -> PathBuf {
+        self.file.flush().unwrap();
+        PathBuf::from(self.file.filename())
+    }
+}
+
+fn read_all(path: &Path, particles: &str) -> (Vec<[f64; 3]>, Vec<f32>) {
+    let (mut positions, mut masses) = (Vec::new(), Vec::new());
+    let particles: Particles = particles.parse().unwrap();
+    let visit = |some: &[[f64; 3]], of_each: Option<&[f32]>| {
+        positions.extend_from_slice(some);
+        masses.extend_from_slice(of_each.unwrap());
+        Ok::<_, SnapshotError>(())
+    };
+    Snapshot::open(path).unwrap().for_each_chunk(&particles, Masses::Read, 100, visit).unwrap();
+    (positions, masses)
+}
+
+fn near(found: f64, expected: f64) -> bool {
+    (found / expected - 1.0).abs() < 1e-5
+}
+
+#[test]
+fn swift_has_no_h_in_its_units() {
+    let swift = Written::new("swift.hdf5");
+    swift.header(&[73.8; 3], &[0, 2, 0, 0, 0, 0, 0]).particles(1, &[[36.9; 3], [1.0; 3]], Some("Masses"));
+    scalar(&swift.group("Units"), "Unit length in cgs (U_L)", 3.085_677_58e24f64);
+    scalar(&swift.group("Units"), "Unit mass in cgs (U_M)", 1.988_41e43f64);
+    let cosmology = swift.group("Cosmology");
+    for (name, value) in
+        [("h", 0.6774f64), ("Omega_m", 0.3089), ("Omega_lambda", 0.6911), ("Omega_b", 0.0486)]
+    {
+        array(&cosmology, name, &[value]);
+    }
+    let snapshot = Snapshot::open(&swift.path()).unwrap();
+    let header = snapshot.header();
+    assert!(near(header.box_size_mpc_h[2], 73.8 * 0.6774) && !header.length_unit_is_assumed);
+    assert_eq!(header.cosmology.omega_b, Some(0.0486));
+    let (positions, masses) = read_all(&swift.path(), "dm");
+    assert!(near(positions[0][0], 36.9 * 0.6774) && near(f64::from(masses[1]), 3.0 * 0.6774), "{masses:?}");
+}
+
+#[test]
+fn units_that_nobody_says_are_told_and_can_be_given() {
+    let bare = Written::new("bare.hdf5");
+    bare.header(&[25.0], &[0, 1]).particles(1, &[[12.5; 3]], Some("Masses"));
+    let snapshot = Snapshot::open(&bare.path()).unwrap();
+    let warnings = snapshot.header().warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("its box 0.025 Mpc/h"), "{warnings:?}");
+    let mpc_h = GivenUnits { length: Some(GivenUnit { value: 1.0, per_h: true }), mass: None };
+    let snapshot = Snapshot::open_in(&bare.path(), mpc_h).unwrap();
+    assert_eq!((snapshot.header().box_size_mpc_h, snapshot.header().warnings().len()), ([25.0; 3], 0));
+    // A box of parsecs is read as it says, with a word.
+    let small = Written::new("small.hdf5");
+    small.header(&[25.0], &[0, 1]).particles(1, &[[12.5; 3]], Some("Masses"));
+    scalar(&small.group("Header"), "UnitLength_In_CGS", 3.085_678e18f64);
+    let snapshot = Snapshot::open(&small.path()).unwrap();
+    assert!(near(snapshot.header().box_size_mpc_h[0], 25e-6));
+    assert!(snapshot.header().warnings()[0].contains("--unit-length"), "{:?}", snapshot.header().warnings());
+}
+
+#[test]
+fn boxes_that_are_no_cubes_keep_their_sides() {
+    let three = Written::new("three.hdf5");
+    three.header(&[50_000.0, 50_000.0, 25_000.0], &[0, 1]).particles(1, &[[1.0; 3]], Some("Masses"));
+    let long = Written::new("long.hdf5");
+    long.header(&[50_000.0], &[0, 1]).particles(1, &[[1.0; 3]], Some("Masses"));
+    scalar(&long.group("Config"), "LONG_Z", 0.5f64);
+    let bits = Written::new("bits.hdf5");
+    bits.header(&[50_000.0], &[0, 1]).particles(1, &[[1.0; 3]], Some("Masses"));
+    scalar(&bits.group("Config"), "LONG_Z_BITS", 1i32);
+    for written in [three, long, bits] {
+        let snapshot = Snapshot::open(&written.path()).unwrap();
+        assert_eq!(snapshot.header().box_size_mpc_h, [50.0, 50.0, 25.0]);
+        assert_eq!(snapshot.header().grid(16).unwrap().cells(), [16, 16, 8]);
+        let error = snapshot.header().grid(15).unwrap_err();
+        assert!(error.to_string().contains("no voxels that are cubes"), "{error}");
+    }
+}
+
+#[test]
+fn integers_are_parts_of_the_box() {
+    let integers = Written::new("integers.hdf5");
+    integers.header(&[50_000.0], &[0, 2]);
+    let positions = ndarray::arr2(&[[0u32, 1 << 31, 3 << 30], [u32::MAX, 0, 0]]);
+    let group = integers.group("PartType1");
+    group.new_dataset_builder().with_data(&positions).create("IntCoordinates").unwrap();
+    group.new_dataset_builder().with_data(&[1f32, 1.0]).create("Masses").unwrap();
+    let (positions, _) = read_all(&integers.path(), "dm");
+    assert_eq!(positions[0], [0.0, 25.0, 37.5]);
+    assert!(positions[1][0] < 50.0 && near(positions[1][0], 50.0));
+}
+
+#[test]
+fn totals_of_32_bits_are_those_of_all_files() {
+    let set = |total: &[i64], here: u32| {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..2 {
+            let file = hdf5::File::create(folder.path().join(format!("snap_000.{index}.hdf5"))).unwrap();
+            let header = file.create_group("Header").unwrap();
+            scalar(&header, "BoxSize", 1e5f64);
+            scalar(&header, "Time", 1f64);
+            scalar(&header, "NumFilesPerSnapshot", 2i32);
+            array(&header, "NumPart_ThisFile", &[0, here]);
+            array(&header, "NumPart_Total", total);
+        }
+        let snapshot = Snapshot::open(folder.path());
+        snapshot.map(|snapshot| snapshot.header().count(&Species::DarkMatter.into()))
+    };
+    // Without a high word, and in a signed type that ran over.
+    assert_eq!(set(&[0, 4_400_000_000 - (1 << 32)], 2_200_000_000).unwrap(), 4_400_000_000);
+    assert_eq!(set(&[0, 2_400_000_000 - (1 << 32)], 1_200_000_000).unwrap(), 2_400_000_000);
+    assert!(matches!(set(&[0, 7], 3), Err(SnapshotError::ParticleCount { .. })));
+}
+
+#[test]
+fn cut_outs_are_counted_and_catalogues_refused() {
+    let cut = Written::new("cut.hdf5");
+    let header = cut.group("Header");
+    scalar(&header, "BoxSize", 1e5f64);
+    scalar(&header, "Time", 1f64);
+    cut.particles(0, &[[1.0; 3]; 3], Some("Masses"));
+    assert_eq!(read_all(&cut.path(), "gas").0.len(), 3);
+    let catalogue = Written::new("groups.hdf5");
+    scalar(&catalogue.group("Header"), "Ngroups_Total", 3i32);
+    let error = Snapshot::open(&catalogue.path()).unwrap_err();
+    assert!(error.to_string().contains("it is a catalogue of groups"), "{error}");
+}
+
+#[test]
+fn a_joined_set_and_a_link_to_a_file_of_one_are_read() {
+    let joined = Written::new("joined.hdf5");
+    joined.header(&[1e5], &[2]).particles(0, &[[1.0; 3]; 2], Some("Masses"));
+    scalar(&joined.group("Header"), "NumFilesPerSnapshot", 600i32);
+    array(&joined.group("Header"), "NumPart_Total", &[2u32]);
+    assert_eq!(read_all(&joined.path(), "gas").0.len(), 2);
+
+    let folder = tempfile::tempdir().unwrap();
+    let expected = three_files(folder.path());
+    let link = folder.path().join("latest.hdf5");
+    std::os::unix::fs::symlink("snap_007.1.hdf5", &link).unwrap();
+    assert_eq!(read_gas(&link).unwrap(), expected);
+}
+
+#[test]
+fn matter_is_what_has_a_mass() {
+    let zoom = Written::new("zoom.hdf5");
+    zoom.header(&[1e5], &[1, 2, 1, 1]);
+    zoom.particles(0, &[[1.0; 3]], Some("Mass")).particles(1, &[[2.0; 3], [3.0; 3]], Some("Masses"));
+    zoom.particles(2, &[[4.0; 3]], Some("Masses"));
+    // Tracers have no place.
+    zoom.group("PartType3").new_dataset_builder().with_data(&[7u64]).create("ParentID").unwrap();
+    let (positions, masses) = read_all(&zoom.path(), "matter");
+    let tags: Vec<f64> = positions.iter().map(|position| (1e3 * position[0]).round()).collect();
+    assert_eq!((tags, masses), (vec![1.0, 2.0, 3.0, 4.0], vec![2.0, 2.0, 3.0, 2.0]));
+    let share = Snapshot::open(&zoom.path()).unwrap().dark_matter_of_low_resolution().unwrap().unwrap();
+    assert!(near(share, 2.0 / 7.0), "{share}");
+
+    // Gas without masses is no matter that may be left out.
+    let massless = Written::new("massless.hdf5");
+    massless.header(&[1e5], &[1, 1]).particles(0, &[[1.0; 3]], None).particles(
+        1,
+        &[[1.0; 3]],
+        Some("Masses"),
+    );
+    let visit = |_: &[[f64; 3]], _: Option<&[f32]>| Ok::<_, SnapshotError>(());
+    let snapshot = Snapshot::open(&massless.path()).unwrap();
+    let read = snapshot.for_each_chunk(&Particles::matter(), Masses::Read, 10, visit);
+    assert!(matches!(read, Err(SnapshotError::MissingDataset { .. })), "{read:?}");
+}
+
+#[test]
+fn packed_values_are_unpacked() {
+    let positions = ndarray::Array2::from_shape_fn((64, 3), |(i, axis)| (i * 3 + axis) as f64);
+    let packed = |name: &str, pack: fn(hdf5::DatasetBuilder) -> hdf5::DatasetBuilder| {
+        let written = Written::new(name);
+        written.header(&[1e5], &[64]);
+        let group = written.group("PartType0");
+        let builder = pack(group.new_dataset_builder().chunk((16, 3))).with_data(&positions);
+        builder.create("Coordinates").unwrap();
+        let masses: Vec<f64> = vec![1.0; 64];
+        group.new_dataset_builder().with_data(&masses).create("Masses").unwrap();
+        read_all(&written.path(), "gas").0
+    };
+    let expected: Vec<[f64; 3]> =
+        positions.outer_iter().map(|row| [row[0] * 1e-3, row[1] * 1e-3, row[2] * 1e-3]).collect();
+    assert_eq!(packed("lzf.hdf5", hdf5::DatasetBuilder::lzf), expected);
+    assert_eq!(packed("blosc.hdf5", |builder| builder.blosc_zstd(5, true)), expected);
 }

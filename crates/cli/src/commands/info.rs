@@ -89,6 +89,8 @@ fn snapshot(context: &Context, path: &Path, units: &UnitOptions) -> anyhow::Resu
         "kind": "snapshot",
         "files": snapshot.files().map(Path::to_string_lossy).collect::<Vec<_>>(),
         "box_size_mpc_h": header.box_size_mpc_h,
+        "length_unit_mpc_h": header.length_unit_mpc_h,
+        "length_unit_is_assumed": header.length_unit_is_assumed,
         "redshift": header.redshift,
         "scale_factor": header.scale_factor,
         "cosmology": header.cosmology,
