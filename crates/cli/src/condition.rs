@@ -45,7 +45,9 @@ impl OpenCondition {
     ) -> anyhow::Result<Self> {
         check_said(model, path, said)?;
         if cube.is_said() && !is_npy(path) {
-            return Err(bad_input("--box-size, --mean: for .npy cubes only; HDF5 files say this themselves"));
+            return Err(bad_input(
+                "--box-size, --mean, --index: for .npy cubes only; HDF5 files say this themselves",
+            ));
         }
         let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
         let opened = if path.is_dir() { None } else { Some(fields::open_header(path, cube)) };

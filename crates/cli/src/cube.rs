@@ -14,12 +14,15 @@ pub(crate) struct Cube {
     /// that of the cube itself [default: they hold 1 + delta, and are taken as they are]
     #[arg(long, value_name = "MEAN")]
     pub(crate) mean: Option<Mean>,
+    /// Which cube of a stack in one .npy file, counted from 0, such as one of CAMELS' multifield cubes
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Option<usize>,
 }
 
 impl Cube {
     /// Whether anything is said.
     pub(crate) fn is_said(&self) -> bool {
-        self.box_size.is_some() || self.mean.is_some()
+        self.box_size.is_some() || self.mean.is_some() || self.index.is_some()
     }
 }
 

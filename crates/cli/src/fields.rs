@@ -111,11 +111,11 @@ pub(crate) fn in_memory(values: &dyn Windows) -> anyhow::Result<Field3> {
 
 /// A sample of ours, which says what it is, or the cube of somebody else.
 fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
-    let Cube { box_size: box_size_mpc_h, mean: said } = *cube;
+    let Cube { box_size: box_size_mpc_h, mean: said, index } = *cube;
     if !path.try_exists().with_context(|| path.display().to_string())? {
         return Err(bad_input(format!("{}: no such file", path.display())));
     }
-    let reader = |box_size| NpyReader::open(path, box_size).context("reading a numpy cube");
+    let reader = |box_size| NpyReader::open_cube(path, box_size, index).context("reading a numpy cube");
     if let Some((meta, of_sample)) = samples::described_npy(path)? {
         if let Some(said) = box_size_mpc_h.filter(|said| *said != of_sample) {
             return Err(bad_input(format!(

@@ -51,6 +51,10 @@ impl PublishedSpectrum {
             if columns.is_empty() {
                 continue;
             }
+            if mixes_separators(content) {
+                let detail = format!("`{}` has columns between different separators", content.trim());
+                return Err(bad(number, format!("{detail}: are these decimal commas? write decimal points")));
+            }
             if let Some(named) = own_columns(&columns) {
                 of_k_and_p = named;
                 continue;
@@ -96,6 +100,15 @@ impl PublishedSpectrum {
         let part = (k_h_mpc / k[0]).ln() / (k[1] / k[0]).ln();
         p[0] * (p[1] / p[0]).powf(part)
     }
+}
+
+/// Whether columns are separated by commas here and by something else there, as where a comma is a decimal one.
+fn mixes_separators(line: &str) -> bool {
+    let is_separator = |c: char| [' ', '\t', ',', ';', '\r'].contains(&c);
+    let gaps = line.trim_matches(is_separator).split(|c| !is_separator(c)).filter(|gap| !gap.is_empty());
+    let mut kinds = gaps.map(|gap| gap.trim());
+    let first = kinds.next();
+    kinds.any(|kind| Some(kind) != first)
 }
 
 /// Where k and P are, if these are the names in a table of `finescale spectrum`.
@@ -177,6 +190,26 @@ pub(crate) fn in_bands(measured: &Measurements, table: &[f64], power: &Power) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decimal_commas_are_refused() {
+        let parse =
+            |text: &str| PublishedSpectrum::parse("a", "a.csv".as_ref(), text).map(|found| found.power);
+        for wrong in ["1,1260;888,1\n2,1;9,1", "1,5 888,1\n2,5 9,1", "1,5\t8\n2,5\t9"] {
+            let error = parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("line 1") && error.contains("decimal points"), "{error}");
+        }
+        for right in [
+            "1,2\n2,3",
+            "1;2;9\n2;3;9",
+            "1, 2\n2, 3",
+            "1 2\n2   3",
+            " 1\t2 # a, b; c\n2\t3\n",
+            "1,2\r\n2,3\r\n",
+        ] {
+            assert_eq!(parse(right).unwrap(), [2.0, 3.0], "{right:?}");
+        }
+    }
 
     fn parse(text: &str) -> Result<PublishedSpectrum, JudgeError> {
         PublishedSpectrum::parse("tng", Path::new("pk.txt"), text)

@@ -283,7 +283,7 @@ pub enum SnapshotError {
         detail: String,
     },
     /// A numpy file that holds no cube of floats.
-    #[error("{path}: {detail}; a three-dimensional .npy array of f32 or f64 is needed", path = path.display())]
+    #[error("{path}: {detail}; a three-dimensional .npy array of numbers is needed", path = path.display())]
     Npy {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Cubes of numpy.
 
 use crate::SnapshotError;
-use crate::npy_header::{self, Layout};
+use crate::npy_header::{self, Kind, Layout};
 use finescale_field::{Field3, Grid, Region, WindowError, Windows, blocks, shown};
 use ndarray::Array3;
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Voxels of the rows that are written at once.
 const ROW_VOXELS: usize = 1 << 18;
 
-/// Reads a three-dimensional `.npy` array of f32 or f64, in C or Fortran order, as it is: `box_size_mpc_h` per
+/// Reads a three-dimensional `.npy` array of floats or integers, in C or Fortran order, as it is: `box_size_mpc_h` per
 /// axis in Mpc/h, values in whatever unit the file has.
 ///
 /// # Errors
@@ -26,7 +26,7 @@ pub fn read_npy(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Field3, Snapsho
     })
 }
 
-/// A three-dimensional `.npy` array of f32 or f64, in C or Fortran order, read window by window.
+/// A three-dimensional `.npy` array of floats or integers, in C or Fortran order, read window by window.
 #[derive(Debug)]
 pub struct NpyReader {
     path: PathBuf,
@@ -42,10 +42,23 @@ impl NpyReader {
     /// [`SnapshotError::NotFound`], [`SnapshotError::Npy`] if it holds something else or less than its shape promises,
     /// [`SnapshotError::Field`] if the box has no volume.
     pub fn open(path: &Path, box_size_mpc_h: [f64; 3]) -> Result<Self, SnapshotError> {
+        Self::open_cube(path, box_size_mpc_h, None)
+    }
+
+    /// The same of cube `index` of a stack of them, such as the multifield cubes of CAMELS: an array of four axes, of which
+    /// the first counts the cubes.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`SnapshotError::Npy`] if there is no such cube.
+    pub fn open_cube(
+        path: &Path,
+        box_size_mpc_h: [f64; 3],
+        index: Option<usize>,
+    ) -> Result<Self, SnapshotError> {
         if !path.exists() {
             return Err(SnapshotError::NotFound { path: path.into() });
         }
-        let layout = npy_header::layout(path)?;
+        let layout = npy_header::layout(path, index)?;
         let grid = Grid::new(layout.cells, box_size_mpc_h).map_err(SnapshotError::field(path))?;
         let io = |source| SnapshotError::Io { path: path.into(), doing: "opening", source };
         Ok(Self { path: path.into(), file: finescale_durable::open_to_read(path).map_err(io)?, layout, grid })
@@ -53,18 +66,14 @@ impl NpyReader {
 
     /// Fills a row of consecutive values from flat index `first` on.
     fn read_row(&self, first: usize, row: &mut [f32]) -> io::Result<()> {
-        let Layout { width, big_endian, values_at, .. } = self.layout;
+        let Layout { width, kind, big_endian, values_at, .. } = self.layout;
         let mut bytes = vec![0; row.len() * width];
         self.file.read_exact_at(&mut bytes, values_at + (first * width) as u64)?;
         for (value, bytes) in row.iter_mut().zip(bytes.chunks_exact_mut(width)) {
             if big_endian {
                 bytes.reverse();
             }
-            *value = match *bytes {
-                [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
-                [a, b, c, d, e, f, g, h] => narrowed(f64::from_le_bytes([a, b, c, d, e, f, g, h])),
-                _ => unreachable!("values of four or eight bytes"),
-            };
+            *value = number(kind, bytes);
         }
         Ok(())
     }
@@ -97,6 +106,25 @@ impl Windows for NpyReader {
         } else {
             values
         })
+    }
+}
+
+/// The number in some little-endian bytes, as an f32.
+fn number(kind: Kind, bytes: &[u8]) -> f32 {
+    let mut wide = [0; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    match (kind, bytes) {
+        (Kind::Float, &[a, b]) => half::f16::from_le_bytes([a, b]).to_f32(),
+        (Kind::Float, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+        (Kind::Float, _) => narrowed(f64::from_le_bytes(wide)),
+        (Kind::Unsigned, _) => u64::from_le_bytes(wide) as f32,
+        (Kind::Signed, _) => {
+            // The sign is the highest bit of the last byte there is.
+            if bytes.last().is_some_and(|byte| byte & 0x80 != 0) {
+                wide[bytes.len()..].fill(0xff);
+            }
+            i64::from_le_bytes(wide) as f32
+        }
     }
 }
 
@@ -155,6 +183,41 @@ mod tests {
         let mut plain = Vec::new();
         field.values().write_npy(&mut plain).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), plain);
+    }
+
+    #[test]
+    fn every_kind_of_number_and_stacks_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cube.npy");
+        let write = |kind: &str, shape: &str, values: &[u8]| {
+            let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+            std::fs::write(&path, [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), values].concat())
+                .unwrap();
+        };
+        let read = |index| -> Result<Vec<f32>, SnapshotError> {
+            let reader = NpyReader::open_cube(&path, [1.0; 3], index)?;
+            Ok(Field3::read_from(&reader).unwrap().as_slice().to_vec())
+        };
+        for (kind, bytes) in [
+            ("<f2", [0x00, 0x3c, 0x00, 0xc0].as_slice()),
+            (">f2", &[0x3c, 0x00, 0xc0, 0x00]),
+            ("|i1", &[1, 0xfe]),
+            ("<i2", &[1, 0, 0xfe, 0xff]),
+            (">i4", &[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe]),
+        ] {
+            write(kind, "(1, 1, 2)", bytes);
+            assert_eq!(read(None).unwrap(), [1.0, -2.0], "{kind}");
+        }
+        write("<u2", "(1, 1, 2)", &[1, 0, 0xfe, 0xff]);
+        assert_eq!(read(None).unwrap(), [1.0, 65534.0]);
+        // A stack of two cubes, and one of one.
+        write("|u1", "(2, 1, 1, 2)", &[1, 2, 3, 4]);
+        assert_eq!((read(Some(0)).unwrap(), read(Some(1)).unwrap()), (vec![1.0, 2.0], vec![3.0, 4.0]));
+        assert!(read(None).unwrap_err().to_string().contains("a stack of 2 cubes; say which with --index"));
+        assert!(read(Some(2)).unwrap_err().to_string().contains("it holds 2 cubes"));
+        write("|u1", "(1, 1, 1, 2)", &[1, 2]);
+        assert_eq!(read(None).unwrap(), [1.0, 2.0]);
     }
 
     #[test]

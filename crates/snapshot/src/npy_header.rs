@@ -16,14 +16,23 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// Bytes of magic, version and length of the header at most.
 const PREFIX_BYTES: usize = 12;
 
+/// What the bytes of a value are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Float,
+    Signed,
+    Unsigned,
+}
+
 /// Where the values of a cube lie, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) cells: [usize; 3],
     /// Whether x is fastest in the file.
     pub(crate) fortran: bool,
-    /// Bytes of a value: of an f32 or an f64.
+    /// Bytes of a value.
     pub(crate) width: usize,
+    pub(crate) kind: Kind,
     pub(crate) big_endian: bool,
     /// The first byte of the values.
     pub(crate) values_at: u64,
@@ -36,11 +45,12 @@ pub(crate) fn header(cells: [usize; 3]) -> io::Result<Vec<u8>> {
     header.to_bytes().map_err(io::Error::other)
 }
 
-/// Reads where the values lie, and checks that the file is as long as its shape promises.
+/// Reads where the values lie, of a stack of cubes those of number `index`, and checks that the file is as long as its shape
+/// promises.
 ///
 /// # Errors
-/// [`SnapshotError::Npy`] if it is shorter, or holds no cube of f32 or f64.
-pub(crate) fn layout(path: &Path) -> Result<Layout, SnapshotError> {
+/// [`SnapshotError::Npy`] if it is shorter, or holds no cube of numbers, or a stack of which nobody says which.
+pub(crate) fn layout(path: &Path, index: Option<usize>) -> Result<Layout, SnapshotError> {
     let io = |source| SnapshotError::Io { path: path.into(), doing: "reading", source };
     let wrong = |detail: String| SnapshotError::Npy { path: path.into(), detail: shown(&detail) };
     let file = finescale_durable::open_to_read(path).map_err(io)?;
@@ -55,16 +65,37 @@ pub(crate) fn layout(path: &Path) -> Result<Layout, SnapshotError> {
     }
     let header = Header::from_reader(&mut &start[..header_end]).map_err(|error| wrong(error.to_string()))?;
     let kind = header.type_descriptor.as_string().map_or("", String::as_str);
-    let [nx, ny, nz] = header.shape[..] else {
-        return Err(wrong(format!("it has {} axes", header.shape.len())));
+    let (cubes, [nx, ny, nz]) = match header.shape[..] {
+        [nx, ny, nz] => (1, [nx, ny, nz]),
+        [cubes, nx, ny, nz] if !header.layout.is_fortran() => (cubes, [nx, ny, nz]),
+        ref other => return Err(wrong(format!("it has {} axes", other.len()))),
     };
-    let (width, big_endian) = match kind {
-        "<f4" => (4, false),
-        ">f4" => (4, true),
-        "<f8" => (8, false),
-        ">f8" => (8, true),
-        _ => return Err(wrong(format!("its values are of the type {kind:?}, neither f4 nor f8"))),
+    let number = match (index, cubes) {
+        (None, 1) => 0,
+        (None, _) => {
+            return Err(wrong(format!("it is a stack of {cubes} cubes; say which with --index, from 0 on")));
+        }
+        (Some(index), _) if index < cubes => index,
+        (Some(index), _) => {
+            return Err(wrong(format!("--index {index}: it holds {cubes} cubes, counted from 0")));
+        }
     };
+    let (order, kind) = kind.split_at_checked(1).unwrap_or_default();
+    let (kind, width) = match kind {
+        "f2" => (Kind::Float, 2),
+        "f4" => (Kind::Float, 4),
+        "f8" => (Kind::Float, 8),
+        "i1" => (Kind::Signed, 1),
+        "i2" => (Kind::Signed, 2),
+        "i4" => (Kind::Signed, 4),
+        "i8" => (Kind::Signed, 8),
+        "u1" => (Kind::Unsigned, 1),
+        "u2" => (Kind::Unsigned, 2),
+        "u4" => (Kind::Unsigned, 4),
+        "u8" => (Kind::Unsigned, 8),
+        _ => return Err(wrong(format!("its values are of the type {order}{kind}, no real numbers"))),
+    };
+    let big_endian = order == ">";
     let count = header.shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
     let (promised, there) =
         (count.saturating_mul(width as u128), u128::from(file_bytes) - header_end as u128);
@@ -76,8 +107,9 @@ pub(crate) fn layout(path: &Path) -> Result<Layout, SnapshotError> {
         cells: [nx, ny, nz],
         fortran: header.layout.is_fortran(),
         width,
+        kind,
         big_endian,
-        values_at: header_end as u64,
+        values_at: header_end as u64 + (number * nx * ny * nz * width) as u64,
     })
 }
 
@@ -107,7 +139,7 @@ mod tests {
         let length = u16::try_from(header.len()).unwrap().to_le_bytes();
         let bytes = [MAGIC, &[1, 0], &length, header.as_bytes(), &vec![0; value_bytes]].concat();
         std::fs::write(&path, bytes).unwrap();
-        layout(&path).map(|_| ()).map_err(|error| error.to_string())
+        layout(&path, None).map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn text(kind: &str, shape: &str) -> String {
@@ -127,9 +159,9 @@ mod tests {
             let error = checked(&text(kind, shape), bytes).unwrap_err();
             assert!(error.contains("bytes, it has"), "{kind} {shape}: {error}");
         }
-        for kind in ["|V3", "<i4", "<c8", "f4"] {
+        for kind in ["|V3", "<M8", "<c8", "f4"] {
             let error = checked(&text(kind, "(2, 2, 2)"), 96).unwrap_err();
-            assert!(error.contains("neither f4 nor f8"), "{kind}: {error}");
+            assert!(error.contains("no real numbers"), "{kind}: {error}");
         }
     }
 

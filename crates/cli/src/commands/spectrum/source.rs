@@ -127,6 +127,7 @@ pub(super) fn check_applies(
     let of_cubes = [
         ("--box-size", cube.cube.box_size.is_some()),
         ("--mean", cube.cube.mean.is_some()),
+        ("--index", cube.cube.index.is_some()),
         ("--assignment", cube.assignment.is_some()),
     ];
     let of_particles = [
