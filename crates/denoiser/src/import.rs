@@ -41,8 +41,9 @@ fn read(path: &Path, config: &NetworkConfig, device: &Device) -> Result<Paramete
     let (folder, index) = read_index(&mut archive)?;
     check_byte_order(&mut archive, &folder)?;
     let stored = pickle::tensors(&index).map_err(malformed)?;
-    let in_network =
-        |(name, tensor): (String, StoredTensor)| Some((name.strip_prefix(PREFIX)?.to_owned(), tensor));
+    let in_network = |(name, tensor): (String, StoredTensor)| {
+        Some((unwrapped(&name).strip_prefix(PREFIX)?.to_owned(), tensor))
+    };
     let stored: BTreeMap<String, StoredTensor> = stored.into_iter().filter_map(in_network).collect();
     if stored.is_empty() {
         return Err(DenoiserError::NotAReference);
@@ -60,6 +61,16 @@ fn read(path: &Path, config: &NetworkConfig, device: &Device) -> Result<Paramete
         tensors.insert(name, values);
     }
     Parameters::from_tensors(config, tensors, device)
+}
+
+/// A name without what DataParallel and torch.compile put before those of the network that they wrap.
+fn unwrapped(name: &str) -> &str {
+    const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+    let mut inner = name;
+    while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| inner.strip_prefix(wrapper)) {
+        inner = rest;
+    }
+    inner
 }
 
 /// PyTorch writes down the byte order since 2.1; before, and here, it is that of almost all machines.
@@ -127,6 +138,13 @@ fn read_values(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_wrapped_networks_are_those_of_the_network() {
+        for name in ["denoise_fn.x", "module.denoise_fn.x", "_orig_mod.module._orig_mod.denoise_fn.x"] {
+            assert_eq!(unwrapped(name), "denoise_fn.x");
+        }
+    }
     use crate::fixtures::tiny;
     use std::io::Write;
     use zip::write::{SimpleFileOptions, ZipWriter};
