@@ -191,6 +191,9 @@ pub(crate) fn environments_note(found: &EnvironmentReport) -> String {
     )
 }
 
+/// So many standard errors beyond a goal, and more, say no more: the error is not known that well.
+const MOST_SIGMAS: f64 = 50.0;
+
 /// A goal's row: wanted, found, verdict.
 pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
     let signed = |off: f64| {
@@ -202,6 +205,14 @@ pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
     let (Some(found), Some(excess)) = (judged.found, judged.excess()) else {
         return [wanted, judged.note.clone().unwrap_or_default(), judged.outcome.name().to_owned()];
     };
+    if found.is_infinite() {
+        let at = judged.at.as_ref().map_or(String::new(), |at| format!(", {at}"));
+        return [
+            wanted,
+            format!("something where the truth has nothing{at}"),
+            judged.outcome.name().to_owned(),
+        ];
+    }
     let mut text = signed(found - judged.right);
     if let Some(error) = judged.standard_error {
         text += &format!(" ± {} %", percent(error));
@@ -213,11 +224,19 @@ pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
         Outcome::Pass => format!("pass, {} % to spare", percent(-excess)),
         Outcome::Miss => {
             let sigmas = judged.standard_error.filter(|&error| error > 0.0).map(|error| excess / error);
-            let sigmas = sigmas.map_or(String::new(), |n| format!(" ({} σ)", significant(n, 2)));
+            let sigmas = sigmas.map_or(String::new(), |n| {
+                if n > MOST_SIGMAS { String::new() } else { format!(" ({} σ)", significant(n, 2)) }
+            });
             format!("miss by {} %{sigmas}", percent(excess))
         }
         outcome if judged.standard_error.is_none() => format!("{}: its error is not known", outcome.name()),
-        outcome => outcome.name().to_owned(),
+        outcome => match judged.interval {
+            Some(ends) => {
+                let [low, high] = ends.map(|end| signed(end - judged.right));
+                format!("{}: {low} to {high}", outcome.name())
+            }
+            None => outcome.name().to_owned(),
+        },
     };
     [wanted, text, by]
 }
