@@ -59,7 +59,7 @@ fn every_statistic_has_its_table() {
         ("ranks_blocks", 2, 4),
         ("ranks_voxels", 2, 4),
         ("ratio", 8, 0),
-        ("response", 10, 8),
+        ("response", 13, 8),
         ("scattering", 15, 0),
         ("seams", 10, 2),
         ("transfer", 8, 0),

@@ -2,8 +2,10 @@
 
 use crate::SnapshotError;
 use crate::error::frames;
+use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 /// HDF5's own default for the chunks of a dataset that stay in memory.
 const DEFAULT_CACHE_BYTES: usize = 1 << 20;
@@ -32,12 +34,24 @@ pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, S
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();
     options.with_fapl(|access| access.chunk_cache(521, bytes, CACHE_PREFERENCE));
-    options.open(path).or_else(|error| match lock_error(&error).map(|error| error.kind()) {
+    let (named, _held) = named_in_utf8(path)?;
+    options.open(&named).or_else(|error| match lock_error(&error).map(|error| error.kind()) {
         Some(ErrorKind::WouldBlock) => Err(SnapshotError::Locked { path: path.into() }),
         // The file system has no locks. A reader needs none.
-        Some(_) => open_without_lock(options).open(path).map_err(|error| said_clearly(path, &error)),
+        Some(_) => open_without_lock(options).open(&named).map_err(|error| said_clearly(path, &error)),
         None => Err(said_clearly(path, &error)),
     })
+}
+
+/// A name of a file that HDF5's bindings take: its own, or, if that is no UTF-8, that of an open descriptor of it, which lives
+/// as long as the file that comes with it.
+fn named_in_utf8(path: &Path) -> Result<(PathBuf, Option<File>), SnapshotError> {
+    if path.to_str().is_some() {
+        return Ok((path.into(), None));
+    }
+    let io = |source| SnapshotError::Io { path: path.into(), doing: "opening", source };
+    let file = finescale_durable::open_to_read(path).map_err(io)?;
+    Ok((format!("/proc/self/fd/{}", file.as_raw_fd()).into(), Some(file)))
 }
 
 fn said_clearly(path: &Path, error: &hdf5::Error) -> SnapshotError {
@@ -84,6 +98,21 @@ mod tests {
         assert!(matches!(&error, SnapshotError::NotHdf5 { path } if *path == text), "{error}");
         std::fs::write(&text, "").unwrap();
         assert!(matches!(open(&text), Err(SnapshotError::NotHdf5 { .. })));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn names_that_are_no_utf8_are_opened() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain.hdf5");
+        let file = hdf5::File::create(&plain).unwrap();
+        file.new_dataset_builder().with_data(&[1f32, 2.0]).create("field").unwrap();
+        file.close().unwrap();
+        let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"r\xe9sultat.hdf5"));
+        std::fs::rename(&plain, &odd).unwrap();
+        let values = open(&odd).unwrap().dataset("field").unwrap().read_raw::<f32>().unwrap();
+        assert_eq!(values, [1.0, 2.0]);
     }
 
     #[test]
