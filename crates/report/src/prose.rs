@@ -191,13 +191,15 @@ pub(crate) fn environments_note(found: &EnvironmentReport) -> String {
     )
 }
 
+/// Less than a thousandth of a per cent is rounding.
+const NOTHING: f64 = 1e-5;
 /// So many standard errors beyond a goal, and more, say no more: the error is not known that well.
 const MOST_SIGMAS: f64 = 50.0;
 
 /// A goal's row: wanted, found, verdict.
 pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
     let signed = |off: f64| {
-        let part = off * 100.0;
+        let part = if off.abs() < NOTHING { 0.0 } else { off * 100.0 };
         let text = significant(part, if part.abs() < 1.0 { 2 } else { 3 });
         format!("{}{text} %", if part > 0.0 { "+" } else { "" })
     };
@@ -215,7 +217,7 @@ pub(crate) fn goal_row(judged: &Judgement) -> [String; 3] {
     }
     let mut text = signed(found - judged.right);
     if let Some(error) = judged.standard_error {
-        text += &format!(" ± {} %", percent(error));
+        text += &format!(" ± {} %", if error < NOTHING { "0".to_owned() } else { percent(error) });
     }
     if let Some(at) = &judged.at {
         text += &format!(", {at}");

@@ -69,9 +69,9 @@ pub(crate) fn scatter(comparison: &Comparison) -> Option<Plot> {
         x_label: "k [h/Mpc]".to_owned(),
         x: x_scale(k, comparison.measured.nyquist_h_mpc),
         panels: vec![
-            Panel::new("scatter of P / mean P", scatter, 125.0, upper),
-            Panel::new("over the truth’s", ratio, 110.0, middle),
-            Panel::new("correlation with the last band", correlation, 125.0, lower),
+            Panel::new("σ(P) / P", scatter, 125.0, upper),
+            Panel::new("/ truth’s", ratio, 110.0, middle),
+            Panel::new("r with last band", correlation, 125.0, lower),
         ],
     })
 }
