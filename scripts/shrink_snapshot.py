@@ -2,7 +2,7 @@
 
 Usage: shrink_snapshot.py SOURCE_FOLDER TARGET_FOLDER        (needs h5py)
 
-Kept: all header groups as they are, Coordinates and Masses bit for bit (shuffle + deflate + fletcher32, as AREPO
+Kept: all header groups as they are, Coordinates, Masses and Density bit for bit (shuffle + deflate + fletcher32, as AREPO
 packs them). Left out: velocities, IDs and the thermodynamic fields.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 import h5py
 
-KEPT = ("Coordinates", "Masses")
+KEPT = ("Coordinates", "Masses", "Density")
 
 
 def shrink(source, target):

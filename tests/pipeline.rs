@@ -496,3 +496,34 @@ fn a_checkpoint_of_the_reference_becomes_a_model() {
     fails(wrong.current_dir(story.folder.path()).args(import), &["config.json"]);
     assert!(!story.path("x").exists());
 }
+
+#[test]
+fn cells_that_are_spread_leave_no_holes() {
+    let folder = tempfile::tempdir().unwrap();
+    // 32,845 cells of AREPO, of which those in voids are larger than voxels.
+    let snapshot = project("tests/data/arepo_gas_32/snapdir_001");
+    let grid = |name: &str, more: &[&str]| {
+        let arguments = ["--particles", "gas", "--cells", "64", "-o", name];
+        let mut command = finescale();
+        command.current_dir(folder.path()).arg("grid").arg(&snapshot).args(arguments).args(more);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        (finescale_snapshot::read_grid(&folder.path().join(name)).unwrap(), said)
+    };
+    let empty = |grid: &finescale_snapshot::GridFile| {
+        let values = grid.field.as_slice();
+        values.iter().filter(|&&value| value == 0.0).count() as f64 / values.len() as f64
+    };
+    let (particles, said) = grid("particles.hdf5", &[]);
+    assert!(empty(&particles) > 0.05 && said.contains("of the voxels hold nothing"), "{said}");
+    let (cells, said) = grid("cells.hdf5", &["--spread"]);
+    // The cells fill the box, which is told if they do not.
+    assert!(
+        empty(&cells) < 0.001 * empty(&particles) && !said.contains("warning"),
+        "{}: {said}",
+        empty(&cells)
+    );
+    assert_eq!(cells.meta.provenance["spread"], json!(true));
+    assert!((cells.field.mean() - 1.0).abs() < 1e-6);
+}

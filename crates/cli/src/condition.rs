@@ -178,7 +178,7 @@ fn grid_snapshot(
     let longest = snapshot.header().box_size_mpc_h.into_iter().fold(0.0, f64::max);
     let cells = (longest / model.voxel_mpc_h[0]).round().max(1.0) as usize;
     let scheme = condition.assignment.unwrap_or(Scheme::Cic);
-    let how = Gridding { particles, cells, scheme, weight: Weight::Mass };
+    let how = Gridding { particles, cells, scheme, weight: Weight::Mass, spread: false };
     warn_of_matter_left_out(context, path, &snapshot, &how.particles)?;
     let grid = fields::deposit(context, &snapshot, &how)?;
     Ok((grid, snapshot.files().map(Path::to_owned).collect()))

@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use finescale_field::{
     Depositor, FILE_BLOCK, Field3, FieldError, Grid, Region, Scheme, WindowError, Windows, blocks,
 };
-use finescale_snapshot::{GridFile, GridMeta, GridReader, Masses, NpyReader, Particles, Snapshot, read_grid};
+use finescale_snapshot::{
+    Cells, GridFile, GridMeta, GridReader, Masses, NpyReader, Particles, Snapshot, read_grid,
+};
 use ndarray::Array3;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ pub(crate) struct Gridding {
     pub(crate) cells: usize,
     pub(crate) scheme: Scheme,
     pub(crate) weight: Weight,
+    /// Whether gas cells are spread over their volumes.
+    pub(crate) spread: bool,
 }
 
 /// What a particle counts.
@@ -286,18 +290,43 @@ pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) ->
     let count = header.count(&how.particles);
     let mut done = 0;
     let mut progress = context.progress("gridding", "particles", count, 0);
-    snapshot.for_each_chunk(&how.particles, masses, PARTICLES_AT_ONCE, |positions, masses| {
-        depositor.add(positions, masses)?;
-        done += positions.len() as u64;
+    let mut filled = 0.0;
+    let mut told = |particles: usize| {
+        done += particles as u64;
         progress.set(done);
         anyhow::Ok(())
-    })?;
+    };
+    if how.spread {
+        snapshot.for_each_cell(&how.particles, masses, PARTICLES_AT_ONCE, |cells| {
+            let Cells { positions_mpc_h, sides_mpc_h, masses } = *cells;
+            depositor.add_cells(positions_mpc_h, sides_mpc_h, masses)?;
+            filled += sides_mpc_h.iter().map(|&side| f64::from(side).powi(3)).sum::<f64>();
+            told(positions_mpc_h.len())
+        })?;
+        warn_of_volumes(context, filled / grid.volume_mpc_h3());
+    } else {
+        snapshot.for_each_chunk(&how.particles, masses, PARTICLES_AT_ONCE, |positions, masses| {
+            depositor.add(positions, masses)?;
+            told(positions.len())
+        })?;
+    }
     progress.finish();
     let total = depositor.total();
     let field = depositor.finish_overdensity()?;
     // Tracers were counted, and have no place.
     let mean = done as f64 / grid.voxels() as f64;
     Ok(GridFile { meta: meta(snapshot, how, mean, total), field })
+}
+
+/// The gas of a whole box fills it: other volumes are likely to be in other units.
+fn warn_of_volumes(context: &Context, filled: f64) {
+    const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
+    if !PLAUSIBLE.contains(&filled) {
+        context.warn(format_args!(
+            "--spread: all cells together have {filled:.3} times the volume of the box: is it a whole box, and are `Volume` or \
+             `Density` in the units of the file?"
+        ));
+    }
 }
 
 fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta {
@@ -310,6 +339,7 @@ fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta 
             "sources": sources,
             "origin": header.origin,
             "weight": how.weight.name(),
+            "spread": how.spread,
             "total_weight": total,
         })),
         ..GridMeta::new(how.particles.quantity(), header.redshift, mean)

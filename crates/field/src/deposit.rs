@@ -66,6 +66,67 @@ impl Depositor {
         }
     }
 
+    /// Adds cells of gas, of these sides in Mpc/h: one that is larger than a voxel is divided into cubes that are not, and each
+    /// of them is added as a particle with its share of the weight, so that voxels inside of a cell are not empty. A cell that
+    /// is smaller than a voxel is added as a particle.
+    ///
+    /// Sides of more than a box count as the box.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add); a side that is negative or not finite is not finite, either.
+    pub fn add_cells(
+        &mut self,
+        positions_mpc_h: &[[f64; 3]],
+        sides_mpc_h: &[f32],
+        weights: Option<&[f32]>,
+    ) -> Result<(), FieldError> {
+        let particles = positions_mpc_h.len();
+        for found in [Some(sides_mpc_h.len()), weights.map(<[f32]>::len)].into_iter().flatten() {
+            if found != particles {
+                return Err(FieldError::Weights { particles, weights: found });
+            }
+        }
+        let is_finite = |index: &usize| {
+            let weight = weights.map_or(1.0, |weights| weights[*index]);
+            let side = sides_mpc_h[*index];
+            positions_mpc_h[*index].iter().all(|x| x.is_finite())
+                && weight.is_finite()
+                && side.is_finite()
+                && side >= 0.0
+        };
+        if let Some(index) = (0..particles).find(|index| !is_finite(index)) {
+            return Err(FieldError::NotFinite { index });
+        }
+        let (voxel, size, cells) = (self.grid.voxel_mpc_h(), self.grid.box_size_mpc_h(), self.grid.cells());
+        let (mut cubes, mut shares) = (Vec::new(), Vec::new());
+        let before = self.total;
+        for (index, (position, &side)) in positions_mpc_h.iter().zip(sides_mpc_h).enumerate() {
+            let side = f64::from(side);
+            let parts = [0, 1, 2].map(|axis| ((side / voxel[axis]).ceil() as usize).clamp(1, cells[axis]));
+            let weight = f64::from(weights.map_or(1.0, |weights| weights[index]));
+            let share = (weight / parts.iter().product::<usize>() as f64) as f32;
+            let along = |axis: usize, part: usize| {
+                let side = side.min(size[axis]);
+                position[axis] + side * ((part as f64 + 0.5) / parts[axis] as f64 - 0.5)
+            };
+            for x in 0..parts[0] {
+                for y in 0..parts[1] {
+                    cubes.extend((0..parts[2]).map(|z| [along(0, x), along(1, y), along(2, z)]));
+                }
+            }
+            shares.resize(cubes.len(), share);
+            if cubes.len() >= CHUNK * CHUNKS_AT_ONCE {
+                self.add(&cubes, Some(&shares))?;
+                (cubes, shares) = (Vec::new(), Vec::new());
+            }
+        }
+        self.add(&cubes, Some(&shares))?;
+        // What was divided is summed as it was whole.
+        let whole = weights.map_or(particles as f64, |w| w.iter().map(|&weight| f64::from(weight)).sum());
+        self.total = before + whole;
+        Ok(())
+    }
+
     /// Sum of the weights of all particles so far.
     #[must_use]
     pub fn total(&self) -> f64 {

@@ -63,7 +63,7 @@ pub use header::Header;
 pub use npy::{NpyReader, read_npy, write_npy, write_npy_to};
 pub use objects::follow_links;
 pub use particles::Particles;
-pub use snapshot::{Masses, Snapshot};
+pub use snapshot::{Cells, Masses, Snapshot};
 pub use snapshot_writer::{Mass, SnapshotWriter, SpeciesData};
 pub use species::Species;
 pub use units::{GivenUnit, GivenUnits};

@@ -7,9 +7,10 @@ use crate::objects;
 use crate::open::{open, open_with_cache};
 use crate::particles::DARK;
 use crate::units::{GivenUnits, Units};
-use crate::{Header, Particles, SnapshotError};
+use crate::{Header, Particles, SnapshotError, Species};
 use finescale_field::check_memory;
 use ndarray::s;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Boxes from the first one that a position may be: some codes do not wrap, others wrap at the end of a step. Positions
@@ -115,6 +116,46 @@ impl Snapshot {
         max_particles: usize,
         mut visit: impl FnMut(&[[f64; 3]], Option<&[f32]>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.walk(particles, masses, max_particles, |reader, range| {
+            let positions = reader.positions(range.clone())?;
+            let masses = reader.masses(range)?;
+            visit(&positions, masses.as_deref())
+        })
+    }
+
+    /// The same with the size of each: the side of a cube of a gas cell's volume, from `Volume`, or mass over `Density`. Other
+    /// particles have none.
+    ///
+    /// # Errors
+    /// As [`for_each_chunk`](Self::for_each_chunk); [`SnapshotError::MissingDataset`] if gas does not say its volume, and
+    /// [`SnapshotError::NotFinite`] if it is not positive.
+    pub fn for_each_cell<E: From<SnapshotError>>(
+        &self,
+        particles: &Particles,
+        masses: Masses,
+        max_particles: usize,
+        mut visit: impl FnMut(&Cells<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.walk(particles, masses, max_particles, |reader, range| {
+            let positions = reader.positions(range.clone())?;
+            let of_each = reader.masses(range.clone())?;
+            let sides_mpc_h = reader.sides(range, self)?;
+            visit(&Cells {
+                positions_mpc_h: &positions,
+                sides_mpc_h: &sides_mpc_h,
+                masses: of_each.as_deref(),
+            })
+        })
+    }
+
+    /// Calls `visit` with ranges of particles of at most `most`, file by file.
+    fn walk<E: From<SnapshotError>>(
+        &self,
+        particles: &Particles,
+        masses: Masses,
+        most: usize,
+        mut visit: impl FnMut(&ChunkReader<'_>, Range<usize>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.check_present(particles)?;
         for file in &self.files {
             for &kind in particles.types().iter().filter(|&&kind| file.count(kind) > 0) {
@@ -123,10 +164,8 @@ impl Snapshot {
                 };
                 let mut start = 0;
                 while start < reader.particles {
-                    let end = (start + max_particles.max(1)).min(reader.particles);
-                    let positions = reader.positions(start..end)?;
-                    let masses = reader.masses(start..end)?;
-                    visit(&positions, masses.as_deref())?;
+                    let end = (start + most.max(1)).min(reader.particles);
+                    visit(&reader, start..end)?;
                     start = end;
                 }
             }
@@ -200,6 +239,17 @@ impl Snapshot {
     }
 }
 
+/// Some particles, with the sizes of those that are cells of gas.
+#[derive(Clone, Copy, Debug)]
+pub struct Cells<'a> {
+    /// Positions in comoving Mpc/h, as the file has them.
+    pub positions_mpc_h: &'a [[f64; 3]],
+    /// Sides of cubes of their volumes in comoving Mpc/h; 0 of particles that are no cells.
+    pub sides_mpc_h: &'a [f32],
+    /// Masses in 1e10 Msun/h, if they were wanted.
+    pub masses: Option<&'a [f32]>,
+}
+
 /// Whether to read the masses of particles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Masses {
@@ -236,6 +286,7 @@ struct ChunkReader<'a> {
     box_size_mpc_h: [f64; 3],
     coordinates: Coordinates,
     masses: MassSource,
+    kind: usize,
 }
 
 /// Positions in code units, or as parts of the box.
@@ -290,11 +341,20 @@ impl<'a> ChunkReader<'a> {
             check(masses, "Masses", None)?;
         }
         let box_size_mpc_h = snapshot.header.box_size_mpc_h;
-        Ok(Some(Self { path, group, particles, units: snapshot.units, box_size_mpc_h, coordinates, masses }))
+        Ok(Some(Self {
+            path,
+            group,
+            particles,
+            units: snapshot.units,
+            box_size_mpc_h,
+            coordinates,
+            masses,
+            kind,
+        }))
     }
 
     /// Positions of a range of particles in Mpc/h.
-    fn positions(&self, range: std::ops::Range<usize>) -> Result<Vec<[f64; 3]>, SnapshotError> {
+    fn positions(&self, range: Range<usize>) -> Result<Vec<[f64; 3]>, SnapshotError> {
         let first = range.start;
         let Coordinates { dataset, name, unit_mpc_h: [x, y, z] } = &self.coordinates;
         let read =
@@ -320,7 +380,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// Masses of a range of particles in 1e10 Msun/h, if they are wanted.
-    fn masses(&self, range: std::ops::Range<usize>) -> Result<Option<Vec<f32>>, SnapshotError> {
+    fn masses(&self, range: Range<usize>) -> Result<Option<Vec<f32>>, SnapshotError> {
         let first = range.start;
         match &self.masses {
             MassSource::NotWanted => Ok(None),
@@ -336,6 +396,44 @@ impl<'a> ChunkReader<'a> {
                 }
             }
         }
+    }
+
+    /// Sides of cubes of the cells' volumes in Mpc/h.
+    fn sides(&self, range: Range<usize>, snapshot: &Snapshot) -> Result<Vec<f32>, SnapshotError> {
+        if self.kind != Species::Gas.particle_type() {
+            return Ok(vec![0.0; range.len()]);
+        }
+        let file = open(self.path)?;
+        let read = |found: &hdf5::Dataset, name: &str| -> Result<Vec<f64>, SnapshotError> {
+            if found.shape() != [self.particles] {
+                let (path, dataset) = (self.path.into(), format!("{}/{name}", self.group));
+                let (expected, found) = (self.particles as u64, found.shape());
+                return Err(SnapshotError::ChunkCount { path, dataset, expected, found });
+            }
+            let values = found.read_slice_1d::<f64, _>(s![range.clone()]);
+            values.map(|values| values.to_vec()).map_err(|error| self.failed(name, &error))
+        };
+        let volumes = match dataset(self.path, &file, &self.group, &VOLUMES) {
+            Ok(volumes) => read(&volumes, VOLUMES[0])?,
+            Err(SnapshotError::MissingDataset { .. }) => {
+                let densities = dataset(self.path, &file, &self.group, &DENSITIES);
+                let densities = densities.map_err(|_| SnapshotError::MissingDataset {
+                    path: self.path.into(),
+                    dataset: format!("{}/{} (nor {})", self.group, VOLUMES[0], DENSITIES[0]),
+                })?;
+                let densities = read(&densities, DENSITIES[0])?;
+                let masses = match snapshot.header.table_mass(self.kind) {
+                    Some(mass) => vec![mass / self.units.mass_1e10_msun_h; range.len()],
+                    None => read(&dataset(self.path, &file, &self.group, &MASSES)?, MASSES[0])?,
+                };
+                masses.iter().zip(&densities).map(|(mass, density)| mass / density).collect()
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(index) = volumes.iter().position(|volume| !(volume.is_finite() && *volume > 0.0)) {
+            return Err(self.not_finite(VOLUMES[0], range.start + index));
+        }
+        Ok(volumes.iter().map(|volume| to_f32(volume.cbrt() * self.units.length_mpc_h)).collect())
     }
 
     fn failed(&self, dataset: &str, error: &hdf5::Error) -> SnapshotError {
@@ -388,6 +486,10 @@ impl Coordinates {
 
 /// How codes name the masses of particles; EAGLE names that of gas in the singular.
 const MASSES: [&str; 2] = ["Masses", "Mass"];
+
+/// How codes name the volumes and densities of gas cells.
+const VOLUMES: [&str; 2] = ["Volume", "Volumes"];
+const DENSITIES: [&str; 2] = ["Density", "Densities"];
 
 /// The first dataset of a group that is there.
 fn dataset(

@@ -631,3 +631,32 @@ fn packed_values_are_unpacked() {
     assert_eq!(packed("lzf.hdf5", hdf5::DatasetBuilder::lzf), expected);
     assert_eq!(packed("blosc.hdf5", |builder| builder.blosc_zstd(5, true)), expected);
 }
+
+#[test]
+fn cells_have_the_sides_of_their_volumes() {
+    let sides = |written: &Written, particles: &str| -> Result<Vec<f32>, SnapshotError> {
+        let mut sides = Vec::new();
+        let particles: Particles = particles.parse().unwrap();
+        Snapshot::open(&written.path())?.for_each_cell(&particles, Masses::Skip, 1, |cells| {
+            sides.extend_from_slice(cells.sides_mpc_h);
+            Ok::<_, SnapshotError>(())
+        })?;
+        Ok(sides)
+    };
+    let with = |name: &str, values: [f64; 2]| {
+        let gas = Written::new("gas.hdf5");
+        gas.header(&[1e5], &[2, 1]).particles(0, &[[1.0; 3]; 2], Some("Masses"));
+        gas.particles(1, &[[1.0; 3]], Some("Masses"));
+        gas.group("PartType0").new_dataset_builder().with_data(&values).create(name).unwrap();
+        gas
+    };
+    // In (kpc/h)^3, and in masses of 2 and 3 over it.
+    assert_eq!(sides(&with("Volume", [8e9, 27e9]), "gas").unwrap(), [2.0, 3.0]);
+    assert_eq!(sides(&with("Density", [2.0 / 8e9, 3.0 / 27e9]), "0,1").unwrap(), [2.0, 3.0, 0.0]);
+    for (name, value) in [("Volume", 0.0), ("Volume", f64::NAN), ("Density", f64::INFINITY)] {
+        let error = sides(&with(name, [1.0, value]), "gas").unwrap_err();
+        assert!(matches!(error, SnapshotError::NotFinite { index: 1, .. }), "{name} {value}: {error}");
+    }
+    let error = sides(&with("Temperature", [1.0, 1.0]), "gas").unwrap_err();
+    assert!(error.to_string().contains("PartType0/Volume (nor Density)"), "{error}");
+}

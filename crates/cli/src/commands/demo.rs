@@ -171,7 +171,13 @@ impl Demo {
         let longest = snapshot.header().box_size_mpc_h.into_iter().fold(0.0, f64::max);
         let cells = (longest / model.voxel_mpc_h[0]).round().max(1.0) as usize;
         let scheme = model.condition.assignment.unwrap_or(Scheme::Cic);
-        let how = Gridding { particles: Species::DarkMatter.into(), cells, scheme, weight: Weight::Mass };
+        let how = Gridding {
+            particles: Species::DarkMatter.into(),
+            cells,
+            scheme,
+            weight: Weight::Mass,
+            spread: false,
+        };
         let grid = fields::deposit(context, &snapshot, &how)?;
         self.save("gadget4_condition", &grid)?;
         LowResolution::new(context, generator, &path, grid)

@@ -224,3 +224,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn cells_fill_their_volume_and_small_ones_are_particles() {
+    let grid = Grid::cube(16, 16.0).unwrap();
+    let positions = points(300, [16.0; 3]);
+    let weights: Vec<f32> = (0..300).map(|i| 1.0 + (i % 7) as f32).collect();
+    let spread = |sides: &[f32], scheme| {
+        let mut depositor = Depositor::new(grid, scheme).unwrap();
+        depositor.add_cells(&positions, sides, Some(&weights)).unwrap();
+        (depositor.total(), depositor.finish())
+    };
+    for scheme in Scheme::ALL {
+        // To the bit those of particles, as long as they are no larger than voxels.
+        let plain = deposit(grid, scheme, &positions, Some(&weights));
+        assert_eq!(spread(&[0.9; 300], scheme).1, plain, "{scheme}");
+        // And as heavy, however large.
+        let (total, field) = spread(&[3.7; 300], scheme);
+        let sum: f64 = field.as_slice().iter().map(|&v| f64::from(v)).sum();
+        let expected: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        assert!((total - expected).abs() < 1e-9 && (sum / expected - 1.0).abs() < 1e-6, "{scheme}: {sum}");
+    }
+    // A cube of 4 voxels, faces on those of voxels: by nearest grid point an eighth of an eighth in each of 4³.
+    let mut one = Depositor::new(grid, Scheme::Ngp).unwrap();
+    one.add_cells(&[[4.0, 8.0, 15.0]], &[4.0], Some(&[64.0])).unwrap();
+    let field = one.finish();
+    let full = field.values().indexed_iter().filter(|(_, v)| **v == 1.0);
+    let inside = |n: usize, from: i64| (n as i64 - from).rem_euclid(16) < 4;
+    let right = full.filter(|((x, y, z), _)| inside(*x, 2) && inside(*y, 6) && inside(*z, 13)).count();
+    assert_eq!((right, field.as_slice().iter().filter(|v| **v == 0.0).count()), (64, 16 * 16 * 16 - 64));
+    // Side by side they are a plain: no lattice is left of particles that fill the box.
+    let lattice: Vec<[f64; 3]> =
+        (0..125).map(|i| [i / 25, i / 5 % 5, i % 5].map(|n| 16.0 / 5.0 * (f64::from(n) + 0.3))).collect();
+    let scatter = |field: &Field3| field.as_slice().iter().map(|v| (v - 1.0).powi(2)).sum::<f32>() / 4096.0;
+    let mut cells = Depositor::new(grid, Scheme::Cic).unwrap();
+    cells.add_cells(&lattice, &[16.0 / 5.0; 125], None).unwrap();
+    let mut particles = Depositor::new(grid, Scheme::Cic).unwrap();
+    particles.add(&lattice, None).unwrap();
+    let [smooth, rough] = [cells, particles].map(|d| scatter(&d.finish_overdensity().unwrap()));
+    assert!(smooth < 0.01 * rough && rough > 1.0, "{smooth} {rough}");
+}
+
+#[test]
+fn cells_without_a_size_are_named() {
+    let mut depositor = Depositor::new(Grid::cube(8, 8.0).unwrap(), Scheme::Cic).unwrap();
+    let two = [[1.0; 3], [2.0; 3]];
+    for sides in [[1.0, f32::NAN], [1.0, -1.0], [1.0, f32::INFINITY]] {
+        assert_eq!(depositor.add_cells(&two, &sides, None), Err(FieldError::NotFinite { index: 1 }));
+    }
+    let few = depositor.add_cells(&two, &[1.0], None);
+    assert_eq!(few, Err(FieldError::Weights { particles: 2, weights: 1 }));
+    // Larger than the box: everywhere alike.
+    depositor.add_cells(&two, &[1e9, 50.0], None).unwrap();
+    let field = depositor.finish_overdensity().unwrap();
+    assert!(field.as_slice().iter().all(|v| (v - 1.0).abs() < 1e-5));
+}
