@@ -112,8 +112,8 @@ def plus_minus(value, error, digits=3):
 def tables(report, boxes, cells, samples):
     """What a comparison found, by band and by goal, as lines of Markdown."""
     bands, pooled = report["bands"], report["pooled"]
-    yield ("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + delta) | r(sample, truth) | r(sample, other sample) "
-           "| P(SR1 x SR2)/P(SR x HR) |")
+    yield ("| k [h/Mpc] | P/P_truth | condition | P/P_truth of ln(1 + δ) | r(sample, truth) | r(sample, other sample) "
+           "| P(SR1 × SR2)/P(SR × HR) |")
     yield "|---|---|---|---|---|---|---|"
     for band, k in enumerate(pooled["k_h_mpc"]):
         of = lambda name: (pooled[name]["value"][band], pooled[name]["standard_error"][band])
