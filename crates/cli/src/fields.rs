@@ -299,8 +299,15 @@ pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) ->
     if how.spread {
         snapshot.for_each_cell(&how.particles, masses, PARTICLES_AT_ONCE, |cells| {
             let Cells { positions_mpc_h, sides_mpc_h, masses } = *cells;
-            depositor.add_cells(positions_mpc_h, sides_mpc_h, masses)?;
             filled += sides_mpc_h.iter().map(|&side| f64::from(side).powi(3)).sum::<f64>();
+            // Before hours go into cells that are larger than the box.
+            if filled > MOST_FILLED * grid.volume_mpc_h3() {
+                return Err(bad_input(format!(
+                    "--spread: the cells have more than {MOST_FILLED} times the volume of the box: are `Volume` or `Density` in the \
+                     units of the file?"
+                )));
+            }
+            depositor.add_cells(positions_mpc_h, sides_mpc_h, masses)?;
             told(positions_mpc_h.len())
         })?;
         warn_of_volumes(context, filled / grid.volume_mpc_h3());
@@ -317,6 +324,9 @@ pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) ->
     let mean = done as f64 / grid.voxels() as f64;
     Ok(GridFile { meta: meta(snapshot, how, mean, total), field })
 }
+
+/// Cells of more times the volume of their box are in other units.
+const MOST_FILLED: f64 = 10.0;
 
 /// The gas of a whole box fills it: other volumes are likely to be in other units.
 fn warn_of_volumes(context: &Context, filled: f64) {

@@ -112,12 +112,14 @@ impl Depositor {
             for x in 0..parts[0] {
                 for y in 0..parts[1] {
                     cubes.extend((0..parts[2]).map(|z| [along(0, x), along(1, y), along(2, z)]));
+                    shares.resize(cubes.len(), share);
+                    // A large cell is many cubes.
+                    if cubes.len() >= CHUNK * CHUNKS_AT_ONCE {
+                        self.add(&cubes, Some(&shares))?;
+                        cubes.clear();
+                        shares.clear();
+                    }
                 }
-            }
-            shares.resize(cubes.len(), share);
-            if cubes.len() >= CHUNK * CHUNKS_AT_ONCE {
-                self.add(&cubes, Some(&shares))?;
-                (cubes, shares) = (Vec::new(), Vec::new());
             }
         }
         self.add(&cubes, Some(&shares))?;

@@ -41,13 +41,25 @@ fn describe(context: &Context, path: &Path, units: &UnitOptions) -> anyhow::Resu
         return snapshot(context, path, units);
     }
     if is_npy(path) {
+        refuse_units(units)?;
         return cube(path);
     }
     match GridReader::open(path) {
         Err(SnapshotError::NotAGrid { .. }) => snapshot(context, path, units),
         // A set may be named without index.
         Err(SnapshotError::NotFound { .. }) => snapshot(context, path, units),
-        reader => Ok(grid(path, &reader.context("reading a grid")?)),
+        reader => {
+            refuse_units(units)?;
+            Ok(grid(path, &reader.context("reading a grid")?))
+        }
+    }
+}
+
+/// Units are those of snapshots.
+fn refuse_units(units: &UnitOptions) -> anyhow::Result<()> {
+    match units.is_said() {
+        true => Err(bad_input("--unit-length, --unit-mass: for snapshots only; other files have theirs")),
+        false => Ok(()),
     }
 }
 
