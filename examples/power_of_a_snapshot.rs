@@ -9,7 +9,7 @@
 #![expect(clippy::print_stdout, reason = "an example may print")]
 
 use finescale_field::{Depositor, Scheme};
-use finescale_snapshot::{Masses, Snapshot, Species};
+use finescale_snapshot::{Batch, Snapshot, Species, Wanted};
 use finescale_spectra::{Modes, ShotNoise, nyquist_h_mpc};
 use std::error::Error;
 use std::path::PathBuf;
@@ -31,15 +31,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Every particle is shared out among the cells around it, by cloud in cell.
     let mut mesh = Depositor::new(grid, Scheme::Cic)?;
     let mut noise = ShotNoise::default();
-    snapshot.for_each_chunk(
-        &Species::DarkMatter.into(),
-        Masses::Read,
-        PARTICLES_AT_ONCE,
-        |positions_mpc_h, masses| -> Result<(), Box<dyn Error>> {
-            noise.add(positions_mpc_h.len(), masses);
-            Ok(mesh.add(positions_mpc_h, masses)?)
-        },
-    )?;
+    let deposit = |batch: Batch| -> Result<(), Box<dyn Error>> {
+        let (positions_mpc_h, masses) = (&batch.positions_mpc_h, batch.masses.as_deref());
+        noise.add(positions_mpc_h.len(), masses);
+        Ok(mesh.add(positions_mpc_h, masses)?)
+    };
+    snapshot.for_each_batch(&Species::DarkMatter.into(), &Wanted::masses(), PARTICLES_AT_ONCE, 0, deposit)?;
     let density = mesh.finish_overdensity()?; // 1 + δ, of mean 1
 
     // Naming the scheme divides the modes by its window. The shot noise is that of the same modes, with its aliases.

@@ -3,13 +3,14 @@
 use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
-use crate::fields::{self, Gridding, OpenField, Weight};
-use crate::files::{Stamp, is_npy};
+use crate::fields::{self, OpenField};
+use crate::files::Stamp;
+use crate::gridding::{Gridding, deposit};
 use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
 use finescale_field::{Boundary, Grid, Region, Scalar, ScalarName, Scheme};
 use finescale_outpaint::{Condition as _, OutpaintError, PreparedCondition};
-use finescale_snapshot::{GridFile, GridMeta, Particles, SnapshotError};
+use finescale_snapshot::{GridFile, GridMeta, Particles, Source};
 use finescale_training::ModelDescription;
 use std::path::{Path, PathBuf};
 
@@ -44,28 +45,24 @@ impl OpenCondition {
         said: &[(ScalarName, f64)],
     ) -> anyhow::Result<Self> {
         check_said(model, path, said)?;
-        if cube.is_said() && !is_npy(path) {
+        let source = Source::of(path)?;
+        if cube.is_said() && source != Source::Cube {
             return Err(bad_input(
-                "--box-size, --mean, --index: for .npy cubes only; HDF5 files say this themselves",
+                "--box-size, --mean, --index, --delta: for .npy cubes only; HDF5 files say this themselves",
             ));
         }
         let stamp = if path.is_file() { Some(Stamp::read(path)?) } else { None };
-        let opened = if path.is_dir() { None } else { Some(fields::open_header(path, cube)) };
-        if units.is_said() && matches!(opened, Some(Ok(_))) {
-            return Err(bad_input("--unit-length, --unit-mass: for snapshots only; grids have theirs"));
-        }
-        let mut open = match opened {
-            Some(Ok(field)) => Self { path: path.into(), files: vec![path.into()], stamp, field },
-            Some(Err(error)) => {
-                let no_grid = no_grid(error)?;
-                let snapshot = grid_snapshot(context, model, path, units)
-                    .map_err(|error| neither(path, &no_grid, error));
-                let (grid, files) = snapshot?;
-                Self { files, ..Self::in_memory(path, grid) }
-            }
-            None => {
+        let mut open = match source {
+            Source::Snapshot | Source::Catalogue => {
                 let (grid, files) = grid_snapshot(context, model, path, units)?;
                 Self { files, ..Self::in_memory(path, grid) }
+            }
+            Source::Grid | Source::Cube if units.is_said() => {
+                return Err(bad_input("--unit-length, --unit-mass: for snapshots only; grids have theirs"));
+            }
+            Source::Grid | Source::Cube => {
+                let field = fields::open_header(path, cube)?;
+                Self { path: path.into(), files: vec![path.into()], stamp, field }
             }
         };
         open.field.note.iter().for_each(|note| context.warn(note));
@@ -101,7 +98,7 @@ impl OpenCondition {
     ) -> anyhow::Result<Condition> {
         let Self { path, files, stamp, field } = self;
         field.check()?;
-        if field.meta.boundary == Boundary::Periodic && !is_npy(&path) {
+        if field.meta.boundary == Boundary::Periodic && !field.is_cube {
             let odd = fields::check_box(&path, field.values.as_ref())?;
             odd.iter().for_each(|text| context.warn(text));
         }
@@ -149,7 +146,10 @@ fn check_said(model: &ModelDescription, path: &Path, said: &[(ScalarName, f64)])
         return Err(bad_input(format!("--scalar {name}: the model takes no {name}, leave it out")));
     }
     let redshift = ScalarName::Redshift;
-    if is_npy(path) && is_told(redshift) && said.iter().all(|(name, _)| *name != redshift) {
+    if Source::of(path)? == Source::Cube
+        && is_told(redshift)
+        && said.iter().all(|(name, _)| *name != redshift)
+    {
         return Err(not_said(path, redshift));
     }
     Ok(())
@@ -178,27 +178,8 @@ fn grid_snapshot(
     let longest = snapshot.header().box_size_mpc_h.into_iter().fold(0.0, f64::max);
     let cells = (longest / model.voxel_mpc_h[0]).round().max(1.0) as usize;
     let scheme = condition.assignment.unwrap_or(Scheme::Cic);
-    let how = Gridding { particles, cells, scheme, weight: Weight::Mass, spread: false };
+    let how = Gridding::density(particles, cells, scheme);
     warn_of_matter_left_out(context, path, &snapshot, &how.particles)?;
-    let grid = fields::deposit(context, &snapshot, &how)?;
+    let grid = deposit(context, &snapshot, &how, None)?;
     Ok((grid, snapshot.files().map(Path::to_owned).collect()))
-}
-
-/// Why a file is HDF5, but no grid of ours: perhaps it is a snapshot. Any other error stays one.
-fn no_grid(error: anyhow::Error) -> anyhow::Result<String> {
-    match error.downcast_ref() {
-        Some(SnapshotError::NotAGrid { detail, .. }) => Ok(detail.clone()),
-        _ => Err(error),
-    }
-}
-
-/// The error of a file that is no snapshot either.
-fn neither(path: &Path, no_grid: &str, error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref() {
-        Some(SnapshotError::NotASnapshot { detail, .. }) => bad_input(format!(
-            "{}: neither a finescale grid ({no_grid}) nor a snapshot ({detail})",
-            path.display()
-        )),
-        _ => error,
-    }
 }

@@ -17,12 +17,15 @@ pub(crate) struct Cube {
     /// Which cube of a stack in one .npy file, counted from 0, such as one of CAMELS' multifield cubes
     #[arg(long, value_name = "N")]
     pub(crate) index: Option<usize>,
+    /// .npy cubes hold delta: 1 is added to their values
+    #[arg(long, conflicts_with = "mean")]
+    pub(crate) delta: bool,
 }
 
 impl Cube {
     /// Whether anything is said.
     pub(crate) fn is_said(&self) -> bool {
-        self.box_size.is_some() || self.mean.is_some() || self.index.is_some()
+        self.box_size.is_some() || self.mean.is_some() || self.index.is_some() || self.delta
     }
 }
 

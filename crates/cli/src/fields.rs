@@ -1,18 +1,12 @@
 //! Fields from whatever file holds them.
 
-use crate::context::Context;
 use crate::cube::{Cube, Mean};
 use crate::failure::bad_input;
-use crate::files::is_npy;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
-use finescale_field::{
-    Depositor, FILE_BLOCK, Field3, FieldError, Grid, Region, Scheme, WindowError, Windows, blocks,
-};
-use finescale_snapshot::{
-    Cells, GridFile, GridMeta, GridReader, Masses, NpyReader, Particles, Snapshot, read_grid,
-};
+use finescale_field::{FILE_BLOCK, Field3, FieldError, Grid, Region, WindowError, Windows, blocks};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, NpyReader, Source, read_grid};
 use ndarray::Array3;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -20,40 +14,8 @@ use std::path::{Path, PathBuf};
 /// Voxels of the rows that are read at once.
 const BLOCK_VOXELS: usize = 1 << 18;
 
-/// Particles in memory at a time: 100 MB of positions.
-const PARTICLES_AT_ONCE: usize = 1 << 22;
-
 /// Voxels of simulations in Mpc/h: beyond, a box is likely to be in other units.
 const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
-
-/// How particles become a field.
-#[derive(Clone, Debug)]
-pub(crate) struct Gridding {
-    pub(crate) particles: Particles,
-    pub(crate) cells: usize,
-    pub(crate) scheme: Scheme,
-    pub(crate) weight: Weight,
-    /// Whether gas cells are spread over their volumes.
-    pub(crate) spread: bool,
-}
-
-/// What a particle counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Weight {
-    /// Every particle counts by its mass
-    Mass,
-    /// Every particle counts as one
-    Count,
-}
-
-impl Weight {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Mass => "mass",
-            Self::Count => "count",
-        }
-    }
-}
 
 /// Means of cubes that may hold 1 + delta: beyond, they are counts or masses.
 const PLAUSIBLE_MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
@@ -66,13 +28,15 @@ pub(crate) struct OpenField {
     pub(crate) meta: GridMeta,
     /// What somebody should know of how its values are taken.
     pub(crate) note: Option<String>,
+    /// Whether it is the numpy cube of somebody else.
+    pub(crate) is_cube: bool,
     /// The grid file whose values have yet to be checked, if it is one.
     unchecked: Option<PathBuf>,
 }
 
 impl OpenField {
     pub(crate) fn in_memory(field: Field3, meta: GridMeta) -> Self {
-        Self { values: Box::new(field), meta, note: None, unchecked: None }
+        Self { values: Box::new(field), meta, note: None, is_cube: false, unchecked: None }
     }
 
     /// Reads all values of a grid file once: damage is an error.
@@ -91,18 +55,21 @@ pub(crate) fn open(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
 
 /// The same; of a grid file only the header is read.
 pub(crate) fn open_header(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
-    if is_npy(path) {
+    if Source::of(path)? == Source::Cube {
         return open_npy(path, cube);
     }
     let reader = GridReader::open(path).context("reading a grid")?;
     let meta = reader.meta().clone();
-    Ok(OpenField { values: Box::new(reader), meta, note: None, unchecked: Some(path.into()) })
+    meta.check_density(path)?;
+    Ok(OpenField { values: Box::new(reader), meta, note: None, is_cube: false, unchecked: Some(path.into()) })
 }
 
 /// The same in memory.
 pub(crate) fn load(path: &Path, cube: &Cube) -> anyhow::Result<GridFile> {
-    if !is_npy(path) {
-        return read_grid(path).context("reading a grid");
+    if Source::of(path)? != Source::Cube {
+        let grid = read_grid(path).context("reading a grid")?;
+        grid.meta.check_density(path)?;
+        return Ok(grid);
     }
     let OpenField { values, meta, .. } = open_npy(path, cube)?;
     Ok(GridFile { field: in_memory(values.as_ref())?, meta })
@@ -115,7 +82,7 @@ pub(crate) fn in_memory(values: &dyn Windows) -> anyhow::Result<Field3> {
 
 /// A sample of ours, which says what it is, or the cube of somebody else.
 fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
-    let Cube { box_size: box_size_mpc_h, mean: said, index } = *cube;
+    let Cube { box_size: box_size_mpc_h, mean: said, index, delta } = *cube;
     if !path.try_exists().with_context(|| path.display().to_string())? {
         return Err(bad_input(format!("{}: no such file", path.display())));
     }
@@ -128,11 +95,11 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
             )));
         }
         let values = Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?);
-        return Ok(OpenField { values, meta, note: None, unchecked: None });
+        return Ok(OpenField { values, meta, note: None, is_cube: true, unchecked: None });
     }
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
-    let values = reader(box_size_mpc_h)?;
+    let values = InUnits { values: reader(box_size_mpc_h)?, unit: 1.0, added: if delta { 1.0 } else { 0.0 } };
     let mean = mean(path, &values)?;
     if !(mean.is_finite() && mean > 0.0) {
         let path = path.display();
@@ -142,7 +109,7 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
             )));
         }
         return Err(bad_input(format!(
-            "{path}: the mean is {mean:.3e}; a density with a positive mean is needed (if this is delta, store 1 + delta)"
+            "{path}: the mean is {mean:.3e}; a density with a positive mean is needed (if this is delta, say --delta)"
         )));
     }
     let unit = match said {
@@ -152,8 +119,9 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
     };
     let note = check_cube_mean(path, said, mean / unit)?;
     let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));
-    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, unit) };
-    Ok(OpenField { values: Box::new(InUnits { values, unit }), meta, note, unchecked: None })
+    // A mean that was said is that of counts or masses.
+    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, said.map(|_| unit)) };
+    Ok(OpenField { values: Box::new(InUnits { unit, ..values }), meta, note, is_cube: true, unchecked: None })
 }
 
 /// Refuses a cube that is no 1 + delta, and tells of one that may be none; `mean`: of its values as they are taken.
@@ -182,10 +150,11 @@ fn check_cube_mean(path: &Path, said: Option<Mean>, mean: f64) -> anyhow::Result
     }))
 }
 
-/// A cube over a number.
+/// A cube over a number, or with one added.
 struct InUnits {
     values: NpyReader,
     unit: f64,
+    added: f64,
 }
 
 impl Windows for InUnits {
@@ -194,7 +163,7 @@ impl Windows for InUnits {
     }
 
     fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
-        Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.unit) as f32))
+        Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.unit + self.added) as f32))
     }
 }
 
@@ -214,7 +183,7 @@ pub(crate) fn check_box(path: &Path, values: &dyn Windows) -> anyhow::Result<Opt
     let Range { lowest, mean, .. } = Range::new(values)?;
     match lowest < 0.0 {
         true => Err(bad_input(format!(
-            "{}: holds negative values ({lowest}): this looks like delta, or a logarithm; store 1 + delta",
+            "{}: holds negative values ({lowest}): this looks like delta, or a logarithm; store 1 + delta (of a .npy cube that holds delta say --delta)",
             path.display()
         ))),
         // Whoever reads what is no number names the voxel.
@@ -243,7 +212,7 @@ pub(crate) fn check_box_mean(path: &Path, mean: f64) -> anyhow::Result<Option<St
 
 fn negative(path: &Path, value: f32, voxel: [usize; 3]) -> anyhow::Error {
     bad_input(format!(
-        "{}: holds negative values ({value} in voxel {voxel:?}): this looks like delta, or a logarithm; store 1 + delta",
+        "{}: holds negative values ({value} in voxel {voxel:?}): this looks like delta, or a logarithm; store 1 + delta (of a .npy cube that holds delta say --delta)",
         path.display()
     ))
 }
@@ -256,7 +225,7 @@ fn mean(path: &Path, values: &dyn Windows) -> anyhow::Result<f64> {
         let rows = values.read(&rows).map_err(anyhow::Error::from_boxed)?;
         if let Some(value) = rows.iter().find(|value| **value < 0.0) {
             return Err(bad_input(format!(
-                "{}: holds negative values ({value}): this looks like delta, or a logarithm; store 1 + delta",
+                "{}: holds negative values ({value}): this looks like delta, or a logarithm; store 1 + delta (of a .npy cube that holds delta say --delta)",
                 path.display()
             )));
         }
@@ -276,84 +245,6 @@ pub(crate) fn unit_warning(path: &Path, grid: &Grid) -> Option<String> {
             grid.box_size_mpc_h()
         )
     })
-}
-
-/// Puts the particles of `snapshot` on a grid, in units of their mean.
-pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<GridFile> {
-    let header = snapshot.header();
-    let grid = header.grid(how.cells).with_context(|| format!("--cells {}", how.cells))?;
-    let mut depositor = Depositor::new(grid, how.scheme).with_context(|| format!("--cells {}", how.cells))?;
-    let masses = match how.weight {
-        Weight::Mass => Masses::Read,
-        Weight::Count => Masses::Skip,
-    };
-    let count = header.count(&how.particles);
-    let mut done = 0;
-    let mut progress = context.progress("gridding", "particles", count, 0);
-    let mut filled = 0.0;
-    let mut told = |particles: usize| {
-        done += particles as u64;
-        progress.set(done);
-        anyhow::Ok(())
-    };
-    if how.spread {
-        snapshot.for_each_cell(&how.particles, masses, PARTICLES_AT_ONCE, |cells| {
-            let Cells { positions_mpc_h, sides_mpc_h, masses } = *cells;
-            filled += sides_mpc_h.iter().map(|&side| f64::from(side).powi(3)).sum::<f64>();
-            // Before hours go into cells that are larger than the box.
-            if filled > MOST_FILLED * grid.volume_mpc_h3() {
-                return Err(bad_input(format!(
-                    "--spread: the cells have more than {MOST_FILLED} times the volume of the box: are `Volume` or `Density` in the \
-                     units of the file?"
-                )));
-            }
-            depositor.add_cells(positions_mpc_h, sides_mpc_h, masses)?;
-            told(positions_mpc_h.len())
-        })?;
-        warn_of_volumes(context, filled / grid.volume_mpc_h3());
-    } else {
-        snapshot.for_each_chunk(&how.particles, masses, PARTICLES_AT_ONCE, |positions, masses| {
-            depositor.add(positions, masses)?;
-            told(positions.len())
-        })?;
-    }
-    progress.finish();
-    let total = depositor.total();
-    let field = depositor.finish_overdensity()?;
-    // Tracers were counted, and have no place.
-    let mean = done as f64 / grid.voxels() as f64;
-    Ok(GridFile { meta: meta(snapshot, how, mean, total), field })
-}
-
-/// Cells of more times the volume of their box are in other units.
-const MOST_FILLED: f64 = 10.0;
-
-/// The gas of a whole box fills it: other volumes are likely to be in other units.
-fn warn_of_volumes(context: &Context, filled: f64) {
-    const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
-    if !PLAUSIBLE.contains(&filled) {
-        context.warn(format_args!(
-            "--spread: all cells together have {filled:.3} times the volume of the box: is it a whole box, and are `Volume` or \
-             `Density` in the units of the file?"
-        ));
-    }
-}
-
-fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta {
-    let header = snapshot.header();
-    let sources: Vec<_> = snapshot.files().map(Path::to_string_lossy).collect();
-    GridMeta {
-        cosmology: header.cosmology,
-        assignment: Some(how.scheme),
-        provenance: provenance(json!({
-            "sources": sources,
-            "origin": header.origin,
-            "weight": how.weight.name(),
-            "spread": how.spread,
-            "total_weight": total,
-        })),
-        ..GridMeta::new(how.particles.quantity(), header.redshift, mean)
-    }
 }
 
 /// Lowest and highest value, and the mean.

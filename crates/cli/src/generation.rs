@@ -133,9 +133,11 @@ impl Generator {
         let mut faces = job.faces()?;
         Ok(GridMeta {
             quantity: truth.quantity.clone(),
+            unit: None,
             redshift: condition.meta.redshift,
             mean: truth.mean_per_voxel,
             assignment: truth.assignment,
+            is_spread: truth.is_spread,
             // Values lie where those lie that they were drawn from.
             centring: condition.meta.centring,
             cosmology: condition.meta.cosmology,

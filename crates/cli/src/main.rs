@@ -10,6 +10,7 @@ mod failure;
 mod fields;
 mod files;
 mod generation;
+mod gridding;
 mod inputs;
 mod measurement;
 mod options;

@@ -29,16 +29,24 @@ impl UnitOptions {
 
     /// Opens a snapshot, and tells what was assumed.
     pub(crate) fn open(&self, context: &Context, path: &Path) -> anyhow::Result<Snapshot> {
-        let snapshot = self.open_quietly(path)?;
+        self.open_some(context, path, None)
+    }
+
+    /// The same of some files of a set only.
+    pub(crate) fn open_some(
+        &self,
+        context: &Context,
+        path: &Path,
+        files: Option<&[usize]>,
+    ) -> anyhow::Result<Snapshot> {
+        let snapshot = Snapshot::open_in(path, self.given(), files)?;
         let warnings = snapshot.header().warnings();
         warnings.iter().for_each(|text| context.warn(format_args!("{}: {text}", path.display())));
         Ok(snapshot)
     }
 
-    /// The same without a word.
-    pub(crate) fn open_quietly(&self, path: &Path) -> anyhow::Result<Snapshot> {
-        let given = GivenUnits { length: self.unit_length, mass: self.unit_mass };
-        Ok(Snapshot::open_in(path, given)?)
+    fn given(&self) -> GivenUnits {
+        GivenUnits { length: self.unit_length, mass: self.unit_mass }
     }
 }
 

@@ -23,6 +23,7 @@ const BYTES_PER_VOXEL: u128 = 12;
 /// same order.
 pub struct Depositor {
     grid: Grid,
+    periods_mpc_h: [f64; 3],
     scheme: Scheme,
     slabs: Slabs,
     sums: Vec<f64>,
@@ -36,11 +37,43 @@ impl Depositor {
     /// # Errors
     /// [`FieldError::Memory`] if there is no room for it.
     pub fn new(grid: Grid, scheme: Scheme) -> Result<Self, FieldError> {
-        let cells = grid.cells();
-        let needed = BYTES_PER_VOXEL * grid.voxels() as u128 + SORTING_BYTES;
-        check_memory(format_args!("gridding on {cells:?} cells"), needed)?;
-        let slabs = Slabs::new(&grid, scheme.order());
-        Ok(Self { grid, scheme, slabs, sums: vec![0.0; grid.voxels()], total: 0.0, chunks: Vec::new() })
+        Self::in_window(grid, grid.box_size_mpc_h(), scheme)
+    }
+
+    /// An empty grid that is a window at the origin of a larger box with sides `periods_mpc_h`, after which positions repeat;
+    /// particles beyond the window count in [`total`](Self::total) only. Along axes on which it is shorter than the box, what
+    /// is assigned beyond one face of it comes in at the other: its outermost voxels, as many as the scheme has, are not
+    /// whole.
+    ///
+    /// # Errors
+    /// [`FieldError::Memory`] if there is no room for it.
+    pub fn in_window(grid: Grid, periods_mpc_h: [f64; 3], scheme: Scheme) -> Result<Self, FieldError> {
+        check_memory(format_args!("gridding on {:?} cells", grid.cells()), Self::memory_bytes(&grid))?;
+        let slabs = Slabs::new(&grid, periods_mpc_h, scheme.order());
+        let sums = vec![0.0; grid.voxels()];
+        Ok(Self { grid, periods_mpc_h, scheme, slabs, sums, total: 0.0, chunks: Vec::new() })
+    }
+
+    /// What one takes.
+    #[must_use]
+    pub fn memory_bytes(grid: &Grid) -> u128 {
+        BYTES_PER_VOXEL * grid.voxels() as u128 + SORTING_BYTES
+    }
+
+    /// The sums of weights so far, one for each voxel, and of all particles: what [`resume`](Self::resume) takes.
+    #[must_use]
+    pub fn state(&self) -> (&[f64], f64) {
+        (&self.sums, self.total)
+    }
+
+    /// Goes on from the [`state`](Self::state) of a depositor of the same grid and scheme, to the same bits; `read` fills the
+    /// sums.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn resume<E>(&mut self, total: f64, read: impl FnOnce(&mut [f64]) -> Result<(), E>) -> Result<(), E> {
+        self.total = total;
+        read(&mut self.sums)
     }
 
     /// Adds particles at `positions_mpc_h`, each with its weight (a mass, say) or, without weights, with 1.
@@ -97,7 +130,8 @@ impl Depositor {
         if let Some(index) = (0..particles).find(|index| !is_finite(index)) {
             return Err(FieldError::NotFinite { index });
         }
-        let (voxel, size, cells) = (self.grid.voxel_mpc_h(), self.grid.box_size_mpc_h(), self.grid.cells());
+        let (voxel, size) = (self.grid.voxel_mpc_h(), self.periods_mpc_h);
+        let cells = [0, 1, 2].map(|axis| (size[axis] / voxel[axis]).ceil() as usize);
         let (mut cubes, mut shares) = (Vec::new(), Vec::new());
         let before = self.total;
         for (index, (position, &side)) in positions_mpc_h.iter().zip(sides_mpc_h).enumerate() {
@@ -129,6 +163,12 @@ impl Depositor {
         Ok(())
     }
 
+    /// Its grid.
+    #[must_use]
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
     /// Sum of the weights of all particles so far.
     #[must_use]
     pub fn total(&self) -> f64 {
@@ -141,17 +181,31 @@ impl Depositor {
         self.finish_scaled(1.0)
     }
 
-    /// The density in units of its mean, 1 + delta.
+    /// The density in units of its mean in the whole box, 1 + delta.
     ///
     /// # Errors
     /// [`FieldError::NoMass`] if the weights do not sum to something positive.
     pub fn finish_overdensity(self) -> Result<Field3, FieldError> {
-        if self.total > 0.0 && self.total.is_finite() {
-            let voxels = self.grid.voxels() as f64;
-            let total = self.total;
+        let total = self.total;
+        self.finish_over(total)
+    }
+
+    /// The summed weights per voxel over what it would have if `total` were spread evenly over the whole box.
+    ///
+    /// # Errors
+    /// [`FieldError::NoMass`] if `total` is not positive.
+    pub fn finish_over(self, total: f64) -> Result<Field3, FieldError> {
+        if total > 0.0 && total.is_finite() {
+            let voxel = self.grid.voxel_mpc_h();
+            let (size, period) = (self.grid.box_size_mpc_h(), self.periods_mpc_h);
+            let along = |axis: usize| match size[axis] == period[axis] {
+                true => self.grid.cells()[axis] as f64,
+                false => period[axis] / voxel[axis],
+            };
+            let voxels: f64 = (0..3).map(along).product();
             Ok(self.finish_scaled(voxels / total))
         } else {
-            Err(FieldError::NoMass { total: self.total })
+            Err(FieldError::NoMass { total })
         }
     }
 

@@ -47,6 +47,20 @@ impl Grid {
         Self::new([cells; 3], [box_size_mpc_h; 3])
     }
 
+    /// The grid of a box with `cells` along its longest side, and voxels that are cubes.
+    ///
+    /// # Errors
+    /// [`FieldError::Sides`] if the other sides are no whole number of voxels, and as [`Grid::new`].
+    pub fn with_cubic_voxels(box_size_mpc_h: [f64; 3], cells: usize) -> Result<Self, FieldError> {
+        let voxel = box_size_mpc_h.into_iter().fold(0.0, f64::max) / cells as f64;
+        let wanted = box_size_mpc_h.map(|side| side / voxel);
+        let whole = wanted.map(f64::round);
+        if (0..3).any(|axis| (wanted[axis] - whole[axis]).abs() > 1e-4 || whole[axis] < 1.0) {
+            return Err(FieldError::Sides { box_size_mpc_h, cells });
+        }
+        Self::new(whole.map(|cells| cells as usize), box_size_mpc_h)
+    }
+
     /// Cells per axis.
     #[must_use]
     pub fn cells(&self) -> [usize; 3] {

@@ -26,11 +26,13 @@ pub(crate) struct Slabs {
     slab_of: Vec<u32>,
     cells: [i64; 3],
     box_size_mpc_h: [f64; 3],
+    /// After which positions repeat: the sides of the grid, or longer ones.
+    periods_mpc_h: [f64; 3],
     voxels_per_mpc_h: [f64; 3],
 }
 
 impl Slabs {
-    pub(crate) fn new(grid: &Grid, order: usize) -> Self {
+    pub(crate) fn new(grid: &Grid, periods_mpc_h: [f64; 3], order: usize) -> Self {
         let planes = grid.cells()[0];
         let count = (planes / LEAST_PLANES.max(order - 1)).max(1);
         let first_plane: Vec<usize> = (0..=count).map(|s| s * planes / count).collect();
@@ -43,6 +45,7 @@ impl Slabs {
             slab_of,
             cells: grid.cells().map(|n| n as i64),
             box_size_mpc_h: grid.box_size_mpc_h(),
+            periods_mpc_h,
             voxels_per_mpc_h: grid.voxel_mpc_h().map(|h| 1.0 / h),
         }
     }
@@ -51,16 +54,23 @@ impl Slabs {
         self.first_plane.len() - 1
     }
 
-    /// First voxel touched along `axis`, wrapped, and the place within the stencil.
-    fn locate<const ORDER: usize>(&self, axis: usize, position_mpc_h: f64) -> (usize, f64) {
-        let (size, cells) = (self.box_size_mpc_h[axis], self.cells[axis]);
+    /// First voxel touched along `axis`, wrapped, and the place within the stencil. None where the grid is shorter than the
+    /// period, and the position beyond it.
+    fn locate<const ORDER: usize>(&self, axis: usize, position_mpc_h: f64) -> Option<(usize, f64)> {
+        let (size, cells, period) = (self.box_size_mpc_h[axis], self.cells[axis], self.periods_mpc_h[axis]);
         let inside = (0.0..size).contains(&position_mpc_h);
-        let wrapped = if inside { position_mpc_h } else { position_mpc_h.rem_euclid(size) };
+        let wrapped = if inside { position_mpc_h } else { position_mpc_h.rem_euclid(period) };
+        if wrapped >= size && size < period {
+            return None;
+        }
         let (first, t) = first_voxel::<ORDER>(wrapped * self.voxels_per_mpc_h[axis]);
         let first = if (0..cells).contains(&first) { first } else { first.rem_euclid(cells) };
-        (first as usize, t)
+        Some((first as usize, t))
     }
 }
+
+/// The slab of particles that lie beyond the grid.
+const BEYOND: u32 = u32::MAX;
 
 /// A chunk of particles in slab order; within a slab they keep the order in which they came.
 #[derive(Clone, Default)]
@@ -95,20 +105,26 @@ impl SortedChunk {
             if !finite || weights.is_some_and(|w| !w[i].is_finite()) {
                 return Err(i);
             }
-            let slab = slabs.slab_of[slabs.locate::<ORDER>(0, position[0].into()).0];
+            let position: [f64; 3] = std::array::from_fn(|axis| position[axis].into());
+            let is_there = (1..3).all(|axis| slabs.locate::<ORDER>(axis, position[axis]).is_some());
+            let plane = slabs.locate::<ORDER>(0, position[0]).filter(|_| is_there);
+            let slab = plane.map_or(BEYOND, |(x, _)| slabs.slab_of[x]);
             self.slab.push(slab);
-            self.start[slab as usize] += 1;
+            if slab != BEYOND {
+                self.start[slab as usize] += 1;
+            }
         }
         let mut sum = 0;
         for start in &mut self.start {
             sum += std::mem::replace(start, sum);
         }
         // Put each where it belongs; `start` runs ahead to the next slab's start and is moved back after.
-        self.clouds.resize(positions_mpc_h.len(), Cloud::default());
+        self.clouds.resize(sum, Cloud::default());
         for (i, position) in positions_mpc_h.iter().enumerate() {
+            let places: [Option<(usize, f64)>; 3] =
+                std::array::from_fn(|axis| slabs.locate::<ORDER>(axis, position[axis].into()));
+            let [Some((x, tx)), Some((y, ty)), Some((z, tz))] = places else { continue };
             let slab = self.slab[i] as usize;
-            let [(x, tx), (y, ty), (z, tz)] =
-                std::array::from_fn(|a| slabs.locate::<ORDER>(a, position[a].into()));
             self.clouds[self.start[slab]] = Cloud {
                 voxel: [(x - slabs.first_plane[slab]) as u32, y as u32, z as u32],
                 t: [tx as f32, ty as f32, tz as f32],

@@ -75,7 +75,7 @@ impl Universe {
 mod tests {
     use super::*;
     use crate::{MockConfig, make_universe};
-    use finescale_snapshot::{Masses, Snapshot, SnapshotError, read_grid};
+    use finescale_snapshot::{Snapshot, SnapshotError, Wanted, read_grid};
     use std::sync::atomic::AtomicBool;
 
     fn tiny() -> Universe {
@@ -116,9 +116,9 @@ mod tests {
         for (species, expected) in [(Species::Gas, &universe.gas), (Species::DarkMatter, &universe.high)] {
             let mut read = Vec::new();
             snapshot
-                .for_each_chunk(&species.into(), Masses::Read, 1000, |positions, masses| {
-                    read.extend_from_slice(positions);
-                    total += masses.unwrap().iter().map(|&m| f64::from(m)).sum::<f64>();
+                .for_each_batch(&species.into(), &Wanted::masses(), 1000, 0, |batch| {
+                    read.extend(batch.positions_mpc_h);
+                    total += batch.masses.unwrap().iter().map(|&m| f64::from(m)).sum::<f64>();
                     Ok::<(), SnapshotError>(())
                 })
                 .unwrap();

@@ -1,6 +1,7 @@
 //! Which files a snapshot is made of.
 
 use crate::SnapshotError;
+use crate::gadget::is_gadget;
 use std::path::{Path, PathBuf};
 
 /// A file name `base.INDEX.hdf5`, taken apart.
@@ -8,23 +9,45 @@ use std::path::{Path, PathBuf};
 pub(crate) struct ChunkName {
     folder: PathBuf,
     base: String,
-    extension: String,
+    /// With its dot; binary files have none.
+    ending: String,
 }
 
 impl ChunkName {
     /// Takes the name apart, or nothing if it has no index.
     pub(crate) fn parse(path: &Path) -> Option<(Self, usize)> {
-        let extension = path.extension()?.to_str()?.to_owned();
-        let (base, index) = path.file_stem()?.to_str()?.rsplit_once('.')?;
-        let index = index.parse().ok()?;
+        let last = path.extension()?.to_str()?;
+        let stem = path.file_stem()?.to_str()?;
+        let (base, index, ending) = match (index_of(last), stem.rsplit_once('.')) {
+            (Some(index), _) => (stem, index, String::new()),
+            (None, Some((base, index))) => (base, index_of(index)?, format!(".{last}")),
+            (None, None) => return None,
+        };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Some((Self { folder, base: base.to_owned(), extension }, index))
+        Some((Self { folder, base: base.to_owned(), ending }, index))
     }
 
     /// The file of chunk `index`.
     pub(crate) fn file(&self, index: usize) -> PathBuf {
-        self.folder.join(format!("{}.{index}.{}", self.base, self.extension))
+        self.folder.join(format!("{}.{index}{}", self.base, self.ending))
     }
+}
+
+fn index_of(text: &str) -> Option<usize> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Where snapshot `number` of a run lies, whose files are in the folder `base`: in a folder of its own or as one file, as
+/// `illustris_python` looks for it.
+///
+/// # Errors
+/// [`SnapshotError::NotFound`] names the folder in which it should be.
+pub fn snapshot_of_run(base: &Path, number: usize) -> Result<PathBuf, SnapshotError> {
+    let folder = base.join(format!("snapdir_{number:03}"));
+    let files = ["snap", "snapshot"].map(|name| base.join(format!("{name}_{number:03}.hdf5")));
+    let of_binary = base.join(format!("snapshot_{number:03}"));
+    let candidates = [vec![folder.clone()], files.to_vec(), vec![of_binary]].concat();
+    candidates.into_iter().find(|path| path.exists()).ok_or(SnapshotError::NotFound { path: folder })
 }
 
 /// A file of the snapshot that `path` means: itself, or one of a folder's, or `path.0.hdf5`.
@@ -37,7 +60,7 @@ pub(crate) fn any_file(path: &Path) -> Result<PathBuf, SnapshotError> {
         name.push(ending);
         PathBuf::from(name)
     };
-    let candidates = [path.to_owned(), with(".0.hdf5"), with(".hdf5")];
+    let candidates = [path.to_owned(), with(".0.hdf5"), with(".hdf5"), with(".0")];
     candidates
         .into_iter()
         .find(|file| file.is_file())
@@ -46,17 +69,25 @@ pub(crate) fn any_file(path: &Path) -> Result<PathBuf, SnapshotError> {
 
 fn first_of_folder(folder: &Path) -> Result<PathBuf, SnapshotError> {
     let io = |source| SnapshotError::Io { path: folder.into(), doing: "listing the folder", source };
-    let mut files = Vec::new();
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let is_hdf5 = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "h5");
         // What macOS leaves beside files is none.
         let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if is_hdf5 && !is_hidden && path.is_file() {
+        if !is_hidden && path.is_file() && (is_hdf5 || is_gadget(&path)) {
             files.push(path);
+        } else if path.is_dir()
+            && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snapdir_"))
+        {
+            folders.push(path);
         }
     }
     files.sort();
+    folders.sort();
+    if let ([], [one]) = (&files[..], &folders[..]) {
+        return first_of_folder(one);
+    }
     // Group catalogues may lie beside the particles.
     let is_snap = |file: &PathBuf| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snap"));
     if files.iter().any(is_snap) {
@@ -65,7 +96,11 @@ fn first_of_folder(folder: &Path) -> Result<PathBuf, SnapshotError> {
     let base = |file: &Path| ChunkName::parse(file).map_or_else(|| file.to_owned(), |(name, _)| name.file(0));
     let ambiguous = |detail: String| SnapshotError::AmbiguousFolder { path: folder.into(), detail };
     match files.first() {
-        None => Err(ambiguous("it holds no .hdf5 file".to_owned())),
+        None if !folders.is_empty() => {
+            let (first, last) = (folders[0].display(), folders[folders.len() - 1].display());
+            Err(ambiguous(format!("it holds {} snapshots, from {first} to {last}", folders.len())))
+        }
+        None => Err(ambiguous("it holds no .hdf5 file and no binary snapshot".to_owned())),
         Some(first) => match files.iter().find(|file| base(file) != base(first)) {
             None => Ok(first.clone()),
             Some(other) => {
@@ -87,6 +122,7 @@ mod tests {
             ("snapshot_003.0.hdf5", "snapshot_003", 0),
             ("snapshot-99.599.hdf5", "snapshot-99", 599),
             ("a.b.3.h5", "a.b", 3),
+            ("snapshot_005.12", "snapshot_005", 12),
         ] {
             let (name, found) = ChunkName::parse(Path::new(file)).unwrap();
             assert_eq!((name.base.as_str(), found), (base, index));
@@ -94,6 +130,7 @@ mod tests {
         }
         assert_eq!(ChunkName::parse(Path::new("snap_099.hdf5")), None);
         assert_eq!(ChunkName::parse(Path::new("snap_099")), None);
+        assert_eq!(ChunkName::parse(Path::new("snap_099.+1")), None);
     }
 
     #[test]

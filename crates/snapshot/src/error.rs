@@ -22,13 +22,13 @@ pub enum SnapshotError {
         path: PathBuf,
     },
     /// The file exists, but HDF5 does not know it.
-    #[error("{path}: not an HDF5 file; a snapshot or grid in HDF5 is needed (GADGET's binary formats 1 and 2 are not read)", path = path.display())]
+    #[error("{path}: not an HDF5 file; a snapshot or grid in HDF5 is needed, or a snapshot in GADGET's binary formats 1 or 2", path = path.display())]
     NotHdf5 {
         /// The file.
         path: PathBuf,
     },
     /// The file ends before its contents do.
-    #[error("{path}: truncated HDF5 file ({detail}); copy or download it again", path = path.display())]
+    #[error("{path}: truncated file ({detail}); copy or download it again", path = path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -163,7 +163,7 @@ pub enum SnapshotError {
         found: String,
     },
     /// An HDF5 file that is no snapshot.
-    #[error("{path}: not a simulation snapshot: {detail}; snapshots of AREPO, GADGET-4, IllustrisTNG, EAGLE, GIZMO and SWIFT are read", path = path.display())]
+    #[error("{path}: not a simulation snapshot: {detail}; snapshots of AREPO, GADGET, IllustrisTNG, EAGLE, GIZMO and SWIFT are read", path = path.display())]
     NotASnapshot {
         /// The file.
         path: PathBuf,
@@ -226,6 +226,26 @@ pub enum SnapshotError {
         /// Shape of the dataset.
         found: Vec<usize>,
     },
+    /// A dataset that does not hold what is needed.
+    #[error("{path}: {dataset} {detail}", path = path.display())]
+    Dataset {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// What it holds, and what it should.
+        detail: String,
+    },
+    /// A file number that the snapshot does not have.
+    #[error("{path}: has no file number {index}: its files are 0 to {last}; choose other --chunks", path = path.display(), last = files - 1)]
+    NoSuchFile {
+        /// One of its files.
+        path: PathBuf,
+        /// What was asked for.
+        index: usize,
+        /// How many files it has.
+        files: usize,
+    },
     /// The header promises particles, but they or their masses are not there.
     #[error("{path}: no dataset {dataset}, although the header promises such particles; it may have been left out of a cut-out (without masses, --weight count still works)", path = path.display())]
     MissingDataset {
@@ -282,6 +302,26 @@ pub enum SnapshotError {
         /// What is missing or wrong.
         detail: String,
     },
+    /// An HDF5 file of another kind.
+    #[error("{path}: neither a finescale grid ({no_grid}) nor a snapshot ({no_snapshot})", path = path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// Why it is no grid.
+        no_grid: String,
+        /// Why it is no snapshot.
+        no_snapshot: String,
+    },
+    /// A grid of something else than a density.
+    #[error("{path}: holds {quantity} in {unit}, and a density in units of its mean, 1 + delta, is needed", path = path.display())]
+    NotADensity {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        quantity: String,
+        /// In which unit.
+        unit: String,
+    },
     /// A numpy file that holds no cube of floats.
     #[error("{path}: {detail}; a three-dimensional .npy array of numbers is needed", path = path.display())]
     Npy {
@@ -325,11 +365,15 @@ impl SnapshotError {
             | Self::ForeignChunk { .. }
             | Self::ParticleCount { .. }
             | Self::ChunkCount { .. }
+            | Self::Dataset { .. }
+            | Self::NoSuchFile { .. }
             | Self::MissingDataset { .. }
             | Self::MissingSpecies { .. }
             | Self::NotFinite { .. }
             | Self::Outside { .. }
             | Self::NotAGrid { .. }
+            | Self::NotADensity { .. }
+            | Self::Unknown { .. }
             | Self::Npy { .. } => true,
         }
     }

@@ -1,18 +1,25 @@
 //! What the values of a grid file are.
 
-use finescale_field::{Boundary, Centring, Cosmology, ScalarName, Scheme, TileFaces};
+use crate::SnapshotError;
+use finescale_field::{Boundary, Centring, Cosmology, ScalarName, Scheme, TileFaces, shown};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::Path;
 
 /// What the values of a grid file are and where they come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GridMeta {
-    /// What is in the voxels, in units of its cosmic mean (1 + delta): `dm`, `gas`, `stars`, ...
+    /// What is in the voxels: `dm`, `gas`, `stars`, `gas_velocity_x`, ...
     pub quantity: String,
+    /// The unit of the values; none of a density in units of its cosmic mean (1 + delta).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// Redshift.
     pub redshift: f64,
-    /// Particles per voxel on average; times the field these are counts, unless particles were weighted by mass.
-    pub mean: f64,
+    /// Particles per voxel on average, if that is known; times the field these are counts, unless particles were weighted
+    /// by mass.
+    #[serde(default)]
+    pub mean: Option<f64>,
     /// The universe that it is of, as far as it is known.
     #[serde(default)]
     pub cosmology: Cosmology,
@@ -21,6 +28,9 @@ pub struct GridMeta {
     pub boundary: Boundary,
     /// How particles were assigned to voxels, if they were.
     pub assignment: Option<Scheme>,
+    /// Whether cells of gas were spread over their volumes before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_spread: bool,
     /// Where in its voxel a value is taken.
     #[serde(default)]
     pub centring: Centring,
@@ -37,19 +47,34 @@ pub struct GridMeta {
 impl GridMeta {
     /// A periodic field of nothing else that is known.
     #[must_use]
-    pub fn new(quantity: impl Into<String>, redshift: f64, mean: f64) -> Self {
+    pub fn new(quantity: impl Into<String>, redshift: f64, mean: impl Into<Option<f64>>) -> Self {
         Self {
             quantity: quantity.into(),
+            unit: None,
             redshift,
-            mean,
+            mean: mean.into(),
             cosmology: Cosmology::UNKNOWN,
             boundary: Boundary::Periodic,
             assignment: None,
+            is_spread: false,
             centring: Centring::Cell,
             tile_faces: None,
             earlier_tile_faces: Vec::new(),
             provenance: Value::Null,
         }
+    }
+
+    /// Checks that the values of the grid file `path` are a density in units of its mean.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotADensity`] if they are something else.
+    pub fn check_density(&self, path: &Path) -> Result<(), SnapshotError> {
+        let of = |unit: &String| SnapshotError::NotADensity {
+            path: path.into(),
+            quantity: shown(&self.quantity),
+            unit: shown(unit),
+        };
+        self.unit.as_ref().map_or(Ok(()), |unit| Err(of(unit)))
     }
 
     /// A number that holds for the whole box, if it is known.

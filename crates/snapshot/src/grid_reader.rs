@@ -11,6 +11,7 @@ use finescale_field::{
 };
 use ndarray::{Array3, s};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -184,44 +185,54 @@ fn read_box_size(attributes: &Attributes) -> Result<[f64; 3], SnapshotError> {
 }
 
 fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
-    let assignment = attributes.text("assignment")?;
-    let provenance = attributes.text_or_what_resembles_it("provenance")?;
-    let quantity = attributes.text("quantity")?;
-    if quantity.chars().count() > LONGEST_QUANTITY || quantity.chars().any(char::is_control) {
-        return Err(attributes.wrong(
-            "quantity",
-            "a short name without control characters",
-            shown(&quantity),
-        ));
-    }
-    let meta = GridMeta {
-        quantity,
-        redshift: attributes.number("redshift")?,
-        mean: attributes.number("mean")?,
-        assignment: match assignment.as_str() {
-            "none" => None,
-            scheme => Some(scheme.parse().map_err(|_| {
-                attributes.wrong("assignment", "none, ngp, cic, tsc or pcs", shown(&assignment))
-            })?),
-        },
-        cosmology: Cosmology::find(|name| finite(attributes, name))?,
-        boundary: Boundary::from_periodic(attributes.truth("periodic")?),
-        centring: optional_text(attributes, "centring", "cell or corner")?.unwrap_or_default(),
-        tile_faces: read_faces(
-            attributes,
-            "tile_faces",
-            "the planes of faces by axis, such as [[0, 32], [], []]",
-        )?,
-        earlier_tile_faces: read_faces(
-            attributes,
-            "earlier_tile_faces",
-            "the planes of faces by axis of each step, such as [[[0, 32], [], []], [[5, 37], [], []]]",
-        )?
-        .unwrap_or_default(),
-        // Text of another program's making is kept as it is.
-        provenance: serde_json::from_str(&provenance).unwrap_or(serde_json::Value::String(provenance)),
-    };
+    // Who makes a grid file of other data may not know how they were made.
+    let (assignment, provenance) = ("assignment", "provenance");
+    let assignment = attributes.has(assignment).then(|| attributes.text(assignment)).transpose()?;
+    let provenance =
+        attributes.has(provenance).then(|| attributes.text_or_what_resembles_it(provenance)).transpose()?;
+    let unit = attributes.has("unit").then(|| short_name(attributes, "unit")).transpose()?;
+    let quantity = short_name(attributes, "quantity")?;
+    let meta =
+        GridMeta {
+            quantity,
+            unit,
+            redshift: attributes.number("redshift")?,
+            mean: finite(attributes, "mean")?,
+            assignment: match assignment.as_deref() {
+                None | Some("none") => None,
+                Some(scheme) => Some(scheme.parse().map_err(|_| {
+                    attributes.wrong("assignment", "none, ngp, cic, tsc or pcs", shown(scheme))
+                })?),
+            },
+            is_spread: attributes.has("spread") && attributes.truth("spread")?,
+            cosmology: Cosmology::find(|name| finite(attributes, name))?,
+            boundary: Boundary::from_periodic(attributes.truth("periodic")?),
+            centring: optional_text(attributes, "centring", "cell or corner")?.unwrap_or_default(),
+            tile_faces: read_faces(
+                attributes,
+                "tile_faces",
+                "the planes of faces by axis, such as [[0, 32], [], []]",
+            )?,
+            earlier_tile_faces: read_faces(
+                attributes,
+                "earlier_tile_faces",
+                "the planes of faces by axis of each step, such as [[[0, 32], [], []], [[5, 37], [], []]]",
+            )?
+            .unwrap_or_default(),
+            // Text of another program's making is kept as it is.
+            provenance: provenance
+                .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
+        };
     Ok(meta.with_entries_of_provenance())
+}
+
+/// A name for people, such as that of a quantity.
+fn short_name(attributes: &Attributes, name: &str) -> Result<String, SnapshotError> {
+    let text = attributes.text(name)?;
+    if text.chars().count() > LONGEST_QUANTITY || text.chars().any(char::is_control) {
+        return Err(attributes.wrong(name, "a short name without control characters", shown(&text)));
+    }
+    Ok(text)
 }
 
 /// A finite number, or nothing where there is no such attribute.

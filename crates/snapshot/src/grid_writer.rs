@@ -151,7 +151,13 @@ fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Re
     }
     write_text(file, "quantity", &meta.quantity)?;
     write_scalar(file, "redshift", meta.redshift)?;
-    write_scalar(file, "mean", meta.mean)?;
+    if let Some(unit) = &meta.unit {
+        write_text(file, "unit", unit)?;
+    }
+    meta.mean.map_or(Ok(()), |mean| write_scalar(file, "mean", mean))?;
+    if meta.is_spread {
+        write_scalar(file, "spread", true)?;
+    }
     write_text(file, "assignment", &meta.assignment.map_or("none".to_owned(), |scheme| scheme.to_string()))?;
     write_scalar(file, "periodic", meta.boundary.is_periodic())?;
     write_text(file, "centring", meta.centring.name())?;

@@ -56,16 +56,8 @@ impl Header {
     ///
     /// # Errors
     /// [`FieldError::Sides`] if the other sides are no whole number of voxels.
-    #[expect(clippy::cast_possible_truncation, reason = "no side has more cells than the longest")]
     pub fn grid(&self, cells: usize) -> Result<Grid, FieldError> {
-        let sides = self.box_size_mpc_h;
-        let voxel = sides.into_iter().fold(0.0, f64::max) / cells as f64;
-        let wanted = sides.map(|side| side / voxel);
-        let whole = wanted.map(f64::round);
-        if (0..3).any(|axis| (wanted[axis] - whole[axis]).abs() > 1e-4 || whole[axis] < 1.0) {
-            return Err(FieldError::Sides { box_size_mpc_h: sides, cells });
-        }
-        Grid::new(whole.map(|cells| cells as usize), sides)
+        Grid::with_cubic_voxels(self.box_size_mpc_h, cells)
     }
 
     /// What a reader must know of how the files were taken, without their name.
@@ -132,15 +124,16 @@ impl FileHeader {
         let (redshift, scale_factor) = read_time(&header)?;
         let cosmology = read_cosmology(path, file)?;
         let counts = read_counts(path, file, &header)?;
-        let [coordinates, masses] =
-            ["Coordinates", "Masses"].map(|name| some_dataset(path, file, &counts, name));
-        let [coordinates, masses] = [coordinates?, masses?];
+        let [coordinates, masses, velocities] =
+            ["Coordinates", "Masses", "Velocities"].map(|name| some_dataset(path, file, &counts, name));
+        let [coordinates, masses, velocities] = [coordinates?, masses?, velocities?];
         let places = Places {
             groups: std::iter::once(Attributes::new(path, &group))
                 .chain([&parameters, &units].into_iter().flatten().copied())
                 .collect(),
             coordinates: coordinates.as_ref().map(|dataset| Attributes::new(path, dataset)),
             masses: masses.as_ref().map(|dataset| Attributes::new(path, dataset)),
+            velocities: velocities.as_ref().map(|dataset| Attributes::new(path, dataset)),
             hubble: cosmology.hubble,
             scale_factor,
         };
@@ -158,10 +151,15 @@ impl FileHeader {
             origin: if header.has(ORIGIN) { header.text(ORIGIN).ok().map(|text| shown(&text)) } else { None },
             files,
         };
+        Ok(Self::new(snapshot, counts, units))
+    }
+
+    /// The header of a file with `counts` particles of each type.
+    pub(crate) fn new(snapshot: Header, counts: Vec<u64>, units: Units) -> Self {
         let masses = snapshot.mass_table.iter().map(|mass| mass / units.mass_1e10_msun_h);
         let sides = snapshot.box_size_mpc_h.iter().map(|side| side / units.length_mpc_h);
         let in_code_units = sides.chain(masses).map(rounded).collect();
-        Ok(Self { snapshot, counts, units, in_code_units })
+        Self { snapshot, counts, units, in_code_units }
     }
 }
 
@@ -171,11 +169,21 @@ fn rounded(value: f64) -> f64 {
     f64::from(value as f32)
 }
 
+/// Whether a file is a catalogue of haloes.
+pub(crate) fn is_catalogue(path: &Path, file: &hdf5::File) -> Result<bool, SnapshotError> {
+    let group = objects::group(path, file, "Header")?;
+    Ok(group.is_some_and(|group| of_catalogue(&Attributes::new(path, &group))))
+}
+
+fn of_catalogue(header: &Attributes) -> bool {
+    let counts_groups =
+        ["Ngroups_ThisFile", "Ngroups_Total", "Nsubgroups_Total"].iter().any(|name| header.has(name));
+    counts_groups && !header.has(HERE)
+}
+
 /// A catalogue of haloes is no snapshot.
 fn refuse_catalogue(path: &Path, header: &Attributes) -> Result<(), SnapshotError> {
-    let is_catalogue =
-        ["Ngroups_ThisFile", "Ngroups_Total", "Nsubgroups_Total"].iter().any(|name| header.has(name));
-    if is_catalogue && !header.has(HERE) {
+    if of_catalogue(header) {
         let detail = "it is a catalogue of groups, which holds no particles".to_owned();
         return Err(SnapshotError::NotASnapshot { path: path.into(), detail });
     }

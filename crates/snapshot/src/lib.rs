@@ -1,6 +1,6 @@
 //! Simulation snapshots and grid files on disk: the only crate that knows HDF5 and npy.
 //!
-//! - [`Snapshot`] reads AREPO, GADGET-4 and IllustrisTNG snapshots chunk by chunk, [`SnapshotWriter`] writes them.
+//! - [`Snapshot`] reads snapshots of AREPO, GADGET (HDF5 and binary), IllustrisTNG, EAGLE, GIZMO and SWIFT batch by batch, [`SnapshotWriter`] writes them.
 //! - [`read_grid`], [`write_grid`], [`GridReader`] and [`GridWriter`] hold our grid files, whole or window by window.
 //! - [`read_npy`] and [`write_npy`] exchange cubes with numpy.
 //!
@@ -10,7 +10,7 @@
 //! # Examples
 //! ```
 //! use finescale_field::Region;
-//! use finescale_snapshot::{GridReader, Masses, Snapshot, SnapshotError, Species};
+//! use finescale_snapshot::{GridReader, Snapshot, SnapshotError, Species, Wanted};
 //!
 //! // A grid file is read window by window; this one lies around the corner of a periodic box.
 //! let grid = GridReader::open("../../data/demo/condition.hdf5".as_ref())?;
@@ -21,8 +21,8 @@
 //! // A snapshot is read some particles at a time: here a thousand.
 //! let snapshot = Snapshot::open("../../data/demo/gadget4_dm_64/snapdir_003".as_ref())?;
 //! let mut particles = 0;
-//! snapshot.for_each_chunk(&Species::DarkMatter.into(), Masses::Skip, 1000, |positions_mpc_h, _| {
-//!     particles += positions_mpc_h.len();
+//! snapshot.for_each_batch(&Species::DarkMatter.into(), &Wanted::default(), 1000, 0, |batch| {
+//!     particles += batch.positions_mpc_h.len();
 //!     Ok::<(), SnapshotError>(())
 //! })?;
 //! assert_eq!(particles, 64 * 64 * 64);
@@ -32,11 +32,15 @@
 #![warn(clippy::integer_division, clippy::cast_possible_truncation)]
 
 mod attributes;
+mod batch;
+mod chunk;
 mod chunk_files;
+mod columns;
 mod digest;
 mod error;
 #[cfg(test)]
 mod fixtures;
+mod gadget;
 mod grid_file;
 mod grid_meta;
 mod grid_reader;
@@ -51,9 +55,12 @@ mod open;
 mod particles;
 mod snapshot;
 mod snapshot_writer;
+mod source;
 mod species;
 mod units;
 
+pub use batch::{Batch, DatasetColumn, Wanted};
+pub use chunk_files::snapshot_of_run;
 pub use error::SnapshotError;
 pub use grid_file::{GridFile, read_grid, write_grid, write_grids};
 pub use grid_meta::GridMeta;
@@ -63,7 +70,8 @@ pub use header::Header;
 pub use npy::{NpyReader, read_npy, write_npy, write_npy_to};
 pub use objects::follow_links;
 pub use particles::Particles;
-pub use snapshot::{Cells, Masses, Snapshot};
+pub use snapshot::Snapshot;
 pub use snapshot_writer::{Mass, SnapshotWriter, SpeciesData};
+pub use source::Source;
 pub use species::Species;
 pub use units::{GivenUnit, GivenUnits};

@@ -38,6 +38,14 @@ pub(crate) struct Layout {
     pub(crate) values_at: u64,
 }
 
+/// Whether a file begins as numpy's do.
+pub(crate) fn is_npy(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = finescale_durable::open_to_read(path)
+        .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
+    read.is_ok() && start == MAGIC
+}
+
 /// The bytes before the values of a cube of f32 in C order.
 pub(crate) fn header(cells: [usize; 3]) -> io::Result<Vec<u8>> {
     let header =

@@ -17,6 +17,8 @@ pub(crate) struct Units {
     pub(crate) length_mpc_h: f64,
     /// The unit of mass in 1e10 Msun/h.
     pub(crate) mass_1e10_msun_h: f64,
+    /// What a number of the velocities is as a peculiar velocity in km/s.
+    pub(crate) velocity_km_s: f64,
 }
 
 /// Units that somebody says in the place of the file, or that nobody says.
@@ -45,6 +47,8 @@ pub(crate) struct Places<'a> {
     pub(crate) coordinates: Option<Attributes<'a>>,
     /// The masses of some.
     pub(crate) masses: Option<Attributes<'a>>,
+    /// The velocities of some.
+    pub(crate) velocities: Option<Attributes<'a>>,
     pub(crate) hubble: Option<f64>,
     pub(crate) scale_factor: f64,
 }
@@ -55,21 +59,46 @@ struct Unit {
     names: [&'static str; 3],
     /// In cgs.
     ours: f64,
+    /// The powers of h and of the scale factor in ours.
+    power_of_h: f64,
+    power_of_a: f64,
+    /// The power of the scale factor that numbers have where no dataset says it.
+    usual_power_of_a: f64,
     /// What is assumed where nobody says.
     assumed: f64,
 }
 
-const LENGTH: Unit =
-    Unit { names: ["UnitLength_in_cm", "UnitLength_In_CGS", SWIFT_LENGTH], ours: MPC_CM, assumed: 1e-3 };
+const LENGTH: Unit = Unit {
+    names: ["UnitLength_in_cm", "UnitLength_In_CGS", SWIFT_LENGTH],
+    ours: MPC_CM,
+    power_of_h: -1.0,
+    power_of_a: 1.0,
+    usual_power_of_a: 1.0,
+    assumed: 1e-3,
+};
 const MASS: Unit = Unit {
     names: ["UnitMass_in_g", "UnitMass_In_CGS", "Unit mass in cgs (U_M)"],
     ours: MSUN_1E10_G,
+    power_of_h: -1.0,
+    power_of_a: 0.0,
+    usual_power_of_a: 0.0,
+    assumed: 1.0,
+};
+/// GADGET and its children store peculiar velocities over the root of the scale factor.
+const VELOCITY: Unit = Unit {
+    names: ["UnitVelocity_in_cm_per_s", "UnitVelocity_In_CGS", "Unit velocity in cgs"],
+    ours: 1e5,
+    power_of_h: 0.0,
+    power_of_a: 0.0,
+    usual_power_of_a: 0.5,
     assumed: 1.0,
 };
 /// SWIFT's units have no 1/h in them.
 const SWIFT_LENGTH: &str = "Unit length in cgs (U_L)";
+const SWIFT_TIME: &str = "Unit time in cgs (U_t)";
 /// On datasets: the unit in cgs (EAGLE, AREPO), and the powers of h and of the scale factor that are not in it.
-const IN_CGS: [&str; 2] = ["CGSConversionFactor", "to_cgs"];
+const IN_CGS: [&str; 3] =
+    ["CGSConversionFactor", "to_cgs", "Conversion factor to CGS (not including cosmological corrections)"];
 const POWER_OF_H: [&str; 3] = ["h-scale-exponent", "h_scaling", "h-scale exponent"];
 const POWER_OF_A: [&str; 3] = ["aexp-scale-exponent", "a_scaling", "a-scale exponent"];
 /// Two ways of saying a unit are the same if they are this close.
@@ -84,28 +113,53 @@ impl Units {
     pub(crate) fn read(places: &Places<'_>, given: GivenUnits) -> Result<(Self, bool), SnapshotError> {
         let length = match given.length {
             Some(given) => Some(places.given(given)?),
-            None => places.find(&LENGTH, places.coordinates.as_ref(), 1.0)?,
+            None => places.find(&LENGTH, places.coordinates.as_ref())?,
         };
         let mass = match given.mass {
             Some(given) => Some(places.given(given)?),
-            None => places.find(&MASS, places.masses.as_ref(), 0.0)?,
+            None => places.find(&MASS, places.masses.as_ref())?,
+        };
+        let velocity = match places.velocity_of_swift()? {
+            Some(unit) => Some(unit),
+            None => places.find(&VELOCITY, places.velocities.as_ref())?,
         };
         let units = Self {
             length_mpc_h: length.unwrap_or(LENGTH.assumed),
             mass_1e10_msun_h: mass.unwrap_or(MASS.assumed),
+            velocity_km_s: velocity
+                .unwrap_or_else(|| VELOCITY.assumed * places.scale_factor.powf(VELOCITY.usual_power_of_a)),
         };
         Ok((units, length.is_none()))
+    }
+
+    /// The same of files that never say their units.
+    pub(crate) fn unsaid(hubble: f64, scale_factor: f64, given: GivenUnits) -> (Self, bool) {
+        let ours = |given: GivenUnit| given.value * if given.per_h { 1.0 } else { hubble };
+        let units = Self {
+            length_mpc_h: given.length.map_or(LENGTH.assumed, ours),
+            mass_1e10_msun_h: given.mass.map_or(MASS.assumed, ours),
+            velocity_km_s: VELOCITY.assumed * scale_factor.powf(VELOCITY.usual_power_of_a),
+        };
+        (units, given.length.is_none())
     }
 }
 
 impl Places<'_> {
-    /// A unit in ours, if it is said anywhere; `comoving`: the power of the scale factor that a comoving number has.
-    fn find(
-        &self,
-        unit: &Unit,
-        dataset: Option<&Attributes<'_>>,
-        comoving: f64,
-    ) -> Result<Option<f64>, SnapshotError> {
+    /// SWIFT stores peculiar velocities, and says the units of length and time.
+    fn velocity_of_swift(&self) -> Result<Option<f64>, SnapshotError> {
+        let swift = self.groups.iter().find(|group| group.has(SWIFT_LENGTH) && group.has(SWIFT_TIME));
+        let Some(group) = swift.filter(|_| !self.velocities.as_ref().is_some_and(says_its_unit)) else {
+            return Ok(None);
+        };
+        let unit = group.number(SWIFT_LENGTH)? / group.number(SWIFT_TIME)?;
+        if unit.is_finite() && unit > 0.0 {
+            return Ok(Some(snapped(unit / VELOCITY.ours)));
+        }
+        Err(group.wrong(SWIFT_TIME, "a positive unit", unit.to_string()))
+    }
+
+    /// A unit in ours, if it is said anywhere.
+    fn find(&self, unit: &Unit, dataset: Option<&Attributes<'_>>) -> Result<Option<f64>, SnapshotError> {
         let in_groups = self.groups.iter().flat_map(|group| unit.names.map(|name| (group, name)));
         let in_group = in_groups.filter(|(group, name)| group.has(name));
         let mut said: Option<f64> = None;
@@ -139,11 +193,11 @@ impl Places<'_> {
             }
         }
         let Some(cgs) = said else { return Ok(None) };
-        let power_of_h =
-            of_dataset(&POWER_OF_H)?.map_or(if without_h { 0.0 } else { -1.0 }, |(_, power)| power);
-        let power_of_a = of_dataset(&POWER_OF_A)?.map_or(comoving, |(_, power)| power);
-        let of_h = self.power_of_h(power_of_h + 1.0)?;
-        Ok(Some(snapped(cgs / unit.ours) * of_h * self.scale_factor.powf(power_of_a - comoving)))
+        let usual_power_of_h = if without_h { 0.0 } else { unit.power_of_h };
+        let power_of_h = of_dataset(&POWER_OF_H)?.map_or(usual_power_of_h, |(_, power)| power);
+        let power_of_a = of_dataset(&POWER_OF_A)?.map_or(unit.usual_power_of_a, |(_, power)| power);
+        let of_h = self.power_of_h(power_of_h - unit.power_of_h)?;
+        Ok(Some(snapped(cgs / unit.ours) * of_h * self.scale_factor.powf(power_of_a - unit.power_of_a)))
     }
 
     fn given(&self, GivenUnit { value, per_h }: GivenUnit) -> Result<f64, SnapshotError> {
@@ -163,6 +217,10 @@ impl Places<'_> {
             }
         }
     }
+}
+
+fn says_its_unit(dataset: &Attributes<'_>) -> bool {
+    IN_CGS.iter().any(|name| dataset.has(name))
 }
 
 /// The nearest power of ten, if it is near.
@@ -198,7 +256,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("units.hdf5");
         let file = hdf5::File::create(&path).unwrap();
-        let names = ["Header", "Parameters", "Units", "Coordinates", "Masses"];
+        let names = ["Header", "Parameters", "Units", "Coordinates", "Masses", "Velocities"];
         let groups = names.map(|name| file.create_group(name).unwrap());
         for &(group, name, value) in said {
             let group = &groups[names.iter().position(|known| *known == group).unwrap()];
@@ -209,6 +267,7 @@ mod tests {
             groups: vec![of(0), of(1), of(2)],
             coordinates: Some(of(3)),
             masses: Some(of(4)),
+            velocities: Some(of(5)),
             hubble,
             scale_factor: 0.5,
         };
@@ -219,7 +278,8 @@ mod tests {
     #[test]
     fn units_are_found_wherever_codes_say_them() {
         let length = |said: &[(&str, &str, f64)]| units(said, Some(0.7)).unwrap().0.length_mpc_h;
-        assert_eq!(units(&[], None).unwrap(), (Units { length_mpc_h: 1e-3, mass_1e10_msun_h: 1.0 }, true));
+        let assumed = Units { length_mpc_h: 1e-3, mass_1e10_msun_h: 1.0, velocity_km_s: 0.5f64.sqrt() };
+        assert_eq!(units(&[], None).unwrap(), (assumed, true));
         assert_eq!(length(&[("Parameters", "UnitLength_in_cm", 3.085_678e24)]), 1.0);
         assert_eq!(length(&[("Header", "UnitLength_In_CGS", 3.085_678e18)]), 1e-6);
         assert_eq!(length(&[("Units", "UnitLength_in_cm", 3.085_678e24)]), 1.0);
@@ -230,7 +290,7 @@ mod tests {
         ];
         assert_eq!(
             units(&swift, Some(0.7)).unwrap(),
-            (Units { length_mpc_h: 0.7, mass_1e10_msun_h: 0.7 }, false)
+            (Units { length_mpc_h: 0.7, mass_1e10_msun_h: 0.7, ..assumed }, false)
         );
         assert!(units(&swift, None).unwrap_err().to_string().contains("the Hubble parameter"));
         // On datasets, with and without h; in physical lengths, which are twice as large in comoving ones at z = 1.
@@ -241,6 +301,29 @@ mod tests {
         assert_eq!(length(&[("Coordinates", "to_cgs", 0.0)]), 1e-3);
         let mass = [("Masses", "to_cgs", 1.989e33)];
         assert_eq!(units(&mass, None).unwrap().0.mass_1e10_msun_h, 1e-10);
+    }
+
+    #[test]
+    fn velocities_become_peculiar_ones_in_km_s() {
+        let velocity = |said: &[(&str, &str, f64)]| units(said, Some(0.7)).unwrap().0.velocity_km_s;
+        // GADGET's: over the root of the scale factor, which is 1/2 here.
+        assert_eq!(velocity(&[("Header", "UnitVelocity_in_cm_per_s", 1e5)]), 0.5f64.sqrt());
+        assert_eq!(velocity(&[("Parameters", "UnitVelocity_in_cm_per_s", 1e2)]), 1e-3 * 0.5f64.sqrt());
+        // As the dataset says it, without 1/h whatever the units of length have.
+        let arepo = [
+            ("Velocities", "to_cgs", 1e5),
+            ("Velocities", "a_scaling", 0.5),
+            ("Velocities", "h_scaling", 0.0),
+        ];
+        assert_eq!(velocity(&arepo), 0.5f64.sqrt());
+        let eagle = [("Velocities", "CGSConversionFactor", 1e5), ("Velocities", "aexp-scale-exponent", 0.0)];
+        assert_eq!(velocity(&eagle), 1.0);
+        // SWIFT's are peculiar, here in Mpc per 1e18 s.
+        let swift = [("Units", SWIFT_LENGTH, MPC_CM), ("Units", SWIFT_TIME, 1e18)];
+        assert!((velocity(&swift) - 30.856_775_8).abs() < 1e-6);
+        let said =
+            [swift[0], swift[1], ("Velocities", IN_CGS[2], 1e5), ("Velocities", "a-scale exponent", 0.0)];
+        assert_eq!(velocity(&said), 1.0);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use finescale_field::Cosmology;
 use finescale_snapshot::{
-    GivenUnit, GivenUnits, Mass, Masses, Particles, Snapshot, SnapshotError, SnapshotWriter, Species,
-    SpeciesData,
+    DatasetColumn, GivenUnit, GivenUnits, Mass, Particles, Snapshot, SnapshotError, SnapshotWriter, Species,
+    SpeciesData, Wanted, snapshot_of_run,
 };
 use std::path::{Path, PathBuf};
 
@@ -50,21 +50,21 @@ fn array<T: hdf5::H5Type>(group: &hdf5::Group, name: &str, values: &[T]) {
 fn read(
     path: &Path,
     species: Species,
-    masses: Masses,
+    wanted: &Wanted,
     most: usize,
 ) -> Result<(Vec<[f64; 3]>, Vec<f32>), SnapshotError> {
     let (mut positions, mut all_masses) = (Vec::new(), Vec::new());
-    Snapshot::open(path)?.for_each_chunk(&species.into(), masses, most, |some, masses| {
-        assert!(some.len() <= most);
-        positions.extend_from_slice(some);
-        all_masses.extend_from_slice(masses.unwrap_or(&[]));
+    Snapshot::open(path)?.for_each_batch(&species.into(), wanted, most, 0, |batch| {
+        assert!(batch.positions_mpc_h.len() <= most);
+        positions.extend(batch.positions_mpc_h);
+        all_masses.extend(batch.masses.unwrap_or_default());
         Ok::<_, SnapshotError>(())
     })?;
     Ok((positions, all_masses))
 }
 
 fn read_gas(path: &Path) -> Result<Vec<[f64; 3]>, SnapshotError> {
-    read(path, Species::Gas, Masses::Skip, 2).map(|(positions, _)| positions)
+    read(path, Species::Gas, &Wanted::default(), 2).map(|(positions, _)| positions)
 }
 
 /// A set of three files, the middle one without gas.
@@ -87,7 +87,7 @@ fn a_set_is_found_from_its_folder_any_file_or_its_name() {
     }
     let snapshot = Snapshot::open(folder.path()).unwrap();
     assert_eq!(snapshot.files().count(), 3);
-    let (_, masses) = read(folder.path(), Species::Gas, Masses::Read, 2).unwrap();
+    let (_, masses) = read(folder.path(), Species::Gas, &Wanted::masses(), 2).unwrap();
     assert_eq!(masses, [0.0, 1.0, 2.0, 0.0, 1.0]);
 }
 
@@ -217,12 +217,12 @@ fn damaged_contents_are_named() {
         let value = ndarray::arr1(&[f64::INFINITY]);
         file.dataset("PartType0/Masses").unwrap().write_slice(&value, ndarray::s![3..4]).unwrap();
     });
-    let error = read(&path, Species::Gas, Masses::Read, 2).unwrap_err();
+    let error = read(&path, Species::Gas, &Wanted::masses(), 2).unwrap_err();
     assert!(matches!(&error, SnapshotError::NotFinite { index: 3, .. }), "{error}");
 
     let (_folder, path) = spoiled(|file| file.group("PartType0").unwrap().unlink("Masses").unwrap());
     assert_eq!(read_gas(&path).unwrap().len(), 4);
-    let error = read(&path, Species::Gas, Masses::Read, 2).unwrap_err();
+    let error = read(&path, Species::Gas, &Wanted::masses(), 2).unwrap_err();
     assert!(matches!(&error, SnapshotError::MissingDataset { .. }), "{error}");
 
     let (_folder, path) = spoiled(|file| {
@@ -240,7 +240,7 @@ fn damaged_contents_are_named() {
 #[test]
 fn particles_that_are_not_there_are_named() {
     let (_folder, path) = spoiled(|_| ());
-    let error = read(&path, Species::Stars, Masses::Skip, 2).unwrap_err();
+    let error = read(&path, Species::Stars, &Wanted::default(), 2).unwrap_err();
     assert!(matches!(error, SnapshotError::MissingSpecies { .. }), "{error}");
     assert!(error.to_string().contains("PartType0 (4)"), "{error}");
 }
@@ -281,7 +281,7 @@ fn every_layout_and_unit_is_read() {
     let snapshot = Snapshot::open(&path).unwrap();
     assert_eq!(snapshot.header().box_size_mpc_h, [50.0; 3]);
     assert_eq!(snapshot.header().scale_factor, 0.25);
-    let (read, masses) = read(&path, Species::DarkMatter, Masses::Read, 300).unwrap();
+    let (read, masses) = read(&path, Species::DarkMatter, &Wanted::masses(), 300).unwrap();
     assert_eq!(read.len(), 1000);
     for (row, position) in read.iter().enumerate() {
         assert_eq!(*position, [0, 1, 2].map(|axis| f64::from(positions[[row, axis]])));
@@ -301,7 +301,7 @@ fn bits_that_rotted_are_found_by_the_checksum() {
     let middle = rotten.len() / 2;
     rotten[middle] ^= 1;
     std::fs::write(&path, rotten).unwrap();
-    let error = read(&path, Species::DarkMatter, Masses::Skip, 1000).unwrap_err();
+    let error = read(&path, Species::DarkMatter, &Wanted::default(), 1000).unwrap_err();
     assert!(matches!(&error, SnapshotError::Hdf5 { path: named, .. } if *named == path), "{error}");
 }
 
@@ -338,12 +338,12 @@ fn what_the_writer_writes_is_read() {
         assert_eq!((header.box_size_mpc_h, header.redshift, header.files), ([100.0; 3], 1.0, files));
         assert_eq!(header.cosmology, cosmology);
         assert_eq!(header.counts, [10, 2, 0, 0, 0, 0]);
-        let (read_positions, read_masses) = read(&written, Species::Gas, Masses::Read, 4).unwrap();
+        let (read_positions, read_masses) = read(&written, Species::Gas, &Wanted::masses(), 4).unwrap();
         assert_eq!(read_masses, masses);
         for (read, wrote) in read_positions.iter().flatten().zip(positions.iter().flatten()) {
             assert!((read - f64::from(*wrote)).abs() < F32_MPC_H);
         }
-        assert_eq!(read(&written, Species::DarkMatter, Masses::Read, 4).unwrap().1, [32.5; 2]);
+        assert_eq!(read(&written, Species::DarkMatter, &Wanted::masses(), 4).unwrap().1, [32.5; 2]);
     }
 }
 
@@ -378,7 +378,7 @@ fn a_real_gadget4_snapshot() {
     assert!(header.redshift.abs() < 1e-12);
     let cosmology = header.cosmology;
     assert_eq!((cosmology.omega_m, cosmology.hubble), (Some(0.3089), Some(0.6774)));
-    let (positions, masses) = read(&path, Species::DarkMatter, Masses::Read, 50_000).unwrap();
+    let (positions, masses) = read(&path, Species::DarkMatter, &Wanted::masses(), 50_000).unwrap();
     assert_eq!(positions.len(), 64 * 64 * 64);
     assert!(positions.iter().flatten().all(|x| (0.0..=100.0).contains(x)));
     // Omega_m times the critical density, 27.7536627 in (1e10 Msun/h) / (Mpc/h)^3, shared among all particles.
@@ -398,12 +398,16 @@ fn a_real_arepo_snapshot() {
     assert!((header.redshift - 1.019_685).abs() < 1e-6);
     assert_eq!(header.table_mass(0), None);
     assert_eq!(header.cosmology.omega_b, Some(0.0486));
-    let (positions, masses) = read(&path, Species::Gas, Masses::Read, 10_000).unwrap();
+    let (positions, masses) = read(&path, Species::Gas, &Wanted::masses(), 10_000).unwrap();
     assert_eq!((positions.len(), masses.len()), (32_845, 32_845));
     // Gas loses only what has become stars, of which this run has none: Omega_b of the box's mass.
     let total: f64 = masses.iter().map(|&mass| f64::from(mass)).sum();
-    let dark: f64 =
-        read(&path, Species::DarkMatter, Masses::Read, 10_000).unwrap().1.iter().map(|&m| f64::from(m)).sum();
+    let dark: f64 = read(&path, Species::DarkMatter, &Wanted::masses(), 10_000)
+        .unwrap()
+        .1
+        .iter()
+        .map(|&m| f64::from(m))
+        .sum();
     assert!((total / (total + dark) / (0.0486 / 0.3089) - 1.0).abs() < 5e-3, "{}", total / (total + dark));
 }
 
@@ -451,12 +455,12 @@ impl Written {
 fn read_all(path: &Path, particles: &str) -> (Vec<[f64; 3]>, Vec<f32>) {
     let (mut positions, mut masses) = (Vec::new(), Vec::new());
     let particles: Particles = particles.parse().unwrap();
-    let visit = |some: &[[f64; 3]], of_each: Option<&[f32]>| {
-        positions.extend_from_slice(some);
-        masses.extend_from_slice(of_each.unwrap());
+    let visit = |batch: finescale_snapshot::Batch| {
+        positions.extend(batch.positions_mpc_h);
+        masses.extend(batch.masses.unwrap());
         Ok::<_, SnapshotError>(())
     };
-    Snapshot::open(path).unwrap().for_each_chunk(&particles, Masses::Read, 100, visit).unwrap();
+    Snapshot::open(path).unwrap().for_each_batch(&particles, &Wanted::masses(), 100, 0, visit).unwrap();
     (positions, masses)
 }
 
@@ -492,7 +496,7 @@ fn units_that_nobody_says_are_told_and_can_be_given() {
     let warnings = snapshot.header().warnings();
     assert!(warnings.len() == 1 && warnings[0].contains("its box 0.025 Mpc/h"), "{warnings:?}");
     let mpc_h = GivenUnits { length: Some(GivenUnit { value: 1.0, per_h: true }), mass: None };
-    let snapshot = Snapshot::open_in(&bare.path(), mpc_h).unwrap();
+    let snapshot = Snapshot::open_in(&bare.path(), mpc_h, None).unwrap();
     assert_eq!((snapshot.header().box_size_mpc_h, snapshot.header().warnings().len()), ([25.0; 3], 0));
     // A box of parsecs is read as it says, with a word.
     let small = Written::new("small.hdf5");
@@ -607,9 +611,9 @@ fn matter_is_what_has_a_mass() {
         &[[1.0; 3]],
         Some("Masses"),
     );
-    let visit = |_: &[[f64; 3]], _: Option<&[f32]>| Ok::<_, SnapshotError>(());
     let snapshot = Snapshot::open(&massless.path()).unwrap();
-    let read = snapshot.for_each_chunk(&Particles::matter(), Masses::Read, 10, visit);
+    let read = snapshot
+        .for_each_batch(&Particles::matter(), &Wanted::masses(), 10, 0, |_| Ok::<_, SnapshotError>(()));
     assert!(matches!(read, Err(SnapshotError::MissingDataset { .. })), "{read:?}");
 }
 
@@ -637,8 +641,9 @@ fn cells_have_the_sides_of_their_volumes() {
     let sides = |written: &Written, particles: &str| -> Result<Vec<f32>, SnapshotError> {
         let mut sides = Vec::new();
         let particles: Particles = particles.parse().unwrap();
-        Snapshot::open(&written.path())?.for_each_cell(&particles, Masses::Skip, 1, |cells| {
-            sides.extend_from_slice(cells.sides_mpc_h);
+        let wanted = Wanted { sides: true, ..Wanted::default() };
+        Snapshot::open(&written.path())?.for_each_batch(&particles, &wanted, 1, 0, |batch| {
+            sides.extend(batch.sides_mpc_h.unwrap());
             Ok::<_, SnapshotError>(())
         })?;
         Ok(sides)
@@ -658,5 +663,196 @@ fn cells_have_the_sides_of_their_volumes() {
         assert!(matches!(error, SnapshotError::NotFinite { index: 1, .. }), "{name} {value}: {error}");
     }
     let error = sides(&with("Temperature", [1.0, 1.0]), "gas").unwrap_err();
-    assert!(error.to_string().contains("PartType0/Volume (nor Density)"), "{error}");
+    assert!(error.to_string().contains("PartType0/Volume (nor Density, nor SmoothingLength)"), "{error}");
+    // A cube with the variance of the kernel: sqrt(12) of its standard deviation, which is half of SWIFT's length.
+    let smoothed = sides(&with("SmoothingLengths", [1000.0, 2000.0]), "gas").unwrap();
+    assert!(near(f64::from(smoothed[0]), 3f64.sqrt()) && near(f64::from(smoothed[1]), 2.0 * 3f64.sqrt()));
+    let of_gadget = sides(&with("SmoothingLength", [1825.742, 1.0]), "gas").unwrap();
+    assert!(near(f64::from(of_gadget[0]), 3f64.sqrt()));
+}
+
+/// A snapshot in GADGET's binary format 1, or 2 if blocks have names, of two gas and three dark-matter particles.
+fn binary(is_named: bool, big_endian: bool, is_double: bool) -> Vec<u8> {
+    let number = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+    let float = |value: f64| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+    let real = |value: f64| match (is_double, big_endian) {
+        (true, _) => float(value).to_vec(),
+        (false, true) => (value as f32).to_be_bytes().to_vec(),
+        (false, false) => (value as f32).to_le_bytes().to_vec(),
+    };
+    let record = |bytes: &[u8]| {
+        let mark = number(u32::try_from(bytes.len()).unwrap());
+        [&mark, bytes, &mark].concat()
+    };
+    let block = |name: &str, bytes: &[u8]| {
+        let next = number(u32::try_from(bytes.len() + 8).unwrap());
+        let named = if is_named { record(&[name.as_bytes(), &next].concat()) } else { Vec::new() };
+        [named, record(bytes)].concat()
+    };
+    let mut header = vec![0u8; 256];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    let counts = [2u32, 3, 0, 0, 0, 0];
+    for (kind, count) in counts.into_iter().enumerate() {
+        put(4 * kind, &number(count));
+        put(96 + 4 * kind, &number(count));
+    }
+    put(24 + 8, &float(0.5)); // the mass of dark matter
+    put(72, &float(0.5)); // a
+    put(80, &float(1.0)); // z
+    put(124, &number(1));
+    put(128, &float(10_000.0));
+    put(136, &float(0.3));
+    put(144, &float(0.7));
+    put(152, &float(0.7));
+    let reals = |values: &[f64]| values.iter().flat_map(|&value| real(value)).collect::<Vec<u8>>();
+    let positions: Vec<f64> = (0..15).map(|index| 100.0 * f64::from(index)).collect();
+    let velocities: Vec<f64> = (0..15).map(f64::from).collect();
+    let ids: Vec<u8> = (1u32..=5).flat_map(number).collect();
+    [
+        block("HEAD", &header),
+        block("POS ", &reals(&positions)),
+        block("VEL ", &reals(&velocities)),
+        block("ID  ", &ids),
+        block("MASS", &reals(&[0.25, 0.125])),
+        block("U   ", &reals(&[7.0, 9.0])),
+    ]
+    .concat()
+}
+
+#[test]
+fn binary_files_of_both_formats_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (is_named, big_endian, is_double) in
+        [(false, false, false), (true, false, true), (false, true, true), (true, true, false)]
+    {
+        let path = folder.path().join("snapshot_005");
+        std::fs::write(&path, binary(is_named, big_endian, is_double)).unwrap();
+        let snapshot = Snapshot::open(&path).unwrap();
+        let header = snapshot.header();
+        assert_eq!((header.redshift, header.scale_factor, header.box_size_mpc_h), (1.0, 0.5, [10.0; 3]));
+        assert_eq!((header.cosmology.omega_m, header.cosmology.hubble), (Some(0.3), Some(0.7)));
+        assert!(header.length_unit_is_assumed && header.warnings()[0].contains("kpc/h is assumed"));
+        let energy = |column| DatasetColumn { dataset: "InternalEnergy".to_owned(), column };
+        let wanted =
+            Wanted { masses: true, velocities: true, columns: vec![energy(None)], ..Wanted::default() };
+        let read = |wanted: &Wanted, particles: &str| {
+            let mut batches = Vec::new();
+            let visit = |batch| {
+                batches.push(batch);
+                Ok::<_, SnapshotError>(())
+            };
+            snapshot.for_each_batch(&particles.parse().unwrap(), wanted, 10, 0, visit).map(|()| batches)
+        };
+        let gas = &read(&wanted, "gas").unwrap()[0];
+        assert!(near(gas.positions_mpc_h[1][2], 0.5), "{gas:?}");
+        assert_eq!((gas.masses.as_deref(), &gas.columns[0][..]), (Some(&[0.25, 0.125][..]), &[7.0, 9.0][..]));
+        // Peculiar velocities are those of the file times the root of the scale factor.
+        assert!(near(gas.velocities_km_s.as_ref().unwrap()[1][0].into(), 3.0 * 0.5f64.sqrt()));
+        let dark = &read(&Wanted::masses(), "dm").unwrap()[0];
+        assert!(near(dark.positions_mpc_h[2][2], 1.4), "{dark:?}");
+        assert_eq!(dark.masses.as_deref(), Some(&[0.5; 3][..]));
+        assert!(
+            matches!(read(&wanted, "dm"), Err(SnapshotError::MissingDataset { .. })),
+            "dark matter has no energy"
+        );
+        // In a folder, and as one file of a set.
+        assert_eq!(Snapshot::open(folder.path()).unwrap().header(), header);
+    }
+}
+
+#[test]
+fn damaged_binary_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot_005");
+    let whole = binary(true, false, false);
+    let open = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Snapshot::open(&path).map(|_| ()).unwrap_err()
+    };
+    assert!(matches!(open(&whole[..whole.len() - 9]), SnapshotError::Truncated { .. }));
+    assert!(matches!(open(&whole[..100]), SnapshotError::Truncated { .. }));
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = whole.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        open(&changed)
+    };
+    // The header begins after a record of 8 bytes in marks, and its own mark.
+    let header = 16 + 4;
+    let more = with(header + 4, &4u32.to_le_bytes());
+    assert!(
+        matches!(more, SnapshotError::ParticleCount { .. } | SnapshotError::NotASnapshot { .. }),
+        "{more}"
+    );
+    let time = with(header + 72, &f64::NAN.to_le_bytes());
+    assert!(time.to_string().contains("Time"), "{time}");
+    let redshift = with(header + 80, &3f64.to_le_bytes());
+    assert!(redshift.to_string().contains("Redshift"), "{redshift}");
+}
+
+#[test]
+fn some_files_of_a_set_do_without_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = three_files(folder.path());
+    std::fs::remove_file(folder.path().join("snap_007.0.hdf5")).unwrap();
+    let open = |files: &[usize]| Snapshot::open_in(folder.path(), GivenUnits::default(), Some(files));
+    let snapshot = open(&[1, 2]).unwrap();
+    assert_eq!(snapshot.header().count(&Species::Gas.into()), 2);
+    assert_eq!(snapshot.count_in_files(0..1, &Species::Gas.into()), 0);
+    let mut positions = Vec::new();
+    let visit = |batch: finescale_snapshot::Batch| {
+        assert_eq!(batch.file, 1, "of the two");
+        positions.extend(batch.positions_mpc_h);
+        Ok::<_, SnapshotError>(())
+    };
+    snapshot.for_each_batch(&Species::Gas.into(), &Wanted::default(), 10, 0, visit).unwrap();
+    assert_eq!(positions, expected[3..]);
+    assert!(matches!(open(&[0]), Err(SnapshotError::MissingChunk { .. })));
+    assert!(matches!(open(&[3]), Err(SnapshotError::NoSuchFile { index: 3, files: 3, .. })));
+}
+
+#[test]
+fn snapshots_of_a_run_are_found_by_number() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in [7, 99] {
+        let inner = folder.path().join(format!("snapdir_{number:03}"));
+        std::fs::create_dir(&inner).unwrap();
+        three_files(&inner);
+    }
+    assert_eq!(snapshot_of_run(folder.path(), 99).unwrap(), folder.path().join("snapdir_099"));
+    let error = snapshot_of_run(folder.path(), 5).unwrap_err();
+    assert!(error.to_string().contains("snapdir_005"), "{error}");
+    // Of several, one must be named; a single one is meant.
+    let error = Snapshot::open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("2 snapshots, from"), "{error}");
+    std::fs::remove_dir_all(folder.path().join("snapdir_099")).unwrap();
+    assert_eq!(read_gas(folder.path()).unwrap().len(), 5);
+}
+
+#[test]
+fn datasets_are_read_by_name_and_column() {
+    let written = Written::new("metals.hdf5");
+    written.header(&[1e5], &[2]).particles(0, &[[1.0; 3]; 2], Some("Masses"));
+    let metals = ndarray::arr2(&[[0.1f32, 0.2], [0.3, 0.4]]);
+    let group = written.group("PartType0");
+    group.new_dataset_builder().with_data(&metals).create("GFM_Metals").unwrap();
+    let text = hdf5::types::FixedAscii::<4>::from_ascii("none").unwrap();
+    group.new_dataset_builder().with_data(&[text; 2]).create("Names").unwrap();
+    let read = |dataset: &str, column| {
+        let columns = vec![DatasetColumn { dataset: dataset.to_owned(), column }];
+        let mut found = Vec::new();
+        let wanted = Wanted { columns, ..Wanted::default() };
+        let visit = |batch: finescale_snapshot::Batch| {
+            found.extend(batch.columns[0].clone());
+            Ok::<_, SnapshotError>(())
+        };
+        let gas = Species::Gas.into();
+        Snapshot::open(&written.path()).unwrap().for_each_batch(&gas, &wanted, 1, 0, visit).map(|()| found)
+    };
+    assert_eq!(read("GFM_Metals", Some(1)).unwrap(), [0.2, 0.4]);
+    assert_eq!(read("Masses", None).unwrap().len(), 2);
+    let refused = |dataset: &str, column| read(dataset, column).unwrap_err().to_string();
+    assert!(refused("GFM_Metals", None).contains("say which: GFM_Metals:0 to GFM_Metals:1"));
+    assert!(refused("GFM_Metals", Some(2)).contains("no number 2"));
+    assert!(refused("Names", None).contains("holds no numbers"));
+    assert!(refused("Temperature", None).contains("no dataset PartType0/Temperature"));
 }

@@ -60,11 +60,15 @@ pub struct FieldDescription {
     pub redshift: f64,
     /// How particles were assigned to voxels, if known.
     pub assignment: Option<Scheme>,
+    /// Whether cells of gas were spread over their volumes before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_spread: bool,
     /// Where in its voxel a value is taken.
     #[serde(default)]
     pub centring: Centring,
-    /// What 1 + delta = 1 stood for: particles (or mass) per voxel.
-    pub mean_per_voxel: f64,
+    /// What 1 + delta = 1 stood for: particles (or mass) per voxel, if known.
+    #[serde(default)]
+    pub mean_per_voxel: Option<f64>,
     /// What a particle counted by, mass or count, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<String>,
@@ -122,6 +126,7 @@ impl ModelDescription {
             quantity: meta.quantity.clone(),
             redshift: meta.redshift,
             assignment: meta.assignment,
+            is_spread: meta.is_spread,
             centring: meta.centring,
             mean_per_voxel: meta.mean,
             weight: weight_of(meta).map(str::to_owned),
@@ -269,7 +274,7 @@ impl ModelDescription {
         if found.quantity == UNKNOWN {
             return None;
         }
-        let (expected, found) = (self.condition.mean_per_voxel, found.mean);
+        let (expected, found) = (self.condition.mean_per_voxel?, found.mean?);
         (!(1.0 / DENSITY_FACTOR..=DENSITY_FACTOR).contains(&(found / expected))).then(|| {
             format!(
                 "the model's condition had {expected:.4} particles per voxel, this one has {found:.4}: the \
@@ -320,7 +325,8 @@ impl ModelDescription {
         let (mine, is_unknown) = (&self.condition, found.quantity == UNKNOWN);
         let assignment = mine.assignment.filter(|_| found.assignment.is_none());
         unknown.extend(assignment.map(|scheme| format!("mass assignment {scheme}")));
-        unknown.extend(is_unknown.then(|| format!("{} particles per voxel", mine.mean_per_voxel)));
+        let density = mine.mean_per_voxel.filter(|_| is_unknown || found.mean.is_none());
+        unknown.extend(density.map(|density| format!("{density} particles per voxel")));
         (!unknown.is_empty()).then(|| {
             format!(
                 "it does not say all of what it is; the model was trained with {}: where the condition is otherwise, small \

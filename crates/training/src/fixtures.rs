@@ -59,7 +59,7 @@ fn pair(seed: u64) -> Pair {
         Field3::new(Grid::cube(12, 6.0).unwrap(), values).unwrap()
     };
     let mut pair = Pair::new(field(0.7), vec![field(1.0)]);
-    pair.truth[0].meta.mean = 8.0; // particles per voxel
+    pair.truth[0].meta.mean = Some(8.0); // particles per voxel
     pair
 }
 

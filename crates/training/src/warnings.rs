@@ -41,7 +41,8 @@ fn phase_warning(condition: &Path, correlation: f64) -> Option<String> {
 
 fn noise_warning(truth: &GridMeta) -> Option<String> {
     let GridMeta { quantity, mean, .. } = truth;
-    (*mean < NOISY_MEAN).then(|| {
+    let mean = (*mean)?;
+    (mean < NOISY_MEAN).then(|| {
         format!(
             "the truth, {quantity}, has {mean:.3} particles per voxel: most of its voids are shot noise, \
              which the network will learn; use fewer cells, or more particles"
@@ -50,11 +51,12 @@ fn noise_warning(truth: &GridMeta) -> Option<String> {
 }
 
 fn swap_warning(condition: &GridMeta, truth: &GridMeta) -> Option<String> {
-    (condition.mean > SWAPPED_FACTOR * truth.mean).then(|| {
+    let (of_condition, of_truth) = (condition.mean?, truth.mean?);
+    (of_condition > SWAPPED_FACTOR * of_truth).then(|| {
         format!(
             "the condition, {}, has {:.3} particles per voxel, more than the {:.3} of the truth, {}: are they \
              in each other's place?",
-            condition.quantity, condition.mean, truth.mean, truth.quantity
+            condition.quantity, of_condition, of_truth, truth.quantity
         )
     })
 }
@@ -74,7 +76,7 @@ mod tests {
         assert_eq!(phase_warning("a.hdf5".as_ref(), 0.97), None);
         assert!(phase_warning("a.hdf5".as_ref(), 0.03).unwrap().starts_with("a.hdf5: on the largest scales"));
 
-        let with_mean = |mean: f64| GridMeta { mean, ..sound.truth_meta()[0].clone() };
+        let with_mean = |mean: f64| GridMeta { mean: Some(mean), ..sound.truth_meta()[0].clone() };
         assert_eq!(noise_warning(&with_mean(1.0)), None);
         assert!(noise_warning(&with_mean(0.42)).unwrap().contains("0.420 particles per voxel"));
         assert_eq!(swap_warning(&with_mean(8.0), &with_mean(8.0)), None);

@@ -5,8 +5,9 @@ use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
-use crate::fields::{self, Gridding, Weight};
+use crate::fields;
 use crate::generation::Generator;
+use crate::gridding::{Gridding, deposit};
 use crate::provenance::provenance;
 use crate::{samples, tiles};
 use anyhow::Context as _;
@@ -171,14 +172,8 @@ impl Demo {
         let longest = snapshot.header().box_size_mpc_h.into_iter().fold(0.0, f64::max);
         let cells = (longest / model.voxel_mpc_h[0]).round().max(1.0) as usize;
         let scheme = model.condition.assignment.unwrap_or(Scheme::Cic);
-        let how = Gridding {
-            particles: Species::DarkMatter.into(),
-            cells,
-            scheme,
-            weight: Weight::Mass,
-            spread: false,
-        };
-        let grid = fields::deposit(context, &snapshot, &how)?;
+        let how = Gridding::density(Species::DarkMatter.into(), cells, scheme);
+        let grid = deposit(context, &snapshot, &how, None)?;
         self.save("gadget4_condition", &grid)?;
         LowResolution::new(context, generator, &path, grid)
     }

@@ -60,8 +60,9 @@ impl Import {
             quantity: quantity.to_owned(),
             redshift: 0.0,
             assignment: Some(Scheme::Cic),
+            is_spread: false,
             centring: Centring::Cell,
-            mean_per_voxel: normalizer.mean_count,
+            mean_per_voxel: Some(normalizer.mean_count),
             weight: None,
             normalizer,
         };

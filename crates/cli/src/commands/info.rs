@@ -3,13 +3,12 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields::Range;
-use crate::files::is_npy;
 use crate::samples;
 use crate::units::UnitOptions;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::Windows as _;
-use finescale_snapshot::{GridReader, NpyReader, SnapshotError};
+use finescale_snapshot::{GridReader, NpyReader, Source};
 use finescale_training::ModelSummary;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -37,20 +36,15 @@ fn describe(context: &Context, path: &Path, units: &UnitOptions) -> anyhow::Resu
     if path.extension().is_some_and(|ending| ending == "safetensors") {
         return model(path);
     }
-    if path.is_dir() {
-        return snapshot(context, path, units);
-    }
-    if is_npy(path) {
-        refuse_units(units)?;
-        return cube(path);
-    }
-    match GridReader::open(path) {
-        Err(SnapshotError::NotAGrid { .. }) => snapshot(context, path, units),
-        // A set may be named without index.
-        Err(SnapshotError::NotFound { .. }) => snapshot(context, path, units),
-        reader => {
+    match Source::of(path).context("reading a file")? {
+        Source::Snapshot | Source::Catalogue => snapshot(context, path, units),
+        Source::Cube => {
             refuse_units(units)?;
-            Ok(grid(path, &reader.context("reading a grid")?))
+            cube(path)
+        }
+        Source::Grid => {
+            refuse_units(units)?;
+            Ok(grid(path, &GridReader::open(path).context("reading a grid")?))
         }
     }
 }

@@ -8,8 +8,8 @@ mod table;
 use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
-use crate::fields::Weight;
 use crate::files::{Overwrite, write_text};
+use crate::gridding::{Axis, Weight};
 use crate::parse::Assignment;
 use crate::units::UnitOptions;
 use clap::{Args, ValueEnum};
@@ -79,8 +79,9 @@ struct ParticleOptions {
     /// Mass assignment: ngp, cic, tsc or pcs; its window is divided out [default: cic]
     #[arg(long)]
     scheme: Option<Scheme>,
-    /// Weight of a particle: its mass, or 1 [default: mass]
-    #[arg(long, value_enum, hide_possible_values = true)]
+    /// Weight of a particle: mass, count (1), a dataset of the snapshot such as StarFormationRate, or a product of them
+    /// with * [default: mass]
+    #[arg(long)]
     weight: Option<Weight>,
     /// Assign to two grids half a voxel apart, whose nearest aliases cancel: better power near the Nyquist
     /// wavenumber for twice the memory
@@ -88,14 +89,6 @@ struct ParticleOptions {
     interlaced: bool,
     #[command(flatten)]
     units: UnitOptions,
-}
-
-/// An axis of the box.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Axis {
-    X,
-    Y,
-    Z,
 }
 
 impl From<Axis> for LineOfSight {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Region;
 use crate::scheme::first_voxel;
 use proptest::prelude::*;
 
@@ -278,4 +279,56 @@ fn cells_without_a_size_are_named() {
     depositor.add_cells(&two, &[1e9, 50.0], None).unwrap();
     let field = depositor.finish_overdensity().unwrap();
     assert!(field.as_slice().iter().all(|v| (v - 1.0).abs() < 1e-5));
+}
+
+#[test]
+fn a_window_of_a_box_is_cut_out_of_it() {
+    let whole = grid([24, 8, 10]);
+    let (size, voxel) = (whole.box_size_mpc_h(), whole.voxel_mpc_h());
+    let positions = points(4000, size);
+    let sides: Vec<f32> =
+        (0..4000).map(|index| if index % 50 == 0 { 2.5 * voxel[0] as f32 } else { 0.0 }).collect();
+    for scheme in Scheme::ALL {
+        // A window across a face of the box, open along x only, with room for what is not whole.
+        let (first, cells, pad) = (21i64, 5usize, scheme.order());
+        let window =
+            Grid::new([cells + 2 * pad, 8, 10], [(cells + 2 * pad) as f64 * voxel[0], size[1], size[2]])
+                .unwrap();
+        let start = (first - pad as i64) as f64 * voxel[0];
+        let moved: Vec<[f64; 3]> = positions.iter().map(|[x, y, z]| [x - start, *y, *z]).collect();
+        let mut of_window = Depositor::in_window(window, size, scheme).unwrap();
+        let mut of_whole = Depositor::new(whole, scheme).unwrap();
+        of_window.add_cells(&moved, &sides, None).unwrap();
+        of_whole.add_cells(&positions, &sides, None).unwrap();
+        assert_eq!(of_window.total(), of_whole.total());
+        let (window, whole) =
+            (of_window.finish_overdensity().unwrap(), of_whole.finish_overdensity().unwrap());
+        let region = |x: i64| Region { start: [x, 0, 0], shape: [cells, 8, 10] };
+        let cut = window.extract(&region(pad as i64)).unwrap();
+        let expected = whole.extract(&region(first)).unwrap();
+        let error = cut.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Places within a voxel are f32, here of other numbers.
+        assert!(error < 1e-5 * expected.iter().fold(0.0, |most: f32, &v| most.max(v)), "{scheme}: {error}");
+        assert!(expected.iter().any(|&value| value > 0.0));
+    }
+}
+
+#[test]
+fn a_depositor_goes_on_where_another_stopped() {
+    let grid = grid([6, 5, 4]);
+    let positions = points(1000, grid.box_size_mpc_h());
+    let (before, after) = positions.split_at(600);
+    let mut whole = Depositor::new(grid, Scheme::Tsc).unwrap();
+    whole.add(before, None).unwrap();
+    let (sums, total) = whole.state();
+    let (sums, mut second) = (sums.to_vec(), Depositor::new(grid, Scheme::Tsc).unwrap());
+    let restored = second.resume(total, |to| {
+        to.copy_from_slice(&sums);
+        Ok::<(), FieldError>(())
+    });
+    restored.unwrap();
+    whole.add(after, None).unwrap();
+    second.add(after, None).unwrap();
+    assert_eq!(whole.state(), second.state());
+    assert_eq!(whole.finish(), second.finish());
 }

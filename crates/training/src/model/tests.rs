@@ -215,7 +215,7 @@ fn other_differences_are_warnings_that_say_what_they_mean() {
     assert!(warnings(&|m| m.quantity = "gas".into()).contains("this one is gas"));
     assert!(warnings(&|m| m.redshift = 1.0).contains("redshift 0.00, the condition is at 1.00"));
     assert!(warnings(&|m| m.assignment = Some(Scheme::Ngp)).contains("--scheme cic"));
-    assert!(warnings(&|m| m.mean *= 2.0).contains("shot noise"));
+    assert!(warnings(&|m| m.mean = m.mean.map(|mean| 2.0 * mean)).contains("shot noise"));
     let other = warnings(&|m| m.cosmology.omega_m = Some(0.25));
     assert!(other.contains("omega_m = 0.3089, the condition has 0.25"), "{other}");
     let cube = warnings(&|m| (m.quantity, m.assignment) = ("unknown".into(), None));

@@ -3,15 +3,15 @@
 use super::measured::Measured;
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields::Weight;
+use crate::gridding::Weight;
 use anyhow::Context as _;
 use finescale_field::{Depositor, FieldError, Grid, Scheme};
-use finescale_snapshot::{Masses, Particles, Snapshot, Species};
+use finescale_snapshot::{Particles, Snapshot, Species};
 use finescale_spectra::{InterlacedDepositor, Modes, ShotNoise};
 use std::path::PathBuf;
 
-/// Particles in memory at a time: 100 MB of positions.
-const PARTICLES_AT_ONCE: usize = 1 << 22;
+/// Particles of a batch: 50 MB of positions; up to three batches are in memory.
+const PARTICLES_AT_ONCE: usize = 1 << 21;
 /// Cells per side that nobody asked for: at least so many that there is a spectrum, at most a transform of half
 /// a GB.
 const DEFAULT_CELLS: std::ops::RangeInclusive<usize> = 16..=512;
@@ -70,16 +70,14 @@ pub(super) fn measure(
     let grid = header.grid(how.cells).with_context(|| format!("--cells {}", how.cells))?;
     let count = header.count(&how.particles);
     let mut mesh = Mesh::new(grid, how).with_context(|| format!("--cells {}", how.cells))?;
-    let masses = match how.weight {
-        Weight::Mass => Masses::Read,
-        Weight::Count => Masses::Skip,
-    };
     let (mut shot_noise, mut done) = (ShotNoise::default(), 0);
     let mut progress = context.progress("gridding", "particles", count, 0);
     snapshot
-        .for_each_chunk(&how.particles, masses, PARTICLES_AT_ONCE, |positions, masses| {
-            mesh.add(positions, masses)?;
-            shot_noise.add(positions.len(), masses);
+        .for_each_batch(&how.particles, &how.weight.wanted(), PARTICLES_AT_ONCE, 0, |batch| {
+            let weights = how.weight.of(&batch)?;
+            let positions = &batch.positions_mpc_h;
+            mesh.add(positions, weights.as_deref())?;
+            shot_noise.add(positions.len(), weights.as_deref());
             done += positions.len() as u64;
             progress.set(done);
             anyhow::Ok(())

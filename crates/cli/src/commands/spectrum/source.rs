@@ -5,13 +5,14 @@ use super::particles::{self, Gridding};
 use super::{CubeOptions, ParticleOptions};
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields::{self, Weight};
-use crate::files::{Stamp, is_npy};
+use crate::fields;
+use crate::files::Stamp;
+use crate::gridding::Weight;
 use crate::parse::Assignment;
 use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
 use finescale_field::{Grid, Region, Scheme, check_memory};
-use finescale_snapshot::{GridFile, GridMeta, GridReader, Particles, Snapshot, SnapshotError};
+use finescale_snapshot::{GridFile, GridMeta, GridReader, Particles, Snapshot, Source as Kind};
 use finescale_spectra::{Complex32, Modes};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
@@ -29,29 +30,14 @@ pub(super) enum Source {
 impl Source {
     /// Opens whatever `path` is.
     pub(super) fn open(context: &Context, units: &UnitOptions, path: &Path) -> anyhow::Result<Self> {
-        if is_npy(path) {
-            // Before another input is measured.
-            std::fs::metadata(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
-            return Ok(Self::Cube(path.into()));
-        }
-        if path.is_dir() {
-            return Self::open_snapshot(context, units, path);
-        }
-        match GridReader::open(path) {
-            Ok(reader) => Ok(Self::Grid(path.into(), reader)),
-            Err(SnapshotError::NotAGrid { detail: no_grid, .. }) => match units.open(context, path) {
-                Err(error) => match error.downcast_ref() {
-                    Some(SnapshotError::NotASnapshot { detail: no_snapshot, .. }) => Err(bad_input(format!(
-                        "{}: neither a finescale grid ({no_grid}) nor a snapshot ({no_snapshot})",
-                        path.display()
-                    ))),
-                    _ => Err(error.context("reading a snapshot")),
-                },
-                Ok(snapshot) => Ok(Self::Snapshot(path.into(), snapshot)),
-            },
-            // A set of files may be named without index.
-            Err(SnapshotError::NotFound { .. }) => Self::open_snapshot(context, units, path),
-            Err(error) => Err(error).context("reading a grid"),
+        match Kind::of(path).context("reading a file")? {
+            Kind::Cube => Ok(Self::Cube(path.into())),
+            Kind::Grid => {
+                let reader = GridReader::open(path).context("reading a grid")?;
+                reader.meta().check_density(path)?;
+                Ok(Self::Grid(path.into(), reader))
+            }
+            Kind::Snapshot | Kind::Catalogue => Self::open_snapshot(context, units, path),
         }
     }
 
@@ -100,7 +86,7 @@ impl Source {
                         .unwrap_or_else(|| particles::default_cells(snapshot.header().count(&particles))),
                     particles,
                     scheme: options.scheme.unwrap_or(Scheme::Cic),
-                    weight: options.weight.unwrap_or(Weight::Mass),
+                    weight: options.weight.clone().unwrap_or_else(Weight::mass),
                     interlaced: options.interlaced,
                 };
                 particles::measure(context, path, &snapshot, &how)?
@@ -128,6 +114,7 @@ pub(super) fn check_applies(
         ("--box-size", cube.cube.box_size.is_some()),
         ("--mean", cube.cube.mean.is_some()),
         ("--index", cube.cube.index.is_some()),
+        ("--delta", cube.cube.delta),
         ("--assignment", cube.assignment.is_some()),
     ];
     let of_particles = [
@@ -158,6 +145,13 @@ pub(super) fn check_applies(
 /// memory.
 fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Result<Measured> {
     let (grid, meta) = (*reader.grid(), reader.meta());
+    if meta.is_spread {
+        context.note(format_args!(
+            "{}: its cells of gas were spread over their volumes: that smoothing, which differs from cell to cell, is not divided \
+             out",
+            path.display()
+        ));
+    }
     let [nx, ny, nz] = grid.cells();
     let bytes =
         [nx, ny, nz / 2 + 1].iter().fold(size_of::<Complex32>() as u128, |bytes, &n| bytes * n as u128);
@@ -218,8 +212,8 @@ fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::R
 
 /// V/N in (Mpc/h)³ of a field that counts particles.
 fn counted_noise_mpc_h3(grid: &Grid, meta: &GridMeta) -> Option<f64> {
-    let particles = meta.mean * grid.voxels() as f64;
-    let counts = meta.provenance.get("weight").is_some_and(|weight| *weight == Weight::Count.name());
+    let particles = meta.mean? * grid.voxels() as f64;
+    let counts = meta.provenance.get("weight").is_some_and(|weight| weight == "count");
     (counts && particles > 0.0).then(|| grid.volume_mpc_h3() / particles)
 }
 
@@ -228,7 +222,7 @@ fn check_density(grid: &Grid, x: usize, plane: &[f32]) -> anyhow::Result<()> {
     let Some(at) = plane.iter().position(|&value| value < 0.0) else { return Ok(()) };
     let (nz, value) = (grid.cells()[2], plane[at]);
     Err(bad_input(format!(
-        "holds negative values ({value} in voxel [{x}, {}, {}]): this looks like delta; store 1 + delta",
+        "holds negative values ({value} in voxel [{x}, {}, {}]): this looks like delta; store 1 + delta (of a .npy cube say --delta)",
         at / nz,
         at % nz
     )))

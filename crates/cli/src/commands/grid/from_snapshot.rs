@@ -1,0 +1,180 @@
+//! The particles of a snapshot on a grid.
+
+use super::GridCommand;
+use crate::context::Context;
+use crate::cube::Cube;
+use crate::failure::bad_input;
+use crate::fields;
+use crate::files::{is_npy, lock};
+use crate::gridding::{
+    Gridding, Quantity, Unfinished, Weight, deposit, deposit_in_passes, planes_of_slabs, slab_bytes,
+};
+use crate::samples;
+use crate::units::warn_of_matter_left_out;
+use anyhow::Context as _;
+use finescale_field::{Field3, Scheme, available_memory_bytes, readable_bytes};
+use finescale_snapshot::{GridMeta, Snapshot, Species, snapshot_of_run};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+const GIB: f64 = 1_073_741_824.0;
+/// A larger share of empty voxels of gas is told.
+const MOST_EMPTY: f64 = 0.01;
+
+impl GridCommand {
+    pub(super) fn from_snapshot(&self, context: &Context) -> anyhow::Result<Value> {
+        let how = self.how()?;
+        let options = &self.snapshot;
+        let path = match options.number {
+            None => Cow::Borrowed(self.source.as_path()),
+            Some(number) => Cow::Owned(snapshot_of_run(&self.source, number as usize)?),
+        };
+        let chunks = options.chunks.as_ref().map(|chunks| chunks.0.as_slice());
+        let snapshot = options.units.open_some(context, &path, chunks).context("reading a snapshot")?;
+        self.check_output(&snapshot.files().collect::<Vec<_>>())?;
+        let planes = self.planes(&snapshot, &how)?;
+        if options.dry_run {
+            return Self::dry_run(context, &snapshot, &how, planes);
+        }
+        warn_of_matter_left_out(context, &path, &snapshot, &how.particles)?;
+        if chunks.is_some() {
+            context.warn(format_args!(
+                "--chunks: a part of a snapshot; its voxels hold what these files have of the box, in units of their own mean"
+            ));
+        }
+        let _lock = lock(&self.output)?;
+        let meta = match planes {
+            None => self.at_once(context, &snapshot, &how)?,
+            Some(planes) => deposit_in_passes(context, &snapshot, &how, planes, &self.output, |meta| {
+                self.set_scalars(meta);
+            })?,
+        };
+        let made = fields::open_header(&self.output, &Cube::default());
+        let of_density = made.map(|made| fields::summary(made.values.as_ref()));
+        let summary = of_density.unwrap_or_else(|_| Ok(meta.quantity.clone()))?;
+        context.say(format_args!("{}: {summary}", self.output.display()));
+        Ok(json!({ "grid": self.output.to_string_lossy(), "cells": how.cells, "meta": meta }))
+    }
+
+    /// The whole grid in memory.
+    fn at_once(&self, context: &Context, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<GridMeta> {
+        let every = Duration::from_secs(self.snapshot.save_every.into());
+        let identity = json!({
+            "how": how.describe(),
+            "files": stamps(snapshot)?,
+            "header": format!("{:?}", snapshot.header()),
+        });
+        let mut unfinished = Unfinished::new(&self.output, identity, every);
+        let mut grid =
+            deposit(context, snapshot, how, Some(&mut unfinished)).context("gridding a snapshot")?;
+        warn_of_empty_voxels(context, how, &grid.field);
+        self.set_scalars(&mut grid.meta);
+        samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
+        unfinished.remove()?;
+        Ok(grid.meta)
+    }
+
+    /// Planes of a slab, if the grid does not fit into memory at once.
+    fn planes(&self, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<Option<usize>> {
+        let header = snapshot.header();
+        let (needed, available) = (how.memory_bytes(header)?, available_memory_bytes());
+        let all = header.grid(how.cells).map(|grid| grid.cells()[0]);
+        let given = self.snapshot.memory.map(|gib| (gib * GIB) as u64);
+        let Some(limit) = given.or(available).filter(|limit| needed > u128::from(*limit)) else {
+            return Ok(None);
+        };
+        if how.section.is_some() || is_npy(&self.output) {
+            return Err(bad_input(format!(
+                "--cells: needs {} of memory, and there are {}; take fewer cells (whole boxes in grid files are gridded in parts)",
+                readable_bytes(needed),
+                readable_bytes(limit.into())
+            )));
+        }
+        planes_of_slabs(all?, needed, limit).map(Some)
+    }
+
+    fn how(&self) -> anyhow::Result<Gridding> {
+        let options = &self.snapshot;
+        let particles = options.particles.clone().ok_or_else(|| {
+            bad_input(
+                "--particles: which particles? gas, dm, stars, bh, matter, or numbers of types such as 1,2,3",
+            )
+        })?;
+        let cells =
+            options.cells.ok_or_else(|| bad_input("--cells: how many cells along the longest side?"))?;
+        Ok(Gridding {
+            particles,
+            cells: cells as usize,
+            scheme: options.scheme.unwrap_or(Scheme::Cic),
+            weight: options.weight.clone().unwrap_or_else(Weight::mass),
+            quantity: options.field.clone().unwrap_or(Quantity::Density),
+            spread: options.spread,
+            section: options.region,
+            redshift_space: options.redshift_space,
+        })
+    }
+
+    fn dry_run(
+        context: &Context,
+        snapshot: &Snapshot,
+        how: &Gridding,
+        planes: Option<usize>,
+    ) -> anyhow::Result<Value> {
+        let header = snapshot.header();
+        let (particles, files) = (header.count(&how.particles), snapshot.files().count());
+        let (needed, passes) = match planes {
+            None => (how.memory_bytes(header)?, 1),
+            Some(planes) => {
+                (slab_bytes(snapshot, how, planes)?, header.grid(how.cells)?.cells()[0].div_ceil(planes))
+            }
+        };
+        context.say(format_args!(
+            "{particles} {} in {files} files, read {passes} times; memory needed: {}, available: {}",
+            how.particles,
+            readable_bytes(needed),
+            available_memory_bytes().map_or("unknown".to_owned(), |bytes| readable_bytes(bytes.into()))
+        ));
+        Ok(json!({
+            "particles": particles,
+            "files": files,
+            "passes": passes,
+            "memory_bytes": u64::try_from(needed).unwrap_or(u64::MAX),
+            "available_bytes": available_memory_bytes(),
+        }))
+    }
+}
+
+/// The files of a snapshot, and what changes when they do.
+fn stamps(snapshot: &Snapshot) -> anyhow::Result<Vec<Value>> {
+    let stamp = |path: &Path| -> anyhow::Result<Value> {
+        let found = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+        Ok(json!([path.to_string_lossy(), found.len(), found.mtime(), found.mtime_nsec()]))
+    };
+    snapshot.files().map(stamp).collect()
+}
+
+/// Gas has no holes: empty voxels are those that its cells are larger than.
+fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Field3) {
+    let gas = Species::Gas.particle_type();
+    let empty = field.as_slice().iter().filter(|&&value| value == 0.0).count();
+    let share = empty as f64 / field.grid().voxels() as f64;
+    if share <= MOST_EMPTY {
+        return;
+    }
+    if how.quantity.is_mean() {
+        context.warn(format_args!(
+            "{:.0} % of the voxels hold no particles, and 0 in the field: nothing has a mean there; use fewer --cells, or a wider \
+             --scheme",
+            100.0 * share
+        ));
+    } else if how.particles.types().contains(&gas) && !how.spread {
+        context.warn(format_args!(
+            "{:.0} % of the voxels hold nothing, which gas does not do: its cells are larger than voxels there; spread them \
+             over their volumes with --spread, or use fewer --cells",
+            100.0 * share
+        ));
+    }
+}

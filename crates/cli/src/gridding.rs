@@ -1,0 +1,175 @@
+//! From the particles of a snapshot to a field.
+
+mod passes;
+mod quantity;
+mod sums;
+mod unfinished;
+mod window;
+
+pub(crate) use passes::{deposit_in_passes, planes_of_slabs, slab_bytes};
+pub(crate) use quantity::{Axis, Quantity, Weight};
+pub(crate) use unfinished::Unfinished;
+pub(crate) use window::{Section, section};
+
+use crate::context::Context;
+use crate::provenance::provenance;
+use anyhow::Context as _;
+use finescale_field::{Depositor, Grid, Scheme};
+use finescale_snapshot::{GridFile, GridMeta, Header, Particles, Snapshot, Wanted};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use sums::Sums;
+use window::Window;
+
+/// Particles of a batch: 50 MB of positions; up to three batches are in memory.
+const PARTICLES_AT_ONCE: usize = 1 << 21;
+/// Bytes of a particle in memory while it waits: position, mass, size, velocity.
+const BYTES_PER_PARTICLE: u128 = 24 + 4 + 4 + 12;
+
+/// How particles become a field.
+#[derive(Clone, Debug)]
+pub(crate) struct Gridding {
+    pub(crate) particles: Particles,
+    /// Along the longest side of what is gridded.
+    pub(crate) cells: usize,
+    pub(crate) scheme: Scheme,
+    pub(crate) weight: Weight,
+    pub(crate) quantity: Quantity,
+    /// Whether gas cells are spread over their volumes.
+    pub(crate) spread: bool,
+    /// Not the whole box, but this part of it.
+    pub(crate) section: Option<Section>,
+    /// The axis along which particles are where their redshifts put them.
+    pub(crate) redshift_space: Option<Axis>,
+}
+
+impl Gridding {
+    /// The density of mass in the whole box.
+    pub(crate) fn density(particles: Particles, cells: usize, scheme: Scheme) -> Self {
+        let (weight, quantity) = (Weight::mass(), Quantity::Density);
+        Self {
+            particles,
+            cells,
+            scheme,
+            weight,
+            quantity,
+            spread: false,
+            section: None,
+            redshift_space: None,
+        }
+    }
+
+    /// What must be read of each particle.
+    fn wanted(&self) -> Wanted {
+        let wanted = self.quantity.wanted(&self.weight);
+        let velocities = wanted.velocities || self.redshift_space.is_some();
+        Wanted { velocities, sides: self.spread, ..wanted }
+    }
+
+    /// What a grid file says of how it was made.
+    pub(crate) fn describe(&self) -> Value {
+        json!({
+            "particles": self.particles.to_string(),
+            "cells": self.cells,
+            "scheme": self.scheme,
+            "weight": self.weight.to_string(),
+            "field": self.quantity.to_string(),
+            "spread": self.spread,
+            "region_mpc_h": self.section.map(|section| [section.start_mpc_h, section.sides_mpc_h]),
+            "redshift_space": self.redshift_space.map(|axis| axis.to_string()),
+        })
+    }
+
+    /// Bytes of memory that gridding takes.
+    pub(crate) fn memory_bytes(&self, header: &Header) -> anyhow::Result<u128> {
+        Ok(self.bytes_on(&Window::new(header, self)?.grid))
+    }
+
+    /// The same on a grid; with the batches of particles that are in memory.
+    fn bytes_on(&self, grid: &Grid) -> u128 {
+        let grids = if self.quantity.is_mean() { 2 } else { 1 };
+        grids * Depositor::memory_bytes(grid) + 3 * PARTICLES_AT_ONCE as u128 * BYTES_PER_PARTICLE
+    }
+}
+
+/// Puts the particles of `snapshot` on a grid. What is done is kept in `unfinished` from time to time, if there is one.
+///
+/// # Errors
+/// Those of reading and of gridding, and of a gridding that is stopped.
+pub(crate) fn deposit(
+    context: &Context,
+    snapshot: &Snapshot,
+    how: &Gridding,
+    unfinished: Option<&mut Unfinished>,
+) -> anyhow::Result<GridFile> {
+    let window = Window::new(snapshot.header(), how).with_context(|| format!("--cells {}", how.cells))?;
+    let mut sums =
+        Sums::new(window, how, snapshot.header()).with_context(|| format!("--cells {}", how.cells))?;
+    gather(context, snapshot, how, &mut sums, unfinished)?;
+    sums.warn_of_volumes(context);
+    let (done, total) = (sums.done, sums.total);
+    let field = sums.finish()?;
+    // Tracers were counted, and have no place.
+    let volume: f64 = snapshot.header().box_size_mpc_h.iter().product();
+    let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;
+    let meta = GridMeta { boundary: window.boundary(), ..meta(snapshot, how, mean, total) };
+    Ok(GridFile { field, meta })
+}
+
+fn gather(
+    context: &Context,
+    snapshot: &Snapshot,
+    how: &Gridding,
+    sums: &mut Sums,
+    mut unfinished: Option<&mut Unfinished>,
+) -> anyhow::Result<()> {
+    let files = snapshot.files().count();
+    let stop = unfinished.as_ref().filter(|_| files > 1).map(|_| context.keep_work_on_stop());
+    let first = match &mut unfinished {
+        Some(unfinished) => unfinished.restore(context, sums)?,
+        None => 0,
+    };
+    let total = snapshot.header().count(&how.particles);
+    let mut progress = context.progress("gridding", "particles", total, sums.done);
+    let mut file = first;
+    snapshot.for_each_batch(&how.particles, &how.wanted(), PARTICLES_AT_ONCE, first, |batch| {
+        if batch.file != file
+            && let Some(unfinished) = &mut unfinished
+        {
+            file = batch.file;
+            let is_stopped = stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+            unfinished.offer(file, sums, is_stopped)?;
+            anyhow::ensure!(
+                !is_stopped,
+                "stopped before file {file} of {files}; the same command goes on from there"
+            );
+        }
+        sums.add(batch, how)?;
+        progress.set(sums.done);
+        anyhow::Ok(())
+    })?;
+    progress.finish();
+    Ok(())
+}
+
+fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta {
+    let header = snapshot.header();
+    let sources: Vec<_> = snapshot.files().map(Path::to_string_lossy).collect();
+    let mut provenance = provenance(json!({
+        "sources": sources,
+        "origin": header.origin,
+        "total_weight": total,
+    }));
+    if let (Some(entries), Value::Object(described)) = (provenance.as_object_mut(), how.describe()) {
+        entries.extend(described);
+    }
+    GridMeta {
+        cosmology: header.cosmology,
+        assignment: Some(how.scheme),
+        unit: how.quantity.unit(),
+        is_spread: how.spread,
+        provenance,
+        ..GridMeta::new(how.quantity.name(&how.particles, &how.weight), header.redshift, mean)
+    }
+}

@@ -1,0 +1,167 @@
+//! What is summed over particles.
+
+use super::Gridding;
+use super::window::Window;
+use crate::context::Context;
+use crate::failure::bad_input;
+use finescale_field::{Depositor, Field3};
+use finescale_snapshot::{Batch, Header};
+
+/// Cells of more times the volume of their box are in other units.
+const MOST_FILLED: f64 = 10.0;
+/// Times the volume of the box that all of its gas cells can have.
+const PLAUSIBLE_FILLED: std::ops::RangeInclusive<f64> = 0.5..=2.0;
+
+/// Sums over particles on a grid, and of all of them.
+pub(crate) struct Sums {
+    window: Window,
+    /// Sums of weights, or of weights times a quantity; then sums of weights, if each voxel's mean is wanted.
+    pub(super) depositors: Vec<Depositor>,
+    /// The sum of all weights.
+    pub(super) total: f64,
+    /// Particles so far.
+    pub(super) done: u64,
+    /// Volume of all cells in (Mpc/h)^3.
+    pub(super) filled_mpc_h3: f64,
+    volume_mpc_h3: f64,
+    /// Mpc/h per km/s along an axis, if particles are where their redshifts put them.
+    shift: Option<(usize, f64)>,
+}
+
+impl Sums {
+    pub(super) fn new(window: Window, how: &Gridding, header: &Header) -> anyhow::Result<Self> {
+        let grids = if how.quantity.is_mean() { 2 } else { 1 };
+        let make = |_| Depositor::in_window(window.grid, window.periods_mpc_h, how.scheme);
+        let shift =
+            how.redshift_space.map(|axis| Ok::<_, anyhow::Error>((axis.index(), shift_mpc_h(header)?)));
+        Ok(Self {
+            depositors: (0..grids).map(make).collect::<Result<_, _>>()?,
+            window,
+            total: 0.0,
+            done: 0,
+            filled_mpc_h3: 0.0,
+            volume_mpc_h3: header.box_size_mpc_h.iter().product(),
+            shift: shift.transpose()?,
+        })
+    }
+
+    pub(super) fn add(&mut self, mut batch: Batch, how: &Gridding) -> anyhow::Result<()> {
+        self.place(&mut batch);
+        let weights = how.weight.of(&batch)?;
+        let values = how.quantity.values(&batch);
+        let weighted = values.map(|values| match &weights {
+            None => values,
+            Some(weights) => values.iter().zip(weights).map(|(value, weight)| value * weight).collect(),
+        });
+        if let Some(sides) = &batch.sides_mpc_h {
+            self.filled_mpc_h3 += sides.iter().map(|&side| f64::from(side).powi(3)).sum::<f64>();
+            // Before hours go into cells that are larger than the box.
+            if self.filled_mpc_h3 > MOST_FILLED * self.volume_mpc_h3 {
+                return Err(bad_input(format!(
+                    "--spread: the cells have more than {MOST_FILLED} times the volume of the box: are `Volume` or `Density` in the \
+                     units of the file?"
+                )));
+            }
+        }
+        // Means have a second grid, of the weights alone.
+        let summed = [weighted.as_deref().or(weights.as_deref()), weights.as_deref()];
+        for (depositor, weights) in self.depositors.iter_mut().zip(summed) {
+            match &batch.sides_mpc_h {
+                Some(sides) => depositor.add_cells(&batch.positions_mpc_h, sides, weights)?,
+                None => depositor.add(&batch.positions_mpc_h, weights)?,
+            }
+        }
+        let particles = batch.positions_mpc_h.len();
+        self.total += weights.map_or(particles as f64, |w| w.iter().map(|&weight| f64::from(weight)).sum());
+        self.done += particles as u64;
+        Ok(())
+    }
+
+    /// Moves particles to where their redshifts put them, and to the coordinates of the grid.
+    fn place(&self, batch: &mut Batch) {
+        if let (Some((axis, shift)), Some(velocities)) = (self.shift, &batch.velocities_km_s) {
+            for (position, velocity) in batch.positions_mpc_h.iter_mut().zip(velocities) {
+                position[axis] += shift * f64::from(velocity[axis]);
+            }
+        }
+        if self.window.start_mpc_h != [0.0; 3] {
+            batch.positions_mpc_h.iter_mut().for_each(|position| *position = self.window.moved(*position));
+        }
+    }
+
+    /// The gas of a whole box fills it: other volumes are likely to be in other units.
+    pub(super) fn warn_of_volumes(&self, context: &Context) {
+        let filled = self.filled_mpc_h3 / self.volume_mpc_h3;
+        if filled > 0.0 && !PLAUSIBLE_FILLED.contains(&filled) {
+            context.warn(format_args!(
+                "--spread: all cells together have {filled:.3} times the volume of the box: is it a whole box, and are `Volume` or \
+                 `Density` in the units of the file?"
+            ));
+        }
+    }
+
+    /// The field that is wanted.
+    pub(super) fn finish(self) -> anyhow::Result<Field3> {
+        let mut depositors = self.depositors.into_iter();
+        let (Some(first), second) = (depositors.next(), depositors.next()) else {
+            anyhow::bail!("there is no grid");
+        };
+        let field = match second {
+            None => first.finish_over(self.total)?,
+            Some(weights) => {
+                let (grid, mut sums) = (*first.grid(), first.finish().into_values());
+                let weights = weights.finish().into_values();
+                // Where nothing is, nothing has a mean.
+                let divide =
+                    |sum: &mut f32, &weight: &f32| *sum = if weight > 0.0 { *sum / weight } else { 0.0 };
+                sums.zip_mut_with(&weights, divide);
+                Field3::new(grid, sums)?
+            }
+        };
+        Ok(self.window.cut(field)?)
+    }
+}
+
+/// How far a velocity of 1 km/s moves a particle in redshift space, in comoving Mpc/h: (1 + z) / H(z) (Kaiser 1987, MNRAS
+/// 227, 1, eq. 3.1, in comoving distances).
+fn shift_mpc_h(header: &Header) -> anyhow::Result<f64> {
+    let unknown = || bad_input("--redshift-space: the snapshot does not say its Omega0 and OmegaLambda");
+    let omega_m = header.cosmology.omega_m.ok_or_else(unknown)?;
+    let omega_lambda = header.cosmology.omega_lambda.ok_or_else(unknown)?;
+    let stretch = 1.0 / header.scale_factor;
+    let curvature = 1.0 - omega_m - omega_lambda;
+    let expansion = (omega_m * stretch.powi(3) + curvature * stretch.powi(2) + omega_lambda).sqrt();
+    let shift = stretch / (100.0 * expansion);
+    anyhow::ensure!(shift.is_finite(), "--redshift-space: the snapshot's universe has no expansion rate");
+    Ok(shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use finescale_field::Cosmology;
+
+    #[test]
+    fn redshift_space_is_kaisers() {
+        let cosmology = Cosmology { omega_m: Some(0.3), omega_lambda: Some(0.7), ..Cosmology::UNKNOWN };
+        let mut header = Header {
+            box_size_mpc_h: [100.0; 3],
+            redshift: 0.0,
+            scale_factor: 1.0,
+            cosmology,
+            counts: Vec::new(),
+            mass_table: Vec::new(),
+            length_unit_mpc_h: 1e-3,
+            length_unit_is_assumed: false,
+            origin: None,
+            files: 1,
+        };
+        // Today 100 km/s are 1 Mpc/h.
+        assert!((shift_mpc_h(&header).unwrap() - 0.01).abs() < 1e-15);
+        header.scale_factor = 0.5;
+        // E(z = 1)^2 = 0.3 * 8 + 0.7.
+        assert!((shift_mpc_h(&header).unwrap() - 0.02 / 3.1f64.sqrt()).abs() < 1e-15);
+        header.cosmology = Cosmology::UNKNOWN;
+        assert!(shift_mpc_h(&header).is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! What is kept of a gridding that is not done, so that a killed one goes on.
+
+use super::sums::Sums;
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::files::{cannot_write, with_ending};
+use anyhow::Context as _;
+use finescale_field::Depositor;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Sums that are written or read at once.
+const BLOCK: usize = 1 << 16;
+/// Times longer than writing takes that passes before it is done again: it then costs a twentieth.
+const REST: u32 = 20;
+/// The longest first line.
+const LONGEST_LINE: u64 = 1 << 24;
+
+/// The file beside an output that keeps the sums over the snapshot's first files.
+pub(crate) struct Unfinished {
+    path: PathBuf,
+    /// What is gridded, and how: only the same goes on.
+    identity: Value,
+    /// Time between two writes, at least.
+    every: Duration,
+    last: Instant,
+    took: Duration,
+}
+
+/// The first line of the file; the sums follow.
+#[derive(Serialize, Deserialize)]
+struct FirstLine {
+    identity: Value,
+    /// The number of the first file of the snapshot that is not in the sums.
+    next_file: usize,
+    done: u64,
+    /// Bits of f64, which a text does not round.
+    total: u64,
+    filled_mpc_h3: u64,
+    totals: Vec<u64>,
+    /// Of the sums.
+    sha256: String,
+}
+
+impl Unfinished {
+    /// For an output; `every`: the time between two writes.
+    pub(crate) fn new(output: &Path, identity: Value, every: Duration) -> Self {
+        let path = with_ending(output, ".unfinished");
+        Self { path, identity, every, last: Instant::now(), took: Duration::ZERO }
+    }
+
+    /// Fills `sums` with what was kept of the same gridding, if there is such a file, and gives the number of the file of the
+    /// snapshot to go on with.
+    pub(super) fn restore(&mut self, context: &Context, sums: &mut Sums) -> anyhow::Result<usize> {
+        let shown = self.path.display();
+        let file = match finescale_durable::open_to_read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            opened => opened.with_context(|| format!("{shown}: opening"))?,
+        };
+        let damaged = |what: &str| bad_input(format!("{shown}: {what}; remove it to begin anew"));
+        let mut from = BufReader::with_capacity(8 * BLOCK, file);
+        let mut line = String::new();
+        let read = from.by_ref().take(LONGEST_LINE).read_line(&mut line);
+        read.map_err(|_| damaged("its first line is no text"))?;
+        let first: FirstLine =
+            serde_json::from_str(&line).map_err(|_| damaged("its first line is not that of a gridding"))?;
+        if first.identity != self.identity {
+            context.warn(format_args!(
+                "{shown}: is of another gridding, or of files that have changed; begins anew"
+            ));
+            return Ok(0);
+        }
+        if first.totals.len() != sums.depositors.len() {
+            return Err(damaged("it has another number of grids"));
+        }
+        let mut hash = Sha256::new();
+        for (depositor, &total) in sums.depositors.iter_mut().zip(&first.totals) {
+            let read = depositor.resume(f64::from_bits(total), |to| read_sums(&mut from, to, &mut hash));
+            read.map_err(|error| damaged(&format!("it ends early ({error})")))?;
+        }
+        if hex::encode(hash.finalize()) != first.sha256 {
+            return Err(damaged("its sums are not those that were written"));
+        }
+        (sums.done, sums.total) = (first.done, f64::from_bits(first.total));
+        sums.filled_mpc_h3 = f64::from_bits(first.filled_mpc_h3);
+        context.note(format_args!("goes on with file {} of the snapshot, from {shown}", first.next_file));
+        Ok(first.next_file)
+    }
+
+    /// Keeps the sums over all files before `next_file`, if it is time or `now`.
+    pub(super) fn offer(&mut self, next_file: usize, sums: &Sums, now: bool) -> anyhow::Result<()> {
+        if !now && self.last.elapsed() < self.every.max(REST * self.took) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut hash = Sha256::new();
+        let states = || sums.depositors.iter().map(Depositor::state);
+        states().for_each(|(values, _)| blocks_of(values, |bytes| hash.update(bytes)));
+        let first = FirstLine {
+            identity: self.identity.clone(),
+            next_file,
+            done: sums.done,
+            total: sums.total.to_bits(),
+            filled_mpc_h3: sums.filled_mpc_h3.to_bits(),
+            totals: states().map(|(_, total)| total.to_bits()).collect(),
+            sha256: hex::encode(hash.finalize()),
+        };
+        let line = serde_json::to_string(&first)?;
+        let written = finescale_durable::write(&self.path, |file| {
+            writeln!(file, "{line}")?;
+            let mut written = Ok(());
+            for (values, _) in states() {
+                blocks_of(values, |bytes| {
+                    if written.is_ok() {
+                        written = file.write_all(bytes);
+                    }
+                });
+            }
+            written
+        });
+        written.map_err(|error| cannot_write(&self.path, &error))?;
+        (self.took, self.last) = (began.elapsed(), Instant::now());
+        Ok(())
+    }
+
+    /// Removes the file; the output is there.
+    pub(crate) fn remove(&self) -> anyhow::Result<()> {
+        match finescale_durable::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(&self.path, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Hands on the bytes of some values, a block at a time.
+fn blocks_of(values: &[f64], mut to: impl FnMut(&[u8])) {
+    let mut bytes = Vec::with_capacity(8 * BLOCK);
+    for block in values.chunks(BLOCK) {
+        bytes.clear();
+        block.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        to(&bytes);
+    }
+}
+
+fn read_sums(from: &mut BufReader<File>, to: &mut [f64], hash: &mut Sha256) -> io::Result<()> {
+    let mut bytes = vec![0; 8 * BLOCK];
+    for block in to.chunks_mut(BLOCK) {
+        let bytes = &mut bytes[..8 * block.len()];
+        from.read_exact(bytes)?;
+        hash.update(&*bytes);
+        let (values, _) = bytes.as_chunks::<8>();
+        block.iter_mut().zip(values).for_each(|(value, bytes)| *value = f64::from_le_bytes(*bytes));
+    }
+    Ok(())
+}
