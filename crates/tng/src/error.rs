@@ -71,15 +71,12 @@ pub enum TngError {
         /// Who answered.
         host: String,
     },
-    /// The service refuses for another reason.
-    #[error(
-        "{what}: {host} refuses {query} (status {status}: {message}); does this snapshot have these fields? dark matter \
-         has no Masses, and mini snapshots have few fields"
-    )]
+    /// Somebody refuses for another reason.
+    #[error("{what}: {host} refuses{asked} (status {status}: {message}); {hint}", asked = after_space(query))]
     Refused {
         /// What was asked for.
         what: String,
-        /// The wanted fields.
+        /// The wanted fields; empty for what has none.
         query: String,
         /// Who answered.
         host: String,
@@ -87,6 +84,8 @@ pub enum TngError {
         status: u16,
         /// What the server says.
         message: String,
+        /// What may be the reason.
+        hint: &'static str,
     },
     /// An answer that cannot be understood.
     #[error("{what}: {host} answers with {found}; is it the TNG API? look at {variable}, or try again later", variable = options::VARIABLE)]
@@ -210,4 +209,8 @@ impl TngError {
             | Self::Stopped { .. } => false,
         }
     }
+}
+
+fn after_space(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" {text}") }
 }

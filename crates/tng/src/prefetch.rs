@@ -79,7 +79,7 @@ impl Prefetch<'_> {
                 let started = named.spawn_scoped(scope, || worker.run());
                 started.map_err(folder_error(self.folder, "starting a download"))?;
             }
-            work(&mut Chunks { shared: &shared, names: &names, stop: self.stop, turn: self.first })
+            work(&mut Chunks { shared: &shared, names: &names, prefetch: self, turn: self.first })
         });
         // What was downloaded and not used.
         let tidied = names.tidy(&(0..0)).map_err(folder_error(self.folder, "removing chunks"));
@@ -234,7 +234,7 @@ impl Worker<'_> {
 pub struct Chunks<'a> {
     shared: &'a Shared,
     names: &'a Names<'a>,
-    stop: &'a AtomicBool,
+    prefetch: &'a Prefetch<'a>,
     turn: usize,
 }
 
@@ -257,8 +257,9 @@ impl Chunks<'_> {
                 self.turn += 1;
                 return Ok(Some(Chunk { shared: self.shared, number, path: self.names.path(number) }));
             }
-            if self.stop.load(Ordering::Relaxed) || self.shared.quit.load(Ordering::Acquire) {
-                return Err(TngError::Stopped { what: format!("chunk {}", self.turn) });
+            if self.prefetch.stop.load(Ordering::Relaxed) || self.shared.quit.load(Ordering::Acquire) {
+                let what = format!("{}, chunk {}", self.prefetch.remote.address(), self.turn);
+                return Err(TngError::Stopped { what });
             }
             if self.turn >= plan.waiting.end {
                 return Ok(None);

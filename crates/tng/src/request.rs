@@ -18,6 +18,10 @@ const MOST_REDIRECTS: u32 = 10;
 /// Bytes of a refusal that are read.
 const LONGEST_REFUSAL: u64 = 4096;
 
+/// Why a chunk can be refused.
+const FIELDS_HINT: &str =
+    "does this snapshot have these fields? dark matter has no Masses, and mini snapshots have few fields";
+
 /// An answer with status 200.
 pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
@@ -100,8 +104,14 @@ impl Attempts<'_> {
             401 | 403 if asked.with_key => TngError::KeyRefused { what, host, status, message }.into(),
             404 => TngError::NotFound { what, host }.into(),
             _ => {
+                let hint = match (status, self.query.is_empty()) {
+                    (401 | 403, _) => "it was asked without the key, which only TNG gets",
+                    (_, true) => "is it the TNG API? look at FINESCALE_TNG_API",
+                    (_, false) => FIELDS_HINT,
+                };
                 // Our own words: the query of an address that a server named can hold a pass.
-                TngError::Refused { what, query: self.query.into(), host, status, message }.into()
+                let query = self.query.to_owned();
+                TngError::Refused { what, query, host, status, message, hint }.into()
             }
         }
     }

@@ -77,14 +77,20 @@ fn an_answer_without_a_length_is_taken_to_its_end() {
 
 #[test]
 fn a_stalled_download_is_tried_again() {
-    let whole = content(7);
-    let took = works_after(1, move |_| {
-        let mut parts = promising(whole.len(), &whole[..100_000]);
-        parts.extend([Part::Pause(STALL), Part::Bytes(whole[100_000..].to_vec())]);
-        parts
+    let (stall, patience) = (Duration::from_secs(20), Duration::from_millis(400));
+    let server = Server::api(9, move |asked| match asked.before {
+        0 => [promising(content(7).len(), &content(7)[..100_000]), vec![Part::Pause(stall)]].concat(),
+        1 => vec![Part::Pause(stall)],
+        _ => ok(&content(7)),
     });
-    assert!(took >= STALL / 3, "{took:?}");
-    gave_up(|_| vec![Part::Pause(STALL)], "no answer in time");
+    let start = Instant::now();
+    assert!(fetch(&server.client_waiting(patience)).0.is_ok());
+    assert!((2 * patience..stall).contains(&start.elapsed()), "{:?}", start.elapsed());
+
+    let server = Server::api(9, move |_| vec![Part::Pause(stall)]);
+    let error = fetch(&server.client_waiting(patience)).0.unwrap_err();
+    assert!(matches!(error, TngError::GaveUp { attempts: 4, .. }), "{error}");
+    assert!(error.to_string().contains("no answer in time"), "{error}");
 }
 
 #[test]
@@ -92,13 +98,13 @@ fn a_slow_download_that_goes_on_is_waited_for() {
     let whole = content(7);
     let server = Server::api(9, move |_| {
         let mut parts = promising(whole.len(), b"");
-        // Longer in all than the longest time without a byte.
         for part in whole.chunks(whole.len().div_ceil(6)) {
-            parts.extend([Part::Pause(STALL / 9), Part::Bytes(part.to_vec())]);
+            parts.extend([Part::Pause(Duration::from_millis(250)), Part::Bytes(part.to_vec())]);
         }
         parts
     });
-    assert!(fetch(&server.client()).0.is_ok());
+    // Shorter than it takes in all.
+    assert!(fetch(&server.client_waiting(Duration::from_millis(1000))).0.is_ok());
     assert_eq!(server.downloads(), 1);
 }
 
@@ -210,7 +216,7 @@ fn with_data_hosts(status: u16) -> (Result<u64, TngError>, usize, usize) {
     let server = Server::api(9, move |_| redirect(&to));
     let data_hosts = vec![broken.authority.clone(), sound.authority.clone()];
     let options = Options { data_hosts, ..server.options() };
-    let fetched = fetch(&Client::new(Key::new(KEY).unwrap(), options).unwrap()).0;
+    let fetched = fetch(&server.client_with(options)).0;
     assert!(sound.asked().iter().all(|asked| asked.path == "/seven?token=1"));
     assert!(
         [&broken, &sound].iter().all(|host| host.asked().iter().all(|a| !a.headers.contains_key("api-key")))
@@ -251,6 +257,12 @@ fn what_would_fail_again_is_told_at_once() {
     assert!(text.contains("gas=Coordinates,Masses") && text.contains("field [Masses]"), "{text}");
     assert!(!text.contains(char::is_control), "{text:?}");
     assert_eq!(asked, 1);
+    // One who is asked without the key may ask for it.
+    let other = Server::on("127.0.0.2", |_| page(403, "Who are you?"));
+    let to = format!("http://{}/", other.authority);
+    let (error, _) = fails(move |_| redirect(&to));
+    assert!(matches!(error, TngError::Refused { status: 403, .. }), "{error}");
+    assert!(error.to_string().contains("without the key"), "{error}");
     let (error, _) = fails(|_| answer(418, "", &[b'x'; 100_000]));
     assert!(matches!(error, TngError::Refused { .. }) && error.to_string().len() < 600, "{error}");
 }
@@ -261,8 +273,7 @@ fn what_is_too_large_is_refused_before_it_is_written() {
         0 => promising(1 << 60, SIGNATURE),
         _ => vec![Part::Bytes([b"HTTP/1.1 200 OK\r\n\r\n", &content(7)[..]].concat())],
     });
-    let small = Options { largest_file: 100_000, ..server.options() };
-    let small = Client::new(Key::new(KEY).unwrap(), small).unwrap();
+    let small = server.client_with(Options { largest_file: 100_000, ..server.options() });
     // By the promised length, and by what comes.
     for _ in 0..2 {
         let (fetched, names) = fetch(&small);
@@ -273,7 +284,7 @@ fn what_is_too_large_is_refused_before_it_is_written() {
 
     let server = Server::api(9, |_| promising(1 << 60, SIGNATURE));
     let any = Options { largest_file: u64::MAX, ..server.options() };
-    let error = fetch(&Client::new(Key::new(KEY).unwrap(), any).unwrap()).0.unwrap_err();
+    let error = fetch(&server.client_with(any)).0.unwrap_err();
     assert!(matches!(error, TngError::NoSpace { bytes, .. } if bytes == 1 << 60), "{error}");
 }
 
@@ -314,7 +325,7 @@ fn a_stop_ends_a_stalled_download_and_a_wait() {
         });
         let (stall_timeout, longest_retry_after) = (Duration::from_secs(20), Duration::from_secs(20));
         let options = Options { stall_timeout, longest_retry_after, ..server.options() };
-        let remote = remote(&Client::new(Key::new(KEY).unwrap(), options).unwrap());
+        let remote = remote(&server.client_with(options));
         let folder = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
         let start = Instant::now();

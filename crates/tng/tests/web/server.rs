@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// The key of all tests, which nothing may show.
 pub(crate) const KEY: &str = "0fedcba987654321key";
-/// Longer than [`options`] wait for a byte.
-pub(crate) const STALL: Duration = Duration::from_millis(900);
 pub(crate) const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// How a whole chunk ends.
 const END: &[u8] = b"END OF CHUNK";
@@ -90,7 +88,16 @@ impl Server {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(Key::new(KEY).unwrap(), self.options()).unwrap()
+        self.client_with(self.options())
+    }
+
+    pub(crate) fn client_with(&self, options: Options) -> Client {
+        Client::new(Key::new(KEY).unwrap(), options).unwrap()
+    }
+
+    /// A client that waits for so long for a byte.
+    pub(crate) fn client_waiting(&self, stall_timeout: Duration) -> Client {
+        self.client_with(Options { stall_timeout, ..self.options() })
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -99,7 +106,8 @@ impl Server {
             attempts: 4,
             connections: 3,
             connect_timeout: Duration::from_secs(2),
-            stall_timeout: STALL / 3,
+            // Longer than a busy machine needs for an answer.
+            stall_timeout: Duration::from_secs(5),
             first_wait: Duration::from_millis(4),
             longest_wait: Duration::from_millis(20),
             longest_retry_after: Duration::from_millis(1500),

@@ -68,6 +68,11 @@ fn what_can_pass_is_asked_again() {
     });
     assert_eq!(ask(&server).unwrap().chunks(), 600);
     assert_eq!(server.asked().len(), 6);
+    let error = ask(&saying(page(410, "Gone"), Vec::new())).unwrap_err();
+    assert!(
+        matches!(error, TngError::Refused { .. }) && error.to_string().contains("FINESCALE_TNG_API"),
+        "{error}"
+    );
     let error = ask(&saying(page(401, "Who are you?"), Vec::new())).unwrap_err();
     assert!(matches!(error, TngError::KeyRefused { .. }), "{error}");
 }
