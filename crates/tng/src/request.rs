@@ -150,9 +150,7 @@ pub(crate) fn said(error: &ureq::Error) -> String {
         }
         ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => "its address cannot be used".into(),
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => "its answer is no HTTP".into(),
-        ureq::Error::Rustls(error) => {
-            shown(&format!("no safe connection: {error}; is there a proxy that opens them?"))
-        }
+        ureq::Error::Rustls(error) => unsafe_connection(error),
         error => shown(&error.to_string()),
     }
 }
@@ -160,8 +158,14 @@ pub(crate) fn said(error: &ureq::Error) -> String {
 fn said_by_system(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => "the connection was cut".into(),
+        // What rustls finds wrong comes so: nothing else in here reads data that can be invalid.
+        io::ErrorKind::InvalidData => unsafe_connection(error),
         _ => shown(&error.to_string()),
     }
+}
+
+fn unsafe_connection(error: &dyn std::error::Error) -> String {
+    shown(&format!("no safe connection: {error}; is there a proxy in between that opens https?"))
 }
 
 /// What a refusal says: the field `detail` of JSON, as Django writes it, the title of a page, or the text.

@@ -2,6 +2,7 @@
 
 use crate::server::*;
 use finescale_tng::{Client, Event, Fields, Key, Options, TngError};
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -123,6 +124,17 @@ fn wrong_lengths_are_tried_again() {
     works_after(1, |_| promising(content(7).len() + 10, &content(7)));
     // What is beyond the promised length is not read, and the file then is not whole.
     works_after(1, |_| promising(content(7).len() - 10, &content(7)));
+}
+
+#[test]
+fn a_length_beside_parts_counts_too() {
+    // The parts say where the end is, and the length says another one.
+    works_after(1, |_| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let parts =
+            [format!("{:x}\r\n", content(7).len()).as_bytes(), &content(7), b"\r\n0\r\n\r\n"].concat();
+        vec![Part::Bytes([&head[..], &parts].concat())]
+    });
 }
 
 #[test]
@@ -313,6 +325,30 @@ fn a_server_that_is_not_there_is_named() {
     std::thread::sleep(Duration::from_millis(50));
     let error = client.simulation(&address, &AtomicBool::new(false)).unwrap_err();
     assert!(matches!(error, TngError::GaveUp { .. }) && error.to_string().contains(&gone), "{error}");
+}
+
+#[test]
+fn a_server_without_encryption_is_told() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let asked = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            // Until the client hangs up, in whatever way.
+            let _ = stream.read_to_end(&mut asked);
+        }
+        String::from_utf8_lossy(&asked).into_owned()
+    });
+    let server = Server::api(9, |_| Vec::new());
+    let options = Options { api: format!("https://{authority}/api"), ..server.options() };
+    let address = finescale_tng::Address::parse("tng:TNG300-1/99").unwrap().unwrap();
+    let error = server.client_with(options).simulation(&address, &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, TngError::GaveUp { .. }), "{error}");
+    assert!(error.to_string().contains("no safe connection"), "{error}");
+    let asked = asked.join().unwrap();
+    assert!(!asked.is_empty() && !asked.contains(KEY) && !asked.contains("GET"));
 }
 
 #[test]
