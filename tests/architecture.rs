@@ -22,8 +22,9 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("report", &["durable", "field", "judge"]),
     ("cli", &ALL_BUT_CLI),
 ];
-const ALL_BUT_CLI: [&str; 14] = [
+const ALL_BUT_CLI: [&str; 15] = [
     "durable",
+    "tng",
     "seed",
     "field",
     "snapshot",

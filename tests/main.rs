@@ -10,6 +10,7 @@ mod demo;
 mod disk;
 mod durability;
 mod gadget4;
+mod gridding;
 mod noise;
 mod pipeline;
 mod spectrum;

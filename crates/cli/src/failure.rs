@@ -9,6 +9,7 @@ use finescale_outpaint::OutpaintError;
 use finescale_pairs::PairError;
 use finescale_snapshot::SnapshotError;
 use finescale_spectra::SpectraError;
+use finescale_tng::TngError;
 use finescale_training::TrainingError;
 use std::io::Write;
 
@@ -58,7 +59,8 @@ fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
         .or(error.downcast_ref().map(PairError::is_input))
         .or(error.downcast_ref().map(TrainingError::is_input))
         .or(error.downcast_ref().map(OutpaintError::is_input))
-        .or(error.downcast_ref().map(MockError::is_input));
+        .or(error.downcast_ref().map(MockError::is_input))
+        .or(error.downcast_ref().map(TngError::is_input));
     said.unwrap_or(
         error.is::<BadInput>()
             || error.is::<SpectraError>()

@@ -2,12 +2,14 @@
 
 mod passes;
 mod quantity;
+mod remote;
 mod sums;
 mod unfinished;
 mod window;
 
 pub(crate) use passes::{deposit_in_passes, planes_of_slabs, slab_bytes};
 pub(crate) use quantity::{Axis, Quantity, Weight};
+pub(crate) use remote::deposit_remote;
 pub(crate) use unfinished::Unfinished;
 pub(crate) use window::{Section, section};
 
@@ -17,7 +19,6 @@ use anyhow::Context as _;
 use finescale_field::{Depositor, Grid, Scheme};
 use finescale_snapshot::{GridFile, GridMeta, Header, Particles, Snapshot, Wanted};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use sums::Sums;
 use window::Window;
@@ -107,14 +108,29 @@ pub(crate) fn deposit(
     let mut sums =
         Sums::new(window, how, snapshot.header()).with_context(|| format!("--cells {}", how.cells))?;
     gather(context, snapshot, how, &mut sums, unfinished)?;
+    finish(context, sums, snapshot.header(), how, &names_of(snapshot))
+}
+
+/// The field of sums that are whole, and what it is.
+fn finish(
+    context: &Context,
+    sums: Sums,
+    header: &Header,
+    how: &Gridding,
+    sources: &[String],
+) -> anyhow::Result<GridFile> {
     sums.warn_of_volumes(context);
-    let (done, total) = (sums.done, sums.total);
+    let (done, total, boundary) = (sums.done, sums.total, sums.boundary());
     let field = sums.finish()?;
     // Tracers were counted, and have no place.
-    let volume: f64 = snapshot.header().box_size_mpc_h.iter().product();
+    let volume: f64 = header.box_size_mpc_h.iter().product();
     let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;
-    let meta = GridMeta { boundary: window.boundary(), ..meta(snapshot, how, mean, total) };
+    let meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
     Ok(GridFile { field, meta })
+}
+
+fn names_of(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.files().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 fn gather(
@@ -153,9 +169,7 @@ fn gather(
     Ok(())
 }
 
-fn meta(snapshot: &Snapshot, how: &Gridding, mean: f64, total: f64) -> GridMeta {
-    let header = snapshot.header();
-    let sources: Vec<_> = snapshot.files().map(Path::to_string_lossy).collect();
+fn meta(header: &Header, how: &Gridding, sources: &[String], mean: f64, total: f64) -> GridMeta {
     let mut provenance = provenance(json!({
         "sources": sources,
         "origin": header.origin,

@@ -22,6 +22,8 @@ const BATCHES_AHEAD: usize = 1;
 #[derive(Debug)]
 pub struct Snapshot {
     header: Header,
+    /// Particles of each type in all files of the set, as the header says.
+    promised: Vec<u64>,
     files: Vec<SnapshotFile>,
 }
 
@@ -75,11 +77,25 @@ impl Snapshot {
         for file in &mut files {
             file.units = Units { velocity_km_s: file.units.velocity_km_s, ..header.units };
         }
-        let mut snapshot = Self { header: header.snapshot, files };
+        let promised = header.snapshot.counts.clone();
+        let mut snapshot = Self { header: header.snapshot, promised, files };
         match some_files {
             None => snapshot.check_counts(&first)?,
             Some(_) => snapshot.count_files(),
         }
+        Ok(snapshot)
+    }
+
+    /// Opens one file of a set by itself, whatever its name; the header's counts are those of the file.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_one(path: &Path, given: GivenUnits) -> Result<Self, SnapshotError> {
+        let header = OpenFile::open(path)?.header(given)?;
+        let file = SnapshotFile { path: path.into(), counts: header.counts.clone(), units: header.units };
+        let promised = header.snapshot.counts.clone();
+        let mut snapshot = Self { header: header.snapshot, promised, files: vec![file] };
+        snapshot.count_files();
         Ok(snapshot)
     }
 
@@ -100,6 +116,21 @@ impl Snapshot {
         let counts =
             |file: &SnapshotFile| particles.types().iter().map(|&kind| file.count(kind)).sum::<u64>();
         self.files[files].iter().map(counts).fold(0, u64::saturating_add)
+    }
+
+    /// How many of these particles the header promises for all files of the set, also if it was opened for some of them.
+    #[must_use]
+    pub fn promised(&self, particles: &Particles) -> u64 {
+        let of_type = |kind: &usize| self.promised.get(*kind).copied().unwrap_or(0);
+        particles.types().iter().map(of_type).fold(0, u64::saturating_add)
+    }
+
+    /// Checks that its files hold what is wanted, of the sizes that their headers promise, without reading values.
+    ///
+    /// # Errors
+    /// As [`Self::for_each_batch`], but for those of values.
+    pub fn check(&self, particles: &Particles, wanted: &Wanted) -> Result<(), SnapshotError> {
+        self.walk(particles, wanted, 0, |_, _| Ok(true))
     }
 
     /// Hands all these particles to `visit`, at most `most` at a time, from file number `first_file` on. Files come in order,

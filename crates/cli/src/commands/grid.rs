@@ -2,6 +2,7 @@
 
 mod from_cube;
 mod from_snapshot;
+mod from_tng;
 
 use crate::context::Context;
 use crate::cube::Cube;
@@ -15,13 +16,14 @@ use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{ScalarName, Scheme};
 use finescale_snapshot::{GridMeta, Particles, Source};
+use finescale_tng::Address;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct GridCommand {
-    /// A snapshot: a file, any file of a set, the folder snapdir_NNN, or with --number the folder that holds those; or a
-    /// .npy cube, of which a grid file is made
+    /// A snapshot: a file, any file of a set, the folder snapdir_NNN, or with --number the folder that holds those; one of
+    /// IllustrisTNG over the web, as tng:TNG300-1/99 (its key in TNG_API_KEY); or a .npy cube, of which a grid file is made
     #[arg(value_name = "SNAPSHOT")]
     source: PathBuf,
     /// The grid file to write; a name ending in .npy gives a numpy cube, described by NAME.npy.json beside it
@@ -140,6 +142,10 @@ fn numbers(text: &str) -> Result<Numbers, String> {
 
 impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        if let Some(address) = self.source.to_str().map(Address::parse).transpose()?.flatten() {
+            self.check_applies(false)?;
+            return self.from_tng(context, &address);
+        }
         let of_run = self.snapshot.number.is_some();
         let is_cube = !of_run && Source::of(&self.source).context("reading a file")? == Source::Cube;
         self.check_applies(is_cube)?;

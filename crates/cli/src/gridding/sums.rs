@@ -4,7 +4,7 @@ use super::Gridding;
 use super::window::Window;
 use crate::context::Context;
 use crate::failure::bad_input;
-use finescale_field::{Depositor, Field3};
+use finescale_field::{Boundary, Depositor, Field3};
 use finescale_snapshot::{Batch, Header};
 
 /// Cells of more times the volume of their box are in other units.
@@ -98,6 +98,11 @@ impl Sums {
                  `Density` in the units of the file?"
             ));
         }
+    }
+
+    /// What lies beyond the faces of the field.
+    pub(super) fn boundary(&self) -> Boundary {
+        self.window.boundary()
     }
 
     /// The field that is wanted.

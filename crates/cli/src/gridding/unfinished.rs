@@ -54,21 +54,20 @@ impl Unfinished {
         Self { path, identity, every, last: Instant::now(), took: Duration::ZERO }
     }
 
+    /// The file of the snapshot to go on with, if something was kept of the same gridding.
+    pub(super) fn next_file(&self) -> anyhow::Result<usize> {
+        Ok(self
+            .open()?
+            .filter(|(first, _)| first.identity == self.identity)
+            .map_or(0, |(first, _)| first.next_file))
+    }
+
     /// Fills `sums` with what was kept of the same gridding, if there is such a file, and gives the number of the file of the
     /// snapshot to go on with.
     pub(super) fn restore(&mut self, context: &Context, sums: &mut Sums) -> anyhow::Result<usize> {
         let shown = self.path.display();
-        let file = match finescale_durable::open_to_read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            opened => opened.with_context(|| format!("{shown}: opening"))?,
-        };
-        let damaged = |what: &str| bad_input(format!("{shown}: {what}; remove it to begin anew"));
-        let mut from = BufReader::with_capacity(8 * BLOCK, file);
-        let mut line = String::new();
-        let read = from.by_ref().take(LONGEST_LINE).read_line(&mut line);
-        read.map_err(|_| damaged("its first line is no text"))?;
-        let first: FirstLine =
-            serde_json::from_str(&line).map_err(|_| damaged("its first line is not that of a gridding"))?;
+        let Some((first, mut from)) = self.open()? else { return Ok(0) };
+        let damaged = |what: &str| self.damaged(what);
         if first.identity != self.identity {
             context.warn(format_args!(
                 "{shown}: is of another gridding, or of files that have changed; begins anew"
@@ -90,6 +89,25 @@ impl Unfinished {
         sums.filled_mpc_h3 = f64::from_bits(first.filled_mpc_h3);
         context.note(format_args!("goes on with file {} of the snapshot, from {shown}", first.next_file));
         Ok(first.next_file)
+    }
+
+    /// The first line of what was kept, if there is something, and what follows it.
+    fn open(&self) -> anyhow::Result<Option<(FirstLine, BufReader<File>)>> {
+        let file = match finescale_durable::open_to_read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(|| format!("{}: opening", self.path.display()))?,
+        };
+        let mut from = BufReader::with_capacity(8 * BLOCK, file);
+        let mut line = String::new();
+        let read = from.by_ref().take(LONGEST_LINE).read_line(&mut line);
+        read.map_err(|_| self.damaged("its first line is no text"))?;
+        let first = serde_json::from_str(&line)
+            .map_err(|_| self.damaged("its first line is not that of a gridding"))?;
+        Ok(Some((first, from)))
+    }
+
+    fn damaged(&self, what: &str) -> anyhow::Error {
+        bad_input(format!("{}: {what}; remove it to begin anew", self.path.display()))
     }
 
     /// Keeps the sums over all files before `next_file`, if it is time or `now`.

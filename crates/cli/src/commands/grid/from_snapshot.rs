@@ -96,7 +96,7 @@ impl GridCommand {
         planes_of_slabs(all?, needed, limit).map(Some)
     }
 
-    fn how(&self) -> anyhow::Result<Gridding> {
+    pub(super) fn how(&self) -> anyhow::Result<Gridding> {
         let options = &self.snapshot;
         let particles = options.particles.clone().ok_or_else(|| {
             bad_input(
@@ -157,7 +157,7 @@ fn stamps(snapshot: &Snapshot) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Gas has no holes: empty voxels are those that its cells are larger than.
-fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Field3) {
+pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Field3) {
     let gas = Species::Gas.particle_type();
     let empty = field.as_slice().iter().filter(|&&value| value == 0.0).count();
     let share = empty as f64 / field.grid().voxels() as f64;
