@@ -14,5 +14,6 @@ mod gridding;
 mod noise;
 mod pipeline;
 mod spectrum;
+mod tng;
 mod training;
 mod wrong_input;

@@ -225,7 +225,7 @@ fn options_of_other_inputs_and_boxes_in_kpc_are_told() {
     desk.fails(&grid, &["--box-size", "100"], &["--box-size", ".npy"]);
     desk.fails(&desk.snapshot, &["--assignment", "cic"], &["--assignment", ".npy"]);
     desk.fails(&desk.snapshot, &["--particles", "gas"], &["no gas", "--particles"]);
-    desk.fails(&grid, &["--cross", "typo.npy"], &["typo.npy", "No such file"]);
+    desk.fails(&grid, &["--cross", "typo.npy"], &["typo.npy: no such file"]);
     let (_, said) = desk.spectrum(&cube, &["--box-size", "100000"]);
     assert!(said.contains("warning: ") && said.contains("kpc/h"), "{said}");
     let (_, said) = desk.spectrum(&cube, &["--box-size", "100", "--assignment", "cic"]);

@@ -34,9 +34,12 @@ impl Source {
         if path.is_file() && is_npy(path) {
             return Ok(Self::Cube);
         }
+        let is_named_npy = path.extension().is_some_and(|ending| ending == "npy");
         let no_grid = match GridReader::open(path) {
             Ok(_) => return Ok(Self::Grid),
             Err(SnapshotError::NotAGrid { detail, .. }) => detail,
+            // Whoever reads cubes says what is wrong with it.
+            Err(SnapshotError::NotHdf5 { .. }) if is_named_npy => return Ok(Self::Cube),
             // A binary file is no HDF5.
             Err(SnapshotError::NotHdf5 { .. }) => String::new(),
             Err(error) => return Err(error),

@@ -1,7 +1,7 @@
 //! Errors of this crate: each names what was asked for, what came instead and what to do. None holds the key, or an address
 //! that a server named: those of TNG's data hosts can hold a pass.
 
-use crate::{key, options};
+use crate::variables;
 use std::path::PathBuf;
 
 /// What can go wrong between an address and a file.
@@ -28,7 +28,7 @@ pub enum TngError {
     #[error(
         "the environment variable {variable} {problem}; register at https://www.tng-project.org/data/ and set it to the API \
          key that your profile there shows",
-        variable = key::VARIABLE
+        variable = variables::KEY
     )]
     Key {
         /// What is wrong with it.
@@ -37,7 +37,7 @@ pub enum TngError {
     /// A base address that cannot be used.
     #[error(
         "{text}: {problem}; {variable} is https://HOST/PATH, or http:// for a server on this machine, and left out it is TNG's own",
-        variable = options::VARIABLE
+        variable = variables::API
     )]
     Api {
         /// What was given.
@@ -49,7 +49,7 @@ pub enum TngError {
     #[error(
         "{what}: {host} does not take the key in {variable} (status {status}: {message}); it is wrong, or has no right to \
          this; https://www.tng-project.org/data/ shows yours",
-        variable = key::VARIABLE
+        variable = variables::KEY
     )]
     KeyRefused {
         /// What was asked for.
@@ -88,7 +88,7 @@ pub enum TngError {
         hint: &'static str,
     },
     /// An answer that cannot be understood.
-    #[error("{what}: {host} answers with {found}; is it the TNG API? look at {variable}, or try again later", variable = options::VARIABLE)]
+    #[error("{what}: {host} answers with {found}; is it the TNG API? look at {variable}, or try again later", variable = variables::API)]
     Answer {
         /// What was asked for.
         what: String,

@@ -1,11 +1,9 @@
 //! The user's API key.
 
-use crate::TngError;
+use crate::{TngError, variables};
 use std::fmt;
 use ureq::http::HeaderValue;
 
-/// The environment variable that holds the key.
-pub(crate) const VARIABLE: &str = "TNG_API_KEY";
 /// Bytes of a key; TNG's have 32.
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=256;
 /// What stands for it in texts.
@@ -21,7 +19,7 @@ impl Key {
     /// # Errors
     /// [`TngError::Key`] if there is none, or what is there cannot be a key.
     pub fn from_environment() -> Result<Self, TngError> {
-        match std::env::var(VARIABLE) {
+        match std::env::var(variables::KEY) {
             Ok(text) => Self::new(&text),
             Err(std::env::VarError::NotPresent) => Err(TngError::Key { problem: "is not set" }),
             Err(std::env::VarError::NotUnicode(_)) => {

@@ -41,6 +41,7 @@ mod options;
 mod origin;
 mod prefetch;
 mod request;
+mod variables;
 
 pub use address::{Address, Fields};
 pub use client::{Client, Event, Remote};

@@ -1,10 +1,8 @@
 //! How the service is asked.
 
-use crate::TngError;
+use crate::{TngError, variables};
 use std::time::Duration;
 
-/// The environment variable that names another base address of the API.
-pub(crate) const VARIABLE: &str = "FINESCALE_TNG_API";
 /// TNG's own.
 const API: &str = "https://www.tng-project.org/api";
 /// Hosts that the API sends downloads to. TNG documents no list: these are the two that public programs meet and exchange
@@ -59,7 +57,7 @@ impl Options {
     /// # Errors
     /// [`TngError::Api`] if it is no text.
     pub fn from_environment() -> Result<Self, TngError> {
-        match std::env::var(VARIABLE) {
+        match std::env::var(variables::API) {
             Ok(api) => Ok(Self { api, ..Self::default() }),
             Err(std::env::VarError::NotPresent) => Ok(Self::default()),
             Err(std::env::VarError::NotUnicode(text)) => Err(TngError::Api {

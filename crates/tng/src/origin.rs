@@ -1,7 +1,7 @@
 //! Who may have the key, and where redirects lead.
 
 use crate::TngError;
-use crate::options::VARIABLE;
+use crate::variables::API;
 use finescale_field::shown;
 use ureq::http::Uri;
 use ureq::http::uri::{Authority, PathAndQuery, Scheme};
@@ -30,7 +30,7 @@ impl Origin {
         };
         if authority.as_str().contains('@') {
             // It may be a password: not to be shown.
-            return Err(TngError::Api { text: VARIABLE.into(), problem: "names a user" });
+            return Err(TngError::Api { text: API.into(), problem: "names a user" });
         }
         if scheme != Scheme::HTTPS && (scheme != Scheme::HTTP || !is_local(&authority)) {
             return Err(refuse("everybody on the way could read it; use https"));
