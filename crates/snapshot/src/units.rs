@@ -4,7 +4,7 @@ use crate::SnapshotError;
 use crate::attributes::Attributes;
 
 /// A megaparsec in cm (IAU 2015: the parsec is 648000/π astronomical units).
-const MPC_CM: f64 = 3.085_677_581_491_367e24;
+pub(crate) const MPC_CM: f64 = 3.085_677_581_491_367e24;
 /// 1e10 solar masses in g (IAU 2015 nominal solar mass parameter over CODATA 2018 G).
 const MSUN_1E10_G: f64 = 1.988_41e43;
 /// Units this close to a power of ten of ours are that: codes round the parsec and the solar mass.
@@ -67,11 +67,11 @@ const MASS: Unit = Unit {
     assumed: 1.0,
 };
 /// SWIFT's units have no 1/h in them.
-const SWIFT_LENGTH: &str = "Unit length in cgs (U_L)";
+pub(crate) const SWIFT_LENGTH: &str = "Unit length in cgs (U_L)";
 /// On datasets: the unit in cgs (EAGLE, AREPO), and the powers of h and of the scale factor that are not in it.
-const IN_CGS: [&str; 2] = ["CGSConversionFactor", "to_cgs"];
+pub(crate) const IN_CGS: [&str; 2] = ["CGSConversionFactor", "to_cgs"];
 const POWER_OF_H: [&str; 3] = ["h-scale-exponent", "h_scaling", "h-scale exponent"];
-const POWER_OF_A: [&str; 3] = ["aexp-scale-exponent", "a_scaling", "a-scale exponent"];
+pub(crate) const POWER_OF_A: [&str; 3] = ["aexp-scale-exponent", "a_scaling", "a-scale exponent"];
 /// Two ways of saying a unit are the same if they are this close.
 const SAME: f64 = 0.01;
 
