@@ -34,16 +34,21 @@ mod error;
 mod gas;
 mod gaussian;
 mod initial;
+mod initial_conditions;
 mod lambda_cdm;
+mod lattice;
+mod lattice_order;
 mod mesh;
 #[cfg(test)]
 mod physics_tests;
 mod pm;
 mod power;
+mod run_parameters;
 mod universe;
 mod write;
 
 pub use error::MockError;
 pub use gas::GasModel;
+pub use initial_conditions::{Baryons, InitialConditions, write_initial_conditions};
 pub use lambda_cdm::LambdaCdm;
 pub use universe::{MockConfig, Progress, Stage, Universe, make_universe};

@@ -6,7 +6,7 @@ use finescale_snapshot::{GridFile, GridMeta, Mass, SnapshotWriter, Species, Spec
 use std::path::Path;
 
 /// Critical density today in 1e10 Msun/h per (Mpc/h)³: 3 H0² / 8πG.
-const CRITICAL_DENSITY: f64 = 27.753_66;
+pub(crate) const CRITICAL_DENSITY: f64 = 27.753_66;
 /// Files per snapshot: more than one, as real ones have.
 const FILES: usize = 2;
 
