@@ -86,13 +86,15 @@ impl InitialConditions {
         let kinds = check_source(snapshot, per_side).map_err(source)?;
         let header = snapshot.header();
         let [box_size, ..] = header.box_size_mpc_h;
+        // v = a H f ψ of the growing mode.
+        let a = header.scale_factor;
+        let universe = LambdaCdm { omega_m: header.cosmology.omega_m.unwrap_or(1.0), ..LambdaCdm::default() };
+        let mpc_h_per_km_s = 1.0 / (a * HUBBLE_KM_S * universe.expansion(a) * universe.growth_rate(a));
         let (mut lattices, mut mass) = (Vec::new(), 0.0);
         for species in kinds {
             let particles = read_ic_particles(snapshot, species)?;
-            let lattice = find_lattice(&particles, box_size).map_err(|reason| MockError::NotALattice {
-                path: path.clone(),
-                species: species.to_string(),
-                reason,
+            let lattice = find_lattice(&particles, box_size, mpc_h_per_km_s).map_err(|reason| {
+                MockError::NotALattice { path: path.clone(), species: species.to_string(), reason }
             })?;
             if lattice.per_side < per_side {
                 return Err(source(format!(

@@ -14,11 +14,16 @@ const SHOWS_A_LATTICE: f64 = 0.1;
 const MOST_PASSED: f64 = 0.05;
 
 /// The lattice whose sites `particles` left, by their identifiers if these count its sites in order, x or z fastest and from
-/// any number; else by the nearest sites.
+/// any number; else by the sites that are nearest, once particles are moved back by `mpc_h_per_km_s` times their velocities (the
+/// first order of their way), or as they are.
 ///
 /// # Errors
 /// How it shows that there is no such lattice.
-pub(crate) fn find_lattice(particles: &IcParticles, box_size_mpc_h: f64) -> Result<Lattice, String> {
+pub(crate) fn find_lattice(
+    particles: &IcParticles,
+    box_size_mpc_h: f64,
+    mpc_h_per_km_s: f64,
+) -> Result<Lattice, String> {
     let count = particles.positions_mpc_h.len();
     let per_side = (count as f64).cbrt().round() as usize;
     if per_side.pow(3) != count || count == 0 {
@@ -27,7 +32,16 @@ pub(crate) fn find_lattice(particles: &IcParticles, box_size_mpc_h: f64) -> Resu
     let by_ids = by_identifiers(particles, per_side, box_size_mpc_h);
     let (sites, origin) = match by_ids {
         Some(found) => found,
-        None => by_nearest_sites(&particles.positions_mpc_h, per_side, box_size_mpc_h)?,
+        None => {
+            let moved_back: Vec<[f64; 3]> = particles
+                .positions_mpc_h
+                .par_iter()
+                .zip(&particles.velocities_km_s)
+                .map(|(x, v)| std::array::from_fn(|axis| x[axis] - mpc_h_per_km_s * f64::from(v[axis])))
+                .collect();
+            by_nearest_sites(&moved_back, per_side, box_size_mpc_h)
+                .or_else(|_| by_nearest_sites(&particles.positions_mpc_h, per_side, box_size_mpc_h))?
+        }
     };
     let mut lattice = Lattice::at_rest(per_side, box_size_mpc_h, origin);
     let spacing = box_size_mpc_h / per_side as f64;
@@ -133,7 +147,9 @@ fn by_nearest_sites(
         "their positions show none, as those of a glass, or of a time when particles have moved about as far as they are apart"
             .to_owned()
     } else {
-        format!("some have moved by more than half of their separation of {spacing:.4} Mpc/h")
+        format!(
+            "some have moved by more than half of their separation of {spacing:.4} Mpc/h, and their velocities do not lead back"
+        )
     };
     Err(format!("{why} ({empty} of {per_side}^3 sites have no nearest particle, as many have several)"))
 }
@@ -212,7 +228,7 @@ mod tests {
     fn identifiers_that_count_sites_may_belong_to_particles_far_from_them() {
         for id in [Z_FASTEST, X_FASTEST] {
             let lattice = moved(1.7, [1.0, -0.3, 0.2]); // of a spacing of 2
-            let found = find_lattice(&particles(&lattice, SHUFFLED, id), BOX).unwrap();
+            let found = find_lattice(&particles(&lattice, SHUFFLED, id), BOX, 0.0).unwrap();
             assert_holds(&found, &lattice);
             for (found, expected) in found.origin_mpc_h.iter().zip(lattice.origin_mpc_h) {
                 assert!((found - expected).abs() < 1e-9, "{found}");
@@ -227,15 +243,33 @@ mod tests {
     #[test]
     fn other_identifiers_and_none_leave_the_nearest_sites() {
         for origin in [[0.0; 3], [1.0; 3], [0.3, 5.9, -0.7]] {
-            let lattice = moved(0.8, origin);
+            let lattice = moved(0.5, origin);
             let mut particles =
                 particles(&lattice, SHUFFLED, |[i, j, k]| 1 + SHUFFLED((i * PER_SIDE + j) * PER_SIDE + k));
-            assert_holds(&find_lattice(&particles, BOX).unwrap(), &lattice);
+            assert_holds(&find_lattice(&particles, BOX, 0.0).unwrap(), &lattice);
             particles.ids[3] = particles.ids[4];
-            assert_holds(&find_lattice(&particles, BOX).unwrap(), &lattice);
+            assert_holds(&find_lattice(&particles, BOX, 0.0).unwrap(), &lattice);
             particles.ids.clear();
-            assert_holds(&find_lattice(&particles, BOX).unwrap(), &lattice);
+            assert_holds(&find_lattice(&particles, BOX, 0.0).unwrap(), &lattice);
         }
+    }
+
+    #[test]
+    fn velocities_lead_back_to_sites_that_are_no_longer_the_nearest() {
+        let mut lattice = moved(3.0, [0.3, -0.2, 0.9]); // of a spacing of 2
+        for (v, u) in lattice.velocities_km_s.iter_mut().zip(&lattice.displacements_mpc_h) {
+            *v = u.map(|u| 10.0 * 1.1 * u); // the first order is not all
+        }
+        let mut particles = particles(&lattice, SHUFFLED, Z_FASTEST);
+        particles.ids.clear();
+        assert!(find_lattice(&particles, BOX, 0.0).is_err());
+        let found = find_lattice(&particles, BOX, 0.1).unwrap();
+        for (found, expected) in
+            found.positions_mpc_h().iter().flatten().zip(lattice.positions_mpc_h().iter().flatten())
+        {
+            assert!((found - expected).abs() < F32_MPC_H, "{found}, not {expected}");
+        }
+        assert_eq!(found.velocities_km_s, lattice.velocities_km_s);
     }
 
     #[test]
@@ -247,11 +281,11 @@ mod tests {
         };
         let mut few = without_ids(&moved(0.1, [0.0; 3]));
         few.positions_mpc_h.pop();
-        assert!(find_lattice(&few, BOX).unwrap_err().contains("1727 is not n^3"));
+        assert!(find_lattice(&few, BOX, 0.0).unwrap_err().contains("1727 is not n^3"));
 
         let mut far = without_ids(&moved(0.3, [0.0; 3]));
         far.positions_mpc_h[5][2] += 1.3;
-        let error = find_lattice(&far, BOX).unwrap_err();
+        let error = find_lattice(&far, BOX, 0.0).unwrap_err();
         assert!(error.contains("more than half of their separation of 2.0000") && error.contains("(1 of"));
 
         // Waves along their own axis, steeper than a spacing a spacing; identifiers tell whose they are.
@@ -260,13 +294,13 @@ mod tests {
             let along = coordinates(site, PER_SIDE)[0] as f64 * TAU / PER_SIDE as f64;
             crossed.displacements_mpc_h[site][0] = (5.5 * along.sin()) as f32;
         }
-        let error = find_lattice(&particles(&crossed, |i| i, Z_FASTEST), BOX).unwrap_err();
+        let error = find_lattice(&particles(&crossed, |i| i, Z_FASTEST), BOX, 0.0).unwrap_err();
         assert!(error.contains("11 % of its neighbours have passed"), "{error}");
 
         let mut glass = without_ids(&moved(0.0, [0.0; 3]));
         for (i, position) in glass.positions_mpc_h.iter_mut().enumerate() {
             *position = [1, 2, 3].map(|axis| BOX * (0.381_966 * (axis * i * i) as f64).fract());
         }
-        assert!(find_lattice(&glass, BOX).unwrap_err().contains("glass"));
+        assert!(find_lattice(&glass, BOX, 0.0).unwrap_err().contains("glass"));
     }
 }

@@ -91,11 +91,9 @@ fn the_particle_mesh_evolved_from_the_file_gives_the_mock() {
         let moved: Vec<[f32; 3]> = moved.collect();
         let mut off: Vec<f32> = moved.iter().zip(&universe.low).map(|(a, b)| apart(a, b)).collect();
         off.sort_by(f32::total_cmp);
-        println!("{format:?}: median {}, 99 % {}, most {}", off[2048], off[4055], off[4095]);
         assert!(off[off.len() / 2] < MEDIAN_MPC_H, "{format:?}: the median particle is off by {}", off[2048]);
         let (found, expected) = (modes(&moved, 32, box_size), modes(&universe.low, 32, box_size));
         let ratios = found.power().ratio(&expected.power());
-        println!("{format:?}: {ratios:?}");
         for ratio in ratios {
             assert!((ratio - 1.0).abs() < POWER_REL, "{format:?}: P / P_mock = {ratio}");
         }
@@ -104,8 +102,8 @@ fn the_particle_mesh_evolved_from_the_file_gives_the_mock() {
 
 #[test]
 fn velocities_are_those_of_linear_growth() {
-    const LINEAR_REL: f32 = 2e-3; // second-order terms of a universe of small fluctuations
-    let cosmology = LambdaCdm { sigma_8: 0.01, ..LambdaCdm::default() };
+    const LINEAR_REL: f32 = 1e-3; // second-order terms of a universe of small fluctuations
+    let cosmology = LambdaCdm { sigma_8: 1e-3, ..LambdaCdm::default() };
     let config = MockConfig { cosmology, initial_redshift: 1.5, ..small() };
     let ics = InitialConditions::from_seed(&config, 16, Baryons::InDarkMatter).unwrap();
     let lattice = &ics.species[0].2;
@@ -116,7 +114,7 @@ fn velocities_are_those_of_linear_growth() {
     for (v, u) in lattice.velocities_km_s.iter().flatten().zip(lattice.displacements_mpc_h.iter().flatten()) {
         assert!((v - per_mpc_h * u).abs() < LINEAR_REL * largest, "{v} km/s for {u} Mpc/h");
     }
-    assert!(per_mpc_h > 50.0 && largest > 0.1);
+    assert!(per_mpc_h > 50.0 && largest > 0.01);
 }
 
 /// The largest difference of two coarse lattices' positions, and of their velocities over the largest velocity.
@@ -136,8 +134,9 @@ fn difference(found: &InitialConditions, expected: &InitialConditions) -> (f64, 
 #[test]
 fn from_a_file_of_the_seed_comes_what_comes_from_the_seed() {
     // In a universe of small fluctuations, all is linear, and both ways hold the same modes.
-    const OFF_MPC_H: f64 = 2e-6;
-    const VELOCITY_REL: f32 = 1e-3; // the second order, which the fine lattice has of more modes
+    // What differs is the second order, which the fine lattice has of more modes: a thousandth of 0.01 Mpc/h, and of the velocity.
+    const OFF_MPC_H: f64 = 1e-5;
+    const VELOCITY_REL: f32 = 1e-3;
     let cosmology = LambdaCdm { sigma_8: 0.01, ..LambdaCdm::default() };
     let (config, folder) = (MockConfig { cosmology, ..small() }, tempfile::tempdir().unwrap());
     let expected = InitialConditions::from_seed(&config, 16, Baryons::InDarkMatter).unwrap();
@@ -151,7 +150,6 @@ fn from_a_file_of_the_seed_comes_what_comes_from_the_seed() {
         assert_eq!((low.per_side(), low.has_gas(), low.redshift), (16, false, 9.0));
         assert!((low.mass_over_mean() - 1.0).abs() < 1e-6, "{}", low.mass_over_mean());
         let (off, velocity) = difference(&low, &expected);
-        println!("{baryons:?} {format:?}: {off} Mpc/h, {velocity}");
         assert!(off < OFF_MPC_H && velocity < VELOCITY_REL, "{baryons:?}: off by {off} Mpc/h and {velocity}");
     }
 }
