@@ -10,6 +10,7 @@ mod demo;
 mod disk;
 mod durability;
 mod gadget4;
+mod ics;
 mod noise;
 mod pipeline;
 mod spectrum;

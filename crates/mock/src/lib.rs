@@ -5,6 +5,8 @@
 //! descent → grids and snapshots; [`make_universe`] walks it. Mock gas is not the gas of a hydrodynamical run:
 //! it has its spectrum at a few scales, and none of its physics.
 //!
+//! [`InitialConditions`] are what other codes begin with to run such a pair, or the coarse half of somebody else's.
+//!
 //! # Examples
 //! ```
 //! use finescale_mock::{MockConfig, make_universe};
