@@ -209,7 +209,6 @@ fn a_coarse_run_correlates_with_the_fine_one_at_redshift_nine() {
                 let r = cross.power[i] / (power.power[i] * reference.power[i]).sqrt();
                 let ratio = power.power[i] / reference.power[i];
                 let k = cross.k_h_mpc[i];
-                println!("{baryons:?} {name} k = {k:.3}: r = {r:.6}, P/P = {ratio:.5}");
                 assert!(r > LEAST_CORRELATION, "{baryons:?} {name}: r = {r} at k = {k}");
                 assert!((ratio - 1.0).abs() < POWER_REL, "{baryons:?} {name}: P/P = {ratio} at k = {k}");
             }
