@@ -39,8 +39,8 @@ pub(crate) fn fails(command: &mut Command, texts: &[&str]) {
 #[test]
 fn every_command_has_help() {
     for command in [
-        "demo", "grid", "train", "upscale", "compare", "spectrum", "import", "mock", "bench", "doctor",
-        "info",
+        "demo", "grid", "train", "upscale", "compare", "spectrum", "import", "mock", "ics", "bench",
+        "doctor", "info",
     ] {
         let output = finescale().args([command, "--help"]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();

@@ -11,6 +11,7 @@ mod disk;
 mod durability;
 mod gadget4;
 mod gridding;
+mod ics;
 mod noise;
 mod pipeline;
 mod spectrum;

@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod grid;
+pub(crate) mod ics;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod mock;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Import(import::Import),
     /// Make a small universe: snapshots and grids to try everything on
     Mock(mock::Mock),
+    /// Write initial conditions of a low-resolution run with the phases of a high-resolution one, for GADGET, AREPO or SWIFT
+    Ics(ics::Ics),
     /// Measure seconds per network evaluation on this machine
     Bench(bench::Bench),
     /// Say what this machine offers, and run a self-test of the network's layers on the device
@@ -53,6 +56,7 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> 
         Command::Spectrum(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Mock(command) => command.run(context),
+        Command::Ics(command) => command.run(context),
         Command::Bench(command) => command.run(context),
         Command::Doctor(command) => command.run(context),
         Command::Info(command) => command.run(context),

@@ -1,5 +1,7 @@
 //! Errors of this crate.
 
+use std::path::PathBuf;
+
 /// What can go wrong while a universe is made or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -20,7 +22,29 @@ pub enum MockError {
     /// A grid that cannot be, or particles that cannot be deposited on it.
     #[error(transparent)]
     Field(#[from] finescale_field::FieldError),
-    /// A file that could not be written.
+    /// Particles that were not displaced from the sites of a lattice, or nobody can tell from which.
+    #[error(
+        "{path}: its {species} particles are no lattice: {reason}; give initial conditions of a higher redshift, or such whose \
+         ParticleIDs count the sites of the lattice in order, from n^3 particles of equal mass",
+        path = path.display()
+    )]
+    NotALattice {
+        /// The first file of the initial conditions.
+        path: PathBuf,
+        /// Which particles.
+        species: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// Initial conditions that no coarser ones can be made of.
+    #[error("{path}: {reason}", path = path.display())]
+    Source {
+        /// The first file of the initial conditions.
+        path: PathBuf,
+        /// What is wrong with them, and what to do.
+        reason: String,
+    },
+    /// A file that could not be read or written.
     #[error(transparent)]
     Snapshot(#[from] finescale_snapshot::SnapshotError),
 }
@@ -33,7 +57,7 @@ impl MockError {
             Self::Field(source) => source.is_input(),
             Self::Snapshot(source) => source.is_input(),
             Self::Cancelled => false,
-            Self::Config { .. } => true,
+            Self::Config { .. } | Self::NotALattice { .. } | Self::Source { .. } => true,
         }
     }
 }

@@ -38,28 +38,17 @@ pub(crate) fn displaced_lattice(
     a: f64,
     modes: &[Complex32],
 ) -> Particles {
-    let (d1, d2) = (cosmology.growth(a), cosmology.second_growth(a));
-    let momentum = a * a * cosmology.expansion(a);
-    let (p1, p2) =
-        (momentum * cosmology.growth_rate(a) * d1, momentum * cosmology.second_growth_rate(a) * d2);
-    let [d1, d2, p1, p2] = [d1, d2, p1, p2].map(|factor| factor as f32);
-
-    let mut work = vec![Complex32::new(0.0, 0.0); modes.len()];
-    let second_modes = second_order_modes(mesh, modes, &mut work);
-    let mut first = vec![0f32; mesh.nodes()];
-    let mut second = vec![0f32; mesh.nodes()];
+    let Factors { d1, d2, p1, p2 } = Factors::new(cosmology, a);
     let (n, spacing) = (mesh.cells(), (box_size_mpc_h / mesh.cells() as f64) as f32);
     let mut particles = Particles::at_rest(mesh.nodes(), box_size_mpc_h);
-    for axis in 0..3 {
-        mesh.inverse_with(modes, &mut work, &mut first, mesh.descent_kernel(axis));
-        mesh.inverse_with(&second_modes, &mut work, &mut second, mesh.descent_kernel(axis));
+    for_each_axis(mesh, modes, 0.0, |axis, first, second| {
         let stride = n.pow(2 - axis as u32);
         let box_size = box_size_mpc_h as f32;
         particles
             .positions
             .par_iter_mut()
             .zip(&mut particles.momenta)
-            .zip(first.par_iter().zip(&second))
+            .zip(first.par_iter().zip(second))
             .enumerate()
             .for_each(|(i, ((x, p), (&psi1, &gradient2)))| {
                 // ψ2 = ∇φ2 is minus the descent along φ2.
@@ -67,8 +56,49 @@ pub(crate) fn displaced_lattice(
                 x[axis] = wrap(lattice + d1 * psi1 - d2 * gradient2, box_size);
                 p[axis] = p1 * psi1 - p2 * gradient2;
             });
-    }
+    });
     particles
+}
+
+/// What ψ1 and ψ2 are multiplied by: for displacements D and D2, for momenta a² E f D and a² E f2 D2.
+pub(crate) struct Factors {
+    pub(crate) d1: f32,
+    pub(crate) d2: f32,
+    pub(crate) p1: f32,
+    pub(crate) p2: f32,
+}
+
+impl Factors {
+    /// At scale factor `a`.
+    pub(crate) fn new(cosmology: &LambdaCdm, a: f64) -> Self {
+        let (d1, d2) = (cosmology.growth(a), cosmology.second_growth(a));
+        let momentum = a * a * cosmology.expansion(a);
+        let (p1, p2) =
+            (momentum * cosmology.growth_rate(a) * d1, momentum * cosmology.second_growth_rate(a) * d2);
+        let [d1, d2, p1, p2] = [d1, d2, p1, p2].map(|factor| factor as f32);
+        Self { d1, d2, p1, p2 }
+    }
+}
+
+/// Calls `visit(axis, ψ1, minus ψ2)` for each axis with the displacements today at sites (i + `shift`) spacings along all axes.
+pub(crate) fn for_each_axis(
+    mesh: &Mesh,
+    modes: &[Complex32],
+    shift: f64,
+    mut visit: impl FnMut(usize, &[f32], &[f32]),
+) {
+    let mut work = vec![Complex32::new(0.0, 0.0); modes.len()];
+    let second_modes = second_order_modes(mesh, modes, &mut work);
+    let mut first = vec![0f32; mesh.nodes()];
+    let mut second = vec![0f32; mesh.nodes()];
+    let turn = mesh.shift_kernel(shift);
+    for axis in 0..3 {
+        let descent = mesh.descent_kernel(axis);
+        let kernel = |mode| descent(mode) * turn(mode);
+        mesh.inverse_with(modes, &mut work, &mut first, kernel);
+        mesh.inverse_with(&second_modes, &mut work, &mut second, kernel);
+        visit(axis, &first, &second);
+    }
 }
 
 /// Modes of ∇²φ2 = Σ_{i<j} (φ,ii φ,jj − φ,ij²) with ∇²φ = δ.

@@ -5,6 +5,8 @@
 //! descent → grids and snapshots; [`make_universe`] walks it. Mock gas is not the gas of a hydrodynamical run:
 //! it has its spectrum at a few scales, and none of its physics.
 //!
+//! [`InitialConditions`] are what other codes begin with to run such a pair, or the coarse half of somebody else's.
+//!
 //! # Examples
 //! ```
 //! use finescale_mock::{MockConfig, make_universe};
@@ -34,16 +36,21 @@ mod error;
 mod gas;
 mod gaussian;
 mod initial;
+mod initial_conditions;
 mod lambda_cdm;
+mod lattice;
+mod lattice_order;
 mod mesh;
 #[cfg(test)]
 mod physics_tests;
 mod pm;
 mod power;
+mod run_parameters;
 mod universe;
 mod write;
 
 pub use error::MockError;
 pub use gas::GasModel;
+pub use initial_conditions::{Baryons, InitialConditions, write_initial_conditions};
 pub use lambda_cdm::LambdaCdm;
 pub use universe::{MockConfig, Progress, Stage, Universe, make_universe};

@@ -88,6 +88,22 @@ impl Mesh {
         }
     }
 
+    /// Kernel that moves the sites of a field by `shift` spacings along all axes: e^(i k·s). Not at Nyquist frequencies, whose
+    /// phase a mesh does not hold.
+    pub(crate) fn shift_kernel(&self, shift: f64) -> impl Fn([i64; 3]) -> Complex32 + Sync {
+        let angle = std::f64::consts::TAU * shift / self.cells as f64;
+        move |mode| {
+            if shift == 0.0 {
+                return Complex32::new(1.0, 0.0);
+            }
+            if mode.iter().any(|&m| self.is_nyquist(m)) {
+                return Complex32::new(0.0, 0.0);
+            }
+            let (sin, cos) = (angle * mode.iter().sum::<i64>() as f64).sin_cos();
+            Complex32::new(cos as f32, sin as f32)
+        }
+    }
+
     /// Calls `update(particle, value)` with `field` interpolated by cloud-in-cell to each of `positions`.
     pub(crate) fn gather<T: Send>(
         &self,

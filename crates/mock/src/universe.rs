@@ -220,7 +220,7 @@ fn run(
 }
 
 /// One random part of a voxel per axis, so that no lattice locks to the voxels.
-fn lattice_offset(config: &MockConfig) -> [f32; 3] {
+pub(crate) fn lattice_offset(config: &MockConfig) -> [f32; 3] {
     let stream = KeyedStream::new(config.seed, Purpose::LatticeOffset);
     let voxel = config.box_size_mpc_h / config.cells as f64;
     std::array::from_fn(|axis| (voxel * stream.uniform(0, axis as u64)) as f32)

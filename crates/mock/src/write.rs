@@ -6,7 +6,7 @@ use finescale_snapshot::{GridFile, GridMeta, Mass, SnapshotWriter, Species, Spec
 use std::path::Path;
 
 /// Critical density today in 1e10 Msun/h per (Mpc/h)³: 3 H0² / 8πG.
-const CRITICAL_DENSITY: f64 = 27.753_66;
+pub(crate) const CRITICAL_DENSITY: f64 = 27.753_66;
 /// Files per snapshot: more than one, as real ones have.
 const FILES: usize = 2;
 
@@ -97,11 +97,11 @@ mod tests {
         let truth = read_grid(&folder.path().join("truth.hdf5")).unwrap();
         assert_eq!(truth.field, universe.truth().unwrap());
         assert!((truth.field.mean() - 1.0).abs() < 1e-6);
-        assert_eq!((truth.meta.quantity.as_str(), truth.meta.mean), ("gas", 4.096));
+        assert_eq!((truth.meta.quantity.as_str(), truth.meta.mean), ("gas", Some(4.096)));
         let again: MockConfig = serde_json::from_value(truth.meta.provenance["mock"].clone()).unwrap();
         assert_eq!(again, universe.config);
         let condition = read_grid(&folder.path().join("condition.hdf5")).unwrap();
-        assert_eq!((condition.meta.quantity.as_str(), condition.meta.mean), ("dm", 0.512));
+        assert_eq!((condition.meta.quantity.as_str(), condition.meta.mean), ("dm", Some(0.512)));
         assert_eq!(condition.field, universe.condition().unwrap());
     }
 

@@ -7,6 +7,8 @@ pub struct Wanted {
     pub masses: bool,
     /// Its velocity.
     pub velocities: bool,
+    /// Its identifier, if the file has them.
+    pub ids: bool,
     /// The side of a cube of its volume.
     pub sides: bool,
     /// Numbers of other datasets.
@@ -50,6 +52,8 @@ pub struct Batch {
     pub masses: Option<Vec<f32>>,
     /// Peculiar velocities in km/s, if they were wanted.
     pub velocities_km_s: Option<Vec<[f32; 3]>>,
+    /// Identifiers, if they were wanted and the file has them.
+    pub ids: Option<Vec<u64>>,
     /// Sides of cubes of the volumes of gas cells in comoving Mpc/h, if they were wanted; 0 of particles that are no gas.
     pub sides_mpc_h: Option<Vec<f32>>,
     /// The columns that were wanted, in that order, in the file's units.

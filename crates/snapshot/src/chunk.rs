@@ -49,6 +49,7 @@ pub(crate) struct Chunk<'a> {
     unit_mpc_h: [f64; 3],
     masses: Option<Numbers>,
     velocities: Option<Column>,
+    ids: Option<Column>,
     volumes: Option<Volumes>,
     columns: Vec<(Column, DatasetColumn, usize)>,
 }
@@ -96,6 +97,8 @@ impl<'a> Chunk<'a> {
         };
         let velocities = wanted.velocities.then(|| open.needed(kind, &VELOCITIES)).transpose()?;
         velocities.as_ref().map(|column| column.rows(expected, 3)).transpose()?;
+        let ids = if wanted.ids { open.column(kind, &["ParticleIDs"])? } else { None };
+        ids.as_ref().map(|column| column.rows(expected, 1)).transpose()?;
         let volumes = || -> Result<Volumes, SnapshotError> {
             let has = |name| open.column(kind, &[name]).map(|column| column.is_some());
             if kind != Species::Gas.particle_type() {
@@ -126,6 +129,7 @@ impl<'a> Chunk<'a> {
             positions,
             masses: wanted.masses.then(masses).transpose()?,
             velocities,
+            ids,
             volumes: wanted.sides.then(volumes).transpose()?,
             columns: columns.collect::<Result<_, _>>()?,
         }))
@@ -147,6 +151,7 @@ impl<'a> Chunk<'a> {
             positions_mpc_h: self.positions(range.clone())?,
             masses: masses.transpose()?,
             velocities_km_s: velocities.transpose()?,
+            ids: self.ids.as_ref().map(|column| column.read_integers(range.clone())).transpose()?,
             sides_mpc_h: sides.transpose()?,
             columns: columns.collect::<Result<_, _>>()?,
         })

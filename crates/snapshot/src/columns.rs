@@ -222,6 +222,20 @@ impl Column {
         }
     }
 
+    /// The same of integers, one in a row.
+    pub(crate) fn read_integers(&self, rows: Range<usize>) -> Result<Vec<u64>, SnapshotError> {
+        match &self.values {
+            Values::Dataset { dataset, .. } => {
+                let read = dataset.read_slice_1d::<u64, _>(s![rows]).map_err(|error| self.failed(&error))?;
+                Ok(read.into_raw_vec_and_offset().0)
+            }
+            Values::Block(block) => {
+                let io = |source| SnapshotError::Io { path: self.path.clone(), doing: "reading", source };
+                block.read_integers(rows).map_err(io)
+            }
+        }
+    }
+
     fn failed(&self, error: &hdf5::Error) -> SnapshotError {
         SnapshotError::hdf5(&self.path, format!("reading {}", self.name), error)
     }

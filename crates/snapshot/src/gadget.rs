@@ -368,6 +368,23 @@ impl BlockColumn {
 
     /// The numbers of some rows, row by row.
     pub(crate) fn read(&self, rows: Range<usize>) -> io::Result<Vec<f64>> {
+        let float = |wide: [u8; 8]| match self.width {
+            4 => f64::from(f32::from_le_bytes([wide[0], wide[1], wide[2], wide[3]])),
+            _ => f64::from_le_bytes(wide),
+        };
+        if self.are_integers {
+            return Ok(self.read_integers(rows)?.into_iter().map(|number| number as f64).collect());
+        }
+        self.read_as(rows, float)
+    }
+
+    /// The same of integers.
+    pub(crate) fn read_integers(&self, rows: Range<usize>) -> io::Result<Vec<u64>> {
+        self.read_as(rows, u64::from_le_bytes)
+    }
+
+    /// Numbers of some rows from their bytes, the lowest first, filled up with zeros.
+    fn read_as<T>(&self, rows: Range<usize>, number: impl Fn([u8; 8]) -> T) -> io::Result<Vec<T>> {
         let row = self.width * self.columns;
         let mut bytes = vec![0; rows.len() * row];
         self.file.read_exact_at(&mut bytes, self.at + (rows.start * row) as u64)?;
@@ -377,12 +394,7 @@ impl BlockColumn {
             if self.big_endian {
                 wide[..bytes.len()].reverse();
             }
-            let [a, b, c, d, ..] = wide;
-            match (self.are_integers, self.width) {
-                (true, _) => u64::from_le_bytes(wide) as f64,
-                (false, 4) => f64::from(f32::from_le_bytes([a, b, c, d])),
-                (false, _) => f64::from_le_bytes(wide),
-            }
+            number(wide)
         };
         Ok(bytes.chunks_exact(self.width).map(value).collect())
     }

@@ -1,6 +1,8 @@
 //! Simulation snapshots and grid files on disk: the only crate that knows HDF5 and npy.
 //!
-//! - [`Snapshot`] reads snapshots of AREPO, GADGET (HDF5 and binary), IllustrisTNG, EAGLE, GIZMO and SWIFT batch by batch, [`SnapshotWriter`] writes them.
+//! - [`Snapshot`] reads snapshots of AREPO, GADGET (HDF5 and binary), IllustrisTNG, EAGLE, GIZMO and SWIFT batch by batch,
+//!   [`SnapshotWriter`] writes them; [`Source`] says what a path is.
+//! - [`write_initial_conditions`] writes what GADGET, AREPO and SWIFT begin with, [`read_ic_particles`] reads it.
 //! - [`read_grid`], [`write_grid`], [`GridReader`] and [`GridWriter`] hold our grid files, whole or window by window.
 //! - [`read_npy`] and [`write_npy`] exchange cubes with numpy.
 //!
@@ -46,6 +48,8 @@ mod grid_meta;
 mod grid_reader;
 mod grid_writer;
 mod header;
+mod ic_reader;
+mod ic_writer;
 mod native;
 mod new_file;
 mod npy;
@@ -67,6 +71,8 @@ pub use grid_meta::GridMeta;
 pub use grid_reader::GridReader;
 pub use grid_writer::GridWriter;
 pub use header::Header;
+pub use ic_reader::{IcParticles, read_ic_particles};
+pub use ic_writer::{IcFile, IcFormat, IcSpecies, write_initial_conditions};
 pub use npy::{NpyReader, read_npy, write_npy, write_npy_to};
 pub use objects::follow_links;
 pub use particles::Particles;

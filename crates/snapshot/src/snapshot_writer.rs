@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 const TYPES: usize = 6;
 /// AREPO's units: kpc/h, 1e10 Msun/h, km/s.
 const UNIT_LENGTH_CM: f64 = 3.085_678e21;
-const UNIT_MASS_G: f64 = 1.989e43;
-const UNIT_VELOCITY_CM_S: f64 = 1e5;
-const KPC_H_PER_MPC_H: f64 = 1000.0;
+pub(crate) const UNIT_MASS_G: f64 = 1.989e43;
+pub(crate) const UNIT_VELOCITY_CM_S: f64 = 1e5;
+pub(crate) const KPC_H_PER_MPC_H: f64 = 1000.0;
 /// Attributes that AREPO always writes and that say nothing about a mock.
 const FLAGS: [&str; 7] = [
     "Flag_Sfr",
@@ -63,6 +63,18 @@ pub enum Mass<'a> {
     Each(&'a [f32]),
 }
 
+/// Particles of one type, as a header counts them.
+pub(crate) struct Counted {
+    /// Their type.
+    pub(crate) kind: usize,
+    /// How many are in this file.
+    pub(crate) here: usize,
+    /// How many are in all files.
+    pub(crate) total: usize,
+    /// The mass that they share in 1e10 Msun/h; 0 if each has its own.
+    pub(crate) mass: f64,
+}
+
 impl SnapshotWriter {
     /// Writes `folder/snapdir_NNN/snap_NNN.INDEX.hdf5` (for one file: without index) and returns the folder
     /// `snapdir_NNN`. No file appears before all are whole.
@@ -96,7 +108,14 @@ impl SnapshotWriter {
     }
 
     fn write_file(&self, file: hdf5::File, index: usize, species: &[SpeciesData]) -> hdf5::Result<()> {
-        self.write_header(&file.create_group("Header")?, index, species)?;
+        let counted = |data: &SpeciesData| Counted {
+            kind: data.species.particle_type(),
+            here: self.share(data.positions_mpc_h.len(), index).len(),
+            total: data.positions_mpc_h.len(),
+            mass: if let Mass::Table(mass) = data.mass { mass } else { 0.0 },
+        };
+        let counts: Vec<Counted> = species.iter().map(counted).collect();
+        self.write_header(&file.create_group("Header")?, &counts)?;
         let mut datasets = Vec::new();
         for data in species {
             let range = self.share(data.positions_mpc_h.len(), index);
@@ -122,19 +141,18 @@ impl SnapshotWriter {
         (index * part).min(count)..((index + 1) * part).min(count)
     }
 
-    fn write_header(&self, group: &hdf5::Group, index: usize, species: &[SpeciesData]) -> hdf5::Result<()> {
+    /// Writes the attributes of `/Header`.
+    pub(crate) fn write_header(&self, group: &hdf5::Group, counts: &[Counted]) -> hdf5::Result<()> {
         let too_many = |_| hdf5::Error::from("more particles in a file than 32 bits count; use more files");
         let mut here = [0i32; TYPES];
         let (mut low, mut high) = ([0u32; TYPES], [0u32; TYPES]);
         let mut table = [0f64; TYPES];
-        for data in species {
-            let (kind, count) = (data.species.particle_type(), data.positions_mpc_h.len());
-            here[kind] = i32::try_from(self.share(count, index).len()).map_err(too_many)?;
-            low[kind] = u32::try_from(count as u64 & 0xffff_ffff).expect("masked to 32 bits");
-            high[kind] = u32::try_from(count as u64 >> 32).expect("shifted to 32 bits");
-            if let Mass::Table(mass) = data.mass {
-                table[kind] = mass;
-            }
+        for counted in counts {
+            let (kind, total) = (counted.kind, counted.total as u64);
+            here[kind] = i32::try_from(counted.here).map_err(too_many)?;
+            low[kind] = u32::try_from(total & 0xffff_ffff).expect("masked to 32 bits");
+            high[kind] = u32::try_from(total >> 32).expect("shifted to 32 bits");
+            table[kind] = counted.mass;
         }
         let files = i32::try_from(self.files.max(1)).map_err(too_many)?;
         write_array(group, "NumPart_ThisFile", &here)?;

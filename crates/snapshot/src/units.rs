@@ -4,7 +4,7 @@ use crate::SnapshotError;
 use crate::attributes::Attributes;
 
 /// A megaparsec in cm (IAU 2015: the parsec is 648000/π astronomical units).
-const MPC_CM: f64 = 3.085_677_581_491_367e24;
+pub(crate) const MPC_CM: f64 = 3.085_677_581_491_367e24;
 /// 1e10 solar masses in g (IAU 2015 nominal solar mass parameter over CODATA 2018 G).
 const MSUN_1E10_G: f64 = 1.988_41e43;
 /// Units this close to a power of ten of ours are that: codes round the parsec and the solar mass.
@@ -94,8 +94,8 @@ const VELOCITY: Unit = Unit {
     assumed: 1.0,
 };
 /// SWIFT's units have no 1/h in them.
-const SWIFT_LENGTH: &str = "Unit length in cgs (U_L)";
-const SWIFT_TIME: &str = "Unit time in cgs (U_t)";
+pub(crate) const SWIFT_LENGTH: &str = "Unit length in cgs (U_L)";
+pub(crate) const SWIFT_TIME: &str = "Unit time in cgs (U_t)";
 /// On datasets: the unit in cgs (EAGLE, AREPO), and the powers of h and of the scale factor that are not in it.
 const IN_CGS: [&str; 3] =
     ["CGSConversionFactor", "to_cgs", "Conversion factor to CGS (not including cosmological corrections)"];

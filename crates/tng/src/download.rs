@@ -3,8 +3,9 @@
 use crate::TngError;
 use crate::address::{Fields, query};
 use crate::attempts::{Attempts, Stop, Trouble};
-use crate::client::{Event, Remote};
+use crate::client::Event;
 use crate::origin::host;
+use crate::remote::Remote;
 use crate::request::{Answer, described, length, media_type, passing, said};
 use std::io::{self, Read, Write};
 use std::path::Path;

@@ -40,12 +40,14 @@ mod leftovers;
 mod options;
 mod origin;
 mod prefetch;
+mod remote;
 mod request;
 mod variables;
 
 pub use address::{Address, Fields};
-pub use client::{Client, Event, Remote};
+pub use client::{Client, Event};
 pub use error::TngError;
 pub use key::Key;
 pub use options::Options;
 pub use prefetch::{Chunk, Chunks, Prefetch};
+pub use remote::Remote;

@@ -3,8 +3,8 @@
 use crate::TngError;
 use crate::address::{Fields, query};
 use crate::attempts::AtEnd;
-use crate::client::Remote;
 use crate::leftovers::Names;
+use crate::remote::Remote;
 use finescale_durable::{Lock, create_folder, is_busy, remove_folder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -111,7 +111,7 @@ impl Mock {
 
     fn settings(&self) -> anyhow::Result<MockConfig> {
         let mut config = match &self.config {
-            Some(path) => read(path)?,
+            Some(path) => read_settings(path)?,
             None => MockConfig::default(),
         };
         let set = |target: &mut usize, value: Option<usize>| *target = value.unwrap_or(*target);
@@ -136,7 +136,8 @@ impl Mock {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<MockConfig> {
+/// Settings of a mock universe from a file.
+pub(crate) fn read_settings(path: &Path) -> anyhow::Result<MockConfig> {
     let text =
         std::fs::read_to_string(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
     serde_json::from_str(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))
