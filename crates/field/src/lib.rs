@@ -48,7 +48,7 @@ pub use cosmology::Cosmology;
 pub use deposit::Depositor;
 pub use error::FieldError;
 pub use field3::Field3;
-pub use foreign::{is_plain_name, shown};
+pub use foreign::{is_plain_name, looks_like, shown};
 pub use grid::{Grid, position};
 pub use memory::{available_memory_bytes, check_memory};
 pub use normalizer::{Normalizer, Transform, check_density};

@@ -163,8 +163,17 @@ impl<'a> Chunk<'a> {
         let [x, y, z] = self.unit_mpc_h;
         let read = self.positions.read(range)?;
         let (rows, _) = read.as_chunks::<3>();
-        let positions: Vec<[f64; 3]> = rows.iter().map(|row| [row[0] * x, row[1] * y, row[2] * z]).collect();
-        let farthest = self.box_size_mpc_h.map(|side| FARTHEST_BOXES * side);
+        let sides = self.box_size_mpc_h;
+        // A position below the side may become the side by rounding, and would lie at the other face.
+        let inside = |value: f64, unit: f64, side: f64| {
+            let position = value * unit;
+            if position == side && value < side / unit { position.next_down() } else { position }
+        };
+        let place = |row: &[f64; 3]| {
+            [inside(row[0], x, sides[0]), inside(row[1], y, sides[1]), inside(row[2], z, sides[2])]
+        };
+        let positions: Vec<[f64; 3]> = rows.iter().map(place).collect();
+        let farthest = sides.map(|side| FARTHEST_BOXES * side);
         // A number that is none is not near.
         let is_near = |position: &[f64; 3]| (0..3).all(|axis| position[axis].abs() <= farthest[axis]);
         let Some(index) = positions.iter().position(|position| !is_near(position)) else {

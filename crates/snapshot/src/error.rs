@@ -1,7 +1,11 @@
 //! Errors of this crate: each names the file, what was expected, what was found and what to do.
 
-use finescale_field::{FieldError, shown};
+use finescale_field::{FieldError, looks_like, shown};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// Bytes of a file by which it may be known.
+const LONGEST_START: u64 = 64;
 
 /// What can go wrong between a file and a field.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +26,15 @@ pub enum SnapshotError {
         path: PathBuf,
     },
     /// The file exists, but HDF5 does not know it.
-    #[error("{path}: not an HDF5 file; a snapshot or grid in HDF5 is needed, or a snapshot in GADGET's binary formats 1 or 2", path = path.display())]
+    #[error(
+        "{path}: not an HDF5 file{what}; a snapshot or grid in HDF5 is needed, or a snapshot in GADGET's binary formats 1 or 2",
+        path = path.display(), what = what.map(|what| format!(" ({what})")).unwrap_or_default()
+    )]
     NotHdf5 {
         /// The file.
         path: PathBuf,
+        /// What it looks like.
+        what: Option<&'static str>,
     },
     /// The file ends before its contents do.
     #[error("{path}: truncated file ({detail}); copy or download it again", path = path.display())]
@@ -387,6 +396,15 @@ impl SnapshotError {
             return Self::Truncated { path: path.into(), detail: shown(frame) };
         }
         Self::Hdf5 { path: path.into(), doing: doing.into(), detail }
+    }
+
+    /// A [`SnapshotError::NotHdf5`] of a file that is there.
+    pub(crate) fn not_hdf5(path: &Path) -> Self {
+        let mut start = Vec::new();
+        let read = finescale_durable::open_to_read(path)
+            .and_then(|file| file.take(LONGEST_START).read_to_end(&mut start));
+        let what = read.ok().and_then(|_| looks_like(&start));
+        Self::NotHdf5 { path: path.into(), what }
     }
 
     /// A [`SnapshotError::Write`].

@@ -240,7 +240,7 @@ fn to_f32(value: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Masses, Snapshot, read_ic_particles};
+    use crate::{Batch, Snapshot, Wanted, read_ic_particles};
 
     const POSITIONS: [[f64; 3]; 2] = [[0.0, 1.0, 9.5], [9.999_999_999, 3.0, 4.0]];
     const VELOCITIES: [[f32; 3]; 2] = [[100.0, -30.0, 0.0], [1.0, 2.0, 3.0]];
@@ -336,7 +336,8 @@ mod tests {
         let mut total = 0.0;
         let snapshot = Snapshot::open(&path).unwrap();
         snapshot
-            .for_each_chunk(&crate::Particles::matter(), Masses::Read, 10, |_, masses| {
+            .for_each_batch(&crate::Particles::matter(), &Wanted::masses(), 10, 0, |batch: Batch| {
+                let masses = batch.masses.as_deref();
                 total += masses.unwrap().iter().sum::<f32>();
                 Ok::<(), SnapshotError>(())
             })

@@ -29,7 +29,7 @@ pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, S
     }
     // A pipe would be waited for.
     if !path.is_file() {
-        return Err(SnapshotError::NotHdf5 { path: path.into() });
+        return Err(SnapshotError::NotHdf5 { path: path.into(), what: None });
     }
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();
@@ -56,7 +56,7 @@ fn named_in_utf8(path: &Path) -> Result<(PathBuf, Option<File>), SnapshotError> 
 
 fn said_clearly(path: &Path, error: &hdf5::Error) -> SnapshotError {
     if error.contains_minor(hdf5::MinorErrorCode::NotHdf5) {
-        SnapshotError::NotHdf5 { path: path.into() }
+        SnapshotError::not_hdf5(path)
     } else {
         SnapshotError::hdf5(path, "opening", error)
     }
@@ -95,7 +95,7 @@ mod tests {
         let text = folder.path().join("text.hdf5");
         std::fs::write(&text, "not HDF5 at all, but long enough to hold a signature").unwrap();
         let error = open(&text).unwrap_err();
-        assert!(matches!(&error, SnapshotError::NotHdf5 { path } if *path == text), "{error}");
+        assert!(matches!(&error, SnapshotError::NotHdf5 { path, .. } if *path == text), "{error}");
         std::fs::write(&text, "").unwrap();
         assert!(matches!(open(&text), Err(SnapshotError::NotHdf5 { .. })));
     }

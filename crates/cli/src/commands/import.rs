@@ -6,11 +6,16 @@ use crate::files::Overwrite;
 use anyhow::Context as _;
 use clap::Args;
 use finescale_denoiser::import_reference;
-use finescale_field::{Centring, Cosmology, Grid, Normalizer, Scheme};
+use finescale_field::{Centring, Cosmology, Grid, Normalizer, Scheme, looks_like};
 use finescale_pairs::Normalization;
 use finescale_training::{FieldDescription, Lineage, Model, ModelDescription, Precision, RunConfig};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
+
+/// Bytes by which a file may be known.
+const START: u64 = 64;
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
@@ -37,6 +42,7 @@ impl Import {
         let config =
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         self.overwrite.check(&self.output, [self.checkpoint.as_path(), &self.config])?;
+        self.refuse_other_formats()?;
         let device = context.device()?;
         let description = self.description(config)?;
         let network = &description.configuration.network;
@@ -45,6 +51,21 @@ impl Import {
         Model::new(description, parameters).save(&self.output, Precision::F32)?;
         context.say(format_args!("{}: {count} parameters", self.output.display()));
         Ok(json!({ "model": self.output.to_string_lossy(), "parameters": count }))
+    }
+
+    /// Files that others took for checkpoints: pointers, web pages, old formats.
+    fn refuse_other_formats(&self) -> anyhow::Result<()> {
+        let path = self.checkpoint.display();
+        let mut start = Vec::new();
+        File::open(&self.checkpoint)
+            .and_then(|file| file.take(START).read_to_end(&mut start))
+            .map_err(|error| bad_input(format!("{path}: {error}")))?;
+        match looks_like(&start).filter(|_| !start.starts_with(b"PK")) {
+            None => Ok(()),
+            Some(what) => Err(bad_input(format!(
+                "{path}: {what}; a checkpoint in PyTorch's zip format is needed, as `torch.save` of PyTorch 1.6 or newer writes it"
+            ))),
+        }
     }
 
     /// What the reference's papers and code say of its model; the checkpoint itself says nothing.
