@@ -138,6 +138,8 @@ impl Generator {
             mean: truth.mean_per_voxel,
             assignment: truth.assignment,
             is_spread: truth.is_spread,
+            redshift_space: truth.redshift_space.clone(),
+            start_mpc_h: None,
             // Values lie where those lie that they were drawn from.
             centring: condition.meta.centring,
             cosmology: condition.meta.cosmology,

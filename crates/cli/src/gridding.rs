@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::provenance::provenance;
 use anyhow::Context as _;
 use finescale_field::{Depositor, Grid, Scheme};
-use finescale_snapshot::{GridFile, GridMeta, Header, Particles, Snapshot, Wanted};
+use finescale_snapshot::{GridFile, GridMeta, Header, Particles, SizeOf, Snapshot, Wanted};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use sums::Sums;
@@ -120,13 +120,21 @@ fn finish(
     sources: &[String],
 ) -> anyhow::Result<GridFile> {
     sums.warn_of_volumes(context);
-    let (done, total, boundary) = (sums.done, sums.total, sums.boundary());
+    let (done, total, boundary, sizes_from) = (sums.done, sums.total, sums.boundary(), sums.sizes_from);
     let field = sums.finish()?;
     // Tracers were counted, and have no place.
     let volume: f64 = header.box_size_mpc_h.iter().product();
     let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;
-    let meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
+    let mut meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
+    say_sizes(&mut meta, sizes_from);
     Ok(GridFile { field, meta })
+}
+
+/// Says what the sizes of spread cells come from.
+fn say_sizes(meta: &mut GridMeta, sizes_from: Option<SizeOf>) {
+    if let (Some(name), Some(entries)) = (sizes_from, meta.provenance.as_object_mut()) {
+        entries.insert("spread_by".to_owned(), name.to_string().into());
+    }
 }
 
 fn names_of(snapshot: &Snapshot) -> Vec<String> {
@@ -183,6 +191,8 @@ fn meta(header: &Header, how: &Gridding, sources: &[String], mean: f64, total: f
         assignment: Some(how.scheme),
         unit: how.quantity.unit(),
         is_spread: how.spread,
+        redshift_space: how.redshift_space.map(|axis| axis.to_string()),
+        start_mpc_h: how.section.map(|section| section.start_mpc_h),
         provenance,
         ..GridMeta::new(how.quantity.name(&how.particles, &how.weight), header.redshift, mean)
     }

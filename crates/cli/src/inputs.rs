@@ -169,6 +169,23 @@ impl Input {
                 self.path.display()
             ));
         }
+        if mine.redshift_space != its.redshift_space {
+            let named = |axis: &Option<String>| axis.clone().unwrap_or("none".to_owned());
+            found.push(format!(
+                "{} is in redshift space along {}, the {other} along {}: they are different fields",
+                self.path.display(),
+                named(&mine.redshift_space),
+                named(&its.redshift_space)
+            ));
+        }
+        if let (Some(mine), Some(its)) = (mine.start_mpc_h, its.start_mpc_h)
+            && mine != its
+        {
+            found.push(format!(
+                "{} begins at {mine:?} Mpc/h of its box, the {other} at {its:?}: they are different parts of it",
+                self.path.display()
+            ));
+        }
         found
     }
 

@@ -39,6 +39,27 @@ impl std::fmt::Display for DatasetColumn {
     }
 }
 
+/// Which dataset says the sizes of gas cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeOf {
+    /// Their volumes, which fill the box.
+    Volume,
+    /// Their densities, over which masses are volumes.
+    Density,
+    /// Radii of kernels, which overlap.
+    SmoothingLength,
+}
+
+impl std::fmt::Display for SizeOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Volume => "Volume",
+            Self::Density => "Density",
+            Self::SmoothingLength => "SmoothingLength",
+        })
+    }
+}
+
 /// Some particles of one file, with what was wanted of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -56,6 +77,8 @@ pub struct Batch {
     pub ids: Option<Vec<u64>>,
     /// Sides of cubes of the volumes of gas cells in comoving Mpc/h, if they were wanted; 0 of particles that are no gas.
     pub sides_mpc_h: Option<Vec<f32>>,
+    /// The dataset that they come from, if there are any.
+    pub sides_from: Option<SizeOf>,
     /// The columns that were wanted, in that order, in the file's units.
     pub columns: Vec<Vec<f32>>,
 }

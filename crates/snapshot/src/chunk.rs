@@ -1,6 +1,6 @@
 //! The particles of one type in one file of a snapshot.
 
-use crate::batch::{Batch, DatasetColumn, Wanted};
+use crate::batch::{Batch, DatasetColumn, SizeOf, Wanted};
 use crate::columns::{Column, OpenFile, POSITIONS};
 use crate::units::Units;
 use crate::{Header, SnapshotError, Species};
@@ -67,6 +67,17 @@ enum Volumes {
     Smoothed(Column, f64),
     /// Particles that are no cells.
     None,
+}
+
+impl Volumes {
+    fn name(&self) -> Option<SizeOf> {
+        match self {
+            Self::None => None,
+            Self::OfEach(_) => Some(SizeOf::Volume),
+            Self::MassOverDensity(..) => Some(SizeOf::Density),
+            Self::Smoothed(..) => Some(SizeOf::SmoothingLength),
+        }
+    }
 }
 
 impl<'a> Chunk<'a> {
@@ -153,6 +164,7 @@ impl<'a> Chunk<'a> {
             velocities_km_s: velocities.transpose()?,
             ids: self.ids.as_ref().map(|column| column.read_integers(range.clone())).transpose()?,
             sides_mpc_h: sides.transpose()?,
+            sides_from: self.volumes.as_ref().and_then(Volumes::name),
             columns: columns.collect::<Result<_, _>>()?,
         })
     }

@@ -31,6 +31,12 @@ pub struct GridMeta {
     /// Whether cells of gas were spread over their volumes before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_spread: bool,
+    /// The axis, `x`, `y` or `z`, along which particles were where their redshifts put them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redshift_space: Option<String>,
+    /// Where in its box a part of it begins, in Mpc/h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_mpc_h: Option<[f64; 3]>,
     /// Where in its voxel a value is taken.
     #[serde(default)]
     pub centring: Centring,
@@ -57,6 +63,8 @@ impl GridMeta {
             boundary: Boundary::Periodic,
             assignment: None,
             is_spread: false,
+            redshift_space: None,
+            start_mpc_h: None,
             centring: Centring::Cell,
             tile_faces: None,
             earlier_tile_faces: Vec::new(),

@@ -204,6 +204,8 @@ fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
                     attributes.wrong("assignment", "none, ngp, cic, tsc or pcs", shown(scheme))
                 })?),
             },
+            redshift_space: attributes.has("redshift_space").then(|| read_axis(attributes)).transpose()?,
+            start_mpc_h: attributes.has("start_mpc_h").then(|| read_start(attributes)).transpose()?,
             is_spread: attributes.has("spread") && attributes.truth("spread")?,
             cosmology: Cosmology::find(|name| finite(attributes, name))?,
             boundary: Boundary::from_periodic(attributes.truth("periodic")?),
@@ -224,6 +226,23 @@ fn read_meta(attributes: &Attributes) -> Result<GridMeta, SnapshotError> {
                 .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
         };
     Ok(meta.with_entries_of_provenance())
+}
+
+fn read_axis(attributes: &Attributes) -> Result<String, SnapshotError> {
+    const NAME: &str = "redshift_space";
+    let axis = attributes.text(NAME)?;
+    match axis.as_str() {
+        "x" | "y" | "z" => Ok(axis),
+        _ => Err(attributes.wrong(NAME, "x, y or z", shown(&axis))),
+    }
+}
+
+fn read_start(attributes: &Attributes) -> Result<[f64; 3], SnapshotError> {
+    const NAME: &str = "start_mpc_h";
+    match attributes.numbers(NAME)?[..] {
+        [x, y, z] if x.is_finite() && y.is_finite() && z.is_finite() => Ok([x, y, z]),
+        ref other => Err(attributes.wrong(NAME, "three finite numbers", format!("{} numbers", other.len()))),
+    }
 }
 
 /// A name for people, such as that of a quantity.

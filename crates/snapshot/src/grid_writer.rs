@@ -155,6 +155,12 @@ fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Re
         write_text(file, "unit", unit)?;
     }
     meta.mean.map_or(Ok(()), |mean| write_scalar(file, "mean", mean))?;
+    if let Some(axis) = &meta.redshift_space {
+        write_text(file, "redshift_space", axis)?;
+    }
+    if let Some(start) = &meta.start_mpc_h {
+        write_array(file, "start_mpc_h", start)?;
+    }
     if meta.is_spread {
         write_scalar(file, "spread", true)?;
     }

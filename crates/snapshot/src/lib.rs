@@ -63,7 +63,7 @@ mod source;
 mod species;
 mod units;
 
-pub use batch::{Batch, DatasetColumn, Wanted};
+pub use batch::{Batch, DatasetColumn, SizeOf, Wanted};
 pub use chunk_files::snapshot_of_run;
 pub use error::SnapshotError;
 pub use grid_file::{GridFile, read_grid, write_grid, write_grids};

@@ -63,6 +63,9 @@ pub struct FieldDescription {
     /// Whether cells of gas were spread over their volumes before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_spread: bool,
+    /// The axis along which particles were where their redshifts put them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redshift_space: Option<String>,
     /// Where in its voxel a value is taken.
     #[serde(default)]
     pub centring: Centring,
@@ -127,6 +130,7 @@ impl ModelDescription {
             redshift: meta.redshift,
             assignment: meta.assignment,
             is_spread: meta.is_spread,
+            redshift_space: meta.redshift_space.clone(),
             centring: meta.centring,
             mean_per_voxel: meta.mean,
             weight: weight_of(meta).map(str::to_owned),
@@ -177,6 +181,7 @@ impl ModelDescription {
             self.redshift_warning(meta),
             self.assignment_warning(meta),
             self.centring_warning(meta),
+            self.redshift_space_warning(meta),
             self.density_warning(meta),
             self.weight_warning(meta),
             self.unknown_warning(meta),
@@ -266,6 +271,20 @@ impl ModelDescription {
             format!(
                 "the model's condition had its values at voxel {expected}s, this one has them at voxel {found}s: \
                  the samples will be shifted by half a voxel"
+            )
+        })
+    }
+
+    fn redshift_space_warning(&self, found: &GridMeta) -> Option<String> {
+        let named = |axis: &Option<String>| {
+            axis.as_ref().map_or("real space".to_owned(), |axis| format!("redshift space along {axis}"))
+        };
+        let (expected, found) = (&self.condition.redshift_space, &found.redshift_space);
+        (found != expected).then(|| {
+            format!(
+                "the model's condition was in {}, this one is in {}: its samples mean nothing there",
+                named(expected),
+                named(found)
             )
         })
     }

@@ -82,6 +82,7 @@ impl Import {
             redshift: 0.0,
             assignment: Some(Scheme::Cic),
             is_spread: false,
+            redshift_space: None,
             centring: Centring::Cell,
             mean_per_voxel: Some(normalizer.mean_count),
             weight: None,

@@ -17,7 +17,7 @@ use finescale_field::Scheme;
 use finescale_snapshot::Particles;
 use finescale_spectra::LineOfSight;
 use serde_json::Value;
-use source::{Source, check_applies};
+use source::{Source, check_applies, check_one_part};
 use std::path::{Path, PathBuf};
 use table::Table;
 
@@ -129,6 +129,7 @@ impl SpectrumCommand {
         let format = self.output.as_deref().map(|output| check_format(output, &sources, self.overwrite));
         let format = format.transpose()?;
         check_applies(&sources, &self.cube, &self.particles)?;
+        check_one_part(&sources)?;
 
         let cells = self.particles.cells.map(|cells| cells as usize);
         let cells = cells.or_else(|| sources.iter().find_map(|source| source.cells()));

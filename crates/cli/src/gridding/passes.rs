@@ -2,7 +2,7 @@
 
 use super::sums::Sums;
 use super::window::Window;
-use super::{Gridding, gather, meta, names_of};
+use super::{Gridding, gather, meta, names_of, say_sizes};
 use crate::context::Context;
 use crate::failure::bad_input;
 use anyhow::Context as _;
@@ -60,6 +60,7 @@ pub(crate) fn deposit_in_passes(
             sums.warn_of_volumes(context);
             let mean = sums.done as f64 / grid.voxels() as f64;
             let mut meta = meta(snapshot.header(), how, &names_of(snapshot), mean, sums.total);
+            say_sizes(&mut meta, sums.sizes_from);
             finish_meta(&mut meta);
             let writer = GridWriter::create(output, &grid, &meta).context("writing a grid")?;
             written = Some((writer, meta));

@@ -5,7 +5,7 @@ use super::window::Window;
 use crate::context::Context;
 use crate::failure::bad_input;
 use finescale_field::{Boundary, Depositor, Field3};
-use finescale_snapshot::{Batch, Header};
+use finescale_snapshot::{Batch, Header, SizeOf};
 
 /// Cells of more times the volume of their box are in other units.
 const MOST_FILLED: f64 = 10.0;
@@ -24,6 +24,8 @@ pub(crate) struct Sums {
     /// Volume of all cells in (Mpc/h)^3.
     pub(super) filled_mpc_h3: f64,
     volume_mpc_h3: f64,
+    /// What the sizes of cells come from.
+    pub(super) sizes_from: Option<SizeOf>,
     /// Mpc/h per km/s along an axis, if particles are where their redshifts put them.
     shift: Option<(usize, f64)>,
 }
@@ -40,6 +42,7 @@ impl Sums {
             total: 0.0,
             done: 0,
             filled_mpc_h3: 0.0,
+            sizes_from: None,
             volume_mpc_h3: header.box_size_mpc_h.iter().product(),
             shift: shift.transpose()?,
         })
@@ -53,13 +56,16 @@ impl Sums {
             None => values,
             Some(weights) => values.iter().zip(weights).map(|(value, weight)| value * weight).collect(),
         });
-        if let Some(sides) = &batch.sides_mpc_h {
+        self.sizes_from = self.sizes_from.or(batch.sides_from);
+        // Kernels overlap.
+        let are_volumes = batch.sides_from != Some(SizeOf::SmoothingLength);
+        if let Some(sides) = batch.sides_mpc_h.as_ref().filter(|_| are_volumes) {
             self.filled_mpc_h3 += sides.iter().map(|&side| f64::from(side).powi(3)).sum::<f64>();
             // Before hours go into cells that are larger than the box.
             if self.filled_mpc_h3 > MOST_FILLED * self.volume_mpc_h3 {
                 return Err(bad_input(format!(
-                    "--spread: the cells have more than {MOST_FILLED} times the volume of the box: are `Volume` or `Density` in the \
-                     units of the file?"
+                    "--spread: the cells have more than {MOST_FILLED} times the volume of the box: is {} in the units of the file?",
+                    self.sizes_from.map_or("their volume".to_owned(), |name| name.to_string())
                 )));
             }
         }
@@ -94,8 +100,9 @@ impl Sums {
         let filled = self.filled_mpc_h3 / self.volume_mpc_h3;
         if filled > 0.0 && !PLAUSIBLE_FILLED.contains(&filled) {
             context.warn(format_args!(
-                "--spread: all cells together have {filled:.3} times the volume of the box: is it a whole box, and are `Volume` or \
-                 `Density` in the units of the file?"
+                "--spread: all cells together have {filled:.3} times the volume of the box: is it a whole box, and is {} in the units of \
+                 the file?",
+                self.sizes_from.map_or("their volume".to_owned(), |name| name.to_string())
             ));
         }
     }

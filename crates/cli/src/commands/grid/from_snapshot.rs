@@ -54,7 +54,9 @@ impl GridCommand {
         };
         let made = fields::open_header(&self.output, &Cube::default());
         let of_density = made.map(|made| fields::summary(made.values.as_ref()));
-        let summary = of_density.unwrap_or_else(|_| Ok(meta.quantity.clone()))?;
+        let summary = of_density.unwrap_or_else(|_| {
+            Ok(format!("{} in {}", meta.quantity, meta.unit.as_deref().unwrap_or("units of its mean")))
+        })?;
         context.say(format_args!("{}: {summary}", self.output.display()));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": how.cells, "meta": meta }))
     }

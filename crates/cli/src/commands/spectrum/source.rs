@@ -103,6 +103,23 @@ impl Source {
     }
 }
 
+/// Parts of a box that begin at different places have no cross power.
+pub(super) fn check_one_part(sources: &[&Source]) -> anyhow::Result<()> {
+    let part = |source: &&Source| match source {
+        Source::Grid(path, reader) => Some((path.clone(), reader.meta().start_mpc_h.unwrap_or_default())),
+        Source::Cube(_) | Source::Snapshot(..) => None,
+    };
+    let parts: Vec<_> = sources.iter().filter_map(part).collect();
+    match &parts[..] {
+        [(a, start), (b, other)] if start != other => Err(bad_input(format!(
+            "{} begins at {start:?} Mpc/h of its box, {} at {other:?}: they are different parts of it",
+            a.display(),
+            b.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Options that no input has a use for are mistakes.
 pub(super) fn check_applies(
     sources: &[&Source],
