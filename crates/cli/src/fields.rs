@@ -319,7 +319,8 @@ pub(crate) fn deposit(context: &Context, snapshot: &Snapshot, how: &Gridding) ->
     }
     progress.finish();
     let total = depositor.total();
-    let field = depositor.finish_overdensity()?;
+    let first = || snapshot.files().next().map_or_else(String::new, |path| path.display().to_string());
+    let field = depositor.finish_overdensity().with_context(first)?;
     // Tracers were counted, and have no place.
     let mean = done as f64 / grid.voxels() as f64;
     Ok(GridFile { meta: meta(snapshot, how, mean, total), field })

@@ -25,9 +25,10 @@ impl<'a> Attributes<'a> {
         Self { path, group }
     }
 
-    /// Whether the attribute is there.
+    /// Whether the attribute is there, or may be: where something before it is damaged, HDF5 cannot tell, and reading it
+    /// gives the error.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.group.attr(name).is_ok()
+        !matches!(native::has_attribute(self.group, name), Ok(false))
     }
 
     /// A number; an array of one number counts.
@@ -161,8 +162,10 @@ impl<'a> Attributes<'a> {
     }
 
     fn attribute(&self, name: &str, expected: &'static str) -> Result<hdf5::Attribute, SnapshotError> {
-        let attribute =
-            self.group.attr(name).map_err(|_| self.wrong(name, expected, "no such attribute".into()))?;
+        let attribute = self.group.attr(name).map_err(|error| match self.has(name) {
+            true => self.unreadable(name, expected, &error),
+            false => self.wrong(name, expected, "no such attribute".into()),
+        })?;
         // What HDF5 reads of an attribute without values is whatever was in memory.
         match attribute.space() {
             Ok(space) if space.size() > 0 => Ok(attribute),
@@ -205,6 +208,23 @@ pub(crate) fn write_text(group: &hdf5::Group, name: &str, text: &str) -> hdf5::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_damage_hides_is_not_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &hdf5::File| {
+            write_scalar(file, "first", 1f64).unwrap();
+            write_scalar(file, "second", 2f64).unwrap();
+        };
+        // The version in front of the name, in a message without checksum.
+        let right = b"\x01\x00\x06\x00\x08\x00\x08\x00first\0";
+        let path = folder.path().join("damaged.hdf5");
+        let file = patched(&path, write, right, b"\x4d");
+        let attributes = Attributes::new(&path, &file);
+        assert!(attributes.has("second"));
+        let error = attributes.optional_number("second").unwrap_err().to_string();
+        assert!(!error.contains("no such attribute"), "{error}");
+    }
 
     #[test]
     fn every_type_that_codes_write_is_understood() {
