@@ -211,19 +211,26 @@ mod tests {
 
     #[test]
     fn what_damage_hides_is_not_missing() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |file: &hdf5::File| {
-            write_scalar(file, "first", 1f64).unwrap();
-            write_scalar(file, "second", 2f64).unwrap();
-        };
-        // The version in front of the name, in a message without checksum.
-        let right = b"\x01\x00\x06\x00\x08\x00\x08\x00first\0";
-        let path = folder.path().join("damaged.hdf5");
-        let file = patched(&path, write, right, b"\x4d");
-        let attributes = Attributes::new(&path, &file);
-        assert!(attributes.has("second"));
-        let error = attributes.optional_number("second").unwrap_err().to_string();
+        let damaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/damaged");
+        let path = damaged.join("attribute_hidden.hdf5");
+        let group = hdf5::File::open(&path).unwrap().group("Config").unwrap();
+        let attributes = Attributes::new(&path, &group);
+        assert!(attributes.has("LONG_Z"));
+        let error = attributes.optional_number("LONG_Z").unwrap_err().to_string();
         assert!(!error.contains("no such attribute"), "{error}");
+        let path = damaged.join("group_hidden.hdf5");
+        let file = hdf5::File::open(&path).unwrap();
+        assert!(crate::objects::group(&path, &file, "Config").is_err());
+        assert!(crate::objects::group(&path, &file, "Units").unwrap().is_none());
+        // What has the name and is something else is not damaged.
+        assert!(crate::objects::group(&path, &file, "PartType1/Coordinates").unwrap().is_none());
+        for name in ["blosc_two_values.hdf5", "blosc_odd_compressor.hdf5"] {
+            let path = damaged.join(name);
+            let file = hdf5::File::open(&path).unwrap();
+            let error =
+                crate::objects::dataset(&path, &file, "PartType1/Coordinates").unwrap_err().to_string();
+            assert!(error.contains("blosc"), "{error}");
+        }
     }
 
     #[test]
