@@ -5,15 +5,20 @@ folders, numpy cubes, checkpoints of the reference, tables.
 Each mutant is made of a sound file by some changes (bits, bytes, numbers that become extreme, blocks that are cut,
 doubled or moved; in JSON, also inside of other files: extreme numbers, other types, deep nesting, long texts), and read
 by a command that reads it whole, within limits of time and address space. Exit codes 0, 1 and 2 are fine: the file was
-good enough, or refused. A panic (101), an abort, a segmentation fault and a hang are not. They are counted by what they
-say and, with gdb, by where they happen, and of each some examples are kept, with the command, which runs in the
-example's folder.
+good enough, or refused, with words that name it. A panic (101), an abort, a segmentation fault and a hang are not. They
+are counted by what they say and, with gdb, by where they happen, and of each some examples are kept, with the command,
+which runs in the example's folder.
 
     ./scripts/mutate_files.py --count 100000            # some twenty minutes on two cores
     ./scripts/mutate_files.py --only snapshot --seed 7 --binary target/release/finescale
+    ./scripts/mutate_files.py --only odd --cases FOLDER   # besides, whatever lies in FOLDER/NAME: files of other codes
+
+A long run can be taken in pieces: --first 100000 goes on where --count 100000 ended. The counts are also in
+LOG/counts.json; --jobs 1 leaves the other cores alone.
 """
 import argparse
 import collections
+import contextlib
 import copy
 import functools
 import io
@@ -280,8 +285,8 @@ def change_table(draw, data):
 
 def change_checkpoint(draw, data):
     """The pickle inside of the archive, with the archive's checksums right; or the archive's bytes."""
-    if draw.random() < 0.25:
-        near_end = len(data) - 4096 if draw.random() < 0.5 else 0
+    if draw.random() < 0.25 or not zipfile.is_zipfile(io.BytesIO(data)):
+        near_end = max(0, len(data) - 4096) if draw.random() < 0.5 else 0
         return change_bytes(draw, data, near_end)
     archive = zipfile.ZipFile(io.BytesIO(data))
     out = io.BytesIO()
@@ -318,13 +323,15 @@ class Kind:
 
     def mutate(self, draw, seeds, folder):
         """Puts a mutant into `folder`, and returns its path and the changed file."""
-        source = seeds / self.seed
+        return self.mutate_copy(draw, seeds / self.seed, folder)
+
+    def mutate_copy(self, draw, source, folder):
         target = folder / (MUTANT + ("" if source.is_dir() else source.suffix))
         remove(target)
         if source.is_dir():
-            shutil.copytree(source, target)
+            shutil.copytree(source, target, ignore_dangling_symlinks=True)
         name, change = draw.choice(self.files)
-        names = sorted(path for path in source.glob(name)) if source.is_dir() else [source]
+        names = sorted(path for path in source.glob(name) if path.is_file()) if source.is_dir() else [source]
         chosen = draw.choice(names)
         changed = target / chosen.relative_to(source) if source.is_dir() else target
         changed.write_bytes(change(draw, content_of(chosen)))
@@ -334,6 +341,28 @@ class Kind:
         """A command that reads the mutant, for a folder beside the seeds."""
         words = draw.choices([words for words, _ in self.commands], [share for _, share in self.commands])[0]
         return words.split()
+
+    def command_for(self, draw, target):
+        return [target.name if word == "{}" else word for word in self.command(draw)]
+
+
+class OddKind(Kind):
+    """One of many seeds, files of other codes that share little: all that lie in the folder `cases`, or in the folders
+    of those, and have the suffix. A folder of a set in pieces, or of a file with sources, is one seed."""
+
+    def __init__(self, name, share, suffix, change, commands, folders="*"):
+        super().__init__(name, share, "cases", [("*", change)], commands)
+        self.suffix, self.folders = suffix, folders
+
+    def mutate(self, draw, seeds, folder):
+        return self.mutate_copy(draw, draw.choice(odd_seeds(seeds / self.seed, self.folders, self.suffix)), folder)
+
+
+@functools.lru_cache(maxsize=16)
+def odd_seeds(cases, folders, suffix):
+    found = {path for path in cases.glob(f"{folders}/**/*{suffix}") if path.is_file() and path.stat().st_size}
+    sets = {path.parent for path in found if re.search(r"\.\d+\.hdf5$", path.name) or list(path.parent.glob("*.data"))}
+    return sorted(sets | {path for path in found if path.parent not in sets})
 
 
 @functools.lru_cache(maxsize=64)
@@ -379,10 +408,23 @@ KINDS = [
         ("spectrum mutant.npy --box-size 10", 80),
         ("upscale --model ../seeds/run/model.safetensors --condition mutant.npy --box-size 6.25 -o x.hdf5 --dry-run",
          20)]),
+    Kind("beside npy", 2, "beside", [("*.json", change_json_text)], [
+        ("spectrum mutant/cube.npy --box-size 6.25", 40), ("info mutant/cube.npy", 20), ("spectrum mutant/cube.npy", 20),
+        ("upscale --model ../seeds/run/model.safetensors --condition mutant/cube.npy -o x.hdf5 --dry-run", 20)]),
     Kind("checkpoint", 1.5, "checkpoint.pth", [("", change_checkpoint)], [
         ("import mutant.pth --config ../seeds/reference.json --box-size 12.5 --cells 16 -o x.safetensors --overwrite", 1)]),
     Kind("table", 0.5, "table.txt", [("", change_table)], [
         ("compare --truth ../seeds/grid.hdf5 --sample ../seeds/grid.hdf5 --truth-spectrum mutant.txt --overwrite -o report", 1)]),
+    # With --cases only.
+    OddKind("odd snapshot", 26, ".hdf5", change_bytes, [
+        ("info {}", 25), ("grid {} --particles dm --cells 8 -o x.npy --overwrite", 45),
+        ("grid {} --particles gas --cells 8 --weight count -o x.hdf5 --overwrite", 20),
+        ("grid {} --particles matter --cells 8 -o x.hdf5 --overwrite", 10)], "[!23]*"),
+    OddKind("odd grid", 6, ".hdf5", change_bytes, [(command.replace("mutant.hdf5", "{}"), share) for command, share in GRID],
+            "30_*"),
+    OddKind("odd npy", 6, ".npy", change_npy, [("spectrum {} --box-size 10", 80), ("info {}", 20)]),
+    OddKind("odd checkpoint", 2, ".pth", change_checkpoint, [
+        ("import {} --config ../seeds/reference.json --box-size 12.5 --cells 16 -o x.safetensors --overwrite", 1)]),
 ]
 
 MOCK = "mock --box-size 6.25 --cells 8 --particles-low 4 --particles-high 8 --steps 2 --snapshots --seed 1".split()
@@ -405,6 +447,9 @@ def make_seeds(binary, seeds):
     shutil.copy(seeds / "box/condition.hdf5", seeds / "condition.hdf5")
     shutil.copytree(seeds / "box/high_res/snapdir_000", seeds / "snapshot")
     finescale("grid", "snapshot", "--particles", "gas", "--cells", "8", "-o", "cube.npy")
+    (seeds / "beside").mkdir()
+    for name in ["cube.npy", "cube.npy.json"]:
+        shutil.copy(seeds / name, seeds / "beside")
     config = network_config(training={"steps": 4})
     config["data"] = {"training": ["../seeds/box"], "validation": ["../seeds/other"]}
     config["network"].update(base_channels=4, head_channels=4, norm_groups=2)
@@ -425,14 +470,20 @@ def make_seeds(binary, seeds):
     half_finished_work(binary, seeds)
 
 
+def lines_of(path):
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
 def half_finished_work(binary, seeds):
     """The work folder of a generation that was killed on its way."""
     words = [binary, *WORK.split(), "--threads", "1", "--quiet"]
     work = seeds / "out.hdf5.work"
     for lines in [20, 10, 5, 3, 2, 1]:
         child = subprocess.Popen(words, cwd=seeds)
-        journal = work / "journal"
-        while child.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= lines):
+        while child.poll() is None and lines_of(work / "journal") < lines:
             time.sleep(0.0002)
         child.kill()
         child.wait()
@@ -460,16 +511,14 @@ class Limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 29, 1 << 29))
 
 
-def run(command, folder, stderr, seconds):
-    """The exit code, or None after `seconds`; then also where the process is."""
-    child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
-                             env={**os.environ, "RUST_BACKTRACE": "1"})
+def run(command, folder, said, seconds):
+    """The exit code, or None after `seconds`; then also where the process is. What it says goes to the file `said`."""
+    with open(said, "wb") as stderr:
+        child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
+                                 env={**os.environ, "RUST_BACKTRACE": "1"})
     descriptor = os.pidfd_open(child.pid)
     try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        # One by one: all of a machine may be suspended for a while.
-        if any(poll.poll(1000) for _ in range(seconds)):
+        if ready(descriptor, seconds):
             return child.wait(), []
         return None, frames_of(["-p", str(child.pid)], folder, stack="thread apply all bt 40")
     finally:
@@ -477,6 +526,62 @@ def run(command, folder, stderr, seconds):
             child.kill()
             child.wait()
         os.close(descriptor)
+
+
+def ready(descriptor, seconds):
+    """Whether there is something to read within `seconds`."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    # One by one: all of a machine may be suspended for a while.
+    return any(poll.poll(1000) for _ in range(seconds))
+
+
+class ForkServer:
+    """Runs a program that is loaded once, by `fork_server.c`."""
+
+    IN, OUT = 198, 199
+
+    def __init__(self, binary, library, limit=None):
+        (theirs_in, self.to), (self.back, theirs_out) = os.pipe(), os.pipe()
+        os.dup2(theirs_in, self.IN)
+        os.dup2(theirs_out, self.OUT)
+        self.server = subprocess.Popen([binary], pass_fds=(self.IN, self.OUT), stdin=subprocess.DEVNULL,
+                                       preexec_fn=limit,
+                                       env={**os.environ, "RUST_BACKTRACE": "1", "LD_PRELOAD": str(library)})
+        for descriptor in (theirs_in, theirs_out, self.IN, self.OUT):
+            os.close(descriptor)
+
+    @staticmethod
+    def library(folder):
+        """The library that is to be preloaded; none without a C compiler."""
+        compiler = shutil.which("cc")
+        if not compiler:
+            return None
+        target = folder / "fork_server.so"
+        source = Path(__file__).with_name("fork_server.c")
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", target, source, "-ldl"], check=True)
+        return target
+
+    def run(self, command, folder, said, seconds):
+        """As `run`."""
+        words = b"\0".join(os.fsencode(word) for word in [folder, said, *command[1:]]) + b"\0"
+        os.write(self.to, struct.pack("<I", len(words)) + words)
+        child = self.answer()
+        if child < 0:
+            sys.exit("the fork server cannot fork")
+        frames, over = [], ready(self.back, seconds)
+        if not over:
+            frames = frames_of(["-p", str(child)], folder, stack="thread apply all bt 40")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(self.answer())
+        return (code if over else None), frames
+
+    def answer(self):
+        said = os.read(self.back, 4)
+        if len(said) < 4:
+            sys.exit(f"the fork server ended with {self.server.wait()}")
+        return struct.unpack("<i", said)[0]
 
 
 def frames_of(arguments, folder, before=(), stack="bt 40"):
@@ -524,6 +629,14 @@ def outcome(code):
     return f"exit {code}"
 
 
+def spoken(text, name):
+    """What is wrong with the words of a refusal, if anything: they must name the file, the option or the key, and
+    leave the terminal alone."""
+    if any(not character.isprintable() for character in text.replace("\n", "")):
+        return "control characters"
+    return None if name in text or re.search(r"`[a-z_.]+`| setting [a-z]|--[a-z]", text) else "names no file"
+
+
 FINE = ("exit 0", "exit 1", "exit 2")
 
 
@@ -546,9 +659,11 @@ def numberless(text):
 class Worker:
     """Makes and runs mutants in a folder of its own."""
 
-    def __init__(self, binary, seeds, work, log, seed, limits, only):
+    def __init__(self, binary, seeds, work, log, seed, limits, only, library):
         self.binary, self.seeds, self.work, self.log, self.seed, self.limits = binary, seeds, work, log, seed, limits
-        self.kinds = [kind for kind in KINDS if only in kind.name and (seeds / kind.seed).exists()]
+        self.library, self.run = library, run
+        wanted = [kind for kind in KINDS if any(word in kind.name for word in only.split(","))]
+        self.kinds = [kind for kind in wanted if (seeds / kind.seed).exists()]
         self.folder = None
         self.seen = collections.Counter()
 
@@ -558,6 +673,7 @@ class Worker:
             self.limits.apply()
             self.folder = self.work / f"{os.getpid()}"
             self.folder.mkdir()
+            self.run = ForkServer(self.binary, self.library).run if self.library else run
         counts, bad = collections.Counter(), []
         for number in range(first, first + BATCH):
             kind, result, signature = self.mutant(number)
@@ -573,11 +689,13 @@ class Worker:
         if kind.name == "work folder":
             remove(self.folder / "out.hdf5.work")
             target = target.rename(self.folder / "out.hdf5.work")
-        command = [self.binary, *kind.command(draw), "--json", "--threads", "1", "--quiet"]
+        command = [self.binary, *kind.command_for(draw, target), "--json", "--threads", "1", "--quiet"]
         said = self.folder / "stderr"
-        with open(said, "wb") as stderr:
-            code, frames = run(command, self.folder, stderr, self.limits.seconds)
+        code, frames = self.run(command, self.folder, said, self.limits.seconds)
         result = outcome(code)
+        if code in (1, 2):
+            name = MUTANT if MUTANT in str(command) else target.name
+            result = spoken(said.read_text(errors="replace"), name) or result
         signature = None
         if result not in FINE:
             signature = self.signature(kind, number, result, command, target, frames, said)
@@ -657,7 +775,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="mutants at once")
     parser.add_argument("--seeds", type=Path, help="sound files of an earlier run (LOG/seeds): the same mutants again")
-    parser.add_argument("--only", default="", help="kinds of files whose name contains this")
+    parser.add_argument("--first", type=int, default=0, help="mutants of this seed that an earlier run made")
+    parser.add_argument("--cases", type=Path, help="a folder of folders of files of other codes, which are broken too")
+    parser.add_argument("--only", default="", help="kinds of files whose name contains this, or one of these: A,B")
     parser.add_argument("--timeout", type=int, default=20, help="seconds until a run counts as hanging")
     parser.add_argument("--memory", type=float, default=4.0, help="address space of a run in GiB")
     parser.add_argument("--log", type=Path, default=PROJECT / "target/mutate_files", help="where examples are kept")
@@ -678,17 +798,23 @@ def main():
             shutil.copytree(a.seeds, work / "seeds")
         else:
             make_seeds(binary, work / "seeds")
+        if a.cases:
+            shutil.copytree(a.cases, work / "seeds/cases", ignore_dangling_symlinks=True, dirs_exist_ok=True)
         shutil.copytree(work / "seeds", log / "seeds")
-        worker = Worker(binary, work / "seeds", work, log, a.seed, Limits(a.timeout, a.memory), a.only)
+        worker = Worker(binary, work / "seeds", work, log, a.seed, Limits(a.timeout, a.memory), a.only,
+                        ForkServer.library(work))
         counts, bad = collections.Counter(), []
         with multiprocessing.Pool(a.jobs) as pool:
-            firsts = range(0, a.count, BATCH)
+            firsts = range(a.first, a.first + a.count, BATCH)
             for done, (some, more) in enumerate(pool.imap_unordered(functools.partial(at_work, worker), firsts), 1):
                 counts.update(some)
                 bad += more
                 if done % max(1, len(firsts) // 20) == 0:
                     minutes = (time.monotonic() - started) / 60
                     print(f"{BATCH * done} mutants, {len(bad)} bad, {minutes:.1f} min", file=sys.stderr, flush=True)
+    (log / "counts.json").write_text(json.dumps({
+        "binary": version, "hdf5": hdf5_of(binary), "seed": a.seed, "first": a.first,
+        "counts": [[kind, result, number] for (kind, result), number in sorted(counts.items())], "bad": bad}))
     print_results(counts, bad)
     print(f"{time.monotonic() - started:.0f} s; " + (f"examples in {log}" if bad else "none bad"))
     return 1 if bad else 0

@@ -6,6 +6,7 @@ mod binary;
 mod circles;
 mod compare;
 mod configuration_reference;
+mod damaged;
 mod demo;
 mod disk;
 mod durability;

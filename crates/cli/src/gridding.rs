@@ -121,7 +121,7 @@ fn finish(
 ) -> anyhow::Result<GridFile> {
     sums.warn_of_volumes(context);
     let (done, total, boundary, sizes_from) = (sums.done, sums.total, sums.boundary(), sums.sizes_from);
-    let field = sums.finish()?;
+    let field = sums.finish().with_context(|| sources.first().cloned().unwrap_or_default())?;
     // Tracers were counted, and have no place.
     let volume: f64 = header.box_size_mpc_h.iter().product();
     let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;

@@ -158,8 +158,10 @@ pub(crate) fn described_npy(path: &Path) -> anyhow::Result<Option<(GridMeta, [f6
     }
     let text = finescale_durable::read_text(&beside).with_context(|| beside.display().to_string())?;
     let mut described: Value = serde_json::from_str(&text).unwrap_or_default();
-    let box_size = serde_json::from_value(described["box_size_mpc_h"].take()).ok();
-    let found = meta_from(described["meta"].take()).zip(box_size);
+    // Indexing would take a list for a mistake of the program.
+    let mut taken = |key: &str| described.get_mut(key).map(Value::take).unwrap_or_default();
+    let box_size = serde_json::from_value(taken("box_size_mpc_h")).ok();
+    let found = meta_from(taken("meta")).zip(box_size);
     if found.is_none() || described["sha256"].as_str() != Some(&sha256(path)?) {
         return Err(bad_input(format!(
             "{}: is not described by {}: one of them is damaged, or was changed; write it again, or remove the description \

@@ -89,12 +89,31 @@ const LONGEST_TEXT: u64 = 256 << 20;
 /// # Errors
 /// As [`read`], [`io::ErrorKind::InvalidInput`] for more than 256 MB, and [`io::ErrorKind::InvalidData`] for what is no UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    let file = open_to_read(path)?;
-    if file.metadata()?.len() > LONGEST_TEXT {
+    text_of(open_to_read(path)?)
+}
+
+/// As [`read_text`], also of what is no regular file, such as the `<(...)` of a shell: for a path that somebody typed.
+///
+/// # Errors
+/// As [`read_text`], but that.
+pub fn read_text_of_any(path: &Path) -> io::Result<String> {
+    text_of(File::open(path)?)
+}
+
+fn text_of(file: File) -> io::Result<String> {
+    let too_large = || {
         let problem = "is larger than 256 MB, which no table or configuration is";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        io::Error::new(io::ErrorKind::InvalidInput, problem)
+    };
+    if file.metadata()?.len() > LONGEST_TEXT {
+        return Err(too_large());
     }
-    io::read_to_string(file)
+    let mut text = String::new();
+    // A device has no length, and no end.
+    match file.take(LONGEST_TEXT + 1).read_to_string(&mut text)? as u64 {
+        read if read > LONGEST_TEXT => Err(too_large()),
+        _ => Ok(text),
+    }
 }
 
 /// Opens a regular file to read it.
@@ -125,5 +144,18 @@ pub fn remedy(error: &io::Error) -> &'static str {
             "choose another name"
         }
         _ => "try again, or choose another folder",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_device_without_end_is_no_text() {
+        let zeros = Path::new("/dev/zero");
+        assert_eq!(read_text_of_any(zeros).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(read_text(zeros).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

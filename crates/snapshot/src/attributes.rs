@@ -25,9 +25,10 @@ impl<'a> Attributes<'a> {
         Self { path, group }
     }
 
-    /// Whether the attribute is there.
+    /// Whether the attribute is there, or may be: where something before it is damaged, HDF5 cannot tell, and reading it
+    /// gives the error.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.group.attr(name).is_ok()
+        !matches!(native::has_attribute(self.group, name), Ok(false))
     }
 
     /// A number; an array of one number counts.
@@ -161,8 +162,10 @@ impl<'a> Attributes<'a> {
     }
 
     fn attribute(&self, name: &str, expected: &'static str) -> Result<hdf5::Attribute, SnapshotError> {
-        let attribute =
-            self.group.attr(name).map_err(|_| self.wrong(name, expected, "no such attribute".into()))?;
+        let attribute = self.group.attr(name).map_err(|error| match self.has(name) {
+            true => self.unreadable(name, expected, &error),
+            false => self.wrong(name, expected, "no such attribute".into()),
+        })?;
         // What HDF5 reads of an attribute without values is whatever was in memory.
         match attribute.space() {
             Ok(space) if space.size() > 0 => Ok(attribute),
@@ -205,6 +208,30 @@ pub(crate) fn write_text(group: &hdf5::Group, name: &str, text: &str) -> hdf5::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_damage_hides_is_not_missing() {
+        let damaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/damaged");
+        let path = damaged.join("attribute_hidden.hdf5");
+        let group = hdf5::File::open(&path).unwrap().group("Config").unwrap();
+        let attributes = Attributes::new(&path, &group);
+        assert!(attributes.has("LONG_Z"));
+        let error = attributes.optional_number("LONG_Z").unwrap_err().to_string();
+        assert!(!error.contains("no such attribute"), "{error}");
+        let path = damaged.join("group_hidden.hdf5");
+        let file = hdf5::File::open(&path).unwrap();
+        assert!(crate::objects::group(&path, &file, "Config").is_err());
+        assert!(crate::objects::group(&path, &file, "Units").unwrap().is_none());
+        // What has the name and is something else is not damaged.
+        assert!(crate::objects::group(&path, &file, "PartType1/Coordinates").unwrap().is_none());
+        for name in ["blosc_two_values.hdf5", "blosc_odd_compressor.hdf5"] {
+            let path = damaged.join(name);
+            let file = hdf5::File::open(&path).unwrap();
+            let error =
+                crate::objects::dataset(&path, &file, "PartType1/Coordinates").unwrap_err().to_string();
+            assert!(error.contains("blosc"), "{error}");
+        }
+    }
 
     #[test]
     fn every_type_that_codes_write_is_understood() {

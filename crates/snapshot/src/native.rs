@@ -7,12 +7,14 @@
 
 use hdf5::sync::sync;
 use hdf5_metno_sys::h5i::hid_t;
-use hdf5_metno_sys::{h5l, h5p, h5s, h5t};
+use hdf5_metno_sys::{h5a, h5l, h5p, h5s, h5t};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::mem::MaybeUninit;
 
 /// Longest target of a soft link that is read.
 const LONGEST_TARGET: usize = 4096;
+/// Most values of a filter that are looked at.
+const MOST_FILTER_VALUES: usize = 64;
 /// Most axes that HDF5 has.
 const MOST_AXES: usize = 32;
 
@@ -34,7 +36,10 @@ pub(crate) fn link(group: &hdf5::Group, name: &str) -> hdf5::Result<Link> {
     let name = c_string(name)?;
     sync(|| {
         // SAFETY: the group is open, and the name ends with a zero byte.
-        if unsafe { h5l::H5Lexists(group.id(), name.as_ptr(), h5p::H5P_DEFAULT) } <= 0 {
+        let found = unsafe { h5l::H5Lexists(group.id(), name.as_ptr(), h5p::H5P_DEFAULT) };
+        // A group that is damaged may hold the name, or not.
+        check(found, "the names in a group")?;
+        if found == 0 {
             return Ok(Link::Missing);
         }
         match link_type(group.id(), &name)? {
@@ -69,6 +74,48 @@ fn soft_target(group: hid_t, name: &CStr) -> hdf5::Result<String> {
     check(read, "a soft link")?;
     let target = CStr::from_bytes_until_nul(&target).map_err(|_| failed("a soft link"))?;
     target.to_str().map(str::to_owned).map_err(|_| failed("a soft link whose target is not UTF-8"))
+}
+
+/// Whether a group or dataset has the attribute `name`; an error where damage keeps HDF5 from telling.
+pub(crate) fn has_attribute(location: &hdf5::Location, name: &str) -> hdf5::Result<bool> {
+    let name = c_string(name)?;
+    // SAFETY: the location is open, and the name ends with a zero byte.
+    let found = sync(|| unsafe { h5a::H5Aexists(location.id(), name.as_ptr()) });
+    check(found, "the attributes of an object").map(|()| found > 0)
+}
+
+/// The filters of a dataset with this creation list: their numbers, and the values that they get.
+pub(crate) fn filters(list: &hdf5::plist::DatasetCreate) -> hdf5::Result<Vec<(i32, Vec<u32>)>> {
+    let list = list.id();
+    sync(|| {
+        // SAFETY: the list is open, and of this class.
+        let count = unsafe { h5p::H5Pget_nfilters(list) };
+        check(count, "filters")?;
+        let filter = |index: c_int| {
+            let index = index.unsigned_abs();
+            let mut flags = 0;
+            let mut values = vec![0; MOST_FILTER_VALUES];
+            let mut found = values.len();
+            // SAFETY: the list is open, the index below its count; there is room for as many values as the library is told
+            // of, the name is not asked for, and neither is what the filter can do.
+            let id = unsafe {
+                h5p::H5Pget_filter2(
+                    list,
+                    index,
+                    &raw mut flags,
+                    &raw mut found,
+                    values.as_mut_ptr(),
+                    0,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                )
+            };
+            check(id, "a filter")?;
+            values.truncate(found);
+            Ok((id, values))
+        };
+        (0..count).map(filter).collect()
+    })
 }
 
 /// Number of files outside of HDF5 that hold the values of a dataset with this creation list.

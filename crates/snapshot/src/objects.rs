@@ -9,6 +9,7 @@ use crate::SnapshotError;
 use crate::native::{self, Link, Source};
 use crate::open::open;
 use finescale_field::{readable_bytes, shown};
+use hdf5::LocationType;
 use hdf5::dataset::Layout;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -32,8 +33,24 @@ pub(crate) fn group(
     file: &hdf5::File,
     name: &str,
 ) -> Result<Option<hdf5::Group>, SnapshotError> {
-    let Some((parent, name)) = locate(path, file, name)? else { return Ok(None) };
-    Ok(parent.group(&name).ok())
+    let Some((parent, last)) = locate(path, file, name)? else { return Ok(None) };
+    opened(path, name, parent.group(&last), &parent, &last, LocationType::Group)
+}
+
+/// An object, or none if what has its name is of another kind; that damage hides it is an error.
+fn opened<T>(
+    path: &Path,
+    name: &str,
+    object: hdf5::Result<T>,
+    parent: &hdf5::Group,
+    last: &str,
+    wanted: LocationType,
+) -> Result<Option<T>, SnapshotError> {
+    match object {
+        Ok(object) => Ok(Some(object)),
+        Err(_) if parent.loc_type_by_name(last).is_ok_and(|found| found != wanted) => Ok(None),
+        Err(error) => Err(SnapshotError::hdf5(path, format!("opening {}", shown(name)), &error)),
+    }
 }
 
 /// The dataset `name` of the file `path`, or none. All its values are there, and none lies where it should not.
@@ -43,9 +60,9 @@ pub(crate) fn dataset(
     name: &str,
 ) -> Result<Option<hdf5::Dataset>, SnapshotError> {
     let Some((parent, last)) = locate(path, file, name)? else { return Ok(None) };
-    let Ok(dataset) = parent.dataset(&last) else { return Ok(None) };
-    check(path, file, name, &dataset, 0)?;
-    Ok(Some(dataset))
+    let dataset = opened(path, name, parent.dataset(&last), &parent, &last, LocationType::Dataset)?;
+    dataset.as_ref().map_or(Ok(()), |dataset| check(path, file, name, dataset, 0))?;
+    Ok(dataset)
 }
 
 /// The group that holds the object `name`, and its name there, or none.
@@ -82,10 +99,12 @@ fn locate(
             Link::Hard | Link::Soft(_) | Link::Elsewhere if parts.is_empty() => {
                 return Ok(Some((group, part)));
             }
-            Link::Hard | Link::Soft(_) | Link::Elsewhere => match group.group(&part) {
-                Ok(inner) => group = inner,
-                Err(_) => return Ok(None),
-            },
+            Link::Hard | Link::Soft(_) | Link::Elsewhere => {
+                match opened(path, name, group.group(&part), &group, &part, LocationType::Group)? {
+                    Some(inner) => group = inner,
+                    None => return Ok(None),
+                }
+            }
         }
     }
     Ok(None)
@@ -136,12 +155,31 @@ fn check_filters(path: &Path, name: &str, dataset: &hdf5::Dataset) -> Result<(),
         (32019, "fcidecomp"),
         (32026, "blosc2"),
     ];
+    check_blosc(path, name, dataset)?;
     let missing = dataset.filters().into_iter().find(|filter| !filter.is_available());
     missing.map_or(Ok(()), |filter| {
         let (id, dataset) = (filter.id(), shown(name));
         let name = KNOWN.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name);
         Err(SnapshotError::Filter { path: path.into(), dataset, id, name })
     })
+}
+
+/// Checks the values of blosc's filter, of which the bindings look at the first four in any case, and take the number of
+/// the compressor for one that is known.
+fn check_blosc(path: &Path, name: &str, dataset: &hdf5::Dataset) -> Result<(), SnapshotError> {
+    const BLOSC: i32 = 32001;
+    const COMPRESSORS: u32 = 6;
+    let failed = |error: hdf5::Error| SnapshotError::hdf5(path, format!("reading {}", shown(name)), &error);
+    let filters = native::filters(&dataset.dcpl().map_err(failed)?).map_err(failed)?;
+    let is_right = |values: &[u32]| {
+        values.len() >= 4 && values[2] > 0 && values.get(6).is_none_or(|&number| number < COMPRESSORS)
+    };
+    match filters.iter().find(|(id, values)| *id == BLOSC && !is_right(values)) {
+        None => Ok(()),
+        Some((_, values)) => {
+            Err(failed(format!("blosc cannot have been given the values {values:?}").into()))
+        }
+    }
 }
 
 /// Checks that every value was written: HDF5 reads zeros where none was, however many a shape promises.

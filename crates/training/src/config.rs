@@ -34,7 +34,7 @@ impl RunConfig {
     /// [`TrainingError::Read`]; [`TrainingError::ConfigSyntax`] names the key that is unknown, missing or of
     /// the wrong type; [`TrainingError::ConfigValue`] a number out of range.
     pub fn load(path: &Path) -> Result<Self, TrainingError> {
-        let text = std::fs::read_to_string(path)
+        let text = finescale_durable::read_text_of_any(path)
             .map_err(|source| TrainingError::Read { path: path.into(), source })?;
         let config = Self::parse(&text).map_err(|(key, problem)| TrainingError::ConfigSyntax {
             path: path.into(),

@@ -119,7 +119,7 @@ fn model(path: &Path) -> anyhow::Result<Value> {
 
 fn run_folder(path: &Path) -> anyhow::Result<Value> {
     let metrics = path.join("metrics.jsonl");
-    let text = std::fs::read_to_string(&metrics)
+    let text = finescale_durable::read_text(&metrics)
         .map_err(|error| bad_input(format!("{}: {error}", metrics.display())))?;
     let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let last = |key: &str| lines.iter().rev().find(|line| line.get(key).is_some()).cloned();

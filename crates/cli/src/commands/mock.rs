@@ -61,7 +61,10 @@ pub(crate) struct Mock {
 impl Mock {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let config = self.settings()?;
-        config.check().context("in the settings of the mock")?;
+        config.check().with_context(|| match &self.config {
+            Some(path) => path.display().to_string(),
+            None => "in the settings of the mock".to_owned(),
+        })?;
         if self.dry_run {
             context.say(format_args!("{:#}", json!(config)));
             return Ok(json!({ "config": config, "boxes": self.boxes }));
@@ -138,8 +141,8 @@ impl Mock {
 
 /// Settings of a mock universe from a file.
 pub(crate) fn read_settings(path: &Path) -> anyhow::Result<MockConfig> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
+    let text = finescale_durable::read_text_of_any(path)
+        .map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
     serde_json::from_str(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))
 }
 

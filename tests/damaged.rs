@@ -1,0 +1,44 @@
+//! Damaged and hostile files that once were read wrongly, or ended the program, each of a kind that `scripts/mutate_files.py` or
+//! `scripts/odd_structures.py` found.
+
+use crate::binary::{fails, finescale, names, project};
+
+/// Snapshots that must be refused, with what the error says beside their name.
+const DAMAGED: [(&str, &str); 4] = [
+    // An attribute behind one that cannot be read: the box has LONG_Z = 2.
+    ("attribute_hidden.hdf5", "LONG_Z"),
+    // A group whose header cannot be read, which holds LONG_Z = 2.
+    ("group_hidden.hdf5", "Config"),
+    // Filters with values that their code believes.
+    ("blosc_two_values.hdf5", "blosc"),
+    ("blosc_odd_compressor.hdf5", "blosc"),
+];
+
+#[test]
+fn damaged_snapshots_are_refused_by_name() {
+    for (name, text) in DAMAGED {
+        let snapshot = project("tests/data/damaged").join(name);
+        let out = tempfile::tempdir().unwrap();
+        let mut command = finescale();
+        command.arg("grid").arg(snapshot).args(["--particles", "dm", "--cells", "4", "-o"]);
+        fails(command.arg(out.path().join("grid.hdf5")), &[name, text]);
+        assert_eq!(names(out.path()), Vec::<String>::new());
+    }
+    assert_eq!(names(&project("tests/data/damaged")).len(), DAMAGED.len());
+}
+
+#[test]
+fn a_description_beside_a_cube_that_is_no_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let cube = folder.path().join("cube.npy");
+    let mut command = finescale();
+    command.args(["spectrum", "--box-size", "10"]).arg(&cube);
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4, 4), }\n";
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    let values: Vec<u8> = (1..=64u8).flat_map(|value| f32::from(value).to_le_bytes()).collect();
+    std::fs::write(&cube, [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &values].concat()).unwrap();
+    for text in ["[]", "3", "\"text\"", "true", "null", "{}", ""] {
+        std::fs::write(folder.path().join("cube.npy.json"), text).unwrap();
+        fails(&mut command, &["cube.npy.json", "damaged"]);
+    }
+}
