@@ -261,14 +261,18 @@ fn a_killed_gridding_goes_on_to_the_same_bits() {
     kill_midway(&bench, "other.hdf5", &more);
     let kept = bench.path("other.hdf5.unfinished");
     let sound = std::fs::read(&kept).unwrap();
-    let output = bench.run("other.hdf5", &["--cells", "128", "--overwrite"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is of another gridding"));
+    fails(
+        &mut bench.command("other.hdf5", &["--cells", "128"]),
+        &["other.hdf5.unfinished: keeps what is done of another"],
+    );
+    let other_unit = [&more[..], &["--unit-mass", "Msun/h"]].concat();
+    fails(&mut bench.command("other.hdf5", &other_unit), &["keeps what is done of another"]);
+    assert_eq!(std::fs::read(&kept).unwrap(), sound, "nothing is lost");
     let mut changed = sound.clone();
     *changed.last_mut().unwrap() ^= 1;
     for damaged in [&changed[..], &sound[..sound.len() - 5], b"nonsense\n"] {
         std::fs::write(&kept, damaged).unwrap();
-        let mut again = bench.command("other.hdf5", &[&more[..], &["--overwrite"]].concat());
-        fails(&mut again, &["other.hdf5.unfinished", "remove it to begin anew"]);
+        fails(&mut bench.command("other.hdf5", &more), &["other.hdf5.unfinished", "remove it to begin anew"]);
     }
 }
 
@@ -306,4 +310,43 @@ fn numpy_cubes_become_grid_files() {
     fails(&mut grid(&["--delta", "--overwrite"]), &["--box-size"]);
     fails(&mut grid(&["--cells", "4"]), &["--cells", "this is a numpy cube"]);
     fails(&mut bench.command("x.hdf5", &["--quantity", "gas"]), &["--quantity", "for .npy cubes only"]);
+}
+
+#[test]
+fn a_file_that_was_copied_over_another_is_told() {
+    let bench = Bench::new(1000);
+    let file = |index: usize| bench.path(&format!("snapdir_009/snap_009.{index}.hdf5"));
+    std::fs::copy(file(1), file(3)).unwrap();
+    fails(&mut bench.command("x.hdf5", &[]), &["snap_009.3.hdf5: holds the particles of file 1 again"]);
+    assert!(!bench.path("x.hdf5").exists());
+}
+
+#[test]
+fn options_and_boxes_that_make_no_sense_are_told() {
+    let bench = Bench::new(1000);
+    fails(&mut bench.command("x.hdf5", &["--spread"]), &["--spread: dm are no cells of gas"]);
+    fails(&mut bench.command("x.hdf5", &["--region", "20000,0,0:10"]), &["--region: begins at", "kpc/h?"]);
+    fails(&mut bench.command("x.hdf5", &["--weight", "Nope", "--dry-run"]), &["no dataset PartType1/Nope"]);
+    // Positions in Mpc in a box in kpc lie in one corner.
+    let squeezed = bench.folder.path().join("squeezed");
+    let positions: Vec<[f32; 3]> =
+        bench.positions.iter().map(|position| position.map(|x| 1e-3 * x)).collect();
+    let writer = SnapshotWriter {
+        box_size_mpc_h: BOX_MPC_H,
+        redshift: 0.0,
+        cosmology: Cosmology::UNKNOWN,
+        origin: None,
+        files: 1,
+    };
+    let data = SpeciesData {
+        species: Species::DarkMatter,
+        positions_mpc_h: &positions,
+        velocities_km_s: None,
+        mass: Mass::Table(1.0),
+    };
+    writer.write(&squeezed, 9, &[data]).unwrap();
+    let mut command = finescale();
+    command.current_dir(&squeezed).args(Bench::arguments("x.hdf5", &[]));
+    let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(said.contains("are Coordinates and BoxSize in one unit?"), "{said}");
 }

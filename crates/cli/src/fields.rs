@@ -150,6 +150,11 @@ fn check_cube_mean(path: &Path, said: Option<Mean>, mean: f64) -> anyhow::Result
     }))
 }
 
+/// Whether a numpy cube has its redshift in a description beside it.
+pub(crate) fn says_redshift(path: &Path) -> anyhow::Result<bool> {
+    Ok(samples::described_npy(path)?.is_some())
+}
+
 /// A cube over a number, or with one added.
 struct InUnits {
     values: NpyReader,

@@ -14,10 +14,11 @@ pub(crate) use unfinished::Unfinished;
 pub(crate) use window::{Section, section};
 
 use crate::context::Context;
+use crate::failure::bad_input;
 use crate::provenance::provenance;
 use anyhow::Context as _;
 use finescale_field::{Depositor, Grid, Scheme};
-use finescale_snapshot::{GridFile, GridMeta, Header, Particles, SizeOf, Snapshot, Wanted};
+use finescale_snapshot::{GridFile, GridMeta, Header, Particles, SizeOf, Snapshot, Species, Wanted};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use sums::Sums;
@@ -61,8 +62,19 @@ impl Gridding {
         }
     }
 
+    /// Options that change nothing are mistakes.
+    pub(crate) fn check_use(&self) -> anyhow::Result<()> {
+        let gas = Species::Gas.particle_type();
+        match self.spread && !self.particles.types().contains(&gas) {
+            true => {
+                Err(bad_input(format!("--spread: {} are no cells of gas, and have no size", self.particles)))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// What must be read of each particle.
-    fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         let wanted = self.quantity.wanted(&self.weight);
         let velocities = wanted.velocities || self.redshift_space.is_some();
         Wanted { velocities, sides: self.spread, ..wanted }
@@ -120,6 +132,7 @@ fn finish(
     sources: &[String],
 ) -> anyhow::Result<GridFile> {
     sums.warn_of_volumes(context);
+    sums.warn_of_positions(context);
     let (done, total, boundary, sizes_from) = (sums.done, sums.total, sums.boundary(), sums.sizes_from);
     let field = sums.finish().with_context(|| sources.first().cloned().unwrap_or_default())?;
     // Tracers were counted, and have no place.
@@ -163,12 +176,15 @@ fn gather(
         {
             file = batch.file;
             let is_stopped = stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
-            unfinished.offer(file, sums, is_stopped)?;
+            unfinished.keep(context, file, sums, is_stopped)?;
             anyhow::ensure!(
                 !is_stopped,
                 "stopped before file {file} of {files}; the same command goes on from there"
             );
         }
+        let name =
+            || snapshot.files().nth(batch.file).map_or_else(String::new, |path| path.display().to_string());
+        sums.check_new(&batch, batch.file).with_context(name)?;
         sums.add(batch, how)?;
         progress.set(sums.done);
         anyhow::Ok(())

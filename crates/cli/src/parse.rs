@@ -36,6 +36,9 @@ pub(crate) fn scalar(text: &str) -> Result<(ScalarName, f64), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
     let name = serde_json::from_value(name.trim().into()).map_err(|error| error.to_string())?;
     match value.trim().parse::<f64>() {
+        Ok(value) if name == ScalarName::Redshift && value <= -1.0 => {
+            Err(format!("`{value}` is no redshift"))
+        }
         Ok(value) if value.is_finite() => Ok((name, value)),
         _ => Err(format!("`{value}` is no number")),
     }

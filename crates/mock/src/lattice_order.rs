@@ -115,7 +115,7 @@ fn by_identifiers(
         };
         let [x, y, z] = [along(0), along(1), along(2)];
         let is_ordered = [x, y, z].iter().all(|(_, together)| *together > ORDERED);
-        is_ordered.then(|| (sites, [x.0, y.0, z.0]))
+        is_ordered.then_some((sites, [x.0, y.0, z.0]))
     })
 }
 

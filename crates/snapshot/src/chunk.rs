@@ -14,6 +14,8 @@ const FARTHEST_BOXES: f64 = 100.0;
 /// How codes name the masses of particles; EAGLE names that of gas in the singular.
 const MASSES: [&str; 2] = ["Masses", "Mass"];
 const VELOCITIES: [&str; 2] = ["Velocities", "Velocity"];
+/// Masses of the table and of the particles may differ by this share.
+const SAME_MASS: f64 = 1e-3;
 /// How codes name the volumes and densities of gas cells.
 const VOLUMES: [&str; 2] = ["Volume", "Volumes"];
 const DENSITIES: [&str; 2] = ["Density", "Densities"];
@@ -106,6 +108,19 @@ impl<'a> Chunk<'a> {
             let same = table_mass.map(|mass| Ok(Numbers::Same(mass / file.units.mass_1e10_msun_h)));
             same.unwrap_or_else(|| numbers(&MASSES).map(Numbers::Each))
         };
+        if wanted.masses
+            && let Some(table) = table_mass
+            && let Some(column) = open.column(kind, &MASSES)?
+            && column.rows(expected, 1)? > 0
+        {
+            let first = column.read(0..1)?[0] * file.units.mass_1e10_msun_h;
+            if ((first / table) - 1.0).abs() > SAME_MASS {
+                return Err(column.unfit(format!(
+                    "begins with {first:e} (1e10 Msun/h), and the header's MassTable says {table:e} for all particles of its type; \
+                     one of them is wrong: remove it from the file, or take --weight count"
+                )));
+            }
+        }
         let velocities = wanted.velocities.then(|| open.needed(kind, &VELOCITIES)).transpose()?;
         velocities.as_ref().map(|column| column.rows(expected, 3)).transpose()?;
         let ids = if wanted.ids { open.column(kind, &["ParticleIDs"])? } else { None };

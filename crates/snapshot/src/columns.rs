@@ -20,7 +20,7 @@ pub(crate) struct OpenFile {
 
 enum Content {
     Hdf5(hdf5::File),
-    Gadget(GadgetFile),
+    Gadget(Box<GadgetFile>),
 }
 
 /// Numbers of some property of the particles of one type, `columns` to each.
@@ -47,7 +47,7 @@ impl OpenFile {
     /// Opens a file in HDF5 or in GADGET's binary formats.
     pub(crate) fn open(path: &Path) -> Result<Self, SnapshotError> {
         let content = match path.is_file() && is_gadget(path) {
-            true => Content::Gadget(GadgetFile::open(path)?),
+            true => Content::Gadget(Box::new(GadgetFile::open(path)?)),
             false => Content::Hdf5(open(path)?),
         };
         Ok(Self { path: path.into(), content })

@@ -20,8 +20,10 @@ const SAME: f64 = 1e-3;
 /// Bytes of the numbers that enclose a record.
 const MARK: u64 = 4;
 /// Format 1 has its blocks in this order; those that only gas has last. Others may follow.
-const ORDER: [&str; 7] = ["POS ", "VEL ", "ID  ", "MASS", "U   ", "RHO ", "HSML"];
-const GAS_ONLY: [&str; 3] = ["U   ", "RHO ", "HSML"];
+const ORDER: [&str; 9] = ["POS ", "VEL ", "ID  ", "MASS", "U   ", "RHO ", "NE  ", "NH  ", "HSML"];
+const GAS_ONLY: [&str; 5] = ["U   ", "RHO ", "NE  ", "NH  ", "HSML"];
+/// Only runs with cooling have these.
+const COOLING: [&str; 2] = ["NE  ", "NH  "];
 /// What blocks are called in HDF5.
 const NAMES: [(&str, &str); 7] = [
     ("POS ", "Coordinates"),
@@ -49,6 +51,7 @@ struct RawHeader {
     time: f64,
     redshift: f64,
     totals: [u64; TYPES],
+    has_cooling: bool,
     files: u32,
     box_size: f64,
     omega_m: f64,
@@ -185,9 +188,9 @@ impl GadgetFile {
         }
         let before: u64 = (0..kind).map(rows).sum();
         let all = (0..TYPES).map(rows).sum::<u64>();
-        let per_row = if all == 0 { 0 } else { block.bytes / all };
+        let per_row = block.bytes.checked_div(all).unwrap_or(0);
         let columns = if matches!(block.name.as_str(), "POS " | "VEL ") { 3 } else { 1 };
-        let width = per_row / columns;
+        let width = per_row.div_euclid(columns);
         if per_row * all != block.bytes || !matches!(width, 4 | 8) || width * columns != per_row {
             let detail = format!("its block {name} has {} bytes for {all} particles", block.bytes);
             return Err(SnapshotError::NotASnapshot { path: self.path.clone(), detail });
@@ -209,7 +212,8 @@ impl GadgetFile {
     }
 
     fn block(&self, name: &str) -> Option<&Block> {
-        let code = NAMES.iter().find(|(_, hdf5)| *hdf5 == name).map_or(name, |(code, _)| *code);
+        // Of others nobody says which types have them.
+        let (code, _) = NAMES.iter().find(|(_, hdf5)| *hdf5 == name)?;
         self.blocks.iter().find(|block| block.name.trim_end() == code.trim_end())
     }
 
@@ -244,6 +248,7 @@ impl RawHeader {
             time: float(72)?,
             redshift: float(80)?,
             totals,
+            has_cooling: number(120)? != 0,
             files: number(124)?,
             box_size: float(128)?,
             omega_m: float(136)?,
@@ -319,6 +324,7 @@ impl Records<'_> {
         let has_masses = (0..TYPES).filter(counted).any(|kind| header.masses[kind] == 0.0);
         let is_expected = |name: &&str| match *name {
             "MASS" => has_masses,
+            name if COOLING.contains(&name) => counted(&0) && header.has_cooling,
             name if GAS_ONLY.contains(&name) => counted(&0),
             _ => true,
         };

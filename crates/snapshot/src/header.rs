@@ -124,8 +124,9 @@ impl FileHeader {
         let (redshift, scale_factor) = read_time(&header)?;
         let cosmology = read_cosmology(path, file)?;
         let counts = read_counts(path, file, &header)?;
-        let [coordinates, masses, velocities] =
-            ["Coordinates", "Masses", "Velocities"].map(|name| some_dataset(path, file, &counts, name));
+        // EAGLE has names in the singular, too.
+        let names = [&["Coordinates"][..], &["Masses", "Mass"], &["Velocities", "Velocity"]];
+        let [coordinates, masses, velocities] = names.map(|names| some_dataset(path, file, &counts, names));
         let [coordinates, masses, velocities] = [coordinates?, masses?, velocities?];
         let places = Places {
             groups: std::iter::once(Attributes::new(path, &group))
@@ -214,12 +215,14 @@ fn some_dataset(
     path: &Path,
     file: &hdf5::File,
     counts: &[u64],
-    name: &str,
+    names: &[&str],
 ) -> Result<Option<hdf5::Dataset>, SnapshotError> {
     for kind in (0..counts.len()).filter(|&kind| counts[kind] > 0) {
-        // What points out of the file is told by whoever reads it.
-        if let Ok(Some(dataset)) = objects::dataset(path, file, &format!("PartType{kind}/{name}")) {
-            return Ok(Some(dataset));
+        for name in names {
+            // What points out of the file is told by whoever reads it.
+            if let Ok(Some(dataset)) = objects::dataset(path, file, &format!("PartType{kind}/{name}")) {
+                return Ok(Some(dataset));
+            }
         }
     }
     Ok(None)

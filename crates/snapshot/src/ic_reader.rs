@@ -4,6 +4,8 @@ use crate::{Snapshot, SnapshotError, Species, Wanted};
 use finescale_field::check_memory;
 use std::path::Path;
 
+/// Masses of one species may differ by this share.
+const SAME_MASS: f32 = 1e-3;
 /// Particles read at a time.
 const AT_ONCE: usize = 1 << 20;
 /// Positions, velocities and identifiers.
@@ -39,10 +41,19 @@ pub fn read_ic_particles(snapshot: &Snapshot, species: Species) -> Result<IcPart
         ids: Vec::new(),
         mass_1e10_msun_h: 0.0,
     };
+    let (mut first_mass, first_path) = (None, first.to_path_buf());
     let wanted = Wanted { masses: true, velocities: true, ids: true, ..Wanted::default() };
     snapshot.for_each_batch(&particles, &wanted, AT_ONCE, 0, |batch| {
         read.positions_mpc_h.extend(batch.positions_mpc_h);
         read.velocities_km_s.extend(batch.velocities_km_s.unwrap_or_default());
+        if let Some(masses) = &batch.masses {
+            let first = *first_mass.get_or_insert(masses[0]);
+            if let Some(mass) = masses.iter().find(|mass| ((**mass / first) - 1.0).abs() > SAME_MASS) {
+                let detail = format!("has masses of {first:e} and {mass:e} (1e10 Msun/h), and particles of equal mass are needed");
+                let dataset = format!("{}/Masses", species.group());
+                return Err(SnapshotError::Dataset { path: first_path.clone(), dataset, detail });
+            }
+        }
         read.ids.extend(batch.ids.unwrap_or_default());
         read.mass_1e10_msun_h +=
             batch.masses.unwrap_or_default().iter().map(|&mass| f64::from(mass)).sum::<f64>();

@@ -126,9 +126,26 @@ impl Units {
         let units = Self {
             length_mpc_h: length.unwrap_or(LENGTH.assumed),
             mass_1e10_msun_h: mass.unwrap_or(MASS.assumed),
-            velocity_km_s: velocity
-                .unwrap_or_else(|| VELOCITY.assumed * places.scale_factor.powf(VELOCITY.usual_power_of_a)),
+            velocity_km_s: match velocity {
+                Some(unit) => unit,
+                // The dataset may say its power of the scale factor and no unit.
+                None => VELOCITY.assumed * places.scale_factor.powf(places.power_of_velocity()?),
+            },
         };
+        for (name, unit) in [
+            ("length", units.length_mpc_h),
+            ("mass", units.mass_1e10_msun_h),
+            ("velocity", units.velocity_km_s),
+        ] {
+            if !(unit.is_finite() && unit > 0.0) {
+                let group = places.groups.first().expect("there is a header");
+                return Err(group.wrong(
+                    &format!("the unit of {name}"),
+                    "a positive number",
+                    unit.to_string(),
+                ));
+            }
+        }
         Ok((units, length.is_none()))
     }
 
@@ -145,6 +162,14 @@ impl Units {
 }
 
 impl Places<'_> {
+    /// The power of the scale factor in velocities.
+    fn power_of_velocity(&self) -> Result<f64, SnapshotError> {
+        let dataset = self.velocities.as_ref();
+        let said =
+            dataset.and_then(|dataset| Some((dataset, POWER_OF_A.iter().find(|name| dataset.has(name))?)));
+        said.map_or(Ok(VELOCITY.usual_power_of_a), |(dataset, name)| dataset.number(name))
+    }
+
     /// SWIFT stores peculiar velocities, and says the units of length and time.
     fn velocity_of_swift(&self) -> Result<Option<f64>, SnapshotError> {
         let swift = self.groups.iter().find(|group| group.has(SWIFT_LENGTH) && group.has(SWIFT_TIME));

@@ -671,6 +671,17 @@ fn cells_have_the_sides_of_their_volumes() {
     assert!(near(f64::from(of_gadget[0]), 3f64.sqrt()));
 }
 
+#[test]
+fn masses_that_contradict_each_other_are_refused() {
+    let written = Written::new("two_masses.hdf5");
+    written.header(&[1e5], &[0, 2]).particles(1, &[[1.0; 3], [2.0; 3]], Some("Masses"));
+    array(&written.group("Header"), "MassTable", &[0f64, 77.0]);
+    let error = read(&written.path(), Species::DarkMatter, &Wanted::masses(), 10).unwrap_err();
+    assert!(error.to_string().contains("the header's MassTable says"), "{error}");
+    // Whoever counts needs none.
+    assert_eq!(read(&written.path(), Species::DarkMatter, &Wanted::default(), 10).unwrap().0.len(), 2);
+}
+
 /// A snapshot in GADGET's binary format 1, or 2 if blocks have names, of two gas and three dark-matter particles.
 fn binary(is_named: bool, big_endian: bool, is_double: bool) -> Vec<u8> {
     let number = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };

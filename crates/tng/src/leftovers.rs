@@ -58,7 +58,20 @@ impl<'a> Names<'a> {
 
 /// Whether a name is that of a chunk, or of the draft of one.
 fn is_ours(name: &str) -> bool {
-    let is_chunk = |name: &str| name.starts_with(BEGIN) && name.ends_with(END);
+    let is_chunk = |name: &str| {
+        let inner = name.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        // SIMULATION_NNN_CHECKSUM.CHUNK
+        let parts = inner.and_then(|inner| inner.rsplit_once('.'));
+        parts.is_some_and(|(request, chunk)| {
+            let mut fields = request.rsplitn(3, '_');
+            let (sum, snapshot) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+            let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number(chunk)
+                && is_number(snapshot)
+                && sum.len() == 8
+                && sum.bytes().all(|b| b.is_ascii_hexdigit())
+        })
+    };
     // `.NAME.RANDOM.partial`
     let target = name.strip_prefix('.').and_then(|rest| rest.rsplitn(3, '.').nth(2));
     is_chunk(name) || target.is_some_and(|target| is_chunk(target) && is_draft_of(name, &[target]))

@@ -144,14 +144,14 @@ impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         if let Some(address) = self.source.to_str().map(Address::parse).transpose()?.flatten() {
             self.check_applies(false)?;
-            return self.from_tng(context, &address);
+            return self.grid_tng(context, &address);
         }
         let of_run = self.snapshot.number.is_some();
         let is_cube = !of_run && Source::of(&self.source).context("reading a file")? == Source::Cube;
         self.check_applies(is_cube)?;
         match is_cube {
-            true => self.from_cube(context),
-            false => self.from_snapshot(context),
+            true => self.grid_cube(context),
+            false => self.grid_snapshot(context),
         }
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn deposit_in_passes(
     let all = grid.cells()[0];
     let passes = all.div_ceil(planes.max(1));
     let mut written: Option<(GridWriter, GridMeta)> = None;
+    let mut found = None;
     for (pass, first) in (0..all).step_by(planes.max(1)).enumerate() {
         let thickness = planes.min(all - first);
         context.note(format_args!(
@@ -58,6 +59,7 @@ pub(crate) fn deposit_in_passes(
         gather(context, snapshot, how, &mut sums, None)?;
         if written.is_none() {
             sums.warn_of_volumes(context);
+            sums.warn_of_positions(context);
             let mean = sums.done as f64 / grid.voxels() as f64;
             let mut meta = meta(snapshot.header(), how, &names_of(snapshot), mean, sums.total);
             say_sizes(&mut meta, sums.sizes_from);
@@ -65,6 +67,11 @@ pub(crate) fn deposit_in_passes(
             let writer = GridWriter::create(output, &grid, &meta).context("writing a grid")?;
             written = Some((writer, meta));
         }
+        let counted = (sums.done, sums.total.to_bits());
+        anyhow::ensure!(
+            *found.get_or_insert(counted) == counted,
+            "a file of the snapshot changed between two passes; run this again when nobody writes it"
+        );
         let slab = sums.finish()?;
         if let Some((writer, _)) = &mut written {
             let [_, ny, nz] = grid.cells();

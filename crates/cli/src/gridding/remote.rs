@@ -6,9 +6,11 @@ use super::window::Window;
 use super::{Gridding, PARTICLES_AT_ONCE};
 use crate::context::Context;
 use crate::failure::bad_input;
+use crate::inputs::SAME_REDSHIFT;
 use anyhow::Context as _;
 use finescale_snapshot::{GivenUnits, GridFile, Header, Particles, Snapshot};
 use finescale_tng::{Chunks, Fields, Prefetch, Remote};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -68,8 +70,17 @@ pub(crate) fn deposit_remote(
     };
     let first = unfinished.next_file()?;
     let prefetch = Prefetch { remote, wanted: &fields, folder, first, check: &check, stop };
-    let mut state = State { how, first, counted: counted(how)?, header: None, sums: None, promised: 0 };
-    prefetch.run(|chunks| state.take(context, chunks, remote.chunks(), unfinished, stop))?;
+    let mut state = State {
+        how,
+        first,
+        counted: counted(how)?,
+        header: None,
+        said: Value::Null,
+        sums: None,
+        promised: 0,
+    };
+    prefetch
+        .run(|chunks| state.take(context, chunks, remote.chunks(), remote.redshift(), unfinished, stop))?;
     state.finish(context, remote)
 }
 
@@ -87,6 +98,8 @@ struct State<'a> {
     counted: Particles,
     /// Of the first file that came.
     header: Option<Header>,
+    /// What all files say of the snapshot.
+    said: Value,
     sums: Option<Sums>,
     /// Particles in all files, as the first one says.
     promised: u64,
@@ -98,6 +111,7 @@ impl State<'_> {
         context: &Context,
         chunks: &mut Chunks<'_>,
         files: usize,
+        redshift: f64,
         unfinished: &mut Unfinished,
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
@@ -105,17 +119,21 @@ impl State<'_> {
         while let Some(chunk) = chunks.next_chunk()? {
             let number = chunk.number();
             let snapshot = Snapshot::open_one(chunk.path(), GivenUnits::default())?;
-            self.begin(context, &snapshot, unfinished)?;
+            self.begin(context, &snapshot, redshift, unfinished).with_context(|| format!("file {number}"))?;
             let (how, sums) = (self.how, self.sums.as_mut().context("a gridding has begun")?);
             let particles = &how.particles;
             if snapshot.header().count(particles) > 0 {
                 snapshot.for_each_batch(particles, &how.wanted(), PARTICLES_AT_ONCE, 0, |batch| {
+                    sums.check_new(&batch, number).with_context(|| format!("file {number}"))?;
                     sums.add(batch, how)
                 })?;
             }
             progress.set(number as u64 + 1);
             let is_stopped = stop.load(Ordering::Relaxed);
-            unfinished.offer(number + 1, sums, is_stopped)?;
+            // Whoever goes on learns of the snapshot from the file that comes first: one must be left.
+            if number + 1 < files {
+                unfinished.keep(context, number + 1, sums, is_stopped)?;
+            }
             anyhow::ensure!(
                 !is_stopped,
                 "stopped after file {number} of {files}; the same command goes on from there"
@@ -130,23 +148,37 @@ impl State<'_> {
         &mut self,
         context: &Context,
         snapshot: &Snapshot,
+        redshift: f64,
         unfinished: &mut Unfinished,
     ) -> anyhow::Result<()> {
         let (header, promised) = (snapshot.header(), snapshot.promised(&self.counted));
-        if let Some(first) = &self.header {
-            let is_same = first.box_size_mpc_h == header.box_size_mpc_h
-                && first.scale_factor == header.scale_factor
-                && self.promised == promised;
+        let said = json!({
+            "box_size_mpc_h": header.box_size_mpc_h,
+            "scale_factor": header.scale_factor,
+            "mass_table": header.mass_table,
+            "length_unit_mpc_h": header.length_unit_mpc_h,
+            "files": header.files,
+            "promised": promised,
+        });
+        if self.header.is_some() {
             anyhow::ensure!(
-                is_same,
-                "the files that came are of different snapshots (box, time or counts differ)"
+                self.said == said,
+                "is of another snapshot than the files before (box, time, masses or counts differ): {said}, and {}",
+                self.said
             );
             return Ok(());
         }
+        anyhow::ensure!(
+            (header.redshift - redshift).abs() <= SAME_REDSHIFT,
+            "is at redshift {}, and the service says that the snapshot is at {redshift}",
+            header.redshift
+        );
+        unfinished.snapshot = said.clone();
         let window = Window::new(header, self.how).with_context(|| format!("--cells {}", self.how.cells))?;
         let mut sums = Sums::new(window, self.how, header)?;
         unfinished.restore(context, &mut sums)?;
-        (self.header, self.sums, self.promised) = (Some(header.clone()), Some(sums), promised);
+        (self.header, self.said, self.sums, self.promised) =
+            (Some(header.clone()), said, Some(sums), promised);
         Ok(())
     }
 

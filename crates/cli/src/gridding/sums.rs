@@ -7,6 +7,13 @@ use crate::failure::bad_input;
 use finescale_field::{Boundary, Depositor, Field3};
 use finescale_snapshot::{Batch, Header, SizeOf};
 
+/// Particles at the beginning of a file by which it is known.
+const COMPARED: usize = 16;
+/// Shares of the box within which all positions lie if they are in another unit, or beyond which some do; and particles from
+/// which on that says something.
+const NEAREST: f64 = 0.02;
+const FARTHEST: f64 = 3.0;
+const FEWEST: u64 = 1000;
 /// Cells of more times the volume of their box are in other units.
 const MOST_FILLED: f64 = 10.0;
 /// Times the volume of the box that all of its gas cells can have.
@@ -24,6 +31,11 @@ pub(crate) struct Sums {
     /// Volume of all cells in (Mpc/h)^3.
     pub(super) filled_mpc_h3: f64,
     volume_mpc_h3: f64,
+    /// Sums over the first particles of each file and type, and what they are of.
+    pub(super) seen: Vec<(u64, usize, usize)>,
+    /// The largest position along each axis in Mpc/h, whatever its sign.
+    farthest_mpc_h: [f64; 3],
+    sides_mpc_h: [f64; 3],
     /// What the sizes of cells come from.
     pub(super) sizes_from: Option<SizeOf>,
     /// Mpc/h per km/s along an axis, if particles are where their redshifts put them.
@@ -43,12 +55,42 @@ impl Sums {
             done: 0,
             filled_mpc_h3: 0.0,
             sizes_from: None,
+            seen: Vec::new(),
+            farthest_mpc_h: [0.0; 3],
+            sides_mpc_h: header.box_size_mpc_h,
             volume_mpc_h3: header.box_size_mpc_h.iter().product(),
             shift: shift.transpose()?,
         })
     }
 
+    /// Checks that no other file of the snapshot begins with the same particles: one was copied over another, or sent in its
+    /// place.
+    pub(super) fn check_new(&mut self, batch: &Batch, file: usize) -> anyhow::Result<()> {
+        if self.seen.iter().any(|&(_, of, kind)| (of, kind) == (file, batch.kind)) {
+            return Ok(());
+        }
+        let first = &batch.positions_mpc_h[..batch.positions_mpc_h.len().min(COMPARED)];
+        let mut hash = crc32fast::Hasher::new();
+        first.as_flattened().iter().for_each(|x| hash.update(&x.to_le_bytes()));
+        let sum = u64::from(hash.finalize()) << 32 | batch.positions_mpc_h.len() as u64 & 0xffff_ffff;
+        let same =
+            self.seen.iter().find(|&&(seen, of, kind)| seen == sum && kind == batch.kind && of != file);
+        // A few particles may lie in the same places.
+        if let Some((_, of, _)) = same.filter(|_| first.len() == COMPARED) {
+            return Err(bad_input(format!(
+                "holds the particles of file {of} again: was one copied or sent in place of the other?"
+            )));
+        }
+        self.seen.push((sum, file, batch.kind));
+        Ok(())
+    }
+
     pub(super) fn add(&mut self, mut batch: Batch, how: &Gridding) -> anyhow::Result<()> {
+        for position in &batch.positions_mpc_h {
+            for (farthest, x) in self.farthest_mpc_h.iter_mut().zip(position) {
+                *farthest = farthest.max(x.abs());
+            }
+        }
         self.place(&mut batch);
         let weights = how.weight.of(&batch)?;
         let values = how.quantity.values(&batch);
@@ -92,6 +134,18 @@ impl Sums {
         }
         if self.window.start_mpc_h != [0.0; 3] {
             batch.positions_mpc_h.iter_mut().for_each(|position| *position = self.window.moved(*position));
+        }
+    }
+
+    /// Particles of a whole box are all over it: others have positions in another unit than the box.
+    pub(super) fn warn_of_positions(&self, context: &Context) {
+        let (farthest, sides) = (self.farthest_mpc_h, self.sides_mpc_h);
+        let is_odd = |axis: usize| !(NEAREST..=FARTHEST).contains(&(farthest[axis] / sides[axis]));
+        if self.done >= FEWEST && (0..3).all(is_odd) {
+            context.warn(format_args!(
+                "all positions lie within {farthest:?} Mpc/h, and the box has sides of {sides:?}: are Coordinates and BoxSize in one \
+                 unit?"
+            ));
         }
     }
 
@@ -141,6 +195,11 @@ fn shift_mpc_h(header: &Header) -> anyhow::Result<f64> {
     let omega_m = header.cosmology.omega_m.ok_or_else(unknown)?;
     let omega_lambda = header.cosmology.omega_lambda.ok_or_else(unknown)?;
     let stretch = 1.0 / header.scale_factor;
+    if omega_m.is_nan() || omega_m <= 0.0 {
+        return Err(bad_input(format!(
+            "--redshift-space: the snapshot says Omega0 = {omega_m}, and so no expansion rate"
+        )));
+    }
     let curvature = 1.0 - omega_m - omega_lambda;
     let expansion = (omega_m * stretch.powi(3) + curvature * stretch.powi(2) + omega_lambda).sqrt();
     let shift = stretch / (100.0 * expansion);

@@ -30,12 +30,19 @@ pub(crate) struct Unfinished {
     every: Duration,
     last: Instant,
     took: Duration,
+    /// What is known of the snapshot when its first file is there.
+    pub(super) snapshot: Value,
+    has_failed: bool,
 }
 
 /// The first line of the file; the sums follow.
 #[derive(Serialize, Deserialize)]
 struct FirstLine {
     identity: Value,
+    /// What was known of the snapshot.
+    snapshot: Value,
+    /// Of each file and type: what its first particles sum up to.
+    seen: Vec<(u64, usize, usize)>,
     /// The number of the first file of the snapshot that is not in the sums.
     next_file: usize,
     done: u64,
@@ -51,15 +58,17 @@ impl Unfinished {
     /// For an output; `every`: the time between two writes.
     pub(crate) fn new(output: &Path, identity: Value, every: Duration) -> Self {
         let path = with_ending(output, ".unfinished");
-        Self { path, identity, every, last: Instant::now(), took: Duration::ZERO }
+        let (last, took) = (Instant::now(), Duration::ZERO);
+        Self { path, identity, every, last, took, snapshot: Value::Null, has_failed: false }
     }
 
     /// The file of the snapshot to go on with, if something was kept of the same gridding.
     pub(super) fn next_file(&self) -> anyhow::Result<usize> {
-        Ok(self
-            .open()?
-            .filter(|(first, _)| first.identity == self.identity)
-            .map_or(0, |(first, _)| first.next_file))
+        match self.open()? {
+            None => Ok(0),
+            Some((first, _)) if first.identity == self.identity => Ok(first.next_file),
+            Some(_) => Err(self.of_another()),
+        }
     }
 
     /// Fills `sums` with what was kept of the same gridding, if there is such a file, and gives the number of the file of the
@@ -68,11 +77,8 @@ impl Unfinished {
         let shown = self.path.display();
         let Some((first, mut from)) = self.open()? else { return Ok(0) };
         let damaged = |what: &str| self.damaged(what);
-        if first.identity != self.identity {
-            context.warn(format_args!(
-                "{shown}: is of another gridding, or of files that have changed; begins anew"
-            ));
-            return Ok(0);
+        if first.identity != self.identity || first.snapshot != self.snapshot {
+            return Err(self.of_another());
         }
         if first.totals.len() != sums.depositors.len() {
             return Err(damaged("it has another number of grids"));
@@ -85,7 +91,7 @@ impl Unfinished {
         if hex::encode(hash.finalize()) != first.sha256 {
             return Err(damaged("its sums are not those that were written"));
         }
-        (sums.done, sums.total) = (first.done, f64::from_bits(first.total));
+        (sums.done, sums.total, sums.seen) = (first.done, f64::from_bits(first.total), first.seen);
         sums.filled_mpc_h3 = f64::from_bits(first.filled_mpc_h3);
         context.note(format_args!("goes on with file {} of the snapshot, from {shown}", first.next_file));
         Ok(first.next_file)
@@ -110,9 +116,37 @@ impl Unfinished {
         bad_input(format!("{}: {what}; remove it to begin anew", self.path.display()))
     }
 
+    /// The error of work that another command began, which is not thrown away unasked.
+    fn of_another(&self) -> anyhow::Error {
+        bad_input(format!(
+            "{}: keeps what is done of another gridding of this name, or of files that have changed since; repeat that command, choose \
+             another --output, or remove it to begin anew",
+            self.path.display()
+        ))
+    }
+
+    /// As [`Self::offer`]; that nothing can be kept is told, and ends no gridding.
+    pub(super) fn keep(
+        &mut self,
+        context: &Context,
+        next_file: usize,
+        sums: &Sums,
+        now: bool,
+    ) -> anyhow::Result<()> {
+        match self.offer(next_file, sums, now) {
+            Err(error) if !now => {
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    context.warn(format_args!("{error}; a killed gridding will begin anew"));
+                }
+                Ok(())
+            }
+            kept => kept,
+        }
+    }
+
     /// Keeps the sums over all files before `next_file`, if it is time or `now`.
-    pub(super) fn offer(&mut self, next_file: usize, sums: &Sums, now: bool) -> anyhow::Result<()> {
-        if !now && self.last.elapsed() < self.every.max(REST * self.took) {
+    fn offer(&mut self, next_file: usize, sums: &Sums, now: bool) -> anyhow::Result<()> {
+        if !now && (self.has_failed || self.last.elapsed() < self.every.max(REST * self.took)) {
             return Ok(());
         }
         let began = Instant::now();
@@ -121,6 +155,8 @@ impl Unfinished {
         states().for_each(|(values, _)| blocks_of(values, |bytes| hash.update(bytes)));
         let first = FirstLine {
             identity: self.identity.clone(),
+            snapshot: self.snapshot.clone(),
+            seen: sums.seen.clone(),
             next_file,
             done: sums.done,
             total: sums.total.to_bits(),

@@ -6,6 +6,9 @@ use crate::parse::three;
 use finescale_field::{Boundary, Field3, FieldError, Grid, Region, Scheme};
 use finescale_snapshot::Header;
 
+/// Boxes from the first one in which a region may begin: positions are periodic, but not without end.
+const FARTHEST_BOXES: f64 = 10.0;
+
 /// A box within the box, in Mpc/h. Its start may lie anywhere, since the box is periodic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Section {
@@ -45,6 +48,11 @@ impl Window {
         let Some(Section { start_mpc_h, sides_mpc_h }) = how.section else {
             return Ok(Self::whole(header.grid(how.cells)?));
         };
+        if (0..3).any(|axis| start_mpc_h[axis].abs() > FARTHEST_BOXES * sides[axis]) {
+            return Err(bad_input(format!(
+                "--region: begins at {start_mpc_h:?} Mpc/h, far from the box of {sides:?} Mpc/h; is it in kpc/h?"
+            )));
+        }
         for axis in 0..3 {
             if sides_mpc_h[axis] > sides[axis]
                 || (sides_mpc_h[axis] == sides[axis] && start_mpc_h[axis] != 0.0)

@@ -6,14 +6,25 @@ use crate::failure::bad_input;
 use crate::fields;
 use crate::parse::Assignment;
 use crate::samples;
+use finescale_field::{ScalarName, is_plain_name};
 use finescale_snapshot::GridMeta;
 use serde_json::{Value, json};
 
 impl GridCommand {
-    pub(super) fn from_cube(&self, context: &Context) -> anyhow::Result<Value> {
+    pub(super) fn grid_cube(&self, context: &Context) -> anyhow::Result<Value> {
         self.check_output(&[&self.source])?;
         let open = fields::open(&self.source, &self.cube.cube)?;
         open.note.iter().for_each(|note| context.warn(note));
+        open.meta.check_density(&self.source)?;
+        let odd = fields::unit_warning(&self.source, open.values.grid());
+        odd.iter().for_each(|text| context.warn(text));
+        let is_said = |name: ScalarName| self.scalars.iter().any(|(said, _)| *said == name);
+        if open.is_cube && !is_said(ScalarName::Redshift) && !fields::says_redshift(&self.source)? {
+            context.warn(format_args!(
+                "{}: does not say its redshift, and 0 is stored; --scalar redshift=Z says another",
+                self.source.display()
+            ));
+        }
         let values = fields::in_memory(open.values.as_ref())?;
         fields::check_density(&self.source, &values)?;
         let mut meta = open.meta;
@@ -27,6 +38,11 @@ impl GridCommand {
     fn say(&self, meta: &mut GridMeta) -> anyhow::Result<()> {
         let said = &self.cube;
         if let Some(quantity) = &said.quantity {
+            if !is_plain_name(quantity) {
+                return Err(bad_input(format!(
+                    "--quantity {quantity:?}: letters, digits, _ and - are needed, at most 64"
+                )));
+            }
             meta.quantity.clone_from(quantity);
         }
         if let Some(Assignment(assignment)) = said.assignment {

@@ -25,7 +25,7 @@ const GIB: f64 = 1_073_741_824.0;
 const MOST_EMPTY: f64 = 0.01;
 
 impl GridCommand {
-    pub(super) fn from_snapshot(&self, context: &Context) -> anyhow::Result<Value> {
+    pub(super) fn grid_snapshot(&self, context: &Context) -> anyhow::Result<Value> {
         let how = self.how()?;
         let options = &self.snapshot;
         let path = match options.number {
@@ -35,6 +35,8 @@ impl GridCommand {
         let chunks = options.chunks.as_ref().map(|chunks| chunks.0.as_slice());
         let snapshot = options.units.open_some(context, &path, chunks).context("reading a snapshot")?;
         self.check_output(&snapshot.files().collect::<Vec<_>>())?;
+        how.check_use()?;
+        snapshot.check(&how.particles, &how.wanted()).context("reading a snapshot")?;
         let planes = self.planes(&snapshot, &how)?;
         if options.dry_run {
             return Self::dry_run(context, &snapshot, &how, planes);
@@ -67,7 +69,8 @@ impl GridCommand {
         let identity = json!({
             "how": how.describe(),
             "files": stamps(snapshot)?,
-            "header": format!("{:?}", snapshot.header()),
+            // Counts, masses and units of each file, and what the header says.
+            "snapshot": format!("{snapshot:?}"),
         });
         let mut unfinished = Unfinished::new(&self.output, identity, every);
         let mut grid =
@@ -153,7 +156,8 @@ impl GridCommand {
 fn stamps(snapshot: &Snapshot) -> anyhow::Result<Vec<Value>> {
     let stamp = |path: &Path| -> anyhow::Result<Value> {
         let found = std::fs::metadata(path).with_context(|| path.display().to_string())?;
-        Ok(json!([path.to_string_lossy(), found.len(), found.mtime(), found.mtime_nsec()]))
+        let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+        Ok(json!([path.to_string_lossy(), found.len(), found.dev(), found.ino(), times]))
     };
     snapshot.files().map(stamp).collect()
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(10);
 
 impl GridCommand {
-    pub(super) fn from_tng(&self, context: &Context, address: &Address) -> anyhow::Result<Value> {
+    pub(super) fn grid_tng(&self, context: &Context, address: &Address) -> anyhow::Result<Value> {
         let options = &self.snapshot;
         let not_here = [
             ("--number", options.number.is_some()),
