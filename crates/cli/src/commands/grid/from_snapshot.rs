@@ -2,7 +2,6 @@
 
 use super::GridCommand;
 use crate::context::Context;
-use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields;
 use crate::files::{is_npy, lock};
@@ -13,7 +12,7 @@ use crate::samples;
 use crate::units::warn_of_matter_left_out;
 use anyhow::Context as _;
 use finescale_field::{Field3, Scheme, available_memory_bytes, readable_bytes};
-use finescale_snapshot::{GridMeta, Snapshot, Species, snapshot_of_run};
+use finescale_snapshot::{GridMeta, GridReader, Snapshot, Species, snapshot_of_run};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt as _;
@@ -48,23 +47,25 @@ impl GridCommand {
             ));
         }
         let _lock = lock(&self.output)?;
-        let meta = match planes {
+        let (meta, summary) = match planes {
             None => self.at_once(context, &snapshot, &how)?,
-            Some(planes) => deposit_in_passes(context, &snapshot, &how, planes, &self.output, |meta| {
-                self.set_scalars(meta);
-            })?,
+            Some(planes) => {
+                let say = |meta: &mut GridMeta| self.set_scalars(meta);
+                let meta = deposit_in_passes(context, &snapshot, &how, planes, &self.output, say)?;
+                (meta, fields::summary(&GridReader::open(&self.output).context("reading a grid")?)?)
+            }
         };
-        let made = fields::open_header(&self.output, &Cube::default());
-        let of_density = made.map(|made| fields::summary(made.values.as_ref()));
-        let summary = of_density.unwrap_or_else(|_| {
-            Ok(format!("{} in {}", meta.quantity, meta.unit.as_deref().unwrap_or("units of its mean")))
-        })?;
         context.say(format_args!("{}: {summary}", self.output.display()));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": how.cells, "meta": meta }))
     }
 
-    /// The whole grid in memory.
-    fn at_once(&self, context: &Context, snapshot: &Snapshot, how: &Gridding) -> anyhow::Result<GridMeta> {
+    /// The whole grid in memory: what it is, and its summary.
+    fn at_once(
+        &self,
+        context: &Context,
+        snapshot: &Snapshot,
+        how: &Gridding,
+    ) -> anyhow::Result<(GridMeta, String)> {
         let every = Duration::from_secs(self.snapshot.save_every.into());
         let identity = json!({
             "how": how.describe(),
@@ -79,7 +80,9 @@ impl GridCommand {
         self.set_scalars(&mut grid.meta);
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
-        Ok(grid.meta)
+        let unit = grid.meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
+        let summary = fields::summary(&grid.field)? + &unit;
+        Ok((grid.meta, summary))
     }
 
     /// Planes of a slab, if the grid does not fit into memory at once.
