@@ -63,7 +63,10 @@ impl Slabs {
         if wrapped >= size && size < period {
             return None;
         }
-        let (first, t) = first_voxel::<ORDER>(wrapped * self.voxels_per_mpc_h[axis]);
+        // A position just below the side stays in the last voxel, whatever the product is rounded to.
+        let place = wrapped * self.voxels_per_mpc_h[axis];
+        let place = if wrapped < size { place.min((cells as f64).next_down()) } else { place };
+        let (first, t) = first_voxel::<ORDER>(place);
         let first = if (0..cells).contains(&first) { first } else { first.rem_euclid(cells) };
         Some((first as usize, t))
     }

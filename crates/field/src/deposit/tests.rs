@@ -172,6 +172,16 @@ fn positions_at_the_faces_wrap() {
 }
 
 #[test]
+fn the_last_position_below_a_face_is_in_the_last_voxel() {
+    for cells in [3usize, 7, 10, 16] {
+        let grid = Grid::cube(cells, 50.0).unwrap();
+        let field = deposit(grid, Scheme::Ngp, &[[50f64.next_down(); 3], [50.0; 3]], None);
+        let values = field.as_slice();
+        assert_eq!((values[0], values[values.len() - 1]), (1.0, 1.0), "{cells}");
+    }
+}
+
+#[test]
 fn errors_name_the_particle() {
     let mut depositor = Depositor::new(grid([4; 3]), Scheme::Cic).unwrap();
     let count = CHUNK + 20;
