@@ -1,18 +1,21 @@
 //! Mass assignment: from particles to a grid.
 
 use crate::scheme::shares;
-use crate::slabs::{Cloud, Slabs, SortedChunk};
+use crate::sums::Sums;
+use crate::tiles::{Cloud, SortedChunk, Tiles};
 use crate::{Field3, FieldError, Grid, Scheme, check_memory};
 use ndarray::Array3;
 use rayon::prelude::*;
 
 /// Particles sorted by one task.
-const CHUNK: usize = 1 << 16;
-/// Chunks sorted before they are written to the grid: 64 x 65,536 particles x 28 bytes = 117 MB.
-const CHUNKS_AT_ONCE: usize = 64;
+const CHUNK: usize = 1 << 15;
+/// Chunks sorted before they are written to the grid: 128 x 32,768 particles x 28 bytes = 117 MB.
+const CHUNKS_AT_ONCE: usize = 128;
+/// A tile with more than one particle in so many voxels is summed in a block of its own.
+const WORTH_A_BLOCK: usize = 256;
 
-/// What sorting takes.
-const SORTING_BYTES: u128 = 117_000_000;
+/// What sorting takes, with where the tiles begin in each chunk.
+const SORTING_BYTES: u128 = 130_000_000;
 /// A sum in f64 and, at the end, its value in f32.
 const BYTES_PER_VOXEL: u128 = 12;
 
@@ -25,8 +28,8 @@ pub struct Depositor {
     grid: Grid,
     periods_mpc_h: [f64; 3],
     scheme: Scheme,
-    slabs: Slabs,
-    sums: Vec<f64>,
+    tiles: Tiles,
+    sums: Sums,
     total: f64,
     chunks: Vec<SortedChunk>,
 }
@@ -49,9 +52,9 @@ impl Depositor {
     /// [`FieldError::Memory`] if there is no room for it.
     pub fn in_window(grid: Grid, periods_mpc_h: [f64; 3], scheme: Scheme) -> Result<Self, FieldError> {
         check_memory(format_args!("gridding on {:?} cells", grid.cells()), Self::memory_bytes(&grid))?;
-        let slabs = Slabs::new(&grid, periods_mpc_h, scheme.order());
-        let sums = vec![0.0; grid.voxels()];
-        Ok(Self { grid, periods_mpc_h, scheme, slabs, sums, total: 0.0, chunks: Vec::new() })
+        let tiles = Tiles::new(&grid, periods_mpc_h, scheme.order());
+        let sums = Sums::zeros(grid.voxels())?;
+        Ok(Self { grid, periods_mpc_h, scheme, tiles, sums, total: 0.0, chunks: Vec::new() })
     }
 
     /// What one takes.
@@ -210,7 +213,7 @@ impl Depositor {
     }
 
     fn finish_scaled(self, factor: f64) -> Field3 {
-        let values: Vec<f32> = self.sums.into_par_iter().map(|sum| (sum * factor) as f32).collect();
+        let values: Vec<f32> = self.sums.par_iter().map(|sum| (sum * factor) as f32).collect();
         let values = Array3::from_shape_vec(self.grid.cells(), values).expect("one sum per voxel");
         Field3::new(self.grid, values).expect("the values have the grid's shape")
     }
@@ -244,16 +247,17 @@ impl Depositor {
         if self.chunks.len() < needed {
             self.chunks.resize(needed, SortedChunk::default());
         }
-        let slabs = &self.slabs;
+        let tiles = &self.tiles;
         let not_finite = self.chunks[..needed]
             .par_iter_mut()
             .zip(positions_mpc_h.par_chunks(CHUNK))
             .enumerate()
-            .filter_map(|(c, (chunk, positions))| {
+            .map_init(Vec::new, |unsorted, (c, (chunk, positions))| {
                 let first = c * CHUNK;
                 let weights = weights.map(|w| &w[first..first + positions.len()]);
-                chunk.fill::<ORDER, T>(slabs, positions, weights).err().map(|index| first + index)
+                chunk.fill::<ORDER, T>(tiles, positions, weights, unsorted).err().map(|index| first + index)
             })
+            .flatten()
             .min();
         not_finite.map_or(Ok(()), Err)
     }
@@ -261,46 +265,97 @@ impl Depositor {
     /// Adds the sorted particles. A slab's particles write into the slab and the next one, so pairs of slabs
     /// are shared out in two rounds; the last pair of an odd number of slabs, across the box's face, is a third.
     fn write<const ORDER: usize>(&mut self, chunks: usize) {
-        let (chunks, cells) = (&self.chunks[..chunks], self.grid.cells());
-        let count = self.slabs.len();
+        let (chunks, cells, tiles) = (&self.chunks[..chunks], self.grid.cells(), &self.tiles);
+        let (count, plane) = (tiles.slabs(), cells[1] * cells[2]);
+        let start = |slab: usize| tiles.first_plane[slab] * plane;
         let rounds: [Vec<usize>; 3] = [
             (0..count - 1).step_by(2).collect(),
             (1..count - count % 2).step_by(2).collect(),
             if count % 2 == 1 { vec![count - 1] } else { vec![] },
         ];
         for round in rounds {
-            let mut parts = split(&mut self.sums, &self.slabs.first_plane, cells[1] * cells[2]);
-            let pairs: Vec<_> = round
-                .into_iter()
-                .map(|slab| {
-                    let own = parts[slab].take().expect("a slab is in one pair of a round");
-                    (slab, own, parts[(slab + 1) % count].take().unwrap_or_default())
-                })
-                .collect();
-            pairs.into_par_iter().for_each(|(slab, own, next)| {
-                let mut target = Target { own, next, cells };
-                for cloud in chunks.iter().flat_map(|chunk| chunk.slab(slab)) {
-                    target.add::<ORDER>(cloud);
+            // The first slab is the next one of the last.
+            let (mut first, mut rest) = self.sums.split_at_mut(start(round.first().copied().unwrap_or(0)));
+            let mut at = first.len();
+            let mut pairs = Vec::new();
+            for slab in round {
+                let end = start((slab + 2).min(count));
+                let own;
+                (own, rest) = std::mem::take(&mut rest).split_at_mut(end - at);
+                at = end;
+                let over = if slab + 1 == count { std::mem::take(&mut first) } else { &mut [] };
+                pairs.push((slab, Target { own, over, cells }));
+            }
+            let block = || Block::new(tiles.largest(), ORDER);
+            pairs.into_par_iter().for_each_init(block, |block, (slab, mut target)| {
+                for tile in tiles.of_slab(slab) {
+                    let clouds = || chunks.iter().flat_map(|chunk| chunk.tile(tile));
+                    let particles: usize = chunks.iter().map(|chunk| chunk.tile(tile).len()).sum();
+                    if particles > block.sums.len() / WORTH_A_BLOCK {
+                        let first_row = tiles.first_row(tile);
+                        clouds().for_each(|cloud| block.add::<ORDER>(cloud, first_row));
+                        block.move_to(&mut target, first_row);
+                    } else {
+                        clouds().for_each(|cloud| target.add::<ORDER>(cloud));
+                    }
                 }
             });
         }
     }
 }
 
-/// The grid cut at the slabs' first planes.
-fn split<'a>(mut sums: &'a mut [f64], first_plane: &[usize], plane: usize) -> Vec<Option<&'a mut [f64]>> {
-    let cut = |range: &[usize]| {
-        let (slab, rest) = std::mem::take(&mut sums).split_at_mut((range[1] - range[0]) * plane);
-        sums = rest;
-        Some(slab)
-    };
-    first_plane.windows(2).map(cut).collect()
+/// Sums of a tile and of what its particles reach beyond its last plane, row and voxel. It stays in a core's own cache: a
+/// tile's particles come in any order, and the sums of the whole grid are read and written in theirs.
+struct Block {
+    sums: Vec<f64>,
+    rows: usize,
+    width: usize,
 }
 
-/// A slab, and the one after it; a grid of a single slab has no other, its planes wrap onto themselves.
+impl Block {
+    fn new([planes, rows, row]: [usize; 3], order: usize) -> Self {
+        let (rows, width) = (rows + order - 1, row + order - 1);
+        Self { sums: vec![0.0; (planes + order - 1) * rows * width], rows, width }
+    }
+
+    fn add<const ORDER: usize>(&mut self, cloud: &Cloud, first_row: usize) {
+        let [x, y, z] = cloud.voxel.map(|v| v as usize);
+        let [share_x, share_y, share_z] = cloud.t.map(|t| shares::<ORDER>(f64::from(t)));
+        let first = (x * self.rows + y - first_row) * self.width + z;
+        for (i, share_x) in share_x.into_iter().enumerate() {
+            let amount = f64::from(cloud.weight) * share_x;
+            for (j, share_y) in share_y.into_iter().enumerate() {
+                let amount = amount * share_y;
+                let at = first + (i * self.rows + j) * self.width;
+                let row: &mut [f64; ORDER] = self.sums[at..].first_chunk_mut().expect("the block holds it");
+                for (sum, share_z) in row.iter_mut().zip(share_z) {
+                    *sum += amount * share_z;
+                }
+            }
+        }
+    }
+
+    /// Adds its sums to those of the grid, and begins anew.
+    fn move_to(&mut self, target: &mut Target<'_>, first_row: usize) {
+        let [_, ny, nz] = target.cells;
+        for (x, plane) in self.sums.chunks_exact_mut(self.rows * self.width).enumerate() {
+            let to = target.plane(x);
+            for (y, row) in plane.chunks_exact_mut(self.width).enumerate() {
+                let to = &mut to[(first_row + y) % ny * nz..][..nz];
+                for part in row.chunks_mut(nz) {
+                    to.iter_mut().zip(&*part).for_each(|(to, sum)| *to += sum);
+                    part.fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// A slab and the one after it, where they lie side by side.
 struct Target<'a> {
     own: &'a mut [f64],
-    next: &'a mut [f64],
+    /// After the last slab: the first. A grid of a single slab has none, its planes wrap onto themselves.
+    over: &'a mut [f64],
     cells: [usize; 3],
 }
 
@@ -309,20 +364,14 @@ impl Target<'_> {
         let [_, ny, nz] = self.cells;
         let [x, y, z] = cloud.voxel.map(|v| v as usize);
         let [share_x, share_y, share_z] = cloud.t.map(|t| shares::<ORDER>(f64::from(t)));
-        let inside = z + ORDER <= nz;
         for (i, share_x) in share_x.into_iter().enumerate() {
             let plane = self.plane(x + i);
             for (j, share_y) in share_y.into_iter().enumerate() {
                 let amount = f64::from(cloud.weight) * share_x * share_y;
                 let row = if y + j < ny { y + j } else { (y + j) % ny } * nz;
-                if inside {
-                    for (sum, share_z) in plane[row + z..row + z + ORDER].iter_mut().zip(share_z) {
-                        *sum += amount * share_z;
-                    }
-                } else {
-                    for (k, share_z) in share_z.into_iter().enumerate() {
-                        plane[row + (z + k) % nz] += amount * share_z;
-                    }
+                for (k, share_z) in share_z.into_iter().enumerate() {
+                    let z = if z + k < nz { z + k } else { (z + k) % nz };
+                    plane[row + z] += amount * share_z;
                 }
             }
         }
@@ -333,12 +382,12 @@ impl Target<'_> {
         let start = x * size;
         if start < self.own.len() {
             &mut self.own[start..start + size]
-        } else if self.next.is_empty() {
+        } else if self.over.is_empty() {
             let start = start % self.own.len();
             &mut self.own[start..start + size]
         } else {
             let start = start - self.own.len();
-            &mut self.next[start..start + size]
+            &mut self.over[start..start + size]
         }
     }
 }

@@ -17,7 +17,11 @@ impl Field3 {
     /// [`FieldError::Shape`] if `values` does not have the grid's shape.
     pub fn new(grid: Grid, values: Array3<f32>) -> Result<Self, FieldError> {
         check_shape(grid.cells(), values.dim().into())?;
-        Ok(Self { grid, values: values.as_standard_layout().into_owned() })
+        let values = match values.is_standard_layout() {
+            true => values,
+            false => values.as_standard_layout().into_owned(),
+        };
+        Ok(Self { grid, values })
     }
 
     /// A field that is zero everywhere.

@@ -34,9 +34,10 @@ mod memory;
 mod normalizer;
 mod region;
 mod scheme;
-mod slabs;
 mod smoothing;
+mod sums;
 mod tile_faces;
+mod tiles;
 mod windows;
 
 pub use boundary::Boundary;

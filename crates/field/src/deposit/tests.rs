@@ -72,11 +72,15 @@ fn a_particle_in_a_voxel_centre_stays_there() {
 
 #[test]
 fn every_scheme_agrees_with_the_plain_loop() {
-    // Cells fewer than the stencil, odd and even numbers of slabs.
-    for cells in [[1, 2, 3], [2, 1, 1], [5, 4, 3], [9, 6, 16], [16, 3, 5], [21, 8, 8]] {
+    // Cells fewer than the stencil, odd and even numbers of slabs, slabs of two tiles; few particles in a tile, and many.
+    let crowded =
+        [[1, 2, 3], [2, 1, 1], [5, 4, 3], [9, 6, 16], [16, 3, 5], [21, 8, 8], [97, 2, 9], [7, 400, 96]];
+    let sparse = [[21, 30, 31], [97, 50, 9], [40, 33, 34], [7, 400, 96]];
+    let cases = crowded.map(|cells| (cells, 500)).into_iter().chain(sparse.map(|cells| (cells, 30)));
+    for (cells, count) in cases.chain([([3, 400, 96], 5000)]) {
         let grid = grid(cells);
-        let positions = points(500, grid.box_size_mpc_h());
-        let weights: Vec<f32> = (0..500).map(|i| 0.1 + (i % 7) as f32).collect();
+        let positions = points(count, grid.box_size_mpc_h());
+        let weights: Vec<f32> = (0..count).map(|i| 0.1 + (i % 7) as f32).collect();
         for weights in [None, Some(weights.as_slice())] {
             for scheme in Scheme::ALL {
                 let expected = match scheme {
@@ -108,7 +112,7 @@ fn the_number_of_threads_changes_no_bit() {
                 let mut depositor = Depositor::new(grid, scheme).unwrap();
                 depositor.add(&positions, Some(&weights)).unwrap();
                 depositor.add(&positions[..777], None).unwrap();
-                (depositor.total().to_bits(), depositor.sums)
+                (depositor.total().to_bits(), depositor.sums.to_vec())
             })
         };
         let one = run(1);
