@@ -637,8 +637,9 @@ def problem_of(case, reference, files, ended, killed, touched):
     if not killed:
         if ended.code not in (1, 2, 130, 143, 75):
             return f"exit code {ended.code}: {last_line(ended.stderr)}"
-        named = [*reference.files, *files, *touched, case.output()]
-        names = {part for name in named for part in Path(steady(name)).parts}
+        # What lies beside the seeds is touched by its path from the folder.
+        named = [*reference.files, *files, *touched, case.output(), *(a for a in case.arguments if SEEDS in a)]
+        names = {part for name in named for part in Path(steady(name)).parts} - {"..", "seeds"}
         if not any(name in ended.stderr for name in names):
             return f"the message names no file: {last_line(ended.stderr)}"
     if case.evolving:

@@ -34,7 +34,9 @@ use stop::Stop;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     finescale_snapshot::follow_links(arguments.options.follow_links);
-    let stop = match Stop::listen() {
+    let listening =
+        finescale_snapshot::end_with_unreadable_files().map_err(Into::into).and_then(|()| Stop::listen());
+    let stop = match listening {
         Ok(stop) => stop,
         Err(error) => {
             failure::report(&error);

@@ -4,6 +4,7 @@ use crate::{PairError, one_or_many};
 use finescale_field::{Channels, Conditioning, Normalizer, Region, Scalar, Transform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Default n at the mean density: below an eighth of the mean, log1p(n) is linear.
@@ -248,7 +249,7 @@ impl DataConfig {
         }
         for pair in self.training.iter().chain(&self.validation) {
             for path in std::iter::once(pair.condition()).chain(pair.truth()) {
-                if !path.is_file() {
+                if is_missing(&path) {
                     return Err(PairError::Missing { path });
                 }
             }
@@ -269,6 +270,14 @@ impl DataConfig {
 fn same_file(a: &Path, b: &Path) -> bool {
     let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     canonical(a) == canonical(b)
+}
+
+/// Whether no file has that name; what the file system does not say is told by whoever opens it.
+fn is_missing(path: &Path) -> bool {
+    std::fs::metadata(path).map_or_else(
+        |error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        |found| !found.is_file(),
+    )
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::batch::{Batch, DatasetColumn, SizeOf, Wanted};
 use crate::columns::{Column, OpenFile, POSITIONS};
+use crate::reading::Reading;
 use crate::units::Units;
 use crate::{Header, SnapshotError, Species};
 use std::ops::Range;
@@ -91,6 +92,7 @@ impl<'a> Chunk<'a> {
         needs_mass: bool,
         header: &Header,
     ) -> Result<Option<Self>, SnapshotError> {
+        let _reading = Reading::of(&file.path);
         let table_mass = header.table_mass(kind);
         let open = OpenFile::open_to_read(&file.path, kind)?;
         if needs_mass && table_mass.is_none() && is_tracer(&open, kind)? {
@@ -163,6 +165,7 @@ impl<'a> Chunk<'a> {
 
     /// Some of the particles.
     pub(crate) fn read(&self, file: usize, range: Range<usize>) -> Result<Batch, SnapshotError> {
+        let _reading = Reading::of(&self.file.path);
         let masses = self.masses.as_ref().map(|masses| self.masses(masses, range.clone()));
         let velocities = self.velocities.as_ref().map(|column| self.velocities(column, range.clone()));
         let sides = self.volumes.as_ref().map(|volumes| self.sides(volumes, range.clone()));
@@ -220,6 +223,7 @@ impl<'a> Chunk<'a> {
 
     /// Masses in 1e10 Msun/h.
     pub(crate) fn masses_of(&self, range: Range<usize>) -> Result<Vec<f32>, SnapshotError> {
+        let _reading = Reading::of(&self.file.path);
         self.masses.as_ref().map_or(Ok(Vec::new()), |masses| self.masses(masses, range))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::SnapshotError;
 use crate::gadget::is_gadget;
+use crate::path_kind::{PathKind, first_file};
 use std::path::{Path, PathBuf};
 
 /// A file name `base.INDEX.hdf5`, taken apart.
@@ -47,12 +48,17 @@ pub fn snapshot_of_run(base: &Path, number: usize) -> Result<PathBuf, SnapshotEr
     let files = ["snap", "snapshot"].map(|name| base.join(format!("{name}_{number:03}.hdf5")));
     let of_binary = base.join(format!("snapshot_{number:03}"));
     let candidates = [vec![folder.clone()], files.to_vec(), vec![of_binary]].concat();
-    candidates.into_iter().find(|path| path.exists()).ok_or(SnapshotError::NotFound { path: folder })
+    for candidate in candidates {
+        if PathKind::of(&candidate)? != PathKind::Nothing {
+            return Ok(candidate);
+        }
+    }
+    Err(SnapshotError::NotFound { path: folder })
 }
 
 /// A file of the snapshot that `path` means: itself, or one of a folder's, or `path.0.hdf5`.
 pub(crate) fn any_file(path: &Path) -> Result<PathBuf, SnapshotError> {
-    if path.is_dir() {
+    if PathKind::of(path)? == PathKind::Folder {
         return first_of_folder(path);
     }
     let with = |ending: &str| {
@@ -61,27 +67,39 @@ pub(crate) fn any_file(path: &Path) -> Result<PathBuf, SnapshotError> {
         PathBuf::from(name)
     };
     let candidates = [path.to_owned(), with(".0.hdf5"), with(".hdf5"), with(".0")];
-    candidates
-        .into_iter()
-        .find(|file| file.is_file())
-        .ok_or_else(|| SnapshotError::NotFound { path: path.into() })
+    match first_file(&candidates)? {
+        Some(index) => Ok(candidates[index].clone()),
+        None => Err(SnapshotError::NotFound { path: path.into() }),
+    }
 }
 
 fn first_of_folder(folder: &Path) -> Result<PathBuf, SnapshotError> {
     let io = |source| SnapshotError::Io { path: folder.into(), doing: "listing the folder", source };
-    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    let (mut files, mut folders, mut unreadable) = (Vec::new(), Vec::new(), None);
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let is_hdf5 = path.extension().is_some_and(|ending| ending == "hdf5" || ending == "h5");
         // What macOS leaves beside files is none.
         let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !is_hidden && path.is_file() && (is_hdf5 || is_gadget(&path)) {
-            files.push(path);
-        } else if path.is_dir()
-            && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snapdir_"))
-        {
-            folders.push(path);
+        match PathKind::of(&path)? {
+            PathKind::File if is_hidden => {}
+            PathKind::File if is_hdf5 => files.push(path),
+            PathKind::File => match is_gadget(&path) {
+                Ok(true) => files.push(path),
+                Ok(false) => {}
+                // Other files may be other people's.
+                Err(error) => unreadable = Some(error),
+            },
+            PathKind::Folder
+                if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snapdir_")) =>
+            {
+                folders.push(path);
+            }
+            PathKind::Folder | PathKind::Other | PathKind::Nothing => {}
         }
+    }
+    if let (true, Some(error)) = (files.is_empty() && folders.is_empty(), unreadable) {
+        return Err(error);
     }
     files.sort();
     folders.sort();

@@ -6,6 +6,8 @@ use crate::header::{self, FileHeader};
 use crate::native::{self, Kind};
 use crate::objects;
 use crate::open::{open, open_with_cache};
+use crate::path_kind::is_file;
+use crate::reading::Reading;
 use crate::units::GivenUnits;
 use finescale_field::{check_memory, shown};
 use ndarray::s;
@@ -46,7 +48,8 @@ pub(crate) fn group_of(kind: usize) -> String {
 impl OpenFile {
     /// Opens a file in HDF5 or in GADGET's binary formats.
     pub(crate) fn open(path: &Path) -> Result<Self, SnapshotError> {
-        let content = match path.is_file() && is_gadget(path) {
+        let _reading = Reading::of(path);
+        let content = match is_file(path)? && is_gadget(path)? {
             true => Content::Gadget(Box::new(GadgetFile::open(path)?)),
             false => Content::Hdf5(open(path)?),
         };
@@ -56,6 +59,7 @@ impl OpenFile {
     /// The same to read datasets of this type of particles: with room for one HDF5 chunk of them. A filtered dataset is
     /// often one single chunk, which each slab would unpack anew.
     pub(crate) fn open_to_read(path: &Path, kind: usize) -> Result<Self, SnapshotError> {
+        let _reading = Reading::of(path);
         let first = Self::open(path)?;
         let Content::Hdf5(file) = &first.content else { return Ok(first) };
         let mut bytes = 0;
@@ -72,6 +76,7 @@ impl OpenFile {
 
     /// What the file says of itself and of its snapshot.
     pub(crate) fn header(&self, given: GivenUnits) -> Result<FileHeader, SnapshotError> {
+        let _reading = Reading::of(&self.path);
         match &self.content {
             Content::Hdf5(file) => FileHeader::read(&self.path, file, given),
             Content::Gadget(file) => file.header(given),
@@ -80,6 +85,7 @@ impl OpenFile {
 
     /// Whether it is a catalogue of groups, and no snapshot.
     pub(crate) fn is_catalogue(&self) -> Result<bool, SnapshotError> {
+        let _reading = Reading::of(&self.path);
         match &self.content {
             Content::Hdf5(file) => header::is_catalogue(&self.path, file),
             Content::Gadget(_) => Ok(false),

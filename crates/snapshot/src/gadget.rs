@@ -1,6 +1,7 @@
 //! GADGET's binary formats 1 and 2: Fortran records of a header, and of blocks in a fixed order or with names.
 
 use crate::header::FileHeader;
+use crate::path_kind::first_bytes;
 use crate::units::{GivenUnits, Units};
 use crate::{Header, SnapshotError};
 use finescale_field::{Cosmology, Grid};
@@ -79,10 +80,11 @@ pub(crate) struct BlockColumn {
 }
 
 /// Whether a file begins as a snapshot in format 1 or 2 does.
-pub(crate) fn is_gadget(path: &Path) -> bool {
-    let mut start = [0; 4];
-    let read = finescale_durable::open_to_read(path).and_then(|file| file.read_exact_at(&mut start, 0));
-    read.is_ok() && endianness(start).is_some()
+///
+/// # Errors
+/// [`SnapshotError::Io`] if it cannot be read.
+pub(crate) fn is_gadget(path: &Path) -> Result<bool, SnapshotError> {
+    Ok(<[u8; 4]>::try_from(first_bytes(path, 4)?).is_ok_and(|start| endianness(start).is_some()))
 }
 
 /// Whether numbers are big-endian, by the length of the first record.

@@ -5,6 +5,7 @@ use crate::digest::Digest;
 use crate::grid_meta::{FORMAT, VERSION};
 use crate::objects;
 use crate::open::open;
+use crate::reading::Reading;
 use crate::{GridMeta, SnapshotError};
 use finescale_field::{
     Boundary, Cosmology, FILE_BLOCK, Grid, Region, WindowError, Windows, blocks, check_memory, shown,
@@ -37,6 +38,7 @@ impl GridReader {
     /// [`SnapshotError::Elsewhere`], [`SnapshotError::Source`] or [`SnapshotError::Unwritten`] if its values are not
     /// all in this file.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
+        let _reading = Reading::of(path);
         let file = open(path)?;
         let attributes = Attributes::new(path, &file);
         let not_a_grid = |detail: String| SnapshotError::NotAGrid { path: path.into(), detail };
@@ -74,6 +76,7 @@ impl GridReader {
     /// [`SnapshotError::Field`] if the window is larger than the grid or than memory, [`SnapshotError::Hdf5`] or
     /// [`SnapshotError::Truncated`] if the file is damaged.
     pub fn read(&self, region: &Region) -> Result<Array3<f32>, SnapshotError> {
+        let _reading = Reading::of(&self.path);
         let cells = self.grid.cells();
         region.check_fits(cells).map_err(SnapshotError::field(&self.path))?;
         let read = |[x, y, z]: [std::ops::Range<usize>; 3]| {

@@ -2,6 +2,7 @@
 
 use crate::SnapshotError;
 use crate::npy_header::{self, Kind, Layout};
+use crate::path_kind::PathKind;
 use finescale_field::{Field3, Grid, Region, WindowError, Windows, blocks, shown};
 use ndarray::Array3;
 use std::fs::File;
@@ -55,7 +56,7 @@ impl NpyReader {
         box_size_mpc_h: [f64; 3],
         index: Option<usize>,
     ) -> Result<Self, SnapshotError> {
-        if !path.exists() {
+        if PathKind::of(path)? == PathKind::Nothing {
             return Err(SnapshotError::NotFound { path: path.into() });
         }
         let layout = npy_header::layout(path, index)?;

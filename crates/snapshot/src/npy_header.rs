@@ -1,6 +1,7 @@
 //! What a `.npy` file promises, before its values are read.
 
 use crate::SnapshotError;
+use crate::path_kind::first_bytes;
 use finescale_field::shown;
 use ndarray_npy::WritableElement;
 use ndarray_npy::npy::header::{Header, Layout as Order};
@@ -39,11 +40,11 @@ pub(crate) struct Layout {
 }
 
 /// Whether a file begins as numpy's do.
-pub(crate) fn is_npy(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = finescale_durable::open_to_read(path)
-        .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
-    read.is_ok() && start == MAGIC
+///
+/// # Errors
+/// [`SnapshotError::Io`] if it cannot be read.
+pub(crate) fn is_npy(path: &Path) -> Result<bool, SnapshotError> {
+    Ok(first_bytes(path, MAGIC.len())? == MAGIC)
 }
 
 /// The bytes before the values of a cube of f32 in C order.

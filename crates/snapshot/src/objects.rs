@@ -8,6 +8,7 @@
 use crate::SnapshotError;
 use crate::native::{self, Link, Source};
 use crate::open::open;
+use crate::path_kind::{PathKind, first_file};
 use finescale_field::{readable_bytes, shown};
 use hdf5::LocationType;
 use hdf5::dataset::Layout;
@@ -297,7 +298,9 @@ impl Virtual<'_> {
         let named = Path::new(name);
         // Of an absolute name that is no longer right, HDF5 takes the last part.
         let own: Cow<Path> = match named.file_name() {
-            Some(last) if named.is_absolute() && !named.exists() => Cow::Owned(last.into()),
+            Some(last) if named.is_absolute() && PathKind::of(named)? == PathKind::Nothing => {
+                Cow::Owned(last.into())
+            }
             _ => Cow::Borrowed(named),
         };
         // The folder of the name, then the one of what a link of that name leads to.
@@ -309,12 +312,12 @@ impl Virtual<'_> {
             folder_of(self.path),
             self.path.canonicalize().map_or_else(|_| folder_of(self.path), |p| folder_of(&p)),
         ];
-        let Some(folder) = folders.iter().find(|folder| folder.join(&own).is_file()) else {
-            let place = folders[0].join(&own);
-            self.missing(&place, "is missing".to_owned())?;
-            return Ok(place);
+        let places = folders.each_ref().map(|folder| folder.join(&own));
+        let Some(index) = first_file(&places)? else {
+            self.missing(&places[0], "is missing".to_owned())?;
+            return Ok(places[0].clone());
         };
-        let place = folder.join(&own);
+        let (folder, place) = (&folders[index], places[index].clone());
         let inside = || Some(place.canonicalize().ok()?.starts_with(folder.canonicalize().ok()?));
         if FOLLOW_LINKS.load(Ordering::Relaxed) || inside() == Some(true) {
             return Ok(place);

@@ -2,6 +2,7 @@
 
 use crate::SnapshotError;
 use crate::error::frames;
+use crate::path_kind::PathKind;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -21,15 +22,12 @@ pub(crate) fn open(path: &Path) -> Result<hdf5::File, SnapshotError> {
 
 /// Opens `path` for reading, with room for `bytes` of a dataset's chunks in memory.
 pub(crate) fn open_with_cache(path: &Path, bytes: usize) -> Result<hdf5::File, SnapshotError> {
-    if !path.exists() {
-        return Err(SnapshotError::NotFound { path: path.into() });
-    }
-    if path.is_dir() {
-        return Err(SnapshotError::Folder { path: path.into() });
-    }
-    // A pipe would be waited for.
-    if !path.is_file() {
-        return Err(SnapshotError::NotHdf5 { path: path.into(), what: None });
+    match PathKind::of(path)? {
+        PathKind::File => {}
+        PathKind::Nothing => return Err(SnapshotError::NotFound { path: path.into() }),
+        PathKind::Folder => return Err(SnapshotError::Folder { path: path.into() }),
+        // A pipe would be waited for.
+        PathKind::Other => return Err(SnapshotError::NotHdf5 { path: path.into(), what: None }),
     }
     let bytes = bytes.max(DEFAULT_CACHE_BYTES);
     let mut options = hdf5::File::with_options();

@@ -6,6 +6,7 @@ use crate::chunk_files::{ChunkName, any_file};
 use crate::columns::OpenFile;
 use crate::header::FileHeader;
 use crate::particles::DARK;
+use crate::path_kind::is_file;
 use crate::units::{GivenUnits, Units};
 use crate::{Header, Particles, SnapshotError};
 use std::ops::Range;
@@ -296,7 +297,7 @@ fn files_of_set(
     match named() {
         None if files > 1 => Err(SnapshotError::ChunkWithoutIndex { path: first.into(), files }),
         Some((name, _)) if files > 1 => {
-            let existing = |path: PathBuf| if path.is_file() { Ok(path) } else { Err(missing(path)) };
+            let existing = |path: PathBuf| if is_file(&path)? { Ok(path) } else { Err(missing(path)) };
             if let Some(some_files) = some_files {
                 return some_files.iter().map(|&index| existing(name.file(index))).collect();
             }

@@ -5,6 +5,7 @@ use crate::columns::OpenFile;
 use crate::error::SnapshotError;
 use crate::grid_reader::GridReader;
 use crate::npy_header::is_npy;
+use crate::path_kind::PathKind;
 use crate::units::GivenUnits;
 use std::path::Path;
 
@@ -28,11 +29,10 @@ impl Source {
     /// [`SnapshotError::Unknown`] for HDF5 files that are none of these; [`SnapshotError::NotFound`],
     /// [`SnapshotError::NotHdf5`], [`SnapshotError::Truncated`], [`SnapshotError::AmbiguousFolder`].
     pub fn of(path: &Path) -> Result<Self, SnapshotError> {
-        if path.is_dir() || !path.exists() {
-            return any_file(path).map(|_| Self::Snapshot);
-        }
-        if path.is_file() && is_npy(path) {
-            return Ok(Self::Cube);
+        match PathKind::of(path)? {
+            PathKind::Folder | PathKind::Nothing => return any_file(path).map(|_| Self::Snapshot),
+            PathKind::File if is_npy(path)? => return Ok(Self::Cube),
+            PathKind::File | PathKind::Other => {}
         }
         let is_named_npy = path.extension().is_some_and(|ending| ending == "npy");
         let no_grid = match GridReader::open(path) {
