@@ -49,6 +49,7 @@ NAME_CALLS = ("rename", "renameat", "renameat2", "link", "linkat", "symlink", "s
 LOOKS = ("statx", "newfstatat")
 WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "copy_file_range", "sendfile")
 REMOVALS = ("unlink", "unlinkat", "rmdir")
+MOST_OF_SAMPLE = 50  # disturbed runs of one case, besides removals
 ERRORS = ("EIO", "ENOSPC")
 KILL = "SIGKILL"
 TIMEOUT_S = 120
@@ -687,7 +688,7 @@ class Prover:
         row = Row(case.name)
         reference, calls = undisturbed(self.runner, case)
         row.calls, row.not_durable = len(calls), not_durable(calls)
-        self.disturb_all(self.runner, case, reference, row, sample(calls) if self.short else everything(calls))
+        self.disturb_all(self.runner, case, reference, row, thinned(sample(calls)) if self.short else everything(calls))
         if [call for call in calls if call.name in REMOVALS and ".work" in call.paths[0]]:
             # In which order the files of a folder are found, and go, is the file system's choice.
             reference, calls = undisturbed(self.on_disk, case)
@@ -825,6 +826,15 @@ def sample(calls):
         for at in sorted(chosen):
             ways = hows(same[at])
             yield same[at], ways[next(turn) % len(ways)]
+
+
+def thinned(chosen):
+    """All ways to fail at removals; of the others, some from the first to the last."""
+    removals, others = [], []
+    for call, way in chosen:
+        (removals if call.name in REMOVALS else others).append((call, way))
+    step = max(1, len(others) / MOST_OF_SAMPLE)
+    return removals + [others[int(at * step)] for at in range(min(len(others), MOST_OF_SAMPLE))]
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,26 @@ fn damaged_snapshots_are_refused_by_name() {
         fails(command.arg(out.path().join("grid.hdf5")), &[name, text]);
         assert_eq!(names(out.path()), Vec::<String>::new());
     }
-    assert_eq!(names(&project("tests/data/damaged")).len(), DAMAGED.len());
+    assert_eq!(names(&project("tests/data/damaged")).len(), DAMAGED.len() + 1);
+}
+
+#[test]
+fn where_libhdf5_crashes_the_file_is_named() {
+    // A segmentation fault in H5HG_read of 1.10.8; other versions refuse it.
+    let grid = project("tests/data/damaged/texts_crash_libhdf5_1_10.hdf5");
+    fails(finescale().arg("info").arg(grid), &["texts_crash_libhdf5_1_10.hdf5"]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("snap_001.0.hdf5");
+    std::os::unix::fs::symlink(&ring, &ring).unwrap();
+    for path in [&ring, &folder.path().join("snap_001")] {
+        let mut command = finescale();
+        command.arg("grid").arg(path).args(["--particles", "dm", "--cells", "4", "-o"]);
+        fails(command.arg(folder.path().join("grid.hdf5")), &["snap_001.0.hdf5", "looking at it failed"]);
+    }
 }
 
 #[test]

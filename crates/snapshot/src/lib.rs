@@ -64,6 +64,7 @@ mod snapshot_writer;
 mod source;
 mod species;
 mod units;
+mod zstd;
 
 pub use batch::{Batch, DatasetColumn, SizeOf, Wanted};
 pub use chunk_files::snapshot_of_run;

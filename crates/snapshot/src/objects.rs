@@ -9,6 +9,7 @@ use crate::SnapshotError;
 use crate::native::{self, Link, Source};
 use crate::open::open;
 use crate::path_kind::{PathKind, first_file};
+use crate::zstd;
 use finescale_field::{readable_bytes, shown};
 use hdf5::LocationType;
 use hdf5::dataset::Layout;
@@ -157,6 +158,9 @@ fn check_filters(path: &Path, name: &str, dataset: &hdf5::Dataset) -> Result<(),
         (32026, "blosc2"),
     ];
     check_blosc(path, name, dataset)?;
+    if dataset.filters().iter().any(|filter| filter.id() == zstd::ZSTD) {
+        zstd::register();
+    }
     let missing = dataset.filters().into_iter().find(|filter| !filter.is_available());
     missing.map_or(Ok(()), |filter| {
         let (id, dataset) = (filter.id(), shown(name));

@@ -15,11 +15,13 @@ use std::time::Duration;
 /// Bytes of a path that a crash tells; of longer ones, the last.
 const PATH_BYTES: usize = 1024;
 /// How long a thread may compute in one call, and how much longer for a file's bytes: packed ones are slow.
-const LEAST_ALLOWED: Duration = Duration::from_mins(1);
+const LEAST_ALLOWED: Duration = Duration::from_secs(20);
 const BYTES_PER_SECOND: f64 = 1e7;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Signals of a program that went wrong.
 const DEADLY: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
+/// As other errors of input that cannot be used, and of the program itself.
+const BAD_INPUT: c_int = 2;
 const FAILED: c_int = 1;
 
 /// The path that this thread reads, or read last, where a signal's handler finds it: no allocation, no lock.
@@ -128,8 +130,7 @@ extern "C" fn died(_signal: c_int) {
             said.add(b"error: ".iter().copied());
             said.add(path());
             said.add(
-                b": the HDF5 library crashed in reading it: the file is damaged; copy or download it again. \
-                  (h5dump reads with the same library, and should crash, too.)\n"
+                b": the HDF5 library crashed in reading it: the file is damaged; copy or download it again\n"
                     .iter()
                     .copied(),
             );
@@ -146,9 +147,9 @@ extern "C" fn died(_signal: c_int) {
             said.add(b"\n".iter().copied());
         }
         said.write();
+        // SAFETY: ends the process at once, as a handler may.
+        unsafe { libc::_exit(if place.depth.get() > 0 { BAD_INPUT } else { FAILED }) }
     });
-    // SAFETY: ends the process at once, as a handler may.
-    unsafe { libc::_exit(FAILED) }
 }
 
 /// A message of limited length.
@@ -194,7 +195,7 @@ fn watch() {
                 said.add(message.bytes());
                 said.write();
                 // SAFETY: ends the process at once; whatever else HDF5 has to end would wait for that thread.
-                unsafe { libc::_exit(FAILED) }
+                unsafe { libc::_exit(BAD_INPUT) }
             }
         }
     }
