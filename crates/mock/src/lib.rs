@@ -46,6 +46,7 @@ mod physics_tests;
 mod pm;
 mod power;
 mod run_parameters;
+mod sheet;
 mod universe;
 mod write;
 

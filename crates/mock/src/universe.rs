@@ -3,6 +3,7 @@
 use crate::initial::initial_particles;
 use crate::mesh::Mesh;
 use crate::pm::{evolve, step_times};
+use crate::sheet::Sheet;
 use crate::{GasModel, LambdaCdm, MockError};
 use finescale_field::{Depositor, Field3, Grid, Scheme};
 use finescale_seed::{KeyedStream, Purpose};
@@ -37,6 +38,9 @@ pub struct MockConfig {
     pub steps: usize,
     /// How gas differs from dark matter.
     pub gas: GasModel,
+    /// Whether gas fills the space between its particles, as cells of gas do, where it is not dense. The particles of a
+    /// snapshot are the same.
+    pub spread_gas: bool,
     /// Seed of the initial modes and of the lattices' offset.
     pub seed: u64,
 }
@@ -55,6 +59,7 @@ impl Default for MockConfig {
             redshift: 0.0,
             steps: 40,
             gas: GasModel::default(),
+            spread_gas: false,
             seed: 1,
         }
     }
@@ -157,20 +162,34 @@ impl Universe {
         self.overdensity(&self.low)
     }
 
-    /// 1 + δ of the gas, cloud-in-cell on the configured cells.
+    /// 1 + δ of the gas, cloud-in-cell on the configured cells: of its particles, or of what they stand for.
     ///
     /// # Errors
     /// [`MockError::Field`] if the grid is impossible or there is no room for it.
     pub fn truth(&self) -> Result<Field3, MockError> {
-        self.overdensity(&self.gas)
+        if !self.config.spread_gas {
+            return self.overdensity(&self.gas);
+        }
+        let sheet = Sheet {
+            positions: &self.gas,
+            per_side: self.config.particles_high,
+            box_size_mpc_h: self.config.box_size_mpc_h as f32,
+        };
+        let mut depositor = self.depositor()?;
+        sheet.deposit(&self.overdensity(&self.high)?, &mut depositor)?;
+        Ok(depositor.finish_overdensity()?)
     }
 
     /// 1 + δ of `positions` on the configured cells.
     pub(crate) fn overdensity(&self, positions: &[[f32; 3]]) -> Result<Field3, MockError> {
-        let mut depositor =
-            Depositor::new(Grid::cube(self.config.cells, self.config.box_size_mpc_h)?, Scheme::Cic)?;
+        let mut depositor = self.depositor()?;
         depositor.add(positions, None)?;
         Ok(depositor.finish_overdensity()?)
+    }
+
+    fn depositor(&self) -> Result<Depositor, MockError> {
+        let grid = Grid::cube(self.config.cells, self.config.box_size_mpc_h)?;
+        Ok(Depositor::new(grid, Scheme::Cic)?)
     }
 }
 

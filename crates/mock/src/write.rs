@@ -18,7 +18,8 @@ impl Universe {
     /// [`MockError::Snapshot`] names the file that could not be written.
     pub fn write_grids(&self, folder: &Path) -> Result<(), MockError> {
         let condition = self.grid_file(self.condition()?, "dm", self.low.len());
-        let truth = self.grid_file(self.truth()?, "gas", self.gas.len());
+        let mut truth = self.grid_file(self.truth()?, "gas", self.gas.len());
+        truth.meta.is_spread = self.config.spread_gas;
         let paths = ["condition.hdf5", "truth.hdf5"].map(|name| folder.join(name));
         Ok(write_grids(&[(&paths[0], &condition), (&paths[1], &truth)])?)
     }

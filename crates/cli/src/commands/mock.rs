@@ -45,6 +45,9 @@ pub(crate) struct Mock {
     /// Linear rms overdensity in spheres of 8 Mpc/h, today
     #[arg(long)]
     sigma_8: Option<f64>,
+    /// Let gas fill the space between its particles, as cells of gas do, where it is not dense
+    #[arg(long)]
+    spread_gas: bool,
     /// Also write the particles as AREPO snapshots, into low_res/ and high_res/
     #[arg(long)]
     snapshots: bool,
@@ -127,6 +130,7 @@ impl Mock {
         config.redshift = self.redshift.unwrap_or(config.redshift);
         config.cosmology.omega_m = self.omega_m.unwrap_or(config.cosmology.omega_m);
         config.cosmology.sigma_8 = self.sigma_8.unwrap_or(config.cosmology.sigma_8);
+        config.spread_gas |= self.spread_gas;
         Ok(config)
     }
 
