@@ -71,6 +71,12 @@ pub(crate) fn check_output<'a>(
     path: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        return Err(bad_input(
+            "--output -: files are written whole or not at all, and so not to standard output; name a file, or ./- (spectrum \
+             prints its table when there is no --output)",
+        ));
+    }
     if path.to_str().is_none() {
         return Err(bad_input(format!("{}: this name is no UTF-8; choose another --output", path.display())));
     }

@@ -3,6 +3,7 @@
 mod from_cube;
 mod from_snapshot;
 mod from_tng;
+mod parameters;
 
 use crate::context::Context;
 use crate::cube::Cube;
@@ -104,6 +105,10 @@ struct CubeOptions {
     /// What a cube is the density of: dm, gas, ...
     #[arg(long, value_name = "NAME")]
     quantity: Option<String>,
+    /// Table with the parameters of a stack's cubes, a row each, such as CAMELS' params_LH_IllustrisTNG.txt: omega_m and sigma_8 of
+    /// row --index are stored. A line that begins with # may name the columns; without one they are the first two
+    #[arg(long, value_name = "TABLE")]
+    parameters: Option<PathBuf>,
     /// Mass assignment of a cube: none, ngp, cic, tsc or pcs [default: unknown]
     #[arg(long, value_name = "SCHEME")]
     assignment: Option<Assignment>,
@@ -199,6 +204,7 @@ impl GridCommand {
         let of_cubes = [
             ("--box-size, --mean, --index, --delta", self.cube.cube.is_said()),
             ("--quantity", self.cube.quantity.is_some()),
+            ("--parameters", self.cube.parameters.is_some()),
             ("--assignment", self.cube.assignment.is_some()),
             ("--mean-count", self.cube.mean_count.is_some()),
         ];

@@ -1,6 +1,6 @@
 //! A grid file of somebody else's cube.
 
-use super::GridCommand;
+use super::{GridCommand, parameters};
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
@@ -9,10 +9,12 @@ use crate::samples;
 use finescale_field::{ScalarName, is_plain_name};
 use finescale_snapshot::GridMeta;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 impl GridCommand {
     pub(super) fn grid_cube(&self, context: &Context) -> anyhow::Result<Value> {
-        self.check_output(&[&self.source])?;
+        let inputs = [Some(&self.source), self.cube.parameters.as_ref()];
+        self.check_output(&inputs.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>())?;
         let open = fields::open(&self.source, &self.cube.cube)?;
         open.note.iter().for_each(|note| context.warn(note));
         open.meta.check_density(&self.source)?;
@@ -54,6 +56,17 @@ impl GridCommand {
             }
             meta.mean = Some(count);
         }
+        if let Some(table) = &said.parameters {
+            let Some(index) = said.cube.index else {
+                return Err(bad_input(
+                    "--parameters: say with --index which cube, and row of the table, is meant",
+                ));
+            };
+            parameters::read(table, index)?
+                .into_iter()
+                .for_each(|(name, value)| meta.set_scalar(name, value));
+        }
+        // What is said goes before what a table says.
         self.set_scalars(meta);
         Ok(())
     }
