@@ -160,6 +160,7 @@ impl GadgetFile {
             box_size_mpc_h,
             redshift,
             scale_factor,
+            contradicting_time: None,
             cosmology: Cosmology {
                 omega_m: Some(raw.omega_m),
                 omega_lambda: Some(raw.omega_lambda),

@@ -28,6 +28,9 @@ pub struct Header {
     pub redshift: f64,
     /// Scale factor, 1 today.
     pub scale_factor: f64,
+    /// What the file says as `Time`, where it is not the scale factor of its `Redshift`, as codes that follow the expansion
+    /// write it.
+    pub contradicting_time: Option<f64>,
     /// From `/Cosmology`, `/Parameters` or `/Header`, the first that has it.
     pub cosmology: Cosmology,
     /// Particles of each type in the whole snapshot.
@@ -43,6 +46,9 @@ pub struct Header {
     /// Files of the snapshot.
     pub files: usize,
 }
+
+/// How far a scale factor may be from that of the redshift.
+const SAME_TIME: f64 = 1e-3;
 
 impl Header {
     /// How many of these particles there are in the whole snapshot.
@@ -75,7 +81,14 @@ impl Header {
         let odd = (is_odd && assumed.is_none()).then(|| {
             format!("has a box of {sides} Mpc/h by its own units: if that is wrong, say the unit of length with --unit-length")
         });
-        assumed.into_iter().chain(odd).collect()
+        let contradicting = self.contradicting_time.map(|time| {
+            format!(
+                "says Time = {time} and Redshift = {}, which is no scale factor {time}: the redshift is taken; if the other one is right, \
+                 correct the attribute",
+                self.redshift
+            )
+        });
+        assumed.into_iter().chain(odd).chain(contradicting).collect()
     }
 
     /// The mass that all particles of type `kind` share, in 1e10 Msun/h, if they do.
@@ -122,6 +135,9 @@ impl FileHeader {
             .map(|group| group.as_ref().map(|group| Attributes::new(path, group)));
 
         let (redshift, scale_factor) = read_time(&header)?;
+        // Of SWIFT it is an age; it has the scale factor, too, as EAGLE has.
+        let has_another = ["Scale-factor", "ExpansionFactor"].iter().any(|name| header.has(name));
+        let time = if has_another || !header.has("Time") { None } else { header.number("Time").ok() };
         let cosmology = read_cosmology(path, file)?;
         let counts = read_counts(path, file, &header)?;
         // EAGLE has names in the singular, too.
@@ -144,6 +160,7 @@ impl FileHeader {
             box_size_mpc_h: read_box_size_mpc_h(&header, parameters.as_ref(), config.as_ref(), units)?,
             redshift,
             scale_factor,
+            contradicting_time: time.filter(|time| (time / scale_factor - 1.0).abs() > SAME_TIME),
             cosmology,
             counts: read_totals(&header, &counts, files)?,
             mass_table: read_mass_table(&header, units)?,
@@ -394,6 +411,23 @@ mod tests {
         assert_eq!(read.snapshot.counts, counts);
         assert_eq!(read.snapshot.count(&Species::Stars.into()), 0, "a snapshot of two types has no stars");
         assert_eq!((read.snapshot.redshift, read.snapshot.scale_factor), (1.0, 0.5));
+    }
+
+    #[test]
+    fn a_time_that_is_not_the_redshifts_is_told() {
+        let warnings = |redshift: f64| {
+            let write = |_: &hdf5::File, group: &hdf5::Group| {
+                write_array(group, "NumPart_ThisFile", &[3i32]).unwrap();
+                write_scalar(group, "Redshift", redshift).unwrap();
+            };
+            header(write).unwrap().snapshot.warnings().join("\n")
+        };
+        assert!(!warnings(1.0).contains("Time"));
+        let told = warnings(2.0);
+        assert!(
+            told.contains("Time = 0.5 and Redshift = 2") && told.contains("the redshift is taken"),
+            "{told}"
+        );
     }
 
     #[test]

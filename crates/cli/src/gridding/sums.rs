@@ -219,6 +219,7 @@ mod tests {
             box_size_mpc_h: [100.0; 3],
             redshift: 0.0,
             scale_factor: 1.0,
+            contradicting_time: None,
             cosmology,
             counts: Vec::new(),
             mass_table: Vec::new(),
