@@ -17,7 +17,7 @@ const MOST_DENSITY: f32 = 4.0;
 const PIECES_PER_VOXEL: f32 = 3.0;
 const MOST_PIECES: usize = 8;
 /// Planes of the lattice that are divided before they are added.
-const PLANES: usize = 4;
+const PLANES: usize = 8;
 
 /// Particles on a lattice of `per_side`³ sites, k fastest, in a periodic box.
 pub(crate) struct Sheet<'a> {
@@ -35,10 +35,11 @@ impl Sheet<'_> {
         let voxel = self.box_size_mpc_h / cells as f32;
         let plane = self.per_side * self.per_side;
         for first in (0..self.per_side).step_by(PLANES) {
-            let sites = first * plane..(first + PLANES).min(self.per_side) * plane;
-            let parts: Vec<(Vec<[f32; 3]>, Vec<f32>)> = sites
-                .into_par_iter()
-                .fold(Default::default, |(mut pieces, mut weights): (Vec<_>, Vec<_>), site| {
+            // A plane each, for any number of threads: what is added together is rounded together.
+            let planes: Vec<usize> = (first..(first + PLANES).min(self.per_side)).collect();
+            let divided = planes.into_par_iter().map(|x| {
+                let (mut pieces, mut weights) = (Vec::new(), Vec::new());
+                for site in x * plane..(x + 1) * plane {
                     let position = self.positions[site];
                     let at = position.map(|x| ((x / voxel) as usize).min(cells - 1));
                     if smooth.values()[at] < MOST_DENSITY {
@@ -48,10 +49,10 @@ impl Sheet<'_> {
                     }
                     let share = 1.0 / (pieces.len() - weights.len()) as f32;
                     weights.resize(pieces.len(), share);
-                    (pieces, weights)
-                })
-                .collect();
-            for (pieces, weights) in parts {
+                }
+                (pieces, weights)
+            });
+            for (pieces, weights) in divided.collect::<Vec<(Vec<[f32; 3]>, Vec<f32>)>>() {
                 depositor.add(&pieces, Some(&weights))?;
             }
         }

@@ -65,6 +65,12 @@ impl NpyReader {
         Ok(Self { path: path.into(), file: finescale_durable::open_to_read(path).map_err(io)?, layout, grid })
     }
 
+    /// How many cubes its file holds.
+    #[must_use]
+    pub fn cubes(&self) -> usize {
+        self.layout.cubes
+    }
+
     /// Fills a row of consecutive values from flat index `first` on.
     fn read_row(&self, first: usize, row: &mut [f32]) -> io::Result<()> {
         let Layout { width, kind, big_endian, values_at, .. } = self.layout;

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
 /// Where the values of a cube lie, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
+    /// How many there are in the file.
+    pub(crate) cubes: usize,
     pub(crate) cells: [usize; 3],
     /// Whether x is fastest in the file.
     pub(crate) fortran: bool,
@@ -113,6 +115,7 @@ pub(crate) fn layout(path: &Path, index: Option<usize>) -> Result<Layout, Snapsh
         return Err(wrong(format!("its shape {shape:?} needs {promised} bytes, it has {there} of them")));
     }
     Ok(Layout {
+        cubes,
         cells: [nx, ny, nz],
         fortran: header.layout.is_fortran(),
         width,

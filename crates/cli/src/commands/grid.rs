@@ -105,11 +105,12 @@ struct CubeOptions {
     /// What a cube is the density of: dm, gas, ...
     #[arg(long, value_name = "NAME")]
     quantity: Option<String>,
-    /// Table with the parameters of a stack's cubes, a row each, such as CAMELS' params_LH_IllustrisTNG.txt: omega_m and sigma_8 of
-    /// row --index are stored. A line that begins with # may name the columns; without one they are the first two
+    /// Table with the parameters of a stack's cubes, a row each, separated by blanks, such as CAMELS' params_LH_IllustrisTNG.txt:
+    /// omega_m and sigma_8 of row --index are stored. A line that begins with # and holds these names says which columns; in a
+    /// table without such lines they are the first two
     #[arg(long, value_name = "TABLE")]
     parameters: Option<PathBuf>,
-    /// Mass assignment of a cube: none, ngp, cic, tsc or pcs [default: unknown]
+    /// Mass assignment of a cube: ngp, cic, tsc or pcs, whose window is divided out of its spectra, or none [default: none]
     #[arg(long, value_name = "SCHEME")]
     assignment: Option<Assignment>,
     /// Particles per voxel on average, for shot noise [default: unknown]
@@ -189,7 +190,7 @@ impl GridCommand {
         let of_snapshots = [
             ("--particles", particles.is_some()),
             ("--cells", cells.is_some()),
-            ("--scheme", scheme.is_some()),
+            ("--scheme (of a cube: --assignment)", scheme.is_some()),
             ("--weight", weight.is_some()),
             ("--field", field.is_some()),
             ("--spread", *spread),
@@ -202,7 +203,10 @@ impl GridCommand {
             ("--unit-length, --unit-mass", units.is_said()),
         ];
         let of_cubes = [
-            ("--box-size, --mean, --index, --delta", self.cube.cube.is_said()),
+            ("--box-size", self.cube.cube.box_size.is_some()),
+            ("--mean", self.cube.cube.mean.is_some()),
+            ("--index", self.cube.cube.index.is_some()),
+            ("--delta", self.cube.cube.delta),
             ("--quantity", self.cube.quantity.is_some()),
             ("--parameters", self.cube.parameters.is_some()),
             ("--assignment", self.cube.assignment.is_some()),

@@ -6,8 +6,8 @@ use crate::parse::three;
 use finescale_field::{Boundary, Field3, FieldError, Grid, Region, Scheme};
 use finescale_snapshot::Header;
 
-/// Boxes from the first one in which a region may begin: positions are periodic, but not without end.
-const FARTHEST_BOXES: f64 = 10.0;
+/// Boxes from the corner of the first one within which a region may begin.
+const FARTHEST_BOXES: f64 = 1.0;
 
 /// A box within the box, in Mpc/h. Its start may lie anywhere, since the box is periodic.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +50,7 @@ impl Window {
         };
         if (0..3).any(|axis| start_mpc_h[axis].abs() > FARTHEST_BOXES * sides[axis]) {
             return Err(bad_input(format!(
-                "--region: begins at {start_mpc_h:?} Mpc/h, far from the box of {sides:?} Mpc/h; is it in kpc/h?"
+                "--region: begins at {start_mpc_h:?} Mpc/h, outside of the box of {sides:?} Mpc/h; is it in kpc/h?"
             )));
         }
         for axis in 0..3 {

@@ -7,7 +7,7 @@ use crate::fields;
 use crate::parse::Assignment;
 use crate::samples;
 use finescale_field::{ScalarName, is_plain_name};
-use finescale_snapshot::GridMeta;
+use finescale_snapshot::{GridMeta, NpyReader};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -30,14 +30,14 @@ impl GridCommand {
         let values = fields::in_memory(open.values.as_ref())?;
         fields::check_density(&self.source, &values)?;
         let mut meta = open.meta;
-        self.say(&mut meta)?;
+        self.say(context, &mut meta)?;
         samples::save(&self.output, &values, &meta, || Ok(()))?;
         context.say(format_args!("{}: {}", self.output.display(), fields::summary(&values)?));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": values.grid().cells(), "meta": meta }))
     }
 
     /// Says in `meta` what is said of the cube.
-    fn say(&self, meta: &mut GridMeta) -> anyhow::Result<()> {
+    fn say(&self, context: &Context, meta: &mut GridMeta) -> anyhow::Result<()> {
         let said = &self.cube;
         if let Some(quantity) = &said.quantity {
             if !is_plain_name(quantity) {
@@ -49,6 +49,10 @@ impl GridCommand {
         }
         if let Some(Assignment(assignment)) = said.assignment {
             meta.assignment = assignment;
+        }
+        // What counts or masses were divided by is no number of particles.
+        if said.cube.mean.is_some() {
+            meta.mean = None;
         }
         if let Some(count) = said.mean_count {
             if !(count.is_finite() && count > 0.0) {
@@ -62,9 +66,11 @@ impl GridCommand {
                     "--parameters: say with --index which cube, and row of the table, is meant",
                 ));
             };
-            parameters::read(table, index)?
-                .into_iter()
-                .for_each(|(name, value)| meta.set_scalar(name, value));
+            let cubes = NpyReader::open_cube(&self.source, [1.0; 3], Some(index))?.cubes();
+            for (name, value) in parameters::read(table, index, cubes)? {
+                context.say(format_args!("row {index} of {}: {name} = {value}", table.display()));
+                meta.set_scalar(name, value);
+            }
         }
         // What is said goes before what a table says.
         self.set_scalars(meta);

@@ -11,7 +11,7 @@ use crate::gridding::{
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
 use anyhow::Context as _;
-use finescale_field::{Field3, Scheme, available_memory_bytes, readable_bytes};
+use finescale_field::{Field3, ScalarName, Scheme, available_memory_bytes, readable_bytes};
 use finescale_snapshot::{GridMeta, GridReader, Snapshot, Species, snapshot_of_run};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -35,6 +35,7 @@ impl GridCommand {
         let snapshot = options.units.open_some(context, &path, chunks).context("reading a snapshot")?;
         self.check_output(&snapshot.files().collect::<Vec<_>>())?;
         how.check_use()?;
+        self.check_scalars(&how)?;
         snapshot.check(&how.particles, &how.wanted()).context("reading a snapshot")?;
         let planes = self.planes(&snapshot, &how)?;
         if options.dry_run {
@@ -125,6 +126,18 @@ impl GridCommand {
         })
     }
 
+    /// What moves particles is read of the snapshot: a parameter that is said for the file would contradict it.
+    fn check_scalars(&self, how: &Gridding) -> anyhow::Result<()> {
+        let used = [ScalarName::Redshift, ScalarName::OmegaM];
+        let said = self.scalars.iter().find(|(name, _)| used.contains(name));
+        match (said, how.redshift_space) {
+            (Some((name, _)), Some(_)) => Err(bad_input(format!(
+                "--scalar {name}: --redshift-space moves particles by what the snapshot itself says of it; correct its header instead"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn dry_run(
         context: &Context,
         snapshot: &Snapshot,
@@ -170,16 +183,17 @@ pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Fi
     let gas = Species::Gas.particle_type();
     let empty = field.as_slice().iter().filter(|&&value| value == 0.0).count();
     let share = empty as f64 / field.grid().voxels() as f64;
-    if share <= MOST_EMPTY {
-        return;
-    }
-    if how.quantity.is_mean() {
+    if how.quantity.is_mean() && empty > 0 {
         context.warn(format_args!(
-            "{:.0} % of the voxels hold no particles, and 0 in the field: nothing has a mean there; use fewer --cells, or a wider \
-             --scheme",
+            "{empty} voxels ({:.3} %) hold no particles, and 0 in the field: nothing has a mean there; use fewer --cells, a wider \
+             --scheme, or, of gas, --spread",
             100.0 * share
         ));
-    } else if how.particles.types().contains(&gas) && !how.spread {
+    }
+    if share <= MOST_EMPTY || how.quantity.is_mean() {
+        return;
+    }
+    if how.particles.types().contains(&gas) && !how.spread {
         context.warn(format_args!(
             "{:.0} % of the voxels hold nothing, which gas does not do: its cells are larger than voxels there; spread them \
              over their volumes with --spread, or use fewer --cells",

@@ -227,11 +227,12 @@ fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::R
     Ok(Measured { path, modes, particles: None, window, centring, interlaced: false, shot_noise_mpc_h3 })
 }
 
-/// V/N in (Mpc/h)³ of a field that counts particles.
+/// V/N in (Mpc/h)³ of a field that counts particles, each in one place.
 fn counted_noise_mpc_h3(grid: &Grid, meta: &GridMeta) -> Option<f64> {
     let particles = meta.mean? * grid.voxels() as f64;
     let counts = meta.provenance.get("weight").is_some_and(|weight| weight == "count");
-    (counts && particles > 0.0).then(|| grid.volume_mpc_h3() / particles)
+    // Spread over their volumes, particles have less noise than points.
+    (counts && !meta.is_spread && particles > 0.0).then(|| grid.volume_mpc_h3() / particles)
 }
 
 /// Plane x of a density has no negative values.

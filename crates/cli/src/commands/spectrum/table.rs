@@ -122,7 +122,7 @@ fn noise_of(
         _ => {
             return Err(bad_input(format!(
                 "{path}: does not say the shot noise of its particles; measure the snapshot itself, or a grid made \
-                 with --weight count"
+                 with --weight count and without --spread"
             )));
         }
     };
