@@ -274,6 +274,19 @@ fn a_killed_gridding_goes_on_to_the_same_bits() {
         std::fs::write(&kept, damaged).unwrap();
         fails(&mut bench.command("other.hdf5", &more), &["other.hdf5.unfinished", "remove it to begin anew"]);
     }
+
+    // A file that was not summed yet may have been copied again; one that was is another one.
+    let copy_again = |index: usize| {
+        let path = bench.path(&format!("snapdir_009/snap_009.{index}.hdf5"));
+        std::fs::write(&path, std::fs::read(&path).unwrap()).unwrap();
+    };
+    std::fs::write(&kept, &sound).unwrap();
+    copy_again(4);
+    bench.run("other.hdf5", &more);
+    assert_eq!(bytes(&bench.path("whole.hdf5")), bytes(&bench.path("other.hdf5")));
+    kill_midway(&bench, "third.hdf5", &more);
+    copy_again(0);
+    fails(&mut bench.command("third.hdf5", &more), &["third.hdf5.unfinished", "changed since"]);
 }
 
 #[test]

@@ -39,6 +39,12 @@ pub(crate) fn scalar(text: &str) -> Result<(ScalarName, f64), String> {
         Ok(value) if name == ScalarName::Redshift && value <= -1.0 => {
             Err(format!("`{value}` is no redshift"))
         }
+        Ok(value) if name == ScalarName::OmegaM && !(0.0..=2.0).contains(&value) => {
+            Err(format!("`{value}` is no omega_m from 0 to 2"))
+        }
+        Ok(value) if name == ScalarName::Sigma8 && !(0.0..=5.0).contains(&value) => {
+            Err(format!("`{value}` is no sigma_8 from 0 to 5"))
+        }
         Ok(value) if value.is_finite() => Ok((name, value)),
         _ => Err(format!("`{value}` is no number")),
     }
@@ -78,5 +84,6 @@ mod tests {
         assert!(
             scalar("omega_m=many").is_err() && scalar("omega_m").is_err() && scalar("omega_m=inf").is_err()
         );
+        assert!(scalar("omega_m=-1").is_err() && scalar("sigma_8=1e300").is_err());
     }
 }

@@ -9,6 +9,7 @@ use crate::open::{open, open_with_cache};
 use crate::path_kind::is_file;
 use crate::reading::Reading;
 use crate::units::GivenUnits;
+use crate::zstd::while_chunks_have;
 use finescale_field::{check_memory, shown};
 use ndarray::s;
 use std::ops::Range;
@@ -198,13 +199,23 @@ impl Column {
 
     /// The numbers of some rows, row by row, in the file's units.
     pub(crate) fn read(&self, rows: Range<usize>) -> Result<Vec<f64>, SnapshotError> {
-        let (dataset, is_f32) = match &self.values {
-            Values::Dataset { dataset, is_f32 } => (dataset, *is_f32),
+        match &self.values {
+            Values::Dataset { dataset, is_f32 } => {
+                while_chunks_have(chunk_bytes(dataset), || self.read_dataset(dataset, *is_f32, rows))
+            }
             Values::Block(block) => {
                 let io = |source| SnapshotError::Io { path: self.path.clone(), doing: "reading", source };
-                return block.read(rows).map_err(io);
+                block.read(rows).map_err(io)
             }
-        };
+        }
+    }
+
+    fn read_dataset(
+        &self,
+        dataset: &hdf5::Dataset,
+        is_f32: bool,
+        rows: Range<usize>,
+    ) -> Result<Vec<f64>, SnapshotError> {
         let failed = |error: hdf5::Error| self.failed(&error);
         // HDF5's own conversion is slower than its reading.
         let widened = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
@@ -232,8 +243,8 @@ impl Column {
     pub(crate) fn read_integers(&self, rows: Range<usize>) -> Result<Vec<u64>, SnapshotError> {
         match &self.values {
             Values::Dataset { dataset, .. } => {
-                let read = dataset.read_slice_1d::<u64, _>(s![rows]).map_err(|error| self.failed(&error))?;
-                Ok(read.into_raw_vec_and_offset().0)
+                let read = || dataset.read_slice_1d::<u64, _>(s![rows]).map_err(|error| self.failed(&error));
+                Ok(while_chunks_have(chunk_bytes(dataset), read)?.into_raw_vec_and_offset().0)
             }
             Values::Block(block) => {
                 let io = |source| SnapshotError::Io { path: self.path.clone(), doing: "reading", source };
@@ -248,7 +259,7 @@ impl Column {
 }
 
 /// Bytes of one HDF5 chunk, 0 if the dataset has none.
-fn chunk_bytes(dataset: &hdf5::Dataset) -> usize {
+pub(crate) fn chunk_bytes(dataset: &hdf5::Dataset) -> usize {
     let bytes = dataset.dtype().map_or(0, |kind| kind.size());
     dataset.chunk().map_or(0, |chunk| chunk.iter().fold(bytes, |product, &n| product.saturating_mul(n)))
 }

@@ -1,11 +1,13 @@
 //! Reading grid files window by window.
 
 use crate::attributes::Attributes;
+use crate::columns::chunk_bytes;
 use crate::digest::Digest;
 use crate::grid_meta::{FORMAT, VERSION};
 use crate::objects;
 use crate::open::open;
 use crate::reading::Reading;
+use crate::zstd::while_chunks_have;
 use crate::{GridMeta, SnapshotError};
 use finescale_field::{
     Boundary, Cosmology, FILE_BLOCK, Grid, Region, WindowError, Windows, blocks, check_memory, shown,
@@ -80,7 +82,8 @@ impl GridReader {
         let cells = self.grid.cells();
         region.check_fits(cells).map_err(SnapshotError::field(&self.path))?;
         let read = |[x, y, z]: [std::ops::Range<usize>; 3]| {
-            let block = self.dataset.read_slice::<f32, _, ndarray::Ix3>(s![x, y, z]);
+            let read = || self.dataset.read_slice::<f32, _, ndarray::Ix3>(s![x, y, z]);
+            let block = while_chunks_have(chunk_bytes(&self.dataset), read);
             block.map_err(|error| SnapshotError::hdf5(&self.path, "reading /field", &error))
         };
         let whole = *region == Region::whole(&self.grid);

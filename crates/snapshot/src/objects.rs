@@ -158,15 +158,30 @@ fn check_filters(path: &Path, name: &str, dataset: &hdf5::Dataset) -> Result<(),
         (32026, "blosc2"),
     ];
     check_blosc(path, name, dataset)?;
-    if dataset.filters().iter().any(|filter| filter.id() == zstd::ZSTD) {
-        zstd::register();
-    }
+    check_zstd(path, name, dataset)?;
     let missing = dataset.filters().into_iter().find(|filter| !filter.is_available());
     missing.map_or(Ok(()), |filter| {
         let (id, dataset) = (filter.id(), shown(name));
         let name = KNOWN.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name);
         Err(SnapshotError::Filter { path: path.into(), dataset, id, name })
     })
+}
+
+/// Makes zstd known where it is needed. What is packed before it must keep its length, by which chunks are checked.
+fn check_zstd(path: &Path, name: &str, dataset: &hdf5::Dataset) -> Result<(), SnapshotError> {
+    const SHUFFLE: i32 = 2;
+    let filters: Vec<i32> = dataset.filters().iter().map(hdf5::filters::Filter::id).collect();
+    let Some(at) = filters.iter().position(|id| *id == zstd::ZSTD) else { return Ok(()) };
+    zstd::register();
+    match filters[..at].iter().find(|id| **id != SHUFFLE) {
+        None => Ok(()),
+        Some(id) => {
+            let detail = format!(
+                "its values went through filter {id} before zstd, which is not read; unpack it with h5repack"
+            );
+            Err(SnapshotError::hdf5(path, format!("reading {}", shown(name)), &detail.into()))
+        }
+    }
 }
 
 /// Checks the values of blosc's filter, of which the bindings look at the first four in any case, and take the number of
@@ -293,6 +308,14 @@ impl Virtual<'_> {
             let problem =
                 format!("has {} of shape {found:?}, of which {needed} values are needed", shown(name));
             return self.missing(path, problem);
+        }
+        // Its chunks would be checked by those of the dataset that takes from it.
+        if dataset.filters().iter().any(|filter| filter.id() == zstd::ZSTD) {
+            return self.missing(
+                path,
+                "is packed with zstd, which is not read through virtual datasets; unpack it with h5repack"
+                    .to_owned(),
+            );
         }
         check(path, file, name, &dataset, self.depth + 1)
     }

@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "a signal's handler; each call has its reason beside it")]
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +17,8 @@ const PATH_BYTES: usize = 1024;
 /// How long a thread may compute in one call, and how much longer for a file's bytes: packed ones are slow.
 const LEAST_ALLOWED: Duration = Duration::from_secs(20);
 const BYTES_PER_SECOND: f64 = 1e7;
+/// How long the last words may take.
+const SECONDS_TO_SPEAK: u32 = 5;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Signals of a program that went wrong.
 const DEADLY: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
@@ -64,13 +66,10 @@ impl Reading {
             if place.depth.get() > 1 {
                 return;
             }
-            let name = path.as_os_str().as_encoded_bytes();
-            let name = &name[name.len().saturating_sub(PATH_BYTES)..];
+            let name = finescale_field::shown(&path.to_string_lossy());
+            let name = &name.as_bytes()[name.len().saturating_sub(PATH_BYTES)..];
             place.length.set(0);
-            for (to, from) in place.bytes.iter().zip(name) {
-                // Nobody's terminal is to obey a file's name.
-                to.set(if from.is_ascii_control() { b'?' } else { *from });
-            }
+            place.bytes.iter().zip(name).for_each(|(to, from)| to.set(*from));
             place.length.set(name.len());
             let reader = Reader { thread: this_thread(), path: path.into(), began: computed_here() };
             READERS.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
@@ -108,13 +107,13 @@ pub fn end_with_unreadable_files() -> io::Result<()> {
 }
 
 fn handle(signal: c_int) -> io::Result<()> {
-    let handler: extern "C" fn(c_int) = died;
+    let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = died;
     // SAFETY: all-zero bytes are a valid `sigaction`; the handler does what handlers may do, see there. The alternative stack
     // is the one that Rust gives its threads.
     let status = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as usize;
-        action.sa_flags = libc::SA_ONSTACK;
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO;
         libc::sigaction(signal, &raw const action, std::ptr::null_mut())
     };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -122,7 +121,19 @@ fn handle(signal: c_int) -> io::Result<()> {
 
 /// Says which file it was, and ends. Allocates nothing and takes no lock, as the crash may have come in the middle of
 /// either; a thread-local without a destructor is plain memory.
-extern "C" fn died(_signal: c_int) {
+extern "C" fn died(signal: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    // SAFETY: the system hands over what it knows of the signal; `signal`, `raise` and `alarm` may be called here.
+    unsafe {
+        if (*info).si_code == libc::SI_USER {
+            // Somebody else sent it, and nothing crashed.
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+            return;
+        }
+        // Nobody may be reading stderr: that must not hold up the end.
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::alarm(SECONDS_TO_SPEAK);
+    }
     PLACE.with(|place| {
         let mut said = Said { bytes: [0; PATH_BYTES + 512], length: 0 };
         let path = || place.bytes.iter().take(place.length.get()).map(Cell::get);
@@ -130,7 +141,8 @@ extern "C" fn died(_signal: c_int) {
             said.add(b"error: ".iter().copied());
             said.add(path());
             said.add(
-                b": the HDF5 library crashed in reading it: the file is damaged; copy or download it again\n"
+                b": the HDF5 library crashed in reading it: the file, or one that its virtual datasets take values from, is damaged; \
+                  copy or download it again\n"
                     .iter()
                     .copied(),
             );
@@ -184,7 +196,14 @@ fn watch() {
             else {
                 continue;
             };
-            if computed > allowed {
+            // It may have gone on with another file since.
+            let still = || {
+                let readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+                readers.iter().any(|now| (now.thread, now.began) == (reader.thread, reader.began))
+            };
+            if computed > allowed && still() {
+                // SAFETY: may be called anywhere. Nobody may be reading stderr: that must not hold up the end.
+                unsafe { libc::alarm(SECONDS_TO_SPEAK) };
                 let mut said = Said { bytes: [0; PATH_BYTES + 512], length: 0 };
                 let seconds = computed.as_secs();
                 let message = format!(

@@ -8,13 +8,26 @@
 use hdf5::sync::sync;
 use hdf5_metno_sys::h5::{H5allocate_memory, H5free_memory};
 use hdf5_metno_sys::h5z::{H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE, H5Z_class2_t, H5Z_filter_t, H5Zregister};
+use std::cell::Cell;
 use std::ffi::{c_uint, c_void};
 use std::sync::LazyLock;
 
 /// Its number.
 pub(crate) const ZSTD: H5Z_filter_t = 32015;
-/// HDF5's chunks are no larger.
-const MOST_BYTES: u64 = u32::MAX as u64;
+
+thread_local! {
+    /// Bytes of a chunk of the dataset that this thread reads.
+    static EXPECTED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Reads of a dataset with chunks of so many bytes. HDF5 1.10 does not look whether a filter gave it as many, and reads on into
+/// whatever lies behind.
+pub(crate) fn while_chunks_have<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
+    let before = EXPECTED.replace(bytes);
+    let read = read();
+    EXPECTED.set(before);
+    read
+}
 
 /// Makes HDF5 know the filter, for this process. Where it refuses, the filter stays unavailable.
 pub(crate) fn register() {
@@ -49,10 +62,10 @@ unsafe extern "C" fn unpack(
     }
     // SAFETY: HDF5 hands over a buffer of at least `bytes`.
     let packed = unsafe { std::slice::from_raw_parts((*buffer).cast::<u8>(), bytes) };
-    let Ok(Some(size)) = zstd_safe::get_frame_content_size(packed) else { return 0 };
-    let Some(size) = usize::try_from(size).ok().filter(|&size| size > 0 && size as u64 <= MOST_BYTES) else {
+    let size = EXPECTED.get();
+    if size == 0 {
         return 0;
-    };
+    }
     // SAFETY: HDF5's own allocator, which gives zeros or nothing.
     let target = unsafe { H5allocate_memory(size, 1) };
     if target.is_null() {
@@ -103,7 +116,7 @@ mod tests {
             let expected = [i as f64 + 0.5, 2.0, 3.0].map(|x| 1e-3 * x);
             assert!((0..3).all(|axis| (position[axis] - expected[axis]).abs() < 1e-9), "{i}: {position:?}");
         }
-        // A frame that is cut, one that lies of its length, and none.
+        // A frame that is cut, one that lies of its length, and none; and one that is right, of a smaller chunk.
         let bytes = std::fs::read(&file).unwrap();
         let frame = bytes.windows(4).position(|four| four == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -115,5 +128,9 @@ mod tests {
             let error = read(&path).unwrap_err().to_string();
             assert!(error.contains("cut.hdf5") && error.contains("Coordinates"), "{error}");
         }
+        let short =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/damaged/zstd_short_chunk.hdf5");
+        let error = read(&short).unwrap_err().to_string();
+        assert!(error.contains("zstd_short_chunk.hdf5") && error.contains("Coordinates"), "{error}");
     }
 }

@@ -45,7 +45,8 @@ pub(crate) struct Mock {
     /// Linear rms overdensity in spheres of 8 Mpc/h, today
     #[arg(long)]
     sigma_8: Option<f64>,
-    /// Let gas fill the space between its particles, as cells of gas do, where it is not dense
+    /// Let gas fill the space between its particles, as cells of gas do, where it is not dense. Snapshots hold the particles
+    /// only: of them `finescale grid` makes the field without
     #[arg(long)]
     spread_gas: bool,
     /// Also write the particles as AREPO snapshots, into low_res/ and high_res/

@@ -66,7 +66,7 @@ impl Unfinished {
     pub(super) fn next_file(&self) -> anyhow::Result<usize> {
         match self.open()? {
             None => Ok(0),
-            Some((first, _)) if first.identity == self.identity => Ok(first.next_file),
+            Some((first, _)) if self.is_same(&first) => Ok(first.next_file),
             Some(_) => Err(self.of_another()),
         }
     }
@@ -77,7 +77,7 @@ impl Unfinished {
         let shown = self.path.display();
         let Some((first, mut from)) = self.open()? else { return Ok(0) };
         let damaged = |what: &str| self.damaged(what);
-        if first.identity != self.identity || first.snapshot != self.snapshot {
+        if !self.is_same(&first) || first.snapshot != self.snapshot {
             return Err(self.of_another());
         }
         if first.totals.len() != sums.depositors.len() {
@@ -95,6 +95,20 @@ impl Unfinished {
         sums.filled_mpc_h3 = f64::from_bits(first.filled_mpc_h3);
         context.note(format_args!("goes on with file {} of the snapshot, from {shown}", first.next_file));
         Ok(first.next_file)
+    }
+
+    /// Whether it was kept of the same gridding. Files that are not in its sums may have been mended since.
+    fn is_same(&self, first: &FirstLine) -> bool {
+        let of_sums = |identity: &Value| {
+            let mut identity = identity.clone();
+            let files = identity.get_mut("files").and_then(Value::as_array_mut);
+            for stamp in files.into_iter().flatten().skip(first.next_file) {
+                // Its name stays.
+                stamp.as_array_mut().into_iter().for_each(|stamp| stamp.truncate(1));
+            }
+            identity
+        };
+        of_sums(&first.identity) == of_sums(&self.identity)
     }
 
     /// The first line of what was kept, if there is something, and what follows it.

@@ -31,17 +31,20 @@ fn parse(text: &str, index: usize, cubes: usize) -> Result<Vec<(ScalarName, f64)
     let names = |line: &str| -> Vec<String> {
         line.trim_start_matches('#').split_whitespace().map(str::to_lowercase).collect()
     };
-    let says_all =
-        |names: &Vec<String>| UNNAMED.iter().all(|(name, ..)| names.iter().any(|other| other == name));
-    let named = comments.iter().map(|line| names(line)).find(says_all);
+    let values: Vec<&str> = row.split_whitespace().collect();
+    // A sentence may hold the names, too: names of columns are as many as there are columns, and each of its own.
+    let names_columns = |names: &Vec<String>| {
+        let each_once = |name| names.iter().filter(|other| *other == name).count() == 1;
+        names.len() == values.len() && UNNAMED.iter().all(|(name, ..)| each_once(name))
+    };
+    let named = comments.iter().map(|line| names(line)).find(names_columns);
     if named.is_none() && !comments.is_empty() {
-        return Err(
-            "has lines with #, but none that names the columns omega_m and sigma_8; add one, separated by blanks"
-                .to_owned(),
-        );
+        return Err(format!(
+            "has lines with #, but none that names all its {} columns, omega_m and sigma_8 among them; add one, separated by blanks",
+            values.len()
+        ));
     }
     let names = named.unwrap_or_else(|| UNNAMED.map(|(name, ..)| name.to_owned()).to_vec());
-    let values: Vec<&str> = row.split_whitespace().collect();
     let mut said = Vec::new();
     for (name, scalar, plausible) in UNNAMED {
         let Some(column) = names.iter().position(|other| other == name) else { continue };
@@ -88,8 +91,10 @@ mod tests {
             ("0.3 nan\n", 1, "nan is no sigma_8"),
             ("0.3,0.8\n", 1, "separated by blanks"),
             ("0.31 0.049 0.67 0.96 0.81\n", 1, "0.049 is no sigma_8 from 0.2"),
-            ("#A_SN1 A_AGN1\n0.3 0.8\n", 1, "none that names the columns"),
-            ("# Omega_m s8\n0.3 0.8\n", 1, "none that names the columns"),
+            ("#A_SN1 A_AGN1\n0.3 0.8\n", 1, "none that names all its 2 columns"),
+            ("# Omega_m s8\n0.3 0.8\n", 1, "none that names all its 2 columns"),
+            ("# columns: omega_m and sigma_8 are first\n0.3 0.8 1\n", 1, "none that names all its 3 columns"),
+            ("# omega_m sigma_8 omega_m\n0.3 0.8 1\n", 1, "none that names"),
         ] {
             let error = parse(text, 0, cubes).unwrap_err();
             assert!(error.contains(problem), "{text:?}: {error}");
