@@ -395,6 +395,12 @@ impl SnapshotError {
         if let Some(frame) = frames.iter().find(|frame| past_end.iter().any(|text| frame.contains(text))) {
             return Self::Truncated { path: path.into(), detail: shown(frame) };
         }
+        let detail = match frames.iter().any(|frame| frame.contains("filter returned failure")) {
+            true => {
+                "its chunks cannot be unpacked: the file is damaged; copy or download it again".to_owned()
+            }
+            false => detail,
+        };
         Self::Hdf5 { path: path.into(), doing: doing.into(), detail }
     }
 

@@ -46,7 +46,7 @@ impl Train {
         }
         let config =
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
-        config.data.check().context("in the configuration's data")?;
+        config.data.check().with_context(|| format!("data of {}", self.config.display()))?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&self.config));
         let device = context.device()?;
         let resumes = self.resumes(&out)?;
