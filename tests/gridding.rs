@@ -205,6 +205,21 @@ fn a_grid_larger_than_memory_is_made_in_passes() {
 }
 
 #[test]
+fn standard_output_is_no_file_and_no_folder() {
+    let bench = Bench::new(1000);
+    fails(&mut bench.command("-", &[]), &["--output -", "name a file"]);
+    for words in [
+        &["mock", "-o", "-"][..],
+        &["ics", "--particles", "8", "-o", "-"],
+        &["train", "x.json", "--out", "-"],
+    ] {
+        let mut command = finescale();
+        fails(command.current_dir(bench.folder.path()).args(words), &["not standard output"]);
+    }
+    assert!(!bench.path("-").exists());
+}
+
+#[test]
 fn some_files_are_gridded_alone() {
     let bench = Bench::new(1000);
     std::fs::remove_file(bench.path("snapdir_009/snap_009.4.hdf5")).unwrap();

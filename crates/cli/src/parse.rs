@@ -1,7 +1,17 @@
 //! What options are given, read from text.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use finescale_field::{FieldError, Region, ScalarName, Scheme};
+use std::path::PathBuf;
 use std::str::FromStr;
+
+/// A folder for what a command writes; `-` is no name for one.
+pub(crate) fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|name| match name == "-" {
+        true => Err("a folder is written, not standard output; name one, or ./-"),
+        false => Ok(PathBuf::from(name)),
+    })
+}
 
 /// How particles were assigned to the voxels of a field, if they were: a scheme, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

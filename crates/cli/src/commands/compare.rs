@@ -80,7 +80,7 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// Folder for report.html, report.json, figures and tables
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = crate::parse::folder())]
     output: PathBuf,
     /// Replace a report that is there
     #[arg(long)]

@@ -55,7 +55,7 @@ pub(crate) struct Ics {
     #[arg(long, value_enum, default_value_t = Code::Gadget)]
     format: Code,
     /// Folder to write low_res.hdf5 into, and high_res.hdf5, each with the parameter values to run it
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = crate::parse::folder())]
     output: PathBuf,
     #[command(flatten)]
     units: UnitOptions,

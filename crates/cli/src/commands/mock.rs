@@ -56,7 +56,7 @@ pub(crate) struct Mock {
     #[arg(long)]
     dry_run: bool,
     /// Folder to write condition.hdf5 and truth.hdf5 into
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = crate::parse::folder())]
     output: PathBuf,
     #[command(flatten)]
     overwrite: Overwrite,

@@ -18,7 +18,7 @@ pub(crate) struct Train {
     /// The configuration (JSON), such as those in configs/; the book's page on configuration explains every key
     config: PathBuf,
     /// Folder of the run [default: runs/ and the configuration's name]
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = crate::parse::folder())]
     out: Option<PathBuf>,
     /// Go on with the run in this folder, or begin if there is none; with the same bits as if it had never
     /// stopped if the configuration is unchanged. Changed keys are listed with what they change
