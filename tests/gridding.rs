@@ -205,9 +205,13 @@ fn a_grid_larger_than_memory_is_made_in_passes() {
 }
 
 #[test]
-fn standard_output_is_no_file_and_no_folder() {
+fn standard_output_is_no_file_and_a_grid_is_no_snapshot() {
     let bench = Bench::new(1000);
     fails(&mut bench.command("-", &[]), &["--output -", "name a file"]);
+    bench.run("grid.hdf5", &[]);
+    let mut again = finescale();
+    let arguments = ["grid", "grid.hdf5", "--particles", "dm", "--cells", "4", "-o", "x.hdf5"];
+    fails(again.current_dir(bench.folder.path()).args(arguments), &["is a grid file already"]);
     for words in [
         &["mock", "-o", "-"][..],
         &["ics", "--particles", "8", "-o", "-"],

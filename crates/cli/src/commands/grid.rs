@@ -153,7 +153,15 @@ impl GridCommand {
             return self.grid_tng(context, &address);
         }
         let of_run = self.snapshot.number.is_some();
-        let is_cube = !of_run && Source::of(&self.source).context("reading a file")? == Source::Cube;
+        let source =
+            if of_run { Source::Snapshot } else { Source::of(&self.source).context("reading a file")? };
+        if source == Source::Grid {
+            return Err(bad_input(format!(
+                "{}: is a grid file already, which all commands take as it is; to grid, name a snapshot or a .npy cube",
+                self.source.display()
+            )));
+        }
+        let is_cube = source == Source::Cube;
         self.check_applies(is_cube)?;
         match is_cube {
             true => self.grid_cube(context),
