@@ -71,7 +71,7 @@ fn particles_that_are_not_there() {
 fn a_grid_where_a_snapshot_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let grid = gridded(folder.path());
-    gridding_fails(&grid, "dm", &["grid.hdf5", "not a simulation snapshot"]);
+    gridding_fails(&grid, "dm", &["grid.hdf5", "is a grid file already"]);
 }
 
 #[test]
