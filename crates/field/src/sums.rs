@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 /// As many zeros as a grid has voxels.
 ///
 /// A sum is read before it is written: in ordinary memory, each page would be given twice, first a page of zeros that
-/// everybody shares, then one of its own. With pages of 4 kB that took four fifths of the time for 1e7 particles on 512^3 voxels.
+/// everybody shares, then one of its own. With pages of 4 kB that second time took two thirds of the time for 1e7 particles on 512^3 voxels (`perf`, two threads).
 #[derive(Debug)]
 pub(crate) struct Sums(memmap2::MmapMut);
 

@@ -94,7 +94,7 @@ impl Drop for Reading {
 }
 
 /// From now on, this process ends with an error that names the file when the HDF5 library crashes in reading one, or
-/// computes for minutes without an end. For programs, not for libraries: it takes over the signals of crashes.
+/// computes in one read for more than 20 s and a second for each 10 MB of the file. For programs, not for libraries: it takes over the signals of crashes.
 ///
 /// # Errors
 /// Those of the system, which may have no more threads.

@@ -185,8 +185,8 @@ pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Fi
     let share = empty as f64 / field.grid().voxels() as f64;
     if how.quantity.is_mean() && empty > 0 {
         context.warn(format_args!(
-            "{empty} voxels ({:.3} %) hold no particles, and 0 in the field: nothing has a mean there; use fewer --cells, a wider \
-             --scheme, or, of gas, --spread",
+            "{empty} voxels ({:.3} %) are 0: they hold no particles, and nothing has a mean there, or their mean is 0; fewer --cells, \
+             a wider --scheme, or, of gas, --spread leave fewer without particles",
             100.0 * share
         ));
     }
