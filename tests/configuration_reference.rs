@@ -226,6 +226,10 @@ fn full() -> Value {
     config["network"]["condition_channels"] = json!(4);
     config["diffusion"]["schedule"] = json!({"beta_start": 1e-6, "beta_end": 0.01, "steps": 50});
     config["training"]["spectrum"] = json!({"every_steps": 9, "cells": 64, "samples": 1});
+    for pairs in ["training", "validation"] {
+        let cubes = json!({"box_size_mpc_h": 25.0, "values": "delta", "index": 3, "redshift": 0.5});
+        config["data"][pairs][0] = json!({"condition": "a.npy", "truth": "b.npy", "cubes": cubes});
+    }
     let resolved = load(&config).unwrap().resolved();
     serde_json::from_str(&resolved).unwrap()
 }

@@ -524,6 +524,15 @@ fn cells_that_are_spread_leave_no_holes() {
         "{}: {said}",
         empty(&cells)
     );
-    assert_eq!(cells.meta.provenance["spread"], json!(true));
-    assert!((cells.field.mean() - 1.0).abs() < 1e-6);
+    assert_eq!(cells.meta.provenance["spread"], json!("cells"));
+    let (by_density, said) = grid("by_density.hdf5", &["--spread=density"]);
+    assert!(empty(&by_density) < 0.001 * empty(&particles) && !said.contains("warning"), "{said}");
+    assert_eq!(by_density.meta.provenance["spread_by"], json!("the density of particles around each"));
+    for field in [&cells.field, &by_density.field] {
+        assert!((field.mean() - 1.0).abs() < 1e-6);
+    }
+    // Both say the same of what is sparse.
+    let (of_cells, of_density) = (cells.field.as_slice(), by_density.field.as_slice());
+    let near = of_cells.iter().zip(of_density).filter(|(a, b)| (*a / *b).ln().abs() < 1.0).count();
+    assert!(near as f64 > 0.9 * of_cells.len() as f64, "{near} of {}", of_cells.len());
 }

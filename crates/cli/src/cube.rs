@@ -2,6 +2,7 @@
 
 use crate::parse::three;
 use clap::Args;
+use finescale_snapshot::CubeValues;
 use std::str::FromStr;
 
 /// What a numpy cube holds.
@@ -23,6 +24,16 @@ pub(crate) struct Cube {
 }
 
 impl Cube {
+    /// What its values are.
+    pub(crate) fn values(&self) -> CubeValues {
+        match self.mean {
+            _ if self.delta => CubeValues::Delta,
+            None => CubeValues::Overdensity,
+            Some(Mean::Own) => CubeValues::OverOwnMean,
+            Some(Mean::Given(mean)) => CubeValues::Over(mean),
+        }
+    }
+
     /// Whether anything is said.
     pub(crate) fn is_said(&self) -> bool {
         self.box_size.is_some() || self.mean.is_some() || self.index.is_some() || self.delta

@@ -1,18 +1,14 @@
 //! Fields from whatever file holds them.
 
-use crate::cube::{Cube, Mean};
+use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
-use finescale_field::{FILE_BLOCK, Field3, FieldError, Grid, Region, WindowError, Windows, blocks};
-use finescale_snapshot::{GridFile, GridMeta, GridReader, NpyReader, Source, read_grid};
-use ndarray::Array3;
+use finescale_field::{FILE_BLOCK, Field3, FieldError, Grid, Windows, blocks};
+use finescale_snapshot::{CubeReader, GridFile, GridMeta, GridReader, NpyReader, Source, read_grid};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-
-/// Voxels of the rows that are read at once.
-const BLOCK_VOXELS: usize = 1 << 18;
 
 /// Voxels of simulations in Mpc/h: beyond, a box is likely to be in other units.
 const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
@@ -82,7 +78,7 @@ pub(crate) fn in_memory(values: &dyn Windows) -> anyhow::Result<Field3> {
 
 /// A sample of ours, which says what it is, or the cube of somebody else.
 fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
-    let Cube { box_size: box_size_mpc_h, mean: said, index, delta } = *cube;
+    let Cube { box_size: box_size_mpc_h, index, .. } = *cube;
     if !path.try_exists().with_context(|| path.display().to_string())? {
         return Err(bad_input(format!("{}: no such file", path.display())));
     }
@@ -99,77 +95,18 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
     }
     let box_size_mpc_h = box_size_mpc_h
         .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
-    let values = InUnits { values: reader(box_size_mpc_h)?, unit: 1.0, added: if delta { 1.0 } else { 0.0 } };
-    let mean = mean(path, &values)?;
-    if !(mean.is_finite() && mean > 0.0) {
-        let path = path.display();
-        if mean.is_nan() {
-            return Err(bad_input(format!(
-                "{path}: has voxels that are no numbers (NaN); find what made them"
-            )));
-        }
-        return Err(bad_input(format!(
-            "{path}: the mean is {mean:.3e}; a density with a positive mean is needed (if this is delta, say --delta)"
-        )));
-    }
-    let unit = match said {
-        Some(Mean::Own) => mean,
-        Some(Mean::Given(given)) => given,
-        None => 1.0,
-    };
-    let note = check_cube_mean(path, said, mean / unit)?;
+    let holds = cube.values();
+    let values = CubeReader::open(path, box_size_mpc_h, index, holds).context("reading a numpy cube")?;
     let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));
     // A mean that was said is that of counts or masses.
-    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, said.map(|_| unit)) };
-    Ok(OpenField { values: Box::new(InUnits { unit, ..values }), meta, note, is_cube: true, unchecked: None })
-}
-
-/// Refuses a cube that is no 1 + delta, and tells of one that may be none; `mean`: of its values as they are taken.
-fn check_cube_mean(path: &Path, said: Option<Mean>, mean: f64) -> anyhow::Result<Option<String>> {
-    let path = path.display();
-    if !PLAUSIBLE_MEANS.contains(&mean) {
-        let mean = if (1e-3..1e6).contains(&mean) { format!("{mean:.4}") } else { format!("{mean:.3e}") };
-        let (what, remedy) = match said {
-            None => {
-                ("values", "if they are counts or masses, say their mean in the whole universe with --mean")
-            }
-            Some(_) => ("values over --mean", "give the mean of the whole universe, in the cube's units"),
-        };
-        return Err(bad_input(format!(
-            "{path}: the mean of the {what} is {mean}, and 1 + delta, a density in units of the cosmic mean, is needed; \
-             {remedy}"
-        )));
-    }
-    let is_one = (mean - 1.0).abs() <= MEAN_TOLERANCE;
-    Ok((!is_one).then(|| match said {
-        None => format!(
-            "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say their mean in the \
-             whole universe with --mean"
-        ),
-        Some(_) => format!("{path}: its mean over --mean is {mean:.4}: is it a part of a box, or 1 + delta already?"),
-    }))
+    let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, values.unit(holds)) };
+    let note = values.note().map(str::to_owned);
+    Ok(OpenField { values: Box::new(values), meta, note, is_cube: true, unchecked: None })
 }
 
 /// Whether a numpy cube has its redshift in a description beside it.
 pub(crate) fn says_redshift(path: &Path) -> anyhow::Result<bool> {
     Ok(samples::described_npy(path)?.is_some())
-}
-
-/// A cube over a number, or with one added.
-struct InUnits {
-    values: NpyReader,
-    unit: f64,
-    added: f64,
-}
-
-impl Windows for InUnits {
-    fn grid(&self) -> &Grid {
-        self.values.grid()
-    }
-
-    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
-        Ok(self.values.read(region)?.mapv_into(|value| (f64::from(value) / self.unit + self.added) as f32))
-    }
 }
 
 /// Refuses a field that is no density 1 + delta: negative, or not finite.
@@ -220,23 +157,6 @@ fn negative(path: &Path, value: f32, voxel: [usize; 3]) -> anyhow::Error {
         "{}: holds negative values ({value} in voxel {voxel:?}): this looks like delta, or a logarithm; store 1 + delta (of a .npy cube that holds delta say --delta)",
         path.display()
     ))
-}
-
-/// The mean of a density, summed row by row as [`Field3::mean`] sums.
-fn mean(path: &Path, values: &dyn Windows) -> anyhow::Result<f64> {
-    let cells = values.grid().cells();
-    let mut sum = 0.0;
-    for rows in blocks(cells, [1, (BLOCK_VOXELS / cells[2]).max(1), cells[2]]) {
-        let rows = values.read(&rows).map_err(anyhow::Error::from_boxed)?;
-        if let Some(value) = rows.iter().find(|value| **value < 0.0) {
-            return Err(bad_input(format!(
-                "{}: holds negative values ({value}): this looks like delta, or a logarithm; store 1 + delta (of a .npy cube that holds delta say --delta)",
-                path.display()
-            )));
-        }
-        sum = rows.iter().fold(sum, |sum, &value| sum + f64::from(value));
-    }
-    Ok(sum / values.grid().voxels() as f64)
 }
 
 /// A warning about voxels that no simulation has.

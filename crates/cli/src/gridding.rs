@@ -17,9 +17,10 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::provenance::provenance;
 use anyhow::Context as _;
-use finescale_field::{Depositor, Grid, Scheme};
+use finescale_field::{Depositor, Grid, LocalDensity, Scheme};
 use finescale_snapshot::{GridFile, GridMeta, Header, Particles, SizeOf, Snapshot, Species, Wanted};
 use serde_json::{Value, json};
+use std::fmt;
 use std::sync::atomic::Ordering;
 use sums::Sums;
 use window::Window;
@@ -28,6 +29,24 @@ use window::Window;
 const PARTICLES_AT_ONCE: usize = 1 << 21;
 /// Bytes of a particle in memory while it waits: position, mass, size, velocity.
 const BYTES_PER_PARTICLE: u128 = 24 + 4 + 4 + 12;
+
+/// Over what particles are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Spread {
+    /// Gas over the volumes of its cells, which the snapshot says
+    Cells,
+    /// Each particle over the cube that holds eight of them at the density around it
+    Density,
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cells => "cells",
+            Self::Density => "density",
+        })
+    }
+}
 
 /// How particles become a field.
 #[derive(Clone, Debug)]
@@ -38,8 +57,8 @@ pub(crate) struct Gridding {
     pub(crate) scheme: Scheme,
     pub(crate) weight: Weight,
     pub(crate) quantity: Quantity,
-    /// Whether gas cells are spread over their volumes.
-    pub(crate) spread: bool,
+    /// Over what particles are spread, if they are.
+    pub(crate) spread: Option<Spread>,
     /// Not the whole box, but this part of it.
     pub(crate) section: Option<Section>,
     /// The axis along which particles are where their redshifts put them.
@@ -50,25 +69,17 @@ impl Gridding {
     /// The density of mass in the whole box.
     pub(crate) fn density(particles: Particles, cells: usize, scheme: Scheme) -> Self {
         let (weight, quantity) = (Weight::mass(), Quantity::Density);
-        Self {
-            particles,
-            cells,
-            scheme,
-            weight,
-            quantity,
-            spread: false,
-            section: None,
-            redshift_space: None,
-        }
+        Self { particles, cells, scheme, weight, quantity, spread: None, section: None, redshift_space: None }
     }
 
     /// Options that change nothing are mistakes.
     pub(crate) fn check_use(&self) -> anyhow::Result<()> {
         let gas = Species::Gas.particle_type();
-        match self.spread && !self.particles.types().contains(&gas) {
-            true => {
-                Err(bad_input(format!("--spread: {} are no cells of gas, and have no size", self.particles)))
-            }
+        match self.spread == Some(Spread::Cells) && !self.particles.types().contains(&gas) {
+            true => Err(bad_input(format!(
+                "--spread: {} are no cells of gas, and have no size; --spread=density takes the room that each of them has",
+                self.particles
+            ))),
             false => Ok(()),
         }
     }
@@ -77,7 +88,7 @@ impl Gridding {
     pub(crate) fn wanted(&self) -> Wanted {
         let wanted = self.quantity.wanted(&self.weight);
         let velocities = wanted.velocities || self.redshift_space.is_some();
-        Wanted { velocities, sides: self.spread, ..wanted }
+        Wanted { velocities, sides: self.spread == Some(Spread::Cells), ..wanted }
     }
 
     /// What a grid file says of how it was made.
@@ -88,7 +99,7 @@ impl Gridding {
             "scheme": self.scheme,
             "weight": self.weight.to_string(),
             "field": self.quantity.to_string(),
-            "spread": self.spread,
+            "spread": self.spread.map(|spread| spread.to_string()),
             "region_mpc_h": self.section.map(|section| [section.start_mpc_h, section.sides_mpc_h]),
             "redshift_space": self.redshift_space.map(|axis| axis.to_string()),
         })
@@ -96,13 +107,20 @@ impl Gridding {
 
     /// Bytes of memory that gridding takes.
     pub(crate) fn memory_bytes(&self, header: &Header) -> anyhow::Result<u128> {
-        Ok(self.bytes_on(&Window::new(header, self)?.grid))
+        self.bytes_on(&Window::new(header, self)?.grid, header)
     }
 
     /// The same on a grid; with the batches of particles that are in memory.
-    fn bytes_on(&self, grid: &Grid) -> u128 {
+    fn bytes_on(&self, grid: &Grid, header: &Header) -> anyhow::Result<u128> {
         let grids = if self.quantity.is_mean() { 2 } else { 1 };
-        grids * Depositor::memory_bytes(grid) + 3 * PARTICLES_AT_ONCE as u128 * BYTES_PER_PARTICLE
+        let local_density = match self.spread {
+            Some(Spread::Density) => {
+                LocalDensity::memory_bytes(header.box_size_mpc_h, header.count(&self.particles))?
+            }
+            _ => 0,
+        };
+        let batches = 3 * PARTICLES_AT_ONCE as u128 * BYTES_PER_PARTICLE;
+        Ok(grids * Depositor::memory_bytes(grid) + local_density + batches)
     }
 }
 
@@ -117,16 +135,41 @@ pub(crate) fn deposit(
     unfinished: Option<&mut Unfinished>,
 ) -> anyhow::Result<GridFile> {
     let window = Window::new(snapshot.header(), how).with_context(|| format!("--cells {}", how.cells))?;
-    let mut sums =
-        Sums::new(window, how, snapshot.header()).with_context(|| format!("--cells {}", how.cells))?;
+    let local_density = local_density(context, snapshot, how)?;
+    let mut sums = Sums::new(window, how, snapshot.header(), local_density.as_ref())
+        .with_context(|| format!("--cells {}", how.cells))?;
     gather(context, snapshot, how, &mut sums, unfinished)?;
     finish(context, sums, snapshot.header(), how, &names_of(snapshot))
+}
+
+/// How densely the particles lie, where they are spread by that: all files are read once for it.
+fn local_density(
+    context: &Context,
+    snapshot: &Snapshot,
+    how: &Gridding,
+) -> anyhow::Result<Option<LocalDensity>> {
+    if how.spread != Some(Spread::Density) {
+        return Ok(None);
+    }
+    let header = snapshot.header();
+    let particles = header.count(&how.particles);
+    let mut counts = LocalDensity::depositor(header.box_size_mpc_h, particles)?;
+    let mut progress = context.progress("counting", "particles", particles, 0);
+    let mut done = 0;
+    snapshot.for_each_batch(&how.particles, &Wanted::default(), PARTICLES_AT_ONCE, 0, |batch| {
+        counts.add(&batch.positions_mpc_h, None)?;
+        done += batch.positions_mpc_h.len() as u64;
+        progress.set(done);
+        anyhow::Ok(())
+    })?;
+    progress.finish();
+    Ok(Some(LocalDensity::new(counts)?))
 }
 
 /// The field of sums that are whole, and what it is.
 fn finish(
     context: &Context,
-    sums: Sums,
+    sums: Sums<'_>,
     header: &Header,
     how: &Gridding,
     sources: &[String],
@@ -139,14 +182,18 @@ fn finish(
     let volume: f64 = header.box_size_mpc_h.iter().product();
     let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;
     let mut meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
-    say_sizes(&mut meta, sizes_from);
+    say_sizes(&mut meta, how, sizes_from);
     Ok(GridFile { field, meta })
 }
 
-/// Says what the sizes of spread cells come from.
-fn say_sizes(meta: &mut GridMeta, sizes_from: Option<SizeOf>) {
-    if let (Some(name), Some(entries)) = (sizes_from, meta.provenance.as_object_mut()) {
-        entries.insert("spread_by".to_owned(), name.to_string().into());
+/// Says what the sizes of spread particles come from.
+fn say_sizes(meta: &mut GridMeta, how: &Gridding, sizes_from: Option<SizeOf>) {
+    let name = match how.spread {
+        Some(Spread::Density) => Some("the density of particles around each".to_owned()),
+        _ => sizes_from.map(|name| name.to_string()),
+    };
+    if let (Some(name), Some(entries)) = (name, meta.provenance.as_object_mut()) {
+        entries.insert("spread_by".to_owned(), name.into());
     }
 }
 
@@ -158,7 +205,7 @@ fn gather(
     context: &Context,
     snapshot: &Snapshot,
     how: &Gridding,
-    sums: &mut Sums,
+    sums: &mut Sums<'_>,
     mut unfinished: Option<&mut Unfinished>,
 ) -> anyhow::Result<()> {
     let files = snapshot.files().count();
@@ -206,7 +253,7 @@ fn meta(header: &Header, how: &Gridding, sources: &[String], mean: f64, total: f
         cosmology: header.cosmology,
         assignment: Some(how.scheme),
         unit: how.quantity.unit(),
-        is_spread: how.spread,
+        is_spread: how.spread.is_some(),
         redshift_space: how.redshift_space.map(|axis| axis.to_string()),
         start_mpc_h: how.section.map(|section| section.start_mpc_h),
         provenance,

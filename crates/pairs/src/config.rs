@@ -2,6 +2,7 @@
 
 use crate::{PairError, one_or_many};
 use finescale_field::{Channels, Conditioning, Normalizer, Region, Scalar, Transform};
+use finescale_snapshot::CubeValues;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
@@ -101,8 +102,9 @@ impl LineOfSight {
 
 /// A pair on disk: in JSON a folder that holds `condition.hdf5` and `truth.hdf5`, or `{"condition": FILE,
 /// "truth": FILE}`, or `{"condition": FILE, "truth": [FILE, FILE]}` for several high-resolution fields that are
-/// generated at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// generated at once. Files may be `.npy` cubes, of which `"cubes": {"box_size_mpc_h": 25, "values": "over_own_mean"}` says what
+/// they do not say themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE or [FILE, ...]}")]
 pub enum PairFiles {
     /// A folder that holds `condition.hdf5` and `truth.hdf5`, as `finescale mock` writes it.
@@ -111,8 +113,8 @@ pub enum PairFiles {
     Files(GridFiles),
 }
 
-/// The grid files of a pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The grid files of a pair, or numpy cubes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridFiles {
     /// Grid file of the low-resolution density.
@@ -121,9 +123,42 @@ pub struct GridFiles {
     #[serde(with = "one_or_many")]
     #[schemars(with = "one_or_many::OneOrMany<PathBuf>")]
     pub truth: Vec<PathBuf>,
+    /// What numpy cubes do not say of themselves, if these files are `.npy` cubes and no grid files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cubes: Option<Cubes>,
+}
+
+/// What holds for all numpy cubes of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cubes {
+    /// Side of the box.
+    #[schemars(range(min = 1e-6, max = 1e9))]
+    #[schemars(extend("unit" = "Mpc/h"))]
+    pub box_size_mpc_h: f64,
+    /// What the values are: `"overdensity"` (1 + δ), `"delta"` (δ), or counts or masses, which are divided by their mean in this
+    /// box, `"over_own_mean"`, or in the whole universe, `{"over": MEAN}`.
+    #[serde(default)]
+    pub values: CubeValues,
+    /// Which cube of a stack, counted from 0.
+    #[serde(default)]
+    pub index: Option<usize>,
+    /// Redshift of the box.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1e4))]
+    pub redshift: f64,
 }
 
 impl PairFiles {
+    /// What is said of numpy cubes.
+    #[must_use]
+    pub fn cubes(&self) -> Option<&Cubes> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Files(files) => files.cubes.as_ref(),
+        }
+    }
+
     /// Grid file of the low-resolution density.
     #[must_use]
     pub fn condition(&self) -> PathBuf {
@@ -254,17 +289,32 @@ impl DataConfig {
                 }
             }
         }
-        let truths =
-            |pairs: &[PairFiles]| -> Vec<PathBuf> { pairs.iter().flat_map(PairFiles::truth).collect() };
-        let trained = truths(&self.training);
-        let seen = |path: &Path| trained.iter().any(|other| same_file(other, path));
-        match truths(&self.validation).into_iter().find(|path| seen(path)) {
+        let trained: Vec<Truth> = self.training.iter().flat_map(truths_of).collect();
+        let mut validated = self.validation.iter().flat_map(truths_of);
+        match validated.find(|truth| trained.iter().any(|other| other.is_same(truth))) {
             None => Ok(()),
-            Some(path) => Err(PairError::Split {
-                why: format!("{} is in `training` and in `validation`", path.display()),
+            Some(truth) => Err(PairError::Split {
+                why: format!("{} is in `training` and in `validation`", truth.path.display()),
             }),
         }
     }
+}
+
+/// A high-resolution field: a file, or a cube of a stack in one.
+struct Truth {
+    path: PathBuf,
+    index: Option<usize>,
+}
+
+impl Truth {
+    fn is_same(&self, other: &Self) -> bool {
+        self.index == other.index && same_file(&self.path, &other.path)
+    }
+}
+
+fn truths_of(pair: &PairFiles) -> impl Iterator<Item = Truth> {
+    let index = pair.cubes().and_then(|cubes| cubes.index);
+    pair.truth().into_iter().map(move |path| Truth { path, index })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

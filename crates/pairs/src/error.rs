@@ -29,6 +29,16 @@ pub enum PairError {
     /// A grid file that cannot be read; the source names it.
     #[error(transparent)]
     Read(#[from] SnapshotError),
+    /// A numpy cube of which nothing is said.
+    #[error(
+        "{}: a numpy cube does not say its box; say it as \"cubes\": {{\"box_size_mpc_h\": 25, \"values\": \"over_own_mean\"}} \
+         beside \"condition\" and \"truth\", or make a grid file of it with `finescale grid`",
+        path.display()
+    )]
+    Cubes {
+        /// The file.
+        path: PathBuf,
+    },
     /// A field that is no density in units of its mean.
     #[error("{}: cannot be used for training", path.display())]
     Density {
@@ -127,6 +137,7 @@ impl PairError {
             Self::NoTraining
             | Self::Split { .. }
             | Self::Missing { .. }
+            | Self::Cubes { .. }
             | Self::Density { .. }
             | Self::Mean { .. }
             | Self::Quantity { .. }

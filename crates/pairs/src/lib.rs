@@ -37,11 +37,11 @@ mod set;
 mod symmetry;
 
 pub use config::{
-    DataConfig, GridFiles, LineOfSight, Normalization, NormalizationKind, Normalizers, PairFiles,
+    Cubes, DataConfig, GridFiles, LineOfSight, Normalization, NormalizationKind, Normalizers, PairFiles,
 };
 pub use data_kind::DataKind;
 pub use error::PairError;
-pub use finescale_snapshot::{GridFile, GridMeta};
+pub use finescale_snapshot::{CubeValues, GridFile, GridMeta};
 pub use pair::Pair;
 pub use patch_batch::PatchBatch;
 pub use set::{PairSet, Part};

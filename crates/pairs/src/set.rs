@@ -4,7 +4,8 @@ use crate::crops::{Crops, Wanted};
 use crate::load::load;
 use crate::patch_batch::Place;
 use crate::{
-    DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PatchBatch, Symmetry,
+    DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles, PatchBatch,
+    Symmetry,
 };
 use finescale_field::{Boundary, Channels, Conditioning, Field3, Grid, Normalizer, Region, Transform};
 use finescale_seed::{KeyedStream, Purpose};
@@ -28,6 +29,7 @@ pub struct PairSet {
     truth_meta: Vec<GridMeta>,
     data_kind: DataKind,
     correlations: Vec<(PathBuf, f64)>,
+    notes: Vec<String>,
 }
 
 /// A part of a box.
@@ -100,6 +102,7 @@ impl PairSet {
             truth_meta,
             data_kind,
             correlations,
+            notes: Vec::new(),
         })
     }
 
@@ -117,10 +120,14 @@ impl PairSet {
     /// As [`load`](Self::load).
     pub fn load_with(config: &DataConfig, normalization: Normalization) -> Result<Self, PairError> {
         config.check()?;
-        let [training, validation] = [&config.training, &config.validation]
-            .map(|pairs| pairs.iter().map(load).collect::<Result<Vec<_>, _>>());
-        let set = Self::new(training?, validation?, config.hold_out, normalization, config.channels())?;
-        Ok(Self { symmetries: Symmetry::all(config.line_of_sight.axis()), ..set })
+        let read = |pairs: &[PairFiles]| -> Result<(Vec<Pair>, Vec<Vec<String>>), PairError> {
+            Ok(pairs.iter().map(load).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+        };
+        let ((training, mut notes), (validation, of_validation)) =
+            (read(&config.training)?, read(&config.validation)?);
+        notes.extend(of_validation);
+        let set = Self::new(training, validation, config.hold_out, normalization, config.channels())?;
+        Ok(Self { symmetries: Symmetry::all(config.line_of_sight.axis()), notes: notes.concat(), ..set })
     }
 
     /// How densities became the values of the batches.
@@ -169,6 +176,12 @@ impl PairSet {
     #[must_use]
     pub fn correlations(&self) -> &[(PathBuf, f64)] {
         &self.correlations
+    }
+
+    /// What somebody should know of how the files were taken.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Memory of all fields in bytes.

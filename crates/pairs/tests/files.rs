@@ -2,7 +2,7 @@
 
 use finescale_field::{Field3, Grid, Region};
 use finescale_pairs::{DataConfig, GridFile, GridMeta, PairError, PairSet};
-use finescale_snapshot::write_grid;
+use finescale_snapshot::{write_grid, write_npy};
 use ndarray::Array3;
 use std::path::Path;
 
@@ -90,4 +90,39 @@ fn errors_name_the_files() {
     write(&truth, 8, "gas", |i| 800.0 + i as f32);
     let error = load().unwrap_err();
     assert!(matches!(&error, PairError::Mean { path, .. } if *path == truth), "{error}");
+}
+
+#[test]
+fn numpy_cubes_are_pairs_if_their_box_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let [condition, truth] = ["dm.npy", "gas.npy"].map(|name| folder.path().join(name));
+    for (path, mean) in [(&condition, 8.0), (&truth, 1e10)] {
+        let values = Array3::from_shape_fn([8; 3], |(i, j, k)| mean * (1.0 + 0.5 * ((i + j * k) % 3) as f32));
+        write_npy(path, &Field3::new(Grid::cube(8, 1.0).unwrap(), values).unwrap()).unwrap();
+    }
+    let load = |more: &str| {
+        let text =
+            format!("{{\"training\": [{{\"condition\": {condition:?}, \"truth\": {truth:?} {more}}}]}}");
+        PairSet::load(&config(text))
+    };
+    let set =
+        load(r#", "cubes": {"box_size_mpc_h": 25, "values": "over_own_mean", "redshift": 0.5}"#).unwrap();
+    assert_eq!((set.grid().box_size_mpc_h(), set.truth_meta()[0].redshift), ([25.0; 3], 0.5));
+    assert!((set.training_batch(1, 0, 1, 8).unwrap().truth.len(), set.notes().len()) == (512, 0));
+    let error = load("").unwrap_err();
+    assert!(matches!(error, PairError::Cubes { .. }), "{error}");
+    // Of counts that are taken for 1 + delta.
+    let error = load(r#", "cubes": {"box_size_mpc_h": 25}"#).unwrap_err().to_string();
+    assert!(error.contains("dm.npy: the mean of the values is"), "{error}");
+    let noted = load(r#", "cubes": {"box_size_mpc_h": 25, "values": {"over": 5e9}}"#);
+    assert!(noted.is_err(), "the condition has another mean");
+    // Two cubes of one stack are two boxes, and one of them twice is not.
+    let pair = |index: usize| {
+        let cubes = format!("{{\"box_size_mpc_h\": 25, \"index\": {index}}}");
+        format!("{{\"condition\": {condition:?}, \"truth\": {truth:?}, \"cubes\": {cubes}}}")
+    };
+    let check = |validation| {
+        config(format!("{{\"training\": [{}], \"validation\": [{}]}}", pair(0), pair(validation))).check()
+    };
+    assert!(check(1).is_ok() && matches!(check(0), Err(PairError::Split { .. })));
 }

@@ -339,6 +339,14 @@ pub enum SnapshotError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A numpy cube that holds no density 1 + delta.
+    #[error("{path}: {detail}", path = path.display())]
+    CubeValues {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its values.
+        detail: String,
+    },
     /// A grid or window is not possible.
     #[error("{path}: {source}", path = path.display())]
     Field {
@@ -383,7 +391,8 @@ impl SnapshotError {
             | Self::NotAGrid { .. }
             | Self::NotADensity { .. }
             | Self::Unknown { .. }
-            | Self::Npy { .. } => true,
+            | Self::Npy { .. }
+            | Self::CubeValues { .. } => true,
         }
     }
 

@@ -38,6 +38,7 @@ mod batch;
 mod chunk;
 mod chunk_files;
 mod columns;
+mod cube;
 mod digest;
 mod error;
 #[cfg(test)]
@@ -68,6 +69,7 @@ mod zstd;
 
 pub use batch::{Batch, DatasetColumn, SizeOf, Wanted};
 pub use chunk_files::snapshot_of_run;
+pub use cube::{CubeReader, CubeValues};
 pub use error::SnapshotError;
 pub use grid_file::{GridFile, read_grid, write_grid, write_grids};
 pub use grid_meta::GridMeta;

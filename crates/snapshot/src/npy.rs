@@ -159,7 +159,7 @@ pub fn write_npy_to(mut out: impl io::Write, source: &dyn Windows) -> io::Result
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "fields are f32; a density needs no more digits")]
-fn narrowed(value: f64) -> f32 {
+pub(crate) fn narrowed(value: f64) -> f32 {
     value as f32
 }
 

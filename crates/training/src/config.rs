@@ -5,7 +5,7 @@ use finescale_denoiser::{NetworkConfig, Prediction};
 use finescale_diffusion::{DiffusionConfig, Sampler};
 use finescale_field::Scalar;
 use finescale_outpaint::{Boundary, GenerationConfig, Overlap, Strategy, Tiling};
-use finescale_pairs::DataConfig;
+use finescale_pairs::{DataConfig, PairFiles};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -197,6 +197,10 @@ impl RunConfig {
         }
         if let Some(cells) = data.baseline_smoothing_cells {
             within("data.baseline_smoothing_cells", cells, 0.0, 16.0)?;
+        }
+        for cubes in data.training.iter().chain(&data.validation).filter_map(PairFiles::cubes) {
+            within("data.training.cubes.box_size_mpc_h", cubes.box_size_mpc_h, 1e-6, 1e9)?;
+            within("data.training.cubes.redshift", cubes.redshift, 0.0, 1e4)?;
         }
         for (key, mean_count) in [
             ("data.condition_mean_count", data.condition_mean_count),

@@ -12,7 +12,7 @@ const UNRELATED: f64 = 0.5;
 
 /// What is missing or doubtful in `pairs`, one thing a line.
 pub(crate) fn warnings(pairs: &PairSet) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = pairs.notes().to_vec();
     if !pairs.has_validation() {
         warnings.push(
             "nothing will be validated, so nobody will see how the network does on what it never saw: name \

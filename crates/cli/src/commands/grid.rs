@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::files::{Overwrite, check_grid_name};
-use crate::gridding::{Axis, Quantity, Section, Weight, section};
+use crate::gridding::{Axis, Quantity, Section, Spread, Weight, section};
 use crate::parse::{Assignment, scalar};
 use crate::samples;
 use crate::units::UnitOptions;
@@ -63,11 +63,12 @@ struct SnapshotOptions {
     /// or mean:DATASET (the mean of a dataset by weight in each voxel, in the snapshot's units) [default: density]
     #[arg(long, value_name = "WHAT")]
     field: Option<Quantity>,
-    /// Spread cells of gas over their volumes (Volume, mass over Density, or SmoothingLength): where they are larger than
-    /// voxels, voxels inside of them are not empty. The window of the mass assignment is in the field as without; that of the
-    /// cells' own sizes is, too
-    #[arg(long)]
-    spread: bool,
+    /// Spread particles, so that voxels inside of what is larger than a voxel are not empty: gas over the volumes of its cells
+    /// (Volume, mass over Density, or SmoothingLength), or, with --spread=density, each particle over the cube that holds eight
+    /// of them at the density around it, for which all files are read once more. The window of the mass assignment is in the
+    /// field as without; that of the sizes is, too
+    #[arg(long, value_enum, value_name = "BY", num_args = 0..=1, require_equals = true, default_missing_value = "cells")]
+    spread: Option<Spread>,
     /// Grid this part of the box, in Mpc/h from its corner; it may lie across the faces. Values are in units of the mean of
     /// the whole box
     #[arg(long, value_name = "X,Y,Z:DX,DY,DZ", value_parser = section, allow_hyphen_values = true)]
@@ -201,7 +202,7 @@ impl GridCommand {
             ("--scheme (of a cube: --assignment)", scheme.is_some()),
             ("--weight", weight.is_some()),
             ("--field", field.is_some()),
-            ("--spread", *spread),
+            ("--spread", spread.is_some()),
             ("--region", region.is_some()),
             ("--redshift-space", redshift_space.is_some()),
             ("--number", number.is_some()),

@@ -2,7 +2,7 @@
 
 use super::sums::Sums;
 use super::window::Window;
-use super::{Gridding, gather, meta, names_of, say_sizes};
+use super::{Gridding, gather, local_density, meta, names_of, say_sizes};
 use crate::context::Context;
 use crate::failure::bad_input;
 use anyhow::Context as _;
@@ -47,6 +47,7 @@ pub(crate) fn deposit_in_passes(
     let passes = all.div_ceil(planes.max(1));
     let mut written: Option<(GridWriter, GridMeta)> = None;
     let mut found = None;
+    let local_density = local_density(context, snapshot, how)?;
     for (pass, first) in (0..all).step_by(planes.max(1)).enumerate() {
         let thickness = planes.min(all - first);
         context.note(format_args!(
@@ -55,14 +56,14 @@ pub(crate) fn deposit_in_passes(
             first + thickness - 1
         ));
         let window = whole.planes(first, thickness, how.scheme)?;
-        let mut sums = Sums::new(window, how, snapshot.header())?;
+        let mut sums = Sums::new(window, how, snapshot.header(), local_density.as_ref())?;
         gather(context, snapshot, how, &mut sums, None)?;
         if written.is_none() {
             sums.warn_of_volumes(context);
             sums.warn_of_positions(context);
             let mean = sums.done as f64 / grid.voxels() as f64;
             let mut meta = meta(snapshot.header(), how, &names_of(snapshot), mean, sums.total);
-            say_sizes(&mut meta, sums.sizes_from);
+            say_sizes(&mut meta, how, sums.sizes_from);
             finish_meta(&mut meta);
             let writer = GridWriter::create(output, &grid, &meta).context("writing a grid")?;
             written = Some((writer, meta));
@@ -87,7 +88,7 @@ pub(crate) fn deposit_in_passes(
 /// Bytes of memory that a slab of so many planes takes.
 pub(crate) fn slab_bytes(snapshot: &Snapshot, how: &Gridding, planes: usize) -> anyhow::Result<u128> {
     let window = Window::new(snapshot.header(), how)?.planes(0, planes, how.scheme)?;
-    Ok(how.bytes_on(&window.grid))
+    how.bytes_on(&window.grid, snapshot.header())
 }
 
 #[cfg(test)]

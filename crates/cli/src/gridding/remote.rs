@@ -100,7 +100,7 @@ struct State<'a> {
     header: Option<Header>,
     /// What all files say of the snapshot.
     said: Value,
-    sums: Option<Sums>,
+    sums: Option<Sums<'static>>,
     /// Particles in all files, as the first one says.
     promised: u64,
 }
@@ -175,7 +175,7 @@ impl State<'_> {
         );
         unfinished.snapshot = said.clone();
         let window = Window::new(header, self.how).with_context(|| format!("--cells {}", self.how.cells))?;
-        let mut sums = Sums::new(window, self.how, header)?;
+        let mut sums = Sums::new(window, self.how, header, None)?;
         unfinished.restore(context, &mut sums)?;
         (self.header, self.said, self.sums, self.promised) =
             (Some(header.clone()), said, Some(sums), promised);

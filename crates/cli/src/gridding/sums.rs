@@ -4,7 +4,7 @@ use super::Gridding;
 use super::window::Window;
 use crate::context::Context;
 use crate::failure::bad_input;
-use finescale_field::{Boundary, Depositor, Field3};
+use finescale_field::{Boundary, Depositor, Field3, LocalDensity};
 use finescale_snapshot::{Batch, Header, SizeOf};
 
 /// Particles at the beginning of a file by which it is known.
@@ -20,8 +20,10 @@ const MOST_FILLED: f64 = 10.0;
 const PLAUSIBLE_FILLED: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 
 /// Sums over particles on a grid, and of all of them.
-pub(crate) struct Sums {
+pub(crate) struct Sums<'a> {
     window: Window,
+    /// What particles are spread by, if not by what the snapshot says of their cells.
+    local_density: Option<&'a LocalDensity>,
     /// Sums of weights, or of weights times a quantity; then sums of weights, if each voxel's mean is wanted.
     pub(super) depositors: Vec<Depositor>,
     /// The sum of all weights.
@@ -42,8 +44,13 @@ pub(crate) struct Sums {
     shift: Option<(usize, f64)>,
 }
 
-impl Sums {
-    pub(super) fn new(window: Window, how: &Gridding, header: &Header) -> anyhow::Result<Self> {
+impl<'a> Sums<'a> {
+    pub(super) fn new(
+        window: Window,
+        how: &Gridding,
+        header: &Header,
+        local_density: Option<&'a LocalDensity>,
+    ) -> anyhow::Result<Self> {
         let grids = if how.quantity.is_mean() { 2 } else { 1 };
         let make = |_| Depositor::in_window(window.grid, window.periods_mpc_h, how.scheme);
         let shift =
@@ -51,6 +58,7 @@ impl Sums {
         Ok(Self {
             depositors: (0..grids).map(make).collect::<Result<_, _>>()?,
             window,
+            local_density,
             total: 0.0,
             done: 0,
             filled_mpc_h3: 0.0,
@@ -91,6 +99,8 @@ impl Sums {
                 *farthest = farthest.max(x.abs());
             }
         }
+        // By where particles are, not by where their redshifts put them.
+        let by_density = self.local_density.map(|density| density.sides_mpc_h(&batch.positions_mpc_h));
         self.place(&mut batch);
         let weights = how.weight.of(&batch)?;
         let values = how.quantity.values(&batch);
@@ -114,7 +124,7 @@ impl Sums {
         // Means have a second grid, of the weights alone.
         let summed = [weighted.as_deref().or(weights.as_deref()), weights.as_deref()];
         for (depositor, weights) in self.depositors.iter_mut().zip(summed) {
-            match &batch.sides_mpc_h {
+            match by_density.as_ref().or(batch.sides_mpc_h.as_ref()) {
                 Some(sides) => depositor.add_cells(&batch.positions_mpc_h, sides, weights)?,
                 None => depositor.add(&batch.positions_mpc_h, weights)?,
             }

@@ -73,7 +73,7 @@ impl Unfinished {
 
     /// Fills `sums` with what was kept of the same gridding, if there is such a file, and gives the number of the file of the
     /// snapshot to go on with.
-    pub(super) fn restore(&mut self, context: &Context, sums: &mut Sums) -> anyhow::Result<usize> {
+    pub(super) fn restore(&mut self, context: &Context, sums: &mut Sums<'_>) -> anyhow::Result<usize> {
         let shown = self.path.display();
         let Some((first, mut from)) = self.open()? else { return Ok(0) };
         let damaged = |what: &str| self.damaged(what);
@@ -144,7 +144,7 @@ impl Unfinished {
         &mut self,
         context: &Context,
         next_file: usize,
-        sums: &Sums,
+        sums: &Sums<'_>,
         now: bool,
     ) -> anyhow::Result<()> {
         match self.offer(next_file, sums, now) {
@@ -159,7 +159,7 @@ impl Unfinished {
     }
 
     /// Keeps the sums over all files before `next_file`, if it is time or `now`.
-    fn offer(&mut self, next_file: usize, sums: &Sums, now: bool) -> anyhow::Result<()> {
+    fn offer(&mut self, next_file: usize, sums: &Sums<'_>, now: bool) -> anyhow::Result<()> {
         if !now && (self.has_failed || self.last.elapsed() < self.every.max(REST * self.took)) {
             return Ok(());
         }

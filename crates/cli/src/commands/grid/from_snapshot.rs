@@ -193,7 +193,7 @@ pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Fi
     if share <= MOST_EMPTY || how.quantity.is_mean() {
         return;
     }
-    if how.particles.types().contains(&gas) && !how.spread {
+    if how.particles.types().contains(&gas) && how.spread.is_none() {
         context.warn(format_args!(
             "{:.0} % of the voxels hold nothing, which gas does not do: its cells are larger than voxels there; spread them \
              over their volumes with --spread, or use fewer --cells",

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
 use crate::files::{lock, with_ending};
-use crate::gridding::{Unfinished, deposit_remote};
+use crate::gridding::{Spread, Unfinished, deposit_remote};
 use crate::samples;
 use anyhow::Context as _;
 use finescale_tng::{Address, Client, Event, Key, Options};
@@ -23,6 +23,7 @@ impl GridCommand {
             ("--chunks", options.chunks.is_some()),
             ("--memory", options.memory.is_some()),
             ("--dry-run", options.dry_run),
+            ("--spread=density", options.spread == Some(Spread::Density)),
             ("--unit-length, --unit-mass", options.units.is_said()),
         ];
         if let Some((name, _)) = not_here.iter().find(|(_, given)| *given) {
