@@ -14,7 +14,7 @@ use pool::Memory;
 const POISON: f32 = f32::from_bits(0x7FA0_0000);
 
 /// f32 values that hold anything at first: what was there before, or NaN in debug builds.
-pub(crate) struct Buffer(Memory);
+pub struct Buffer(Memory);
 
 impl Buffer {
     /// A buffer of `len` values, which the caller sets before it reads them.

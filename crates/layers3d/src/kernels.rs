@@ -12,15 +12,15 @@ mod resample;
 mod simd;
 mod winograd;
 
-pub(crate) use attention::{AttentionShape, attention, attention_backward};
+pub(crate) use attention::{attention, attention_backward};
 pub(crate) use elementwise::{add, keep};
-pub(crate) use norm::{NormShape, Part, PartGradient, moments, normalize, normalize_backward};
+pub(crate) use norm::{Moments, Part, PartGradient, moments, normalize, normalize_backward};
 pub(crate) use pointwise::{
     Extra, Weights, bias_gradient, pointwise, pointwise_input_gradient, pointwise_weight_gradient,
 };
 pub(crate) use resample::{repeat_blocks, sum_blocks};
 pub use simd::{check_instruction_set_wish, instruction_set_name};
-pub(crate) use winograd::{ConvolutionShape, convolve, weight_gradient};
+pub(crate) use winograd::{convolve, weight_gradient};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The layers of a 3-D U-Net, each with its backward pass.
 //!
-//! [`Layers`] lists them. [`Engine`] computes them on CPUs in f32 with our own kernels; [`Composed`] by candle
+//! [`Layers`] lists them. [`Engine`] computes them with a tape of its own, on CPUs in f32 with our own kernels, or with whatever else
+//! is an [`Arithmetic`](arithmetic::Arithmetic); [`Composed`] by candle
 //! operations, on every device and in every float type; the tests use it as oracle.
 //!
 //! # Examples
@@ -29,13 +30,18 @@
 
 #![warn(clippy::undocumented_unsafe_blocks)]
 
+pub mod arithmetic;
 mod buffer;
 pub mod composed;
+mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod engine;
 mod kernels;
 mod layers;
 
 pub use composed::Composed;
+pub use cpu::Cpu;
 pub use engine::{Engine, Volume};
 pub use kernels::{check_instruction_set_wish, instruction_set_name};
 pub use layers::{Activation, Layers};

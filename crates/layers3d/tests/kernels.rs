@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use finescale_layers3d::arithmetic::Arithmetic;
 use finescale_layers3d::{Activation, Composed, Engine, Layers};
 
 /// f32 sums of up to some thousand products.
@@ -47,18 +48,45 @@ fn check<N: Network>(network: &N, x: &Tensor, weights: &[Tensor], what: &str) {
     let exact: Vec<Tensor> =
         vars.iter().map(|v| store.get(v).expect("every weight matters").clone()).collect();
 
+    let exact = Exact { output: expected, gradients: exact };
+    compare(network, Engine::recording(), x, weights, &exact, what);
+    #[cfg(feature = "cuda")]
+    compare(network, Engine::recording_on(card()), x, weights, &exact, &format!("{what}, on the card"));
+}
+
+/// The card that tests run on: a real one, or what stands in for it (scripts/check_cuda.sh).
+#[cfg(feature = "cuda")]
+fn card() -> finescale_layers3d::cuda::Card {
+    static CARD: std::sync::OnceLock<finescale_layers3d::cuda::Card> = std::sync::OnceLock::new();
+    CARD.get_or_init(|| finescale_layers3d::cuda::Card::open(0).unwrap()).clone()
+}
+
+/// What a network gives in f64, and the gradients by its weights.
+struct Exact {
+    output: Tensor,
+    gradients: Vec<Tensor>,
+}
+
+fn compare<N: Network, A: Arithmetic>(
+    network: &N,
+    engine: Engine<A>,
+    x: &Tensor,
+    weights: &[Tensor],
+    exact: &Exact,
+    what: &str,
+) {
     let vars = variables(weights, DType::F32);
-    let w = start(&vars);
-    let engine = Engine::recording();
+    let w: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let factors = numbers(exact.output.shape().clone(), 0.3);
     let x = engine.input(&x.to_dtype(DType::F32).unwrap()).unwrap();
     let first = engine.conv1(&x, &w[0], &w[1], None).unwrap();
     let output = network.run(&engine, &first, &w[2..]).unwrap();
     let found = engine.output(&output).unwrap();
-    let error = relative_error(&found, &expected);
+    let error = relative_error(&found, &exact.output);
     assert!(error < N::REL, "{what}: output off by {error:.1e}");
     let mut store = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap().backward().unwrap();
     engine.backward(&output, &factors.to_dtype(DType::F32).unwrap(), &mut store).unwrap();
-    for (i, (var, exact)) in vars.iter().zip(&exact).enumerate() {
+    for (i, (var, exact)) in vars.iter().zip(&exact.gradients).enumerate() {
         let error = relative_error(store.get(var).expect("every weight matters"), exact);
         assert!(error < N::REL, "{what}: gradient by weight {i} off by {error:.1e}");
     }

@@ -1,67 +1,93 @@
 //! Gradients on their way back through the network.
 
 use super::volume::Part;
-use crate::buffer::Buffer;
-use crate::kernels;
+use crate::arithmetic::Arithmetic;
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use std::collections::HashMap;
 
 /// Gradients by what layers computed, and by the parameters.
-pub(super) struct Gradients<'a> {
-    parts: HashMap<u64, Buffer>,
-    parameters: &'a mut GradStore,
+pub(super) struct Gradients<A: Arithmetic> {
+    on: A,
+    parts: HashMap<u64, A::Memory>,
+    /// In the order in which they came first, so that all runs add alike.
+    parameters: Vec<(Tensor, A::Memory)>,
 }
 
-impl<'a> Gradients<'a> {
-    pub(super) fn new(parameters: &'a mut GradStore) -> Self {
-        Self { parts: HashMap::new(), parameters }
+impl<A: Arithmetic> Gradients<A> {
+    pub(super) fn new(on: A) -> Self {
+        Self { on, parts: HashMap::new(), parameters: Vec::new() }
+    }
+
+    /// What computes them.
+    pub(super) fn on(&self) -> &A {
+        &self.on
+    }
+
+    /// Puts in the gradient by the network's output, which may be an input that nothing was done to.
+    pub(super) fn begin(&mut self, part: &Part<A::Memory>, gradient: A::Memory) {
+        if part.trained {
+            self.parts.insert(part.id, gradient);
+        }
     }
 
     /// The gradient by the output of a layer, complete once every later layer has run backward. None if nothing depends
     /// on it.
-    pub(super) fn take(&mut self, output: u64) -> Option<Buffer> {
+    pub(super) fn take(&mut self, output: u64) -> Option<A::Memory> {
         self.parts.remove(&output)
     }
 
     /// Puts in, or adds, a gradient that another layer is done with.
-    pub(super) fn give(&mut self, part: &Part, gradient: Buffer) {
+    pub(super) fn give(&mut self, part: &Part<A::Memory>, gradient: A::Memory) -> Result<()> {
         if !part.trained {
-            return;
+            return Ok(());
         }
         match self.parts.get_mut(&part.id) {
             None => drop(self.parts.insert(part.id, gradient)),
-            Some(sum) => kernels::add(sum, &gradient),
+            Some(sum) => self.on.add(sum, &gradient)?,
         }
+        Ok(())
     }
 
-    /// Lets `write(values, add)` write the gradient by a part, or add to it.
-    pub(super) fn update(&mut self, part: &Part, write: impl FnOnce(&mut [f32], bool)) {
-        if !part.trained {
-            return;
+    /// Lets `add(on, so_far)` make the gradient by a part, of what there is so far.
+    pub(super) fn update(
+        &mut self,
+        part: &Part<A::Memory>,
+        add: impl FnOnce(&A, Option<A::Memory>) -> Result<A::Memory>,
+    ) -> Result<()> {
+        if part.trained {
+            let so_far = self.parts.remove(&part.id);
+            self.parts.insert(part.id, add(&self.on, so_far)?);
         }
-        match self.parts.get_mut(&part.id) {
-            Some(sum) => write(sum, true),
-            None => {
-                let mut values = Buffer::new(part.values.len());
-                write(&mut values, false);
-                self.parts.insert(part.id, values);
-            }
-        }
+        Ok(())
     }
 
     /// Adds the gradient by a parameter, if it is trained.
-    pub(super) fn parameter(&mut self, parameter: &Tensor, gradient: impl FnOnce(&mut [f32])) -> Result<()> {
+    pub(super) fn parameter(
+        &mut self,
+        parameter: &Tensor,
+        gradient: impl FnOnce(&A) -> Result<A::Memory>,
+    ) -> Result<()> {
         if !parameter.track_op() {
             return Ok(());
         }
-        let mut values = vec![0f32; parameter.elem_count()];
-        gradient(&mut values);
-        let mut values = Tensor::from_vec(values, parameter.shape(), &Device::Cpu)?;
-        if let Some(sum) = self.parameters.get(parameter) {
-            values = (values + sum)?;
+        let gradient = gradient(&self.on)?;
+        match self.parameters.iter_mut().find(|(known, _)| known.id() == parameter.id()) {
+            None => self.parameters.push((parameter.clone(), gradient)),
+            Some((_, sum)) => self.on.add(sum, &gradient)?,
         }
-        self.parameters.insert(parameter, values);
+        Ok(())
+    }
+
+    /// Adds the gradients by all parameters to `store`.
+    pub(super) fn finish(self, store: &mut GradStore) -> Result<()> {
+        for (parameter, values) in self.parameters {
+            let mut gradient = self.on.gradient(&values, &parameter)?;
+            if let Some(sum) = store.get(&parameter) {
+                gradient = (gradient + sum)?;
+            }
+            store.insert(&parameter, gradient);
+        }
         Ok(())
     }
 }

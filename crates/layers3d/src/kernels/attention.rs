@@ -8,31 +8,12 @@
 use super::pointwise::Packed;
 use super::product::{Left, Right, Target, product};
 use super::simd::{Simd, dispatch, exp, lanes};
+use crate::arithmetic::AttentionShape;
 use crate::buffer::Buffer;
 use rayon::prelude::*;
 
 /// Queries of a block.
 const QUERIES: usize = 48;
-
-/// Attention over the `points` points of each sample: `qkv` (b, points, 3 heads dim) holds query, key and value of
-/// the first head, then of the next.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AttentionShape {
-    pub(crate) points: usize,
-    pub(crate) heads: usize,
-    pub(crate) dim: usize,
-}
-
-impl AttentionShape {
-    fn scale(&self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
-    }
-
-    /// Values of a row of `qkv`.
-    fn width(&self) -> usize {
-        3 * self.heads * self.dim
-    }
-}
 
 /// The keys and values of one head of one sample, packed for products.
 struct Head<'a> {
@@ -74,8 +55,8 @@ fn padded(count: usize) -> usize {
 /// output (b, points, heads dim) = softmax(q k^T / sqrt(dim)) v. Also the logarithm of each softmax's denominator,
 /// (b heads, points).
 pub(crate) fn attention(shape: AttentionShape, qkv: &[f32], output: &mut [f32]) -> Vec<f32> {
-    let AttentionShape { points, heads, dim } = shape;
-    let batch = qkv.len() / (points * shape.width());
+    let AttentionShape { batch, points, heads, dim } = shape;
+    assert_eq!(qkv.len(), batch * points * shape.width());
     assert_eq!(output.len(), batch * points * heads * dim);
     let width = padded(dim);
     let mut denominators = vec![0f32; batch * heads * points];
@@ -96,7 +77,7 @@ pub(crate) fn attention(shape: AttentionShape, qkv: &[f32], output: &mut [f32]) 
 
 /// to (b, points, heads parts dim) from the rows of each head and part, (b heads, parts, points, padded dim).
 fn side_by_side(from: &[f32], shape: AttentionShape, parts: usize, to: &mut [f32]) {
-    let AttentionShape { points, heads, dim } = shape;
+    let AttentionShape { points, heads, dim, .. } = shape;
     let (width, row) = (padded(dim), heads * parts * dim);
     to.par_chunks_mut(points * row).enumerate().for_each(|(sample, to)| {
         let from = &from[sample * heads * parts * points * width..];
@@ -173,7 +154,7 @@ pub(crate) fn attention_backward(
     gradient: &[f32],
     by_qkv: &mut [f32],
 ) {
-    let AttentionShape { points, heads, dim } = shape;
+    let AttentionShape { points, heads, dim, .. } = shape;
     assert!(by_qkv.len() == qkv.len() && gradient.len() == output.len());
     let width = padded(dim);
     // (b heads, q k v, points, width): the rows of a head lie together, so that each task has its own.
@@ -229,7 +210,7 @@ fn backward_block_generic<S: Simd>(
     by_keys: &mut [f32],
     by_values: &mut [f32],
 ) {
-    let AttentionShape { points, heads, dim } = b.head.shape;
+    let AttentionShape { points, heads, dim, .. } = b.head.shape;
     let (count, row) = (QUERIES.min(points - first), heads * dim);
     let (stride, width) = (points.next_multiple_of(S::LANES), dim.next_multiple_of(S::LANES));
     let (scores, rest) = scratch.split_at_mut(QUERIES * stride);

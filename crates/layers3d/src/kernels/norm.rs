@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "vectors of strided rows; extents are asserted")]
 
 use super::simd::{Simd, dispatch, sigmoid};
+use crate::arithmetic::NormShape;
 use rayon::prelude::*;
 
 /// Voxels of a task, summed in f32 before the partial sum goes into f64.
@@ -13,14 +14,6 @@ const BLOCK: usize = 256;
 
 /// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
 const EPSILON: f64 = 1e-5;
-
-/// Samples of `voxels` voxels, normalised over `groups` groups of channels.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NormShape {
-    pub(crate) voxels: usize,
-    pub(crate) groups: usize,
-    pub(crate) silu: bool,
-}
 
 /// Some channels of a batch: values (b, voxels, channels).
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 
 use super::norm::Moments;
 use super::*;
+use crate::arithmetic::{AttentionShape, ConvolutionShape, NormShape};
 
 /// f32 sums of some tens of products.
 const F32_REL: f64 = 1e-6;
@@ -98,7 +99,7 @@ fn linear_maps_of_channels() {
 
 /// Softmax(q k^T / sqrt(dim)) v by its definition.
 fn plain_attention(shape: AttentionShape, qkv: &[f64]) -> Vec<f64> {
-    let AttentionShape { points, heads, dim } = shape;
+    let AttentionShape { points, heads, dim, .. } = shape;
     let batch = qkv.len() / (points * 3 * heads * dim);
     let at = |sample: usize, point: usize, head: usize, part: usize, i: usize| {
         qkv[((sample * points + point) * heads + head) * 3 * dim + part * dim + i]
@@ -124,7 +125,7 @@ fn plain_attention(shape: AttentionShape, qkv: &[f64]) -> Vec<f64> {
 #[test]
 fn attention_and_its_gradient() {
     for (points, heads, dim) in [(5, 2, 3), (1, 1, 1), (9, 1, 17)] {
-        let shape = AttentionShape { points, heads, dim };
+        let shape = AttentionShape { batch: 2, points, heads, dim };
         let qkv = numbers(2 * points * 3 * heads * dim, 0.1);
         let mut output = vec![f32::NAN; qkv.len() / 3];
         let denominators = attention(shape, &qkv, &mut output);
@@ -165,7 +166,7 @@ fn columns(values: &[f32], channels: usize, range: std::ops::Range<usize>) -> Ve
 #[test]
 fn group_norm_of_two_parts_and_its_gradient() {
     let (channels, seam) = (6, 1);
-    let shape = NormShape { voxels: 5, groups: 2, silu: true };
+    let shape = NormShape { batch: 2, voxels: 5, groups: 2, silu: true };
     let x = numbers(2 * shape.voxels * channels, 0.1);
     let (scale, shift) = (numbers(2 * channels, 0.2), numbers(2 * channels, 0.3));
     let (first, second) = (columns(&x, channels, 0..seam), columns(&x, channels, seam..channels));

@@ -18,6 +18,7 @@ mod transforms;
 use super::elementwise::add;
 use super::product::{Left, Right, Target, product};
 use super::simd::{Simd, dispatch, lanes};
+use crate::arithmetic::ConvolutionShape;
 use matrices::{Matrices, Matrix, MatrixMut, Row, RowMut};
 use rayon::prelude::*;
 use tile::{Four, Tile, Two};
@@ -27,29 +28,9 @@ use transforms::{
     weights_from_points,
 };
 
-/// Shape of a 3^3 convolution on one batch of volumes (b, x, y, z, c).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConvolutionShape {
-    pub(crate) batch: usize,
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    pub(crate) extents: [usize; 3],
-}
-
-impl ConvolutionShape {
-    pub(crate) fn voxels(&self) -> usize {
-        self.extents.iter().product()
-    }
-
-    /// The convolution that carries gradients back to the input.
-    pub(crate) fn backward(&self) -> Self {
-        Self { inputs: self.outputs, outputs: self.inputs, ..*self }
-    }
-
-    /// Whether tiles of four outputs pay: on small volumes the weights' many points cost more than the products save.
-    fn prefers_four(&self) -> bool {
-        self.extents.iter().all(|&n| n >= 16)
-    }
+/// Whether tiles of four outputs pay: on small volumes the weights' many points cost more than the products save.
+fn prefers_four(shape: &ConvolutionShape) -> bool {
+    shape.extents.iter().all(|&n| n >= 16)
 }
 
 /// Floats of transformed weights that fit into a core's own cache.
@@ -82,7 +63,7 @@ pub(crate) fn convolve(
     output: &mut [f32],
 ) {
     let weights = Weights { values: weight, inputs: shape.inputs, outputs: shape.outputs, reversed };
-    if shape.prefers_four() {
+    if prefers_four(shape) {
         convolve_by::<Four>(shape, input, weights, bias, plus, output);
     } else {
         convolve_by::<Two>(shape, input, weights, bias, plus, output);
@@ -219,7 +200,7 @@ pub(crate) fn weight_gradient(
     gradient: &[f32],
     by_weight: &mut [f32],
 ) {
-    if shape.prefers_four() {
+    if prefers_four(shape) {
         weight_gradient_by::<Four>(shape, input, gradient, by_weight);
     } else {
         weight_gradient_by::<Two>(shape, input, gradient, by_weight);

@@ -1,8 +1,8 @@
 //! The voxels of a batch as tiles, and outputs in memory that tasks share out by tiles.
 #![allow(unsafe_code, reason = "tiles are scattered over the memory, and tasks write them side by side")]
 
-use super::ConvolutionShape;
 use super::tile::Tile;
+use crate::arithmetic::ConvolutionShape;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::ops::Range;

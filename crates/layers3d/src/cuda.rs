@@ -1,0 +1,16 @@
+//! The layers on NVIDIA cards, in f32: our kernels, compiled for the card when it is opened.
+//!
+//! The driver and NVRTC are looked for when a [`Card`] is opened, not when the program starts: a program with this feature
+//! runs on machines without either, and building it needs none of NVIDIA's tools.
+
+mod card;
+mod error;
+mod layers;
+mod memory;
+mod program;
+mod weights;
+
+pub use card::{Card, CardProperties};
+pub use error::CardError;
+pub use memory::CardMemory;
+pub use program::{KERNELS, source};

@@ -1,0 +1,233 @@
+//! A card and what is done with it.
+#![allow(
+    unsafe_code,
+    reason = "kernels are launched with pointers; what they point to is checked where they are made"
+)]
+
+use super::CardError;
+use super::memory::{CardMemory, Pool};
+use super::program::{KERNELS, compile};
+use super::weights::Weights;
+use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaStream, DevicePtr as _, LaunchConfig, PushKernelArg as _,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Threads of a block of kernels that map values.
+const THREADS: u32 = 256;
+/// Blocks of such kernels: enough for any card, and each does the work of several.
+const MOST_BLOCKS: i64 = 1 << 14;
+/// Shared memory that every kernel may have without asking.
+const SHARED_BYTES: usize = 48 << 10;
+
+/// An NVIDIA card with our kernels on it. Clones are the same card.
+#[derive(Clone)]
+pub struct Card(Arc<Inner>);
+
+struct Inner {
+    stream: Arc<CudaStream>,
+    kernels: HashMap<&'static str, CudaFunction>,
+    pool: Arc<Pool>,
+    weights: Mutex<Weights>,
+}
+
+/// What a card says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CardProperties {
+    /// Such as NVIDIA H100 80GB HBM3.
+    pub name: String,
+    /// Compute capability, such as (9, 0).
+    pub capability: (i32, i32),
+    /// Bytes of memory that are free, and all.
+    pub memory_bytes: (usize, usize),
+    /// Number of multiprocessors.
+    pub multiprocessors: i32,
+    /// The driver's version of CUDA, such as 13000.
+    pub driver: i32,
+}
+
+/// One argument of a kernel.
+#[derive(Clone, Copy)]
+pub(super) enum Argument {
+    Pointer(u64),
+    Long(i64),
+    Int(i32),
+    Float(f32),
+    Double(f64),
+}
+
+/// Blocks, threads of each, and bytes that they share.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks {
+    pub(super) blocks: [u32; 3],
+    pub(super) threads: [u32; 2],
+    pub(super) shared_bytes: usize,
+}
+
+impl std::fmt::Debug for Card {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Card({})", self.0.stream.context().ordinal())
+    }
+}
+
+impl Card {
+    /// Opens a card by its number and compiles the kernels for it.
+    ///
+    /// # Errors
+    /// [`CardError::NoDriver`], [`CardError::NoCompiler`] or [`CardError::NoCard`] if there is none; [`CardError::Compile`] if
+    /// the kernels do not suit it; [`CardError::Driver`] if it does not answer.
+    pub fn open(ordinal: usize) -> Result<Self, CardError> {
+        // SAFETY: loads a library, whose initialisers are NVIDIA's.
+        if !unsafe { cudarc::driver::sys::is_culib_present() } {
+            return Err(CardError::NoDriver);
+        }
+        let count = CudaContext::device_count().map_err(CardError::driver("counting cards"))?;
+        let count = usize::try_from(count).unwrap_or(0);
+        if ordinal >= count {
+            return Err(CardError::NoCard { ordinal, count });
+        }
+        let context = CudaContext::new(ordinal).map_err(CardError::driver("opening it"))?;
+        // SAFETY: all work is in one stream, whose order is that of the calls; nothing else needs events.
+        unsafe { context.disable_event_tracking() };
+        let capability = context.compute_capability().map_err(CardError::driver("asking for its kind"))?;
+        let program = compile(capability)?;
+        let module = context.load_module(program).map_err(CardError::driver("loading kernels"))?;
+        let load = |name: &'static str| -> Result<_, CardError> {
+            Ok((name, module.load_function(name).map_err(CardError::driver("loading a kernel"))?))
+        };
+        let kernels = KERNELS.into_iter().map(load).collect::<Result<_, _>>()?;
+        let stream = context.new_stream().map_err(CardError::driver("making a stream"))?;
+        let (pool, weights) = (Arc::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { stream, kernels, pool, weights })))
+    }
+
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// [`CardError::Driver`] if it does not answer.
+    pub fn properties(&self) -> Result<CardProperties, CardError> {
+        let context = self.0.stream.context();
+        let asking = || CardError::driver("asking for its properties");
+        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let mut driver = 0;
+        // SAFETY: writes one number to a place that lives.
+        unsafe { cudarc::driver::sys::cuDriverGetVersion(&mut driver) }.result().map_err(asking())?;
+        Ok(CardProperties {
+            name: context.name().map_err(asking())?,
+            capability: context.compute_capability().map_err(asking())?,
+            memory_bytes: context.mem_get_info().map_err(asking())?,
+            multiprocessors: context.attribute(attribute).map_err(asking())?,
+            driver,
+        })
+    }
+
+    /// Waits until all work is done.
+    ///
+    /// # Errors
+    /// [`CardError::Driver`] if some of it failed.
+    pub fn wait(&self) -> Result<(), CardError> {
+        self.0.stream.synchronize().map_err(CardError::driver("waiting for work"))
+    }
+
+    /// Forgets the weights that it has copies of: whoever changes parameters says so before the next evaluation.
+    pub fn forget_weights(&self) {
+        self.weights().clear();
+    }
+
+    pub(super) fn weights(&self) -> MutexGuard<'_, Weights> {
+        self.0.weights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memory for `len` values, which hold anything at first.
+    pub(super) fn memory(&self, len: usize) -> Result<CardMemory, CardError> {
+        self.0.pool.take(&self.0.stream, len)
+    }
+
+    /// The values of the host on the card.
+    pub(super) fn upload(&self, values: &[f32]) -> Result<CardMemory, CardError> {
+        let mut memory = self.memory(values.len())?;
+        let copied = self.0.stream.memcpy_htod(values, memory.slice_mut());
+        copied.map_err(CardError::driver("copying to it"))?;
+        // The values may be gone afterwards.
+        self.wait()?;
+        Ok(memory)
+    }
+
+    /// The values of the card on the host.
+    pub(super) fn download(&self, memory: &CardMemory) -> Result<Vec<f32>, CardError> {
+        let mut values = vec![0f32; memory.len()];
+        let from = memory.slice().slice(..memory.len());
+        let copied = self.0.stream.memcpy_dtoh(&from, &mut values);
+        copied.map_err(CardError::driver("copying from it"))?;
+        self.wait()?;
+        Ok(values)
+    }
+
+    /// Where values lie.
+    pub(super) fn pointer(&self, memory: &CardMemory) -> Argument {
+        Argument::Pointer(memory.slice().device_ptr(&self.0.stream).0)
+    }
+
+    /// Where the values from `first` on lie.
+    pub(super) fn pointer_to(&self, memory: &CardMemory, first: usize) -> Argument {
+        assert!(first <= memory.len());
+        Argument::Pointer(memory.slice().device_ptr(&self.0.stream).0 + 4 * first as u64)
+    }
+
+    /// Where values lie, if there are some.
+    pub(super) fn maybe(&self, memory: Option<&CardMemory>) -> Argument {
+        memory.map_or(Argument::Pointer(0), |memory| self.pointer(memory))
+    }
+
+    /// Runs a kernel that maps so many values, a thread for each or for some.
+    pub(super) fn map(
+        &self,
+        kernel: &'static str,
+        count: usize,
+        arguments: &[Argument],
+    ) -> Result<(), CardError> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let blocks = (count + i64::from(THREADS) - 1) / i64::from(THREADS);
+        let blocks = u32::try_from(blocks.clamp(1, MOST_BLOCKS)).unwrap_or(1);
+        let blocks = Blocks { blocks: [blocks, 1, 1], threads: [THREADS, 1], shared_bytes: 0 };
+        self.run(kernel, blocks, arguments)
+    }
+
+    /// Runs a kernel.
+    pub(super) fn run(
+        &self,
+        kernel: &'static str,
+        blocks: Blocks,
+        arguments: &[Argument],
+    ) -> Result<(), CardError> {
+        let running = || CardError::driver(kernel);
+        let function = &self.0.kernels[kernel];
+        let Blocks { blocks: [x, y, z], threads: [width, height], shared_bytes } = blocks;
+        let shared = i32::try_from(shared_bytes).unwrap_or(i32::MAX);
+        if shared_bytes > SHARED_BYTES {
+            let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(most, shared).map_err(running())?;
+        }
+        let mut launch = self.0.stream.launch_builder(function);
+        for argument in arguments {
+            match argument {
+                Argument::Pointer(value) => launch.arg(value),
+                Argument::Long(value) => launch.arg(value),
+                Argument::Int(value) => launch.arg(value),
+                Argument::Float(value) => launch.arg(value),
+                Argument::Double(value) => launch.arg(value),
+            };
+        }
+        let config = LaunchConfig {
+            grid_dim: (x, y, z),
+            block_dim: (width, height, 1),
+            shared_mem_bytes: shared.unsigned_abs(),
+        };
+        // SAFETY: the arguments are those of the kernel, in number and kind, and point to as many values as it reads and
+        // writes: whoever calls takes both from one shape. The tests run every kernel where a pointer beyond ends the program.
+        unsafe { launch.launch(config) }.map_err(running())?;
+        Ok(())
+    }
+}

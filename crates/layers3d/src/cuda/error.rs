@@ -1,0 +1,66 @@
+//! What can go wrong with a card.
+
+/// What can go wrong with a card.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// No library libcuda.so.1.
+    #[error(
+        "there is no NVIDIA driver on this machine (libcuda.so.1 was not found); --device cpu runs everywhere"
+    )]
+    NoDriver,
+    /// No library libnvrtc.
+    #[error(
+        "the compiler for kernels, libnvrtc.so.13, was not found: install CUDA 13, or `pip install nvidia-cuda-nvrtc==13.0.88` and put \
+         its folder into LD_LIBRARY_PATH"
+    )]
+    NoCompiler,
+    /// A number that no card has.
+    #[error("there is no cuda:{ordinal}: this machine has {count} cards")]
+    NoCard {
+        /// The number that was asked for.
+        ordinal: usize,
+        /// Cards that there are.
+        count: usize,
+    },
+    /// The kernels do not compile for this card.
+    #[error("compiling kernels for compute capability {capability}: {log}")]
+    Compile {
+        /// Such as 9.0.
+        capability: String,
+        /// What the compiler says.
+        log: String,
+    },
+    /// No room on the card.
+    #[error(
+        "the card has no room for {bytes} more bytes ({free} of {total} are free): take smaller patches or batches"
+    )]
+    Memory {
+        /// What was asked for.
+        bytes: usize,
+        /// What is left.
+        free: usize,
+        /// What it has.
+        total: usize,
+    },
+    /// Whatever the driver says.
+    #[error("{doing} on the card: {source}")]
+    Driver {
+        /// What was done.
+        doing: &'static str,
+        /// What the driver says of it.
+        source: cudarc::driver::DriverError,
+    },
+}
+
+impl CardError {
+    pub(super) fn driver(doing: &'static str) -> impl FnOnce(cudarc::driver::DriverError) -> Self {
+        move |source| Self::Driver { doing, source }
+    }
+}
+
+impl From<CardError> for candle_core::Error {
+    fn from(error: CardError) -> Self {
+        Self::wrap(error)
+    }
+}

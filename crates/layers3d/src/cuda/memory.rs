@@ -1,0 +1,91 @@
+//! Memory on a card that is used again: a network asks for the same sizes in every evaluation.
+
+use super::CardError;
+use cudarc::driver::{CudaSlice, CudaStream};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Floats that memory is rounded up to.
+const GRAIN: usize = 1 << 10;
+
+/// Released memory of one card by its size. All work of a card is in one stream: whoever takes memory again comes after
+/// whoever released it.
+#[derive(Default)]
+pub(super) struct Pool {
+    free: Mutex<BTreeMap<usize, Vec<CudaSlice<f32>>>>,
+}
+
+impl Pool {
+    /// Memory for `len` floats, which hold anything at first.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        stream: &Arc<CudaStream>,
+        len: usize,
+    ) -> Result<CardMemory, CardError> {
+        let rounded = len.max(1).next_multiple_of(GRAIN);
+        let slice = match self.reuse(rounded) {
+            Some(slice) => slice,
+            None => allocate(stream, rounded).or_else(|_| {
+                // What is free in other sizes may make the room.
+                self.lock().clear();
+                allocate(stream, rounded)
+            })?,
+        };
+        Ok(CardMemory { slice: Some(slice), len, pool: Arc::clone(self) })
+    }
+
+    /// The smallest free memory of at least `rounded` floats, if it is not much larger.
+    fn reuse(&self, rounded: usize) -> Option<CudaSlice<f32>> {
+        let mut free = self.lock();
+        let (&size, list) = free.range_mut(rounded..=rounded + rounded / 4).next()?;
+        let slice = list.pop();
+        if list.is_empty() {
+            free.remove(&size);
+        }
+        slice
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, Vec<CudaSlice<f32>>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[allow(unsafe_code, reason = "memory that holds anything at first")]
+fn allocate(stream: &Arc<CudaStream>, len: usize) -> Result<CudaSlice<f32>, CardError> {
+    // SAFETY: whoever takes memory writes all of it before it reads any; any bits are an f32.
+    unsafe { stream.alloc(len) }.map_err(|source| match stream.context().mem_get_info() {
+        Ok((free, total)) if free < 4 * len => CardError::Memory { bytes: 4 * len, free, total },
+        _ => CardError::Driver { doing: "allocating", source },
+    })
+}
+
+/// f32 values on a card.
+pub struct CardMemory {
+    /// Taken out only when the memory is dropped.
+    slice: Option<CudaSlice<f32>>,
+    len: usize,
+    pool: Arc<Pool>,
+}
+
+impl CardMemory {
+    /// Number of values.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn slice(&self) -> &CudaSlice<f32> {
+        self.slice.as_ref().expect("only dropped memory has none")
+    }
+
+    pub(super) fn slice_mut(&mut self) -> &mut CudaSlice<f32> {
+        self.slice.as_mut().expect("only dropped memory has none")
+    }
+}
+
+impl Drop for CardMemory {
+    fn drop(&mut self) {
+        if let Some(slice) = self.slice.take() {
+            self.pool.lock().entry(slice.len()).or_default().push(slice);
+        }
+    }
+}
