@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "an example may print")]
 
 use candle_core::Device;
+use finescale_denoiser::Processor;
 use finescale_mock::{MockConfig, make_universe};
 use finescale_pairs::PairSet;
 use finescale_training::{Event, Model, Origin, Run, RunConfig, Start};
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = configuration(&training.1, &validation.1)?;
     let out = folder.path().join("run");
     let program = json!({ "program": "train_a_toy" }); // work that another program began is not resumed
-    let origin = Origin::find(&config, &out, Start::Fresh, &Device::Cpu, &program)?;
+    let origin = Origin::find(&config, &out, Start::Fresh, &Processor::Cpu, &program)?;
     let pairs = PairSet::load_with(&config.data, origin.normalization())?;
     let run = Run::new(&config, origin, &pairs)?;
     run.warnings().iter().for_each(|warning| println!("warning: {warning}"));

@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::terminal::plain;
 use anyhow::Context as _;
-use candle_core::Device;
+use finescale_denoiser::Processor;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
 use std::sync::atomic::AtomicBool;
@@ -48,8 +48,8 @@ impl Context {
         })
     }
 
-    /// The device that networks run on.
-    pub(crate) fn device(&self) -> anyhow::Result<Device> {
+    /// What computes networks.
+    pub(crate) fn processor(&self) -> anyhow::Result<Processor> {
         self.options.device.open()
     }
 

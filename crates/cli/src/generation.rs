@@ -6,7 +6,7 @@ use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
 use candle_core::Device;
-use finescale_denoiser::Denoiser;
+use finescale_denoiser::{Denoiser, Processor};
 use finescale_field::{Normalizer, Region};
 use finescale_outpaint::{Generated, GenerationConfig, Job, Progress, Store, generate};
 use finescale_snapshot::GridMeta;
@@ -21,7 +21,7 @@ pub(crate) const BATCH: usize = 4;
 /// A model ready to sample from.
 pub(crate) struct Generator {
     pub(crate) description: ModelDescription,
-    pub(crate) device: Device,
+    pub(crate) processor: Processor,
     pub(crate) denoiser: Denoiser,
     truth_normalizers: Vec<Normalizer>,
     path: PathBuf,
@@ -33,14 +33,14 @@ impl Generator {
     /// Loads the model `path`, or that of the run folder `path`.
     pub(crate) fn load(context: &Context, path: &Path) -> anyhow::Result<Self> {
         let path = &if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-        let device = context.device()?;
-        let model = Model::load(path, &device).context("reading a model")?;
-        let denoiser = model.denoiser()?;
+        let processor = context.processor()?;
+        let model = Model::load(path, &Device::Cpu).context("reading a model")?;
+        let denoiser = model.denoiser()?.on(&processor).with_fixed_parameters();
         let hash = model.sha256().unwrap_or_default().to_owned();
         let truth_normalizers = model.description.normalizers().truth;
         Ok(Self {
             description: model.description,
-            device,
+            processor,
             denoiser,
             truth_normalizers,
             path: path.into(),
@@ -72,7 +72,7 @@ impl Generator {
             given: None,
             config,
             batch: BATCH,
-            device: &self.device,
+            device: &Device::Cpu,
             program: &self.program,
         }
     }

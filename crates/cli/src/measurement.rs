@@ -1,7 +1,7 @@
 //! Time and memory of network evaluations on this machine.
 
 use candle_core::{Device, Tensor};
-use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters};
+use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters, Processor};
 use finescale_diffusion::Denoise;
 pub(crate) use finescale_field::available_memory_bytes;
 use finescale_field::check_memory;
@@ -71,16 +71,16 @@ impl Bench {
         config: &NetworkConfig,
         cells: usize,
         batch: usize,
-        device: &Device,
+        processor: &Processor,
     ) -> anyhow::Result<Self> {
         config.validate_patch(cells)?;
         let count = config.parameter_count()?;
-        if device.is_cpu() {
-            let bytes = (count as u128).saturating_mul(size_of::<f32>() as u128);
-            check_memory(format_args!("a network of {count} parameters"), bytes)?;
-        }
+        let bytes = (count as u128).saturating_mul(size_of::<f32>() as u128);
+        check_memory(format_args!("a network of {count} parameters"), bytes)?;
+        let device = &Device::Cpu;
         let parameters = Parameters::init(config, 0, device)?;
         let denoiser = Denoiser::new(config, &parameters, &vec![CLEAN_RANGE; config.fields])?;
+        let denoiser = denoiser.on(processor).with_fixed_parameters();
         Ok(Self {
             denoiser,
             parameters,

@@ -1,7 +1,9 @@
 //! Options that every command has.
 
-use candle_core::Device;
 use clap::Args;
+use finescale_denoiser::Processor;
+#[cfg(feature = "cuda")]
+use finescale_layers3d::cuda::Card;
 use std::fmt;
 use std::str::FromStr;
 
@@ -37,15 +39,18 @@ pub(crate) enum DeviceName {
 }
 
 impl DeviceName {
-    /// The device itself.
-    pub(crate) fn open(self) -> anyhow::Result<Device> {
+    /// What computes networks there.
+    pub(crate) fn open(self) -> anyhow::Result<Processor> {
         match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(anyhow::anyhow!(
-                "{self}: this program was built without CUDA; build it with --features cuda"
+            Self::Cpu => Ok(Processor::Cpu),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(ordinal) => Card::open(ordinal)
+                .map(Processor::Card)
+                .map_err(|error| anyhow::anyhow!("--device {self}: {error}")),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Err(anyhow::anyhow!(
+                "--device {self}: this program was built without CUDA; build it with --features cuda"
             )),
-            Self::Cuda(ordinal) => Device::new_cuda(ordinal)
-                .map_err(|error| anyhow::anyhow!("{self}: {error}; `finescale doctor` tells what there is")),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::dropout::Mode;
 use crate::unet::Recorded;
-use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, UNet};
+use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, Processor, UNet};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor};
 use finescale_diffusion::{Denoise, Known};
@@ -44,6 +44,24 @@ impl Denoiser {
     #[must_use]
     pub fn with_checkpointing(self, checkpointing: bool) -> Self {
         Self { training: self.training.with_checkpointing(checkpointing), ..self }
+    }
+
+    /// The same, computed by `processor`.
+    #[must_use]
+    pub fn on(self, processor: &Processor) -> Self {
+        let Self { training, sampling, .. } = self;
+        Self { training: training.on(processor), sampling: sampling.on(processor), ..self }
+    }
+
+    /// As [`UNet::with_fixed_parameters`].
+    #[must_use]
+    pub fn with_fixed_parameters(self) -> Self {
+        let Self { training, sampling, .. } = self;
+        Self {
+            training: training.with_fixed_parameters(),
+            sampling: sampling.with_fixed_parameters(),
+            ..self
+        }
     }
 
     /// The configuration of the network.

@@ -60,6 +60,7 @@ mod import;
 mod parameters;
 mod pickle;
 mod plan;
+mod processor;
 mod unet;
 
 pub use config::{NetworkConfig, Prediction};
@@ -68,4 +69,5 @@ pub use dropout::Mode;
 pub use error::DenoiserError;
 pub use import::import_reference;
 pub use parameters::Parameters;
+pub use processor::Processor;
 pub use unet::{Recorded, UNet};

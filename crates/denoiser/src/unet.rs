@@ -4,9 +4,11 @@ use crate::blocks::{AttentionBlock, Gradients, Layer, ResidualBlock};
 use crate::dropout::Mode;
 use crate::embedding::level_embedding;
 use crate::plan::Plan;
-use crate::{DenoiserError, NetworkConfig, Parameters};
+use crate::{DenoiserError, NetworkConfig, Parameters, Processor};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
+#[cfg(feature = "cuda")]
+use finescale_layers3d::cuda::Card;
 use finescale_layers3d::{Activation, Composed, Engine, Layers, Volume};
 
 /// The reference's network: guided-diffusion's U-Net in three dimensions, with residual up- and down-sampling,
@@ -27,6 +29,8 @@ pub struct UNet {
     last_norm: Layer,
     last: Layer,
     checkpointing: bool,
+    processor: Processor,
+    fixed_parameters: bool,
 }
 
 impl UNet {
@@ -77,6 +81,8 @@ impl UNet {
             last_norm: layer(Plan::OUT[0])?,
             last: layer(Plan::OUT[1])?,
             checkpointing: false,
+            processor: Processor::Cpu,
+            fixed_parameters: false,
         })
     }
 
@@ -88,6 +94,11 @@ impl UNet {
     /// # Errors
     /// If the shapes do not fit the configuration.
     pub fn forward(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Processor::Card(card) = &self.processor {
+            let engine = Engine::on(self.prepared(card));
+            return engine.output(&self.evaluate(&engine, input, level, mode)?);
+        }
         if !has_engine(input) {
             return self.evaluate(&Composed, input, level, mode);
         }
@@ -102,13 +113,44 @@ impl UNet {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn record(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Recorded> {
+        #[cfg(feature = "cuda")]
+        if let Processor::Card(card) = &self.processor {
+            let engine = Engine::recording_on(self.prepared(card));
+            let volume = self.evaluate(&engine, input, level, mode)?;
+            let output = leaf(&engine.output(&volume)?)?;
+            return Ok(Recorded { output, tape: Tape::Card(engine, volume) });
+        }
         if !has_engine(input) {
-            return Ok(Recorded { output: self.evaluate(&Composed, input, level, mode)?, engine: None });
+            return Ok(Recorded {
+                output: self.evaluate(&Composed, input, level, mode)?,
+                tape: Tape::Candle,
+            });
         }
         let engine = Engine::recording();
         let volume = self.evaluate(&engine, input, level, mode)?;
-        let leaf = Var::from_tensor(&engine.output(&volume)?)?;
-        Ok(Recorded { output: leaf.as_tensor().clone(), engine: Some((engine, volume)) })
+        let output = leaf(&engine.output(&volume)?)?;
+        Ok(Recorded { output, tape: Tape::Cpu(engine, volume) })
+    }
+
+    /// The same, computed by `processor`.
+    #[must_use]
+    pub fn on(self, processor: &Processor) -> Self {
+        Self { processor: processor.clone(), ..self }
+    }
+
+    /// A promise that the parameters no longer change: a card keeps its copies of them from evaluation to evaluation.
+    #[must_use]
+    pub fn with_fixed_parameters(self) -> Self {
+        Self { fixed_parameters: true, ..self }
+    }
+
+    /// The card, which takes parameters anew unless they are fixed.
+    #[cfg(feature = "cuda")]
+    fn prepared(&self, card: &Card) -> Card {
+        if !self.fixed_parameters {
+            card.forget_weights();
+        }
+        card.clone()
     }
 
     /// Whether residual blocks are evaluated again on the way back instead of keeping what they computed: less memory
@@ -177,11 +219,26 @@ fn has_engine(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
+/// An output by whose gradient the way back begins.
+fn leaf(output: &Tensor) -> Result<Tensor> {
+    Ok(Var::from_tensor(output)?.as_tensor().clone())
+}
+
 /// An evaluation of a network that keeps what gradients need.
 #[derive(Debug)]
 pub struct Recorded {
     output: Tensor,
-    engine: Option<(Engine, Volume)>,
+    tape: Tape,
+}
+
+/// What leads from the output back to the parameters.
+#[derive(Debug)]
+enum Tape {
+    /// candle's own graph.
+    Candle,
+    Cpu(Engine, Volume),
+    #[cfg(feature = "cuda")]
+    Card(Engine<Card>, Volume<Card>),
 }
 
 impl Recorded {
@@ -197,11 +254,15 @@ impl Recorded {
     /// If the loss does not depend on the output, or the device has no room.
     pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
         let mut store = loss.backward()?;
-        if let Some((engine, volume)) = self.engine {
-            let Some(gradient) = store.remove(&self.output) else {
-                candle_core::bail!("the loss does not depend on the network's output");
-            };
-            engine.backward(&volume, &gradient, &mut store)?;
+        let by_output = |store: &mut GradStore| match store.remove(&self.output) {
+            Some(gradient) => Ok(gradient),
+            None => candle_core::bail!("the loss does not depend on the network's output"),
+        };
+        match self.tape {
+            Tape::Candle => {}
+            Tape::Cpu(engine, volume) => engine.backward(&volume, &by_output(&mut store)?, &mut store)?,
+            #[cfg(feature = "cuda")]
+            Tape::Card(engine, volume) => engine.backward(&volume, &by_output(&mut store)?, &mut store)?,
         }
         Ok(store)
     }

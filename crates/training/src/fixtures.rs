@@ -4,7 +4,7 @@ use crate::{
     Event, Lineage, ModelDescription, Origin, Run, RunConfig, SpectrumConfig, Start, Summary, TrainingError,
 };
 use candle_core::{Device, Tensor};
-use finescale_denoiser::Parameters;
+use finescale_denoiser::{Parameters, Processor};
 use finescale_field::{Channels, Field3, Grid, Region, Scalar, ScalarName};
 use finescale_pairs::{Normalization, Pair, PairError, PairSet};
 use finescale_seed::{KeyedStream, Purpose};
@@ -98,7 +98,7 @@ pub(crate) fn description() -> ModelDescription {
 }
 
 pub(crate) fn origin(config: &RunConfig, out: &Path, start: Start) -> Result<Origin, TrainingError> {
-    Origin::find(config, out, start, &Device::Cpu, &Value::Null)
+    Origin::find(config, out, start, &Processor::Cpu, &Value::Null)
 }
 
 /// Trains until it is done, or stops after update `stop_at`.

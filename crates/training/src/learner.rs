@@ -3,7 +3,7 @@
 use crate::noised_batch::NoisedBatch;
 use crate::state::State;
 use crate::{NamedTensors, RunConfig, TrainingError, average, learning_rate, objective, optimizer};
-use finescale_denoiser::{Denoiser, Mode};
+use finescale_denoiser::{Denoiser, Mode, Processor};
 use finescale_seed::{KeyedStream, Purpose};
 
 /// A network that learns: its state and what the state is followed by.
@@ -29,10 +29,12 @@ impl<'a> Learner<'a> {
         config: &'a RunConfig,
         state: State,
         clean_ranges: &[(f32, f32)],
+        processor: &Processor,
     ) -> Result<Self, TrainingError> {
         let network = Denoiser::new(&config.network, &state.weights, clean_ranges)?
-            .with_checkpointing(config.training.gradient_checkpointing);
-        let averaged = Denoiser::new(&config.network, &state.averages, clean_ranges)?;
+            .with_checkpointing(config.training.gradient_checkpointing)
+            .on(processor);
+        let averaged = Denoiser::new(&config.network, &state.averages, clean_ranges)?.on(processor);
         Ok(Self { config, state, network, averaged })
     }
 
@@ -114,7 +116,7 @@ mod tests {
 
     fn learner(config: &RunConfig) -> Learner<'_> {
         let state = State::new(&config.network, fixtures::random_weights(config), 0.0).unwrap();
-        Learner::new(config, state, &[(-99.0, 99.0)]).unwrap()
+        Learner::new(config, state, &[(-99.0, 99.0)], &Processor::Cpu).unwrap()
     }
 
     fn config() -> RunConfig {

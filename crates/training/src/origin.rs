@@ -7,7 +7,7 @@ use crate::teacher::Teacher;
 use crate::tensor_file::named;
 use crate::{Model, ModelDescription, Parent, Role, RunConfig, Start, TrainingError};
 use candle_core::Device;
-use finescale_denoiser::Parameters;
+use finescale_denoiser::{Parameters, Processor};
 use finescale_pairs::{Normalization, PairFiles};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// [`find`](Self::find) and [`Run::new`](crate::Run::new), with [`normalization`](Self::normalization).
 pub struct Origin {
     pub(crate) folder: RunFolder,
-    pub(crate) device: Device,
+    pub(crate) processor: Processor,
     pub(crate) state: State,
     /// Who computes, and from what.
     pub(crate) marks: Marks,
@@ -37,7 +37,7 @@ pub struct Origin {
 
 impl Origin {
     /// Finds what the run of `config` in the folder `out` starts from, and checks that the two belong together.
-    /// Makes nothing in the folder of a new run. `program` says who computes: version, device, instruction set,
+    /// Makes nothing in the folder of a new run. `processor` computes the network. `program` says who computes: version, device, instruction set,
     /// whatever makes other bits.
     ///
     /// # Errors
@@ -49,16 +49,17 @@ impl Origin {
         config: &RunConfig,
         out: &Path,
         start: Start,
-        device: &Device,
+        processor: &Processor,
         program: &Value,
     ) -> Result<Self, TrainingError> {
         config.check()?;
+        let device = &Device::Cpu;
         let folder = match start {
             Start::Fresh | Start::From(_) => RunFolder::for_new_run(out),
             Start::Resume | Start::ResumeAnyway => RunFolder::for_resuming(out),
         }?;
         let teacher = config.training.teacher.as_deref();
-        let teacher = teacher.map(|path| Teacher::load(path, config, device)).transpose()?;
+        let teacher = teacher.map(|path| Teacher::load(path, config, processor)).transpose()?;
         let trained_on = hashes(files(&config.data.training))?;
         let mut inputs = trained_on.clone();
         inputs.extend(hashes(files(&config.data.validation).chain(config.training.teacher.clone()))?);
@@ -97,8 +98,8 @@ impl Origin {
             let same = normalization == Normalization::Given(model.description.normalizers());
             check_section(path, "data", same)?;
         }
-        let (teacher, device) = (teacher.map(|(teacher, _)| teacher), device.clone());
-        Ok(Self { folder, device, state, marks, teacher, parents, trained_on, resumed, normalization })
+        let (teacher, processor) = (teacher.map(|(teacher, _)| teacher), processor.clone());
+        Ok(Self { folder, processor, state, marks, teacher, parents, trained_on, resumed, normalization })
     }
 
     /// How the pairs of the run are normalised: as those of the model or state that it goes on from, or else as

@@ -48,16 +48,17 @@ impl<'a> Run<'a> {
             let expected = "they must be made into a number of updates before the run begins".to_owned();
             return Err(config::value_error("training.minutes", "all that is said", expected));
         }
-        let Origin { folder, device, state, marks, teacher, parents, trained_on, resumed, .. } = origin;
+        let Origin { folder, processor, state, marks, teacher, parents, trained_on, resumed, .. } = origin;
         let mut warnings = warnings(pairs);
         if let Some(before) = &resumed {
             warnings.extend(changes(before, config, state.step));
         }
 
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
-        let learner = Learner::new(config, state, &ranges)?;
+        let learner = Learner::new(config, state, &ranges, &processor)?;
         let hold_out = config.data.hold_out;
         let lineage = Lineage { parents, data: pairs.data_kind(), files: trained_on, hold_out };
+        let device = Device::Cpu;
         let source = Arc::new(PatchSource::new(config, pairs)?);
         let validation = source.validation()?;
         let validation = validation.iter().map(|batch| shown(batch, &device, teacher.as_ref()));

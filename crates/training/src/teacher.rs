@@ -3,7 +3,7 @@
 use crate::noised_batch::NoisedBatch;
 use crate::{Model, RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
-use finescale_denoiser::Denoiser;
+use finescale_denoiser::{Denoiser, Processor};
 use finescale_diffusion::{Known, Levels, WithKnown, distilled_clean, noising};
 use std::path::Path;
 
@@ -19,11 +19,11 @@ impl Teacher {
     pub(crate) fn load(
         path: &Path,
         config: &RunConfig,
-        device: &Device,
+        processor: &Processor,
     ) -> Result<(Self, Model), TrainingError> {
-        let model = Model::load(path, device)
+        let model = Model::load(path, &Device::Cpu)
             .map_err(|problem| TrainingError::Teacher { problem: Box::new(problem) })?;
-        Ok((Self::new(model.denoiser()?, config)?, model))
+        Ok((Self::new(model.denoiser()?.on(processor), config)?, model))
     }
 
     pub(crate) fn new(denoiser: Denoiser, config: &RunConfig) -> Result<Self, TrainingError> {

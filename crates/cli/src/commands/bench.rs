@@ -32,7 +32,7 @@ impl Bench {
         let batch = usize::from(self.batch);
         let patch_flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
         let flop = patch_flop * f64::from(self.batch);
-        let bench = Measured::new(&config.network, cells, batch, &context.device()?)?
+        let bench = Measured::new(&config.network, cells, batch, &context.processor()?)?
             .with_checkpointing(config.training.gradient_checkpointing);
         let seconds = median(bench.seconds(self.mode, self.repeat)?);
         let gflops = flop / seconds / 1e9;

@@ -6,6 +6,7 @@ mod plan;
 use crate::context::Context;
 use crate::failure::bad_input;
 use anyhow::Context as _;
+use candle_core::Device;
 use clap::Args;
 use display::Display;
 use finescale_pairs::PairSet;
@@ -48,11 +49,12 @@ impl Train {
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         config.data.check().with_context(|| format!("data of {}", self.config.display()))?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&self.config));
-        let device = context.device()?;
+        let processor = context.processor()?;
         let resumes = self.resumes(&out)?;
         let from = self.model_to_begin_with(context, &out, resumes)?;
         let from = from.map(model_file);
-        let from = from.map(|path| Model::load(&path, &device).context("reading a model")).transpose()?;
+        let from =
+            from.map(|path| Model::load(&path, &Device::Cpu).context("reading a model")).transpose()?;
         let start = match &from {
             _ if resumes && self.resume_anyway => Start::ResumeAnyway,
             _ if resumes => Start::Resume,
@@ -61,7 +63,7 @@ impl Train {
         };
 
         let program = context.program();
-        let find = |config: &RunConfig| Origin::find(config, &out, start, &device, &program);
+        let find = |config: &RunConfig| Origin::find(config, &out, start, &processor, &program);
         let origin = find(&config)?;
         let pairs = PairSet::load_with(&config.data, origin.normalization())?;
         let (config, origin) = match config.training.minutes {

@@ -397,7 +397,7 @@ impl Upscale {
         identity(job)?;
         let plan = job.plan()?;
         let network = generator.denoiser.config();
-        let bench = Bench::new(network, generator.window_cells(), job.batch, &generator.device)?;
+        let bench = Bench::new(network, generator.window_cells(), job.batch, &generator.processor)?;
         let seconds = median(bench.seconds(Work::Forward, 1)?) / job.batch as f64;
         let total = seconds * (plan.evaluations as u64 * self.samples) as f64;
         let memory = peak_memory_bytes().map(|peak| peak + plan.buffer_bytes as u64);
