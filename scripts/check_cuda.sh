@@ -1,15 +1,59 @@
-#!/bin/sh
-# Type-checks the feature `cuda` without a GPU and without NVIDIA's tools: scripts/cuda_stand_in/bin/nvcc answers
-# for the compiler. It proves that our code compiles against candle's CUDA backend; it does not link and runs
-# nothing. Usage: scripts/check_cuda.sh [package ...]   (default: finescale, the whole program)
-set -eu
+#!/usr/bin/env bash
+# The path to NVIDIA cards on a machine without one, on the card that scripts/cuda_stand_in makes: its own tests, our kernels against
+# the plain compositions, mistakes planted into the kernels, and the whole program (doctor, training, generation) against the CPU.
+# Usage: scripts/check_cuda.sh [--short]     --short: what continuous integration runs
+set -euo pipefail
 cd "$(dirname "$0")/.."
-stand_in=$PWD/scripts/cuda_stand_in
-export PATH="$stand_in/bin:$PATH" NVCC="$stand_in/bin/nvcc" CUDA_HOME="$stand_in"
-export CUDA_COMPUTE_CAP=80 CUDARC_CUDA_VERSION=13000
-# A target directory of its own: build caches do not tell the stand-in from the real compiler.
-export CARGO_TARGET_DIR=target/cuda_stand_in
-for package in "${@:-finescale}"; do
-    cargo check --locked --package "$package" --features cuda --all-targets
-done
-echo "feature cuda: type-checked (not linked, not run)"
+source scripts/hdf5.sh
+
+short=false
+[ "${1-}" = --short ] && short=true
+card=$PWD/target/cuda_stand_in/card
+scripts/cuda_stand_in/build.sh "$card"
+export FINESCALE_STAND_IN_CACHE=$PWD/target/cuda_stand_in/kernels
+mkdir -p "$FINESCALE_STAND_IN_CACHE"
+
+step() {
+    echo "== $*"
+    "$@"
+}
+
+# Whether a build without the feature knows of CUDA at all.
+if cargo tree --locked --package finescale --edges normal --prefix none | grep -i cuda; then
+    echo "a build without the feature cuda has it among its dependencies" >&2
+    exit 1
+fi
+
+# The kernels' tests are compiled once, and run many times. The whole workspace, so that nothing else is compiled again.
+features=(--workspace --locked --features "finescale/cuda ${CARGO_FEATURES[1]-}")
+tests=$(cargo test "${features[@]}" --test kernels --no-run --message-format json |
+    python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
+kernels() { env "$@" LD_LIBRARY_PATH="$card" "$tests" --quiet; }
+step kernels FINESCALE_STAND_IN_SEED=1
+if ! $short; then
+    step scripts/cuda_stand_in/test/run.sh
+    step kernels FINESCALE_STAND_IN_SEED=7 FINESCALE_STAND_IN_FLUSH=start FINESCALE_STAND_IN_CAPABILITY=90
+    step kernels FINESCALE_STAND_IN_RACES=1
+fi
+
+# Every mistake must be caught: by the card (exit code 86), or because numbers are wrong (101).
+missed=0
+while IFS=$'\t' read -r name old new; do
+    [ -n "$name" ] || continue
+    code=0
+    log=$(kernels FINESCALE_STAND_IN_REPLACE="$(printf %b "$old")" FINESCALE_STAND_IN_BY="$(printf %b "$new")" 2>&1) || code=$?
+    said=$(grep -m 1 -o 'cuda stand-in: .*\|off by .*\|compiling .*\|NVRTC_ERROR_INVALID.*' <<<"$log" | cut -c 1-110 || true)
+    case $code in
+        86 | 101) printf 'caught  %-34s %s\n' "$name" "$said" ;;
+        *) printf 'MISSED  %s (exit code %s)\n' "$name" "$code"; missed=$((missed + 1)) ;;
+    esac
+    # A mistake that could not be planted proves nothing.
+    if grep -q 'INVALID_INPUT' <<<"$log"; then
+        echo "MISSED  $name: its line is no longer in the kernels"
+        missed=$((missed + 1))
+    fi
+done <scripts/cuda_stand_in/mistakes.txt
+[ "$missed" = 0 ] || exit 1
+
+step env LD_LIBRARY_PATH="$card" cargo test "${features[@]}" --test integration card::
+echo "feature cuda: all is well on the card that stands in"

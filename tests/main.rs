@@ -3,6 +3,8 @@
 
 mod architecture;
 mod binary;
+#[cfg(feature = "cuda")]
+mod card;
 mod circles;
 mod compare;
 mod configuration_reference;

@@ -53,6 +53,20 @@ std::string cache_folder() {
     return folder;
 }
 
+/// The source with a mistake in it, if the environment wants one: REPLACE, which must be there once, becomes BY. None if it is not.
+bool plant_mistake(std::string& source) {
+    const std::string old = from_environment("FINESCALE_STAND_IN_REPLACE", "");
+    if (old.empty()) {
+        return true;
+    }
+    const size_t at = source.find(old);
+    if (at == std::string::npos || source.find(old, at + 1) != std::string::npos) {
+        return false;
+    }
+    source.replace(at, old.size(), from_environment("FINESCALE_STAND_IN_BY", ""));
+    return true;
+}
+
 std::string hash(const std::string& text) {
     // Two FNV-1a sums with different starts: 128 bits together.
     uint64_t sums[2] = {0xCBF29CE484222325, 0x84222325CBF29CE4};
@@ -295,7 +309,11 @@ Result nvrtcCreateProgram(Program** program, const char* source, const char* nam
     if (program == nullptr || source == nullptr || headers != 0) {
         return INVALID_INPUT;
     }
-    *program = new Program{source, name == nullptr ? "default_program" : name, "", ""};
+    std::string text = source;
+    if (!plant_mistake(text)) {
+        return INVALID_INPUT;
+    }
+    *program = new Program{text, name == nullptr ? "default_program" : name, "", ""};
     return SUCCESS;
 }
 

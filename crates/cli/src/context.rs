@@ -50,12 +50,12 @@ impl Context {
 
     /// What computes networks.
     pub(crate) fn processor(&self) -> anyhow::Result<Processor> {
-        self.options.device.open()
+        self.options.processor()
     }
 
     /// The device's name.
     pub(crate) fn device_name(&self) -> String {
-        self.options.device.to_string()
+        self.options.device_name()
     }
 
     /// Threads in use.

@@ -1,9 +1,10 @@
 //! Options that every command has.
 
+use crate::failure::bad_input;
 use clap::Args;
 use finescale_denoiser::Processor;
 #[cfg(feature = "cuda")]
-use finescale_layers3d::cuda::Card;
+use finescale_layers3d::cuda::{Card, Precision};
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,6 +18,9 @@ pub(crate) struct Options {
     /// Where networks run: cpu or cuda:N
     #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceName,
+    /// How cards multiply: f32 as the CPU does, or tf32, faster, with factors rounded to 10 bits and f32 sums
+    #[arg(long, global = true, value_enum, value_name = "PRECISION", default_value_t = Products::F32)]
+    pub(crate) precision: Products,
     /// Only errors and warnings; with --json, the result as well
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
@@ -31,6 +35,31 @@ pub(crate) struct Options {
     pub(crate) follow_links: bool,
 }
 
+/// How products are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Products {
+    F32,
+    Tf32,
+}
+
+impl Options {
+    /// What computes networks.
+    pub(crate) fn processor(&self) -> anyhow::Result<Processor> {
+        if self.device == DeviceName::Cpu && self.precision != Products::F32 {
+            return Err(bad_input("--precision tf32: for cards; the CPU multiplies in f32"));
+        }
+        self.device.open(self.precision)
+    }
+
+    /// The device's name, and what makes its results others.
+    pub(crate) fn device_name(&self) -> String {
+        match self.precision {
+            Products::F32 => self.device.to_string(),
+            Products::Tf32 => format!("{} in tf32", self.device),
+        }
+    }
+}
+
 /// A device by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceName {
@@ -40,14 +69,22 @@ pub(crate) enum DeviceName {
 
 impl DeviceName {
     /// What computes networks there.
-    pub(crate) fn open(self) -> anyhow::Result<Processor> {
+    #[cfg(feature = "cuda")]
+    fn open(self, precision: Products) -> anyhow::Result<Processor> {
+        let Self::Cuda(ordinal) = self else { return Ok(Processor::Cpu) };
+        let precision = match precision {
+            Products::F32 => Precision::F32,
+            Products::Tf32 => Precision::Tf32,
+        };
+        let card = Card::open(ordinal, precision);
+        card.map(Processor::Card).map_err(|error| anyhow::anyhow!("--device {self}: {error}"))
+    }
+
+    /// What computes networks there.
+    #[cfg(not(feature = "cuda"))]
+    fn open(self, _: Products) -> anyhow::Result<Processor> {
         match self {
             Self::Cpu => Ok(Processor::Cpu),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(ordinal) => Card::open(ordinal)
-                .map(Processor::Card)
-                .map_err(|error| anyhow::anyhow!("--device {self}: {error}")),
-            #[cfg(not(feature = "cuda"))]
             Self::Cuda(_) => Err(anyhow::anyhow!(
                 "--device {self}: this program was built without CUDA; build it with --features cuda"
             )),

@@ -5,7 +5,6 @@ use finescale_layers3d::cuda::Card;
 
 /// What computes networks. Tensors and parameters stay on the host whatever it is.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub enum Processor {
     /// The CPU, by our own kernels in f32 and by candle's in other types.
     #[default]

@@ -6,7 +6,8 @@ use crate::embedding::level_embedding;
 use crate::plan::Plan;
 use crate::{DenoiserError, NetworkConfig, Parameters, Processor};
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use finescale_layers3d::counting::{Counting, Counts};
 #[cfg(feature = "cuda")]
 use finescale_layers3d::cuda::Card;
 use finescale_layers3d::{Activation, Composed, Engine, Layers, Volume};
@@ -30,6 +31,7 @@ pub struct UNet {
     last: Layer,
     checkpointing: bool,
     processor: Processor,
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU takes parameters as they are"))]
     fixed_parameters: bool,
 }
 
@@ -94,16 +96,18 @@ impl UNet {
     /// # Errors
     /// If the shapes do not fit the configuration.
     pub fn forward(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Tensor> {
-        #[cfg(feature = "cuda")]
-        if let Processor::Card(card) = &self.processor {
-            let engine = Engine::on(self.prepared(card));
-            return engine.output(&self.evaluate(&engine, input, level, mode)?);
+        match &self.processor {
+            #[cfg(feature = "cuda")]
+            Processor::Card(card) => {
+                let engine = Engine::on(self.prepared(card));
+                engine.output(&self.evaluate(&engine, input, level, mode)?)
+            }
+            Processor::Cpu if has_engine(input) => {
+                let engine = Engine::new();
+                engine.output(&self.evaluate(&engine, input, level, mode)?)
+            }
+            Processor::Cpu => self.evaluate(&Composed, input, level, mode),
         }
-        if !has_engine(input) {
-            return self.evaluate(&Composed, input, level, mode);
-        }
-        let engine = Engine::new();
-        engine.output(&self.evaluate(&engine, input, level, mode)?)
     }
 
     /// The network's output, from which gradients find their way back to the parameters.
@@ -113,23 +117,47 @@ impl UNet {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn record(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Recorded> {
-        #[cfg(feature = "cuda")]
-        if let Processor::Card(card) = &self.processor {
-            let engine = Engine::recording_on(self.prepared(card));
-            let volume = self.evaluate(&engine, input, level, mode)?;
-            let output = leaf(&engine.output(&volume)?)?;
-            return Ok(Recorded { output, tape: Tape::Card(engine, volume) });
+        match &self.processor {
+            #[cfg(feature = "cuda")]
+            Processor::Card(card) => {
+                let engine = Engine::recording_on(self.prepared(card));
+                let volume = self.evaluate(&engine, input, level, mode)?;
+                Ok(Recorded { output: leaf(&engine.output(&volume)?)?, tape: Tape::Card(engine, volume) })
+            }
+            Processor::Cpu if has_engine(input) => {
+                let engine = Engine::recording();
+                let volume = self.evaluate(&engine, input, level, mode)?;
+                Ok(Recorded { output: leaf(&engine.output(&volume)?)?, tape: Tape::Cpu(engine, volume) })
+            }
+            Processor::Cpu => {
+                Ok(Recorded { output: self.evaluate(&Composed, input, level, mode)?, tape: Tape::Candle })
+            }
         }
-        if !has_engine(input) {
-            return Ok(Recorded {
-                output: self.evaluate(&Composed, input, level, mode)?,
-                tape: Tape::Candle,
-            });
+    }
+
+    /// What an evaluation of a batch of patches takes, with its way back if `mode` is training: operations, bytes, and the most
+    /// memory of volumes. Nothing is computed.
+    ///
+    /// # Errors
+    /// If the network takes no such patches.
+    pub fn count(&self, batch: usize, cells: usize, mode: Mode) -> Result<Counts> {
+        let counting = Counting::default();
+        let shape = (batch, self.config.input_channels(), cells, cells, cells);
+        let input = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+        let level = Tensor::full(0.5f32, batch, &Device::Cpu)?;
+        match mode {
+            Mode::Evaluate => {
+                self.evaluate(&Engine::on(counting.clone()), &input, &level, mode)?;
+            }
+            Mode::Train { .. } => {
+                let engine = Engine::recording_on(counting.clone());
+                let volume = self.evaluate(&engine, &input, &level, mode)?;
+                let gradient = engine.output(&volume)?;
+                let mut store = Tensor::zeros(1, DType::F32, &Device::Cpu)?.backward()?;
+                engine.backward(&volume, &gradient, &mut store)?;
+            }
         }
-        let engine = Engine::recording();
-        let volume = self.evaluate(&engine, input, level, mode)?;
-        let output = leaf(&engine.output(&volume)?)?;
-        Ok(Recorded { output, tape: Tape::Cpu(engine, volume) })
+        Ok(counting.counts())
     }
 
     /// The same, computed by `processor`.

@@ -27,13 +27,16 @@ pub enum FieldError {
     /// A box whose sides are no whole numbers of voxels.
     #[error(
         "a box of {box_size_mpc_h:?} Mpc/h has no voxels that are cubes with {cells} along its longest side: choose another \
-         number of cells"
+         number of cells{}",
+        fitting.map_or(String::new(), |cells| format!(", such as {cells}"))
     )]
     Sides {
         /// Sides of the box in Mpc/h.
         box_size_mpc_h: [f64; 3],
         /// Cells along the longest one.
         cells: usize,
+        /// The nearest number that fits, if there is one.
+        fitting: Option<usize>,
     },
     /// More memory than there is.
     #[error(

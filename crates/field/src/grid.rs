@@ -8,6 +8,8 @@ const MOST_VOXELS: usize = 1 << 59;
 /// Box sizes in Mpc/h beyond which a number is a mistake: from a few parsecs to thousands of universes. Volumes, their
 /// inverses and squares of wavenumbers are then far from the ends of f64.
 const BOX_SIZES_MPC_H: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
+/// Numbers of cells around a wish of which one is looked for that fits.
+const MOST_TRIED: usize = 4096;
 /// Most that one side of a box may be longer than another. The shells of a power spectrum, whose width is that of the
 /// longest side, grow in number with it.
 const MOST_STRETCH: f64 = 1e3;
@@ -52,13 +54,12 @@ impl Grid {
     /// # Errors
     /// [`FieldError::Sides`] if the other sides are no whole number of voxels, and as [`Grid::new`].
     pub fn with_cubic_voxels(box_size_mpc_h: [f64; 3], cells: usize) -> Result<Self, FieldError> {
-        let voxel = box_size_mpc_h.into_iter().fold(0.0, f64::max) / cells as f64;
-        let wanted = box_size_mpc_h.map(|side| side / voxel);
-        let whole = wanted.map(f64::round);
-        if (0..3).any(|axis| (wanted[axis] - whole[axis]).abs() > 1e-4 || whole[axis] < 1.0) {
-            return Err(FieldError::Sides { box_size_mpc_h, cells });
-        }
-        Self::new(whole.map(|cells| cells as usize), box_size_mpc_h)
+        let Some(found) = cubic(box_size_mpc_h, cells) else {
+            let near = (1..=cells.min(MOST_TRIED)).flat_map(|step| [cells + step, cells - step]);
+            let fitting = near.filter(|&near| near > 0).find(|&near| cubic(box_size_mpc_h, near).is_some());
+            return Err(FieldError::Sides { box_size_mpc_h, cells, fitting });
+        };
+        Self::new(found, box_size_mpc_h)
     }
 
     /// Cells per axis.
@@ -110,6 +111,15 @@ pub fn position(flat: usize, [_, ny, nz]: [usize; 3]) -> [usize; 3] {
     [flat / (ny * nz), flat / nz % ny, flat % nz]
 }
 
+/// Cells along each side of a box with so many along the longest, if they are whole numbers.
+fn cubic(box_size_mpc_h: [f64; 3], cells: usize) -> Option<[usize; 3]> {
+    let voxel = box_size_mpc_h.into_iter().fold(0.0, f64::max) / cells as f64;
+    let wanted = box_size_mpc_h.map(|side| side / voxel);
+    let whole = wanted.map(f64::round);
+    let fits = (0..3).all(|axis| (wanted[axis] - whole[axis]).abs() <= 1e-4 && whole[axis] >= 1.0);
+    fits.then(|| whole.map(|cells| cells as usize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +136,11 @@ mod tests {
         }
         let error = Grid::new([4; 3], [1.0, 9e-4, 1.0]).unwrap_err();
         assert!(matches!(error, FieldError::Stretched { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_number_of_cells_that_fits_is_named() {
+        let error = Grid::with_cubic_voxels([100.0, 100.0, 75.0], 30).unwrap_err().to_string();
+        assert!(error.ends_with("choose another number of cells, such as 32"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The layers on NVIDIA cards, in f32: our kernels, compiled for the card when it is opened.
+//! The layers on NVIDIA cards, in f32, or with products in TF32 on tensor cores: our kernels, compiled for the card when it is opened.
 //!
 //! The driver and NVRTC are looked for when a [`Card`] is opened, not when the program starts: a program with this feature
 //! runs on machines without either, and building it needs none of NVIDIA's tools.
@@ -10,7 +10,7 @@ mod memory;
 mod program;
 mod weights;
 
-pub use card::{Card, CardProperties};
+pub use card::{Card, CardProperties, Precision};
 pub use error::CardError;
 pub use memory::CardMemory;
-pub use program::{KERNELS, source};
+pub use program::{KERNELS, TENSOR_KERNELS, source};

@@ -33,6 +33,7 @@
 pub mod arithmetic;
 mod buffer;
 pub mod composed;
+pub mod counting;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;

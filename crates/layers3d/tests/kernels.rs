@@ -51,14 +51,34 @@ fn check<N: Network>(network: &N, x: &Tensor, weights: &[Tensor], what: &str) {
     let exact = Exact { output: expected, gradients: exact };
     compare(network, Engine::recording(), x, weights, &exact, what);
     #[cfg(feature = "cuda")]
-    compare(network, Engine::recording_on(card()), x, weights, &exact, &format!("{what}, on the card"));
+    {
+        use finescale_layers3d::cuda::Precision;
+        let on = |precision| Engine::recording_on(card(precision));
+        compare(network, on(Precision::F32), x, weights, &exact, &format!("{what}, on the card"));
+        let rounded = Rounded(network);
+        compare(&rounded, on(Precision::Tf32), x, weights, &exact, &format!("{what}, on the card in TF32"));
+    }
+}
+
+/// A network whose products have factors of 10 bits of mantissa: 2^-11 each, which sums that cancel make larger.
+#[cfg(feature = "cuda")]
+struct Rounded<'a, N>(&'a N);
+
+#[cfg(feature = "cuda")]
+impl<N: Network> Network for Rounded<'_, N> {
+    const REL: f64 = 5e-3;
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, weights: &[Tensor]) -> Result<L::Volume> {
+        self.0.run(on, x, weights)
+    }
 }
 
 /// The card that tests run on: a real one, or what stands in for it (scripts/check_cuda.sh).
 #[cfg(feature = "cuda")]
-fn card() -> finescale_layers3d::cuda::Card {
-    static CARD: std::sync::OnceLock<finescale_layers3d::cuda::Card> = std::sync::OnceLock::new();
-    CARD.get_or_init(|| finescale_layers3d::cuda::Card::open(0).unwrap()).clone()
+fn card(precision: finescale_layers3d::cuda::Precision) -> finescale_layers3d::cuda::Card {
+    use finescale_layers3d::cuda::{Card, Precision};
+    static CARDS: [std::sync::OnceLock<Card>; 2] = [const { std::sync::OnceLock::new() }; 2];
+    let number = usize::from(precision == Precision::Tf32);
+    CARDS[number].get_or_init(|| Card::open(0, precision).unwrap()).clone()
 }
 
 /// What a network gives in f64, and the gradients by its weights.
@@ -112,15 +132,15 @@ impl Network for Convolutions {
 
 #[test]
 fn convolutions_with_a_skip() {
-    for (b, c, n) in SHAPES {
+    for ((b, c, n), middle) in SHAPES.into_iter().flat_map(|shape| [(shape, 5), (shape, 8)]) {
         let (x, mut weights) = inputs(b, c, n);
         weights.extend([
-            numbers((5, c, 3, 3, 3), 0.2),
-            numbers(5, 0.7),
-            numbers((c, 5, 3, 3, 3), 0.4),
+            numbers((middle, c, 3, 3, 3), 0.2),
+            numbers(middle, 0.7),
+            numbers((c, middle, 3, 3, 3), 0.4),
             numbers(c, 0.1),
         ]);
-        check(&Convolutions, &x, &weights, &format!("{b} x {c} at {n:?}"));
+        check(&Convolutions, &x, &weights, &format!("{b} x {c} at {n:?} through {middle}"));
     }
 }
 

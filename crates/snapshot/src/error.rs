@@ -256,7 +256,7 @@ pub enum SnapshotError {
         files: usize,
     },
     /// The header promises particles, but they or their masses are not there.
-    #[error("{path}: no dataset {dataset}, although the header promises such particles; it may have been left out of a cut-out{remedy}", path = path.display(), remedy = if dataset.ends_with("/Masses") { " (--weight count needs no masses)" } else { "; `h5ls -r` lists what the file has" })]
+    #[error("{path}: no dataset {dataset}, although the header promises such particles; it may have been left out of a cut-out{remedy}", path = path.display(), remedy = if dataset.ends_with("/Masses") { " (--weight count needs no masses)" } else if dataset.contains(" (nor ") { "; --spread=density needs none of them" } else { "; `h5ls -r` lists what the file has" })]
     MissingDataset {
         /// The file.
         path: PathBuf,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 /// Types of particles that codes have: gas, dark matter (three kinds of it in zooms), stars, black holes, neutrinos.
 pub(crate) const TYPES: usize = 7;
+const BLACK_HOLES: usize = 5;
 /// Dark matter of all resolutions. In IllustrisTNG, type 3 are tracers, which have no mass.
 pub(crate) const DARK: [usize; 3] = [1, 2, 3];
 
@@ -66,23 +67,31 @@ impl FromStr for Particles {
             return Ok(species.into());
         }
         match name {
-            "bh" => return Ok(Self::one(name, 5)),
+            "bh" => return Ok(Self::one(name, BLACK_HOLES)),
             "matter" => return Ok(Self::matter()),
             _ => (),
         }
-        // As they are asked for, 0,1,5, and as a grid is named after them.
-        let numbers = name.strip_prefix("types_").unwrap_or(name).split([',', '_']);
-        let types: Option<Vec<usize>> =
-            numbers.map(|number| number.trim().parse().ok().filter(|kind| *kind < TYPES)).collect();
+        // As they are asked for, 0,1,5 or gas,dm, and as a grid is named after them.
+        let parts = name.strip_prefix("types_").unwrap_or(name).split([',', '_']);
+        let types: Option<Vec<usize>> = parts.map(|part| type_of(part.trim())).collect();
         let mut types = types.ok_or_else(|| {
             format!(
-                "unknown particles {name:?}: gas, dm, stars, bh, matter, or numbers of types such as 1,2,3"
+                "unknown particles {name:?}: gas, dm, stars, bh, several such as gas,dm, matter, or numbers of types such as 1,2,3"
             )
         })?;
         types.sort_unstable();
         types.dedup();
         let numbers: Vec<String> = types.iter().map(usize::to_string).collect();
         Ok(Self { name: format!("types_{}", numbers.join("_")), types, is_all_matter: false })
+    }
+}
+
+/// The number of a type, by itself or by its name.
+fn type_of(text: &str) -> Option<usize> {
+    match (text.parse::<Species>(), text) {
+        (Ok(species), _) => Some(species.particle_type()),
+        (_, "bh") => Some(BLACK_HOLES),
+        _ => text.parse().ok().filter(|kind| *kind < TYPES),
     }
 }
 
@@ -99,6 +108,7 @@ mod tests {
         let several = read("5, 1,1").unwrap();
         assert_eq!((read("1,2,3").unwrap().quantity(), several.quantity()), ("dm", "types_1_5"));
         assert_eq!((several.types(), several.to_string().as_str()), (&[1, 5][..], "types_1_5"));
+        assert_eq!(read("dm, bh"), Ok(several.clone()));
         for particles in [several, Particles::matter(), Species::Gas.into()] {
             assert_eq!(read(&particles.to_string()), Ok(particles));
         }

@@ -1,5 +1,7 @@
 //! `finescale bench`: seconds per network evaluation here.
 
+pub(crate) mod limits;
+
 use crate::context::Context;
 use crate::measurement::{Bench as Measured, Work, bytes, median, peak_memory_bytes};
 use anyhow::Context as _;
@@ -22,6 +24,10 @@ pub(crate) struct Bench {
     /// Evaluations to measure; their median is reported
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: usize,
+    /// Do not measure, but count: operations and bytes of each kind of work, memory on a card, and the least time that two kinds of
+    /// cards can need for it
+    #[arg(long, conflicts_with = "repeat")]
+    count: bool,
 }
 
 impl Bench {
@@ -30,6 +36,9 @@ impl Bench {
             RunConfig::load(&self.config).with_context(|| format!("reading {}", self.config.display()))?;
         let cells = config.training.patch_cells;
         let batch = usize::from(self.batch);
+        if self.count {
+            return limits::said(context, &config, self.mode, batch);
+        }
         let patch_flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
         let flop = patch_flop * f64::from(self.batch);
         let bench = Measured::new(&config.network, cells, batch, &context.processor()?)?

@@ -35,10 +35,10 @@ impl Doctor {
                 let layers = layers::check(context, || Engine::recording_on(card.clone()))?;
                 (layers, on_card::check(context, &card, properties, !self.untimed)?)
             }
-            _ if self.untimed => {
+            Processor::Cpu if self.untimed => {
                 return Err(bad_input("--untimed: of cards; say which with --device cuda:0"));
             }
-            _ => (layers::check(context, Engine::recording)?, Value::Null),
+            Processor::Cpu => (layers::check(context, Engine::recording)?, Value::Null),
         };
         Ok(json!({
             "threads": context.threads(),

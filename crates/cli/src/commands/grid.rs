@@ -45,7 +45,7 @@ pub(crate) struct GridCommand {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Snapshots")]
 struct SnapshotOptions {
-    /// Which particles: gas, dm, stars, bh, matter (all that has a mass), or numbers of types such as 1,2,3
+    /// Which particles: gas, dm, stars, bh, several of them such as gas,dm, matter (all that has a mass), or numbers of types such as 1,2,3
     #[arg(long)]
     particles: Option<Particles>,
     /// Cells along the longest side of the box, or of --region

@@ -67,7 +67,7 @@ struct CubeOptions {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Snapshots")]
 struct ParticleOptions {
-    /// Which particles: gas, dm, stars, bh, matter (all that has a mass), or numbers of types such as 1,2,3 [default: the only ones]
+    /// Which particles: gas, dm, stars, bh, several of them such as gas,dm, matter (all that has a mass), or numbers of types such as 1,2,3 [default: the only ones]
     #[arg(long)]
     particles: Option<Particles>,
     /// Which particles of the snapshot --cross [default: those of --particles]

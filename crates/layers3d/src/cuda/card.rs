@@ -6,7 +6,7 @@
 
 use super::CardError;
 use super::memory::{CardMemory, Pool};
-use super::program::{KERNELS, compile};
+use super::program::{KERNELS, TENSOR_KERNELS, compile};
 use super::weights::Weights;
 use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
 use cudarc::driver::{
@@ -31,6 +31,17 @@ struct Inner {
     kernels: HashMap<&'static str, CudaFunction>,
     pool: Arc<Pool>,
     weights: Mutex<Weights>,
+    precision: Precision,
+}
+
+/// How convolutions and linear layers are multiplied. Everything else is f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As on the CPU, up to the order of sums.
+    #[default]
+    F32,
+    /// On tensor cores: factors are rounded to 10 bits of mantissa (a relative error of 2^-11 each), sums are f32.
+    Tf32,
 }
 
 /// What a card says of itself.
@@ -76,9 +87,10 @@ impl Card {
     /// Opens a card by its number and compiles the kernels for it.
     ///
     /// # Errors
-    /// [`CardError::NoDriver`], [`CardError::NoCompiler`] or [`CardError::NoCard`] if there is none; [`CardError::Compile`] if
-    /// the kernels do not suit it; [`CardError::Driver`] if it does not answer.
-    pub fn open(ordinal: usize) -> Result<Self, CardError> {
+    /// [`CardError::NoDriver`], [`CardError::NoCompiler`] or [`CardError::NoCard`] if there is none; [`CardError::NoTensorCores`] if
+    /// it cannot multiply with this precision; [`CardError::Compile`] if the kernels do not suit it; [`CardError::Driver`] if it does
+    /// not answer.
+    pub fn open(ordinal: usize, precision: Precision) -> Result<Self, CardError> {
         // SAFETY: loads a library, whose initialisers are NVIDIA's.
         if !unsafe { cudarc::driver::sys::is_culib_present() } {
             return Err(CardError::NoDriver);
@@ -92,15 +104,22 @@ impl Card {
         // SAFETY: all work is in one stream, whose order is that of the calls; nothing else needs events.
         unsafe { context.disable_event_tracking() };
         let capability = context.compute_capability().map_err(CardError::driver("asking for its kind"))?;
+        let has_tensor_cores = capability.0 >= 8;
+        if precision == Precision::Tf32 && !has_tensor_cores {
+            return Err(CardError::NoTensorCores {
+                capability: format!("{}.{}", capability.0, capability.1),
+            });
+        }
         let program = compile(capability)?;
         let module = context.load_module(program).map_err(CardError::driver("loading kernels"))?;
         let load = |name: &'static str| -> Result<_, CardError> {
             Ok((name, module.load_function(name).map_err(CardError::driver("loading a kernel"))?))
         };
-        let kernels = KERNELS.into_iter().map(load).collect::<Result<_, _>>()?;
+        let of_tensor_cores = TENSOR_KERNELS.into_iter().filter(|_| has_tensor_cores);
+        let kernels = KERNELS.into_iter().chain(of_tensor_cores).map(load).collect::<Result<_, _>>()?;
         let stream = context.new_stream().map_err(CardError::driver("making a stream"))?;
         let (pool, weights) = (Arc::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { stream, kernels, pool, weights })))
+        Ok(Self(Arc::new(Inner { stream, kernels, pool, weights, precision })))
     }
 
     /// What it says of itself.
@@ -134,6 +153,12 @@ impl Card {
     /// Forgets the weights that it has copies of: whoever changes parameters says so before the next evaluation.
     pub fn forget_weights(&self) {
         self.weights().clear();
+    }
+
+    /// How it multiplies.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.0.precision
     }
 
     pub(super) fn weights(&self) -> MutexGuard<'_, Weights> {

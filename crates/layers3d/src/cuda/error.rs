@@ -23,6 +23,12 @@ pub enum CardError {
         /// Cards that there are.
         count: usize,
     },
+    /// A card from before 2020.
+    #[error("TF32 needs compute capability 8.0, and this card has {capability}; leave --precision tf32 out")]
+    NoTensorCores {
+        /// Such as 7.5.
+        capability: String,
+    },
     /// The kernels do not compile for this card.
     #[error("compiling kernels for compute capability {capability}: {log}")]
     Compile {

@@ -1,6 +1,6 @@
 //! The arithmetic of layers on a card: which kernel, on how many blocks, with what.
 
-use super::card::{Argument, Blocks, Card};
+use super::card::{Argument, Blocks, Card, Precision};
 use super::memory::CardMemory;
 use super::weights::{Packing, int, long};
 use crate::arithmetic::{
@@ -11,6 +11,11 @@ use candle_core::{Device, Result, Tensor};
 // As in the kernels.
 const TILE: usize = 64;
 const DEPTH: usize = 16;
+const STAGES: usize = 3;
+const TENSOR_ROWS: usize = 128;
+const LEFT: usize = DEPTH + 4;
+const RIGHT: usize = TILE + 8;
+const UNIT: usize = 4;
 const COLUMNS: usize = 32;
 const LINES: usize = 8;
 const OWN: usize = 16;
@@ -441,6 +446,12 @@ impl Card {
         }
     }
 
+    /// Whether a product is one for tensor cores.
+    fn takes_tensor_cores(&self, product: Product) -> bool {
+        let whole_units = product.inputs.is_multiple_of(UNIT) && product.outputs.is_multiple_of(UNIT);
+        self.precision() == Precision::Tf32 && whole_units
+    }
+
     fn multiply_rows(
         &self,
         product: Product,
@@ -454,10 +465,23 @@ impl Card {
         assert!(x.len() == rows * inputs && output.len() == rows * outputs);
         assert_eq!(packed.len(), taps * inputs * outputs);
         let [nx, ny, nz] = extents.map(int);
-        let blocks = Blocks {
-            blocks: [number(rows.div_ceil(TILE)), number(outputs.div_ceil(TILE)), 1],
-            threads: [256, 1],
-            shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
+        let (kernel, blocks) = match self.takes_tensor_cores(product) {
+            false => (
+                "multiply_rows",
+                Blocks {
+                    blocks: [number(rows.div_ceil(TILE)), number(outputs.div_ceil(TILE)), 1],
+                    threads: [256, 1],
+                    shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
+                },
+            ),
+            true => (
+                "multiply_rows_tensor",
+                Blocks {
+                    blocks: [number(rows.div_ceil(TENSOR_ROWS)), number(outputs.div_ceil(TILE)), 1],
+                    threads: [128, 1],
+                    shared_bytes: size_of::<f32>() * STAGES * (TENSOR_ROWS * LEFT + DEPTH * RIGHT),
+                },
+            ),
         };
         let arguments = [
             self.pointer(x),
@@ -473,7 +497,7 @@ impl Card {
             ny,
             nz,
         ];
-        Ok(self.run("multiply_rows", blocks, &arguments)?)
+        Ok(self.run(kernel, blocks, &arguments)?)
     }
 
     /// The gradient by weights (outputs, all inputs, taps): by so many inputs from `first` on.
@@ -493,10 +517,14 @@ impl Card {
         let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
         let (parts, rows_of_part) = parts_of(rows, ENOUGH_BLOCKS.div_ceil(tiles * taps).min(affordable));
         let partial = self.memory(DOUBLE * parts * count)?;
+        let (kernel, threads, floats) = match self.takes_tensor_cores(product) {
+            false => ("multiply_columns", 256, 2 * DEPTH * TILE),
+            true => ("multiply_columns_tensor", 128, 2 * STAGES * DEPTH * RIGHT),
+        };
         let blocks = Blocks {
             blocks: [number(tiles), number(taps), number(parts)],
-            threads: [256, 1],
-            shared_bytes: size_of::<f32>() * 2 * DEPTH * TILE,
+            threads: [threads, 1],
+            shared_bytes: size_of::<f32>() * floats,
         };
         let arguments = [
             self.pointer(x),
@@ -511,7 +539,7 @@ impl Card {
             ny,
             nz,
         ];
-        self.run("multiply_columns", blocks, &arguments)?;
+        self.run(kernel, blocks, &arguments)?;
         let arguments = [
             self.pointer(&partial),
             self.pointer(by_weight),

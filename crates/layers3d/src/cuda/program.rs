@@ -4,16 +4,17 @@ use super::CardError;
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 /// Files that make the program, in this order.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("kernels/prelude.cu"),
     include_str!("kernels/elementwise.cu"),
     include_str!("kernels/resample.cu"),
     include_str!("kernels/convolution.cu"),
+    include_str!("kernels/tensor.cu"),
     include_str!("kernels/norm.cu"),
     include_str!("kernels/attention.cu"),
 ];
 
-/// The names of all kernels.
+/// The names of all kernels that every card has.
 pub const KERNELS: [&str; 26] = [
     "add",
     "silu",
@@ -42,6 +43,9 @@ pub const KERNELS: [&str; 26] = [
     "attention_by_queries",
     "attention_by_keys",
 ];
+
+/// The names of those that need tensor cores, from compute capability 8.0 on.
+pub const TENSOR_KERNELS: [&str; 2] = ["multiply_rows_tensor", "multiply_columns_tensor"];
 
 /// The text that a card's compiler is given.
 #[must_use]

@@ -2,6 +2,7 @@ use super::*;
 use crate::fixtures::{go, origin, pairs_for, with_every_channel};
 use crate::folder::MODEL;
 use crate::{Model, Start, fixtures};
+use finescale_denoiser::Processor;
 use finescale_field::Region;
 use finescale_pairs::{DataKind, Normalization, PairError, PairFiles};
 use serde_json::{Value, json};

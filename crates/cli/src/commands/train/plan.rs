@@ -1,11 +1,15 @@
 //! What a training run will take on this machine, said.
 
+use crate::commands::bench::limits::training_bytes;
 use crate::context::Context;
 use crate::measurement::bytes;
 use crate::progress::duration;
 use finescale_training::{Plan, Run, RunConfig};
 use serde_json::{Value, json};
 use std::path::Path;
+
+/// Sizes of cards' memory.
+const CARDS_GB: [u64; 6] = [8, 12, 16, 24, 40, 80];
 
 /// Says the resolved configuration, and what the run will take.
 pub(super) fn print(context: &Context, config: &RunConfig, run: Run, out: &Path) -> anyhow::Result<Value> {
@@ -14,10 +18,23 @@ pub(super) fn print(context: &Context, config: &RunConfig, run: Run, out: &Path)
     for line in lines(&plan) {
         context.say(line);
     }
+    let on_card = training_bytes(config, config.training.batch_size.div_ceil(config.training.accumulate))?;
+    context.say(format_args!("on an NVIDIA card: {} of its memory, {}", bytes(on_card), cards_for(on_card)));
     context.say(format_args!("the run goes to {}", out.display()));
     let mut result = json!(plan);
+    result["card_memory_bytes"] = on_card.into();
     (result["config"], result["run"]) = (json!(config), json!(out.to_string_lossy()));
     Ok(result)
+}
+
+/// Which cards have so much memory, in words.
+fn cards_for(needed: u64) -> String {
+    // What drivers and programs take of it is not for volumes.
+    let usable = |gigabytes: u64| (0.94 * 1e9 * gigabytes as f64) as u64;
+    match CARDS_GB.into_iter().find(|&gigabytes| needed <= usable(gigabytes)) {
+        Some(gigabytes) => format!("which cards of {gigabytes} GB have"),
+        None => "more than cards have: set training.accumulate or gradient_checkpointing".to_owned(),
+    }
 }
 
 fn lines(plan: &Plan) -> [String; 3] {

@@ -1,0 +1,124 @@
+//! What a network takes on a card, counted and not measured.
+
+use crate::context::Context;
+use crate::measurement::{Work, bytes};
+use finescale_denoiser::{Mode, Parameters, UNet};
+use finescale_layers3d::counting::{Counts, Work as Counted};
+use finescale_seed::{KeyedStream, Purpose};
+use finescale_training::RunConfig;
+use serde_json::{Value, json};
+
+/// A kind of card, by its maker's data sheet: dense products in TF32, other operations in f32, and memory.
+struct Kind {
+    name: &'static str,
+    product_tflops: f64,
+    other_tflops: f64,
+    terabytes_per_second: f64,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { name: "A100", product_tflops: 156.0, other_tflops: 19.5, terabytes_per_second: 2.04 },
+    Kind { name: "H100", product_tflops: 495.0, other_tflops: 67.0, terabytes_per_second: 3.35 },
+];
+
+/// Copies of the parameters in training: weights, gradients, two moments, averages, and the weights as kernels want them twice.
+const COPIES_IN_TRAINING: u64 = 7;
+/// In generation: weights, and as kernels want them.
+const COPIES_IN_GENERATION: u64 = 2;
+
+impl Kind {
+    /// The least time for this work: that of the operations or that of memory, whichever is longer.
+    fn seconds(&self, work: &Counted) -> f64 {
+        let tflops = if work.is_product { self.product_tflops } else { self.other_tflops };
+        let computing = work.operations as f64 / (1e12 * tflops);
+        computing.max(work.bytes as f64 / (1e12 * self.terabytes_per_second))
+    }
+}
+
+/// Bytes on a card of a training step with patches of so many samples at once.
+pub(crate) fn training_bytes(config: &RunConfig, batch: usize) -> anyhow::Result<u64> {
+    let volumes = counts(config, Work::Train, batch, config.training.patch_cells)?.peak_bytes;
+    let parameters = config.network.parameter_count()? as u64;
+    Ok(volumes + COPIES_IN_TRAINING * parameters * size_of::<f32>() as u64)
+}
+
+/// Counts and says it.
+pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usize) -> anyhow::Result<Value> {
+    let cells = config.training.patch_cells;
+    let Counts { work, peak_bytes, .. } = counts(config, mode, batch, cells)?;
+    let parameters = config.network.parameter_count()? as u64;
+    let copies = if mode == Work::Train { COPIES_IN_TRAINING } else { COPIES_IN_GENERATION };
+    let memory = peak_bytes + copies * parameters * size_of::<f32>() as u64;
+    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    context.say(format_args!(
+        "{:<48} {:>6} {:>10} {:>10} {:>12} {:>12}",
+        format!("{} of {batch} x {cells}^3 cells, counted", mode.name()),
+        "times",
+        "GFLOP",
+        "MB",
+        format!("{} [ms]", names[0]),
+        format!("{} [ms]", names[1])
+    ));
+    let line = |what: &str, times: u64, operations: u64, moved: u64, seconds: [f64; 2]| {
+        context.say(format_args!(
+            "{what:<48} {times:>6} {:>10.1} {:>10.1} {:>12.3} {:>12.3}",
+            operations as f64 / 1e9,
+            moved as f64 / 1e6,
+            1e3 * seconds[0],
+            1e3 * seconds[1]
+        ));
+    };
+    let mut sum = (0, 0, 0, [0.0; 2]);
+    let mut rows = Vec::new();
+    for one in &work {
+        let seconds = [0, 1].map(|number| KINDS[number].seconds(one));
+        line(&one.what, one.times, one.operations, one.bytes, seconds);
+        sum = (
+            sum.0 + one.times,
+            sum.1 + one.operations,
+            sum.2 + one.bytes,
+            [0, 1].map(|n| sum.3[n] + seconds[n]),
+        );
+        rows.push(json!({
+            "what": one.what, "times": one.times, "operations": one.operations, "bytes": one.bytes,
+            "seconds_at_limit": seconds,
+        }));
+    }
+    line("all", sum.0, sum.1, sum.2, sum.3);
+    context.say(format_args!(
+        "memory on a card: {}, of which volumes {}, and {copies} copies of {parameters} parameters",
+        bytes(memory),
+        bytes(peak_bytes)
+    ));
+    for kind in &KINDS {
+        context.say(format_args!(
+            "{}: {} TFLOP/s of products in TF32, {} of others, {} TB/s; no kernel reaches these limits",
+            kind.name, kind.product_tflops, kind.other_tflops, kind.terabytes_per_second
+        ));
+    }
+    Ok(json!({
+        "mode": mode.name(),
+        "cells": cells,
+        "batch": batch,
+        "work": rows,
+        "operations": sum.1,
+        "bytes": sum.2,
+        "cards": names,
+        "seconds_at_limit": sum.3,
+        "volume_bytes": peak_bytes,
+        "memory_bytes": memory,
+    }))
+}
+
+fn counts(config: &RunConfig, mode: Work, batch: usize, cells: usize) -> anyhow::Result<Counts> {
+    let network = &config.network;
+    let parameters = Parameters::init(network, 0, &candle_core::Device::Cpu)?;
+    Ok(match mode {
+        Work::Forward => UNet::frozen(network, &parameters)?.count(batch, cells, Mode::Evaluate)?,
+        Work::Train => {
+            let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
+            let net = UNet::new(network, &parameters)?;
+            net.with_checkpointing(config.training.gradient_checkpointing).count(batch, cells, mode)?
+        }
+    })
+}

@@ -1,0 +1,242 @@
+// The products of convolution.cu on tensor cores: f32 values, rounded to TF32 (10 bits of mantissa) where they meet, and summed in
+// f32. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are multiples of 4. From capability 8.0 on.
+
+#if __CUDA_ARCH__ >= 800
+
+static const int STAGES = 3;      // tiles in flight
+static const int SLAB = 16;       // depth of a tile
+static const int ROWS = 128;      // rows of a block of multiply_rows_tensor
+static const int OUTPUTS = 64;    // outputs of a block
+static const int INPUTS = 64;     // inputs of a block of multiply_columns_tensor
+static const int LEFT = SLAB + 4; // distances in shared memory at which a warp's loads meet all banks
+static const int RIGHT = OUTPUTS + 8;
+
+// The unit of copies: 4 floats.
+static const int UNIT = 4;
+
+// The bits that a tensor core takes of a float: it drops the last 13, after this has rounded them to nearest.
+__device__ __forceinline__ unsigned to_tf32(float value) { return __float_as_uint(value) + 0x1000u; }
+
+// Where a row lies in its volume.
+struct Voxel {
+    int x, y, z;
+
+    __device__ __forceinline__ static Voxel of(long long row, int nx, int ny, int nz) {
+        const long long line = row / nz, plane = line / ny;
+        return {static_cast<int>(plane % nx), static_cast<int>(line % ny), static_cast<int>(row % nz)};
+    }
+
+    __device__ __forceinline__ void advance(int rows, int nx, int ny, int nz) {
+        z += rows;
+        while (z >= nz) {
+            z -= nz;
+            if (++y == ny) {
+                y = 0;
+                if (++x == nx) x = 0;
+            }
+        }
+    }
+
+    // Whether its neighbour is inside of the volume.
+    __device__ __forceinline__ bool has(int dx, int dy, int dz, int nx, int ny, int nz) const {
+        return x + dx >= 0 && x + dx < nx && y + dy >= 0 && y + dy < ny && z + dz >= 0 && z + dz < nz;
+    }
+};
+
+// As multiply_rows. 128 threads: each warp has 32 rows and all outputs of the block.
+extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
+    const float* x, const float* packed, const float* bias, const float* plus, float* output, long long rows, int inputs,
+    int outputs, int taps, int nx, int ny, int nz
+) {
+    float* left = dynamic_shared<float>();         // (STAGES, ROWS, LEFT)
+    float* right = left + STAGES * ROWS * LEFT;    // (STAGES, SLAB, RIGHT)
+    const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
+    const int first_output = blockIdx.y * OUTPUTS;
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, member = lane % 4;
+    // A thread fetches 4 inputs of every 32nd row, and 4 outputs of two rows of weights.
+    const int column = thread % 4 * UNIT;
+    Voxel voxels[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) voxels[i] = Voxel::of(first_row + thread / 4 + 32 * i, nx, ny, nz);
+    const int slabs = (inputs + SLAB - 1) / SLAB, steps = taps * slabs;
+    const auto fetch = [&](int step) {
+        const int tap = step / slabs, k = step % slabs * SLAB, stage = step % STAGES;
+        const int dx = taps == 1 ? 0 : tap / 9 - 1, dy = taps == 1 ? 0 : tap / 3 % 3 - 1, dz = taps == 1 ? 0 : tap % 3 - 1;
+        const long long away = (static_cast<long long>(dx) * ny + dy) * nz + dz;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int of_tile = thread / 4 + 32 * i;
+            const long long row = first_row + of_tile;
+            const bool is_there = row < rows && k + column < inputs && voxels[i].has(dx, dy, dz, nx, ny, nz);
+            const float* from = is_there ? x + (row + away) * inputs + k + column : x;
+            copy_async_16(left + (stage * ROWS + of_tile) * LEFT + column, from, is_there);
+        }
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int of_slab = thread / 16 + 8 * i, o = thread % 16 * UNIT;
+            const bool is_there = k + of_slab < inputs && first_output + o < outputs;
+            const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * outputs + first_output + o;
+            copy_async_16(right + (stage * SLAB + of_slab) * RIGHT + o, is_there ? packed + at : packed, is_there);
+        }
+    };
+    float sums[2][8][4] = {};
+    for (int step = 0; step < STAGES - 1; step++) {
+        if (step < steps) fetch(step);
+        copy_async_commit();
+    }
+    for (int step = 0; step < steps; step++) {
+        copy_async_wait<STAGES - 2>();
+        // What everybody fetched is there, and what is fetched next goes where everybody is done.
+        __syncthreads();
+        if (step + STAGES - 1 < steps) fetch(step + STAGES - 1);
+        copy_async_commit();
+        const float* tile = left + (step % STAGES * ROWS + 32 * warp) * LEFT;
+        const float* weights = right + step % STAGES * SLAB * RIGHT;
+#pragma unroll
+        for (int k = 0; k < SLAB; k += 8) {
+            unsigned a[2][4], b[8][2];
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+                const float* from = tile + (16 * m + group) * LEFT + k + member;
+                a[m][0] = to_tf32(from[0]);
+                a[m][1] = to_tf32(from[8 * LEFT]);
+                a[m][2] = to_tf32(from[4]);
+                a[m][3] = to_tf32(from[8 * LEFT + 4]);
+            }
+#pragma unroll
+            for (int n = 0; n < 8; n++) {
+                const float* from = weights + (k + member) * RIGHT + 8 * n + group;
+                b[n][0] = to_tf32(from[0]);
+                b[n][1] = to_tf32(from[4 * RIGHT]);
+            }
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+#pragma unroll
+                for (int n = 0; n < 8; n++) mma_m16n8k8_tf32(sums[m][n], a[m], b[n]);
+            }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const long long row = first_row + 32 * warp + 16 * m + group + i / 2 * 8;
+                const int o = first_output + 8 * n + 2 * member + i % 2;
+                if (row >= rows || o >= outputs) continue;
+                const long long at = row * outputs + o;
+                float value = sums[m][n][i];
+                if (bias) value += bias[o];
+                if (plus) value += plus[at];
+                output[at] = value;
+            }
+        }
+    }
+}
+
+// As multiply_columns. 128 threads: each of four warps has 32 inputs and 32 outputs.
+extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
+    const float* x, const float* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
+    int taps, int nx, int ny, int nz
+) {
+    float* left = dynamic_shared<float>();       // (STAGES, SLAB, RIGHT): rows of x
+    float* right = left + STAGES * SLAB * RIGHT; // (STAGES, SLAB, RIGHT): rows of the gradient
+    const int output_tiles = (outputs + OUTPUTS - 1) / OUTPUTS;
+    const int first_input = blockIdx.x / output_tiles * INPUTS, first_output = blockIdx.x % output_tiles * OUTPUTS;
+    const int tap = blockIdx.y;
+    const int dx = taps == 1 ? 0 : tap / 9 - 1, dy = taps == 1 ? 0 : tap / 3 % 3 - 1, dz = taps == 1 ? 0 : tap % 3 - 1;
+    const long long away = (static_cast<long long>(dx) * ny + dy) * nz + dz;
+    const long long begin = blockIdx.z * rows_of_part;
+    const long long end = begin + rows_of_part < rows ? begin + rows_of_part : rows;
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, member = lane % 4;
+    const int column = thread % 16 * UNIT;
+    // Of the rows that this thread fetches next.
+    Voxel voxels[2];
+#pragma unroll
+    for (int i = 0; i < 2; i++) voxels[i] = Voxel::of(begin + thread / 16 + 8 * i, nx, ny, nz);
+    const long long steps = (end - begin + SLAB - 1) / SLAB;
+    const auto fetch = [&](long long step) {
+        const int stage = static_cast<int>(step % STAGES);
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int of_slab = thread / 16 + 8 * i;
+            const long long row = begin + step * SLAB + of_slab;
+            const bool is_row = row < end;
+            const bool has_x = is_row && first_input + column < inputs && voxels[i].has(dx, dy, dz, nx, ny, nz);
+            const bool has_gradient = is_row && first_output + column < outputs;
+            const int to = (stage * SLAB + of_slab) * RIGHT + column;
+            copy_async_16(left + to, has_x ? x + (row + away) * inputs + first_input + column : x, has_x);
+            const float* from = has_gradient ? gradient + row * outputs + first_output + column : gradient;
+            copy_async_16(right + to, from, has_gradient);
+            if (taps > 1) voxels[i].advance(SLAB, nx, ny, nz);
+        }
+    };
+    // Tensor cores cut sums off instead of rounding them: long sums are made of short ones.
+    float totals[2][4][4] = {}, sums[2][4][4] = {};
+    for (int step = 0; step < STAGES - 1; step++) {
+        if (step < steps) fetch(step);
+        copy_async_commit();
+    }
+    for (long long step = 0; step < steps; step++) {
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();
+        if (step + STAGES - 1 < steps) fetch(step + STAGES - 1);
+        copy_async_commit();
+        const int stage = static_cast<int>(step % STAGES) * SLAB * RIGHT;
+        const float* of_x = left + stage + warp / 2 * 32;
+        const float* of_gradient = right + stage + warp % 2 * 32;
+#pragma unroll
+        for (int k = 0; k < SLAB; k += 8) {
+            unsigned a[2][4], b[4][2];
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+                const float* from = of_x + (k + member) * RIGHT + 16 * m + group;
+                a[m][0] = to_tf32(from[0]);
+                a[m][1] = to_tf32(from[8]);
+                a[m][2] = to_tf32(from[4 * RIGHT]);
+                a[m][3] = to_tf32(from[4 * RIGHT + 8]);
+            }
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                const float* from = of_gradient + (k + member) * RIGHT + 8 * n + group;
+                b[n][0] = to_tf32(from[0]);
+                b[n][1] = to_tf32(from[4 * RIGHT]);
+            }
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+#pragma unroll
+                for (int n = 0; n < 4; n++) mma_m16n8k8_tf32(sums[m][n], a[m], b[n]);
+            }
+        }
+        if ((step + 1) % (SUMMED_ROWS / SLAB) == 0 || step + 1 == steps) {
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+#pragma unroll
+                for (int n = 0; n < 4; n++) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        totals[m][n][i] += sums[m][n][i];
+                        sums[m][n][i] = 0.0f;
+                    }
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int input = first_input + warp / 2 * 32 + 16 * m + group + i / 2 * 8;
+                const int o = first_output + warp % 2 * 32 + 8 * n + 2 * member + i % 2;
+                if (input >= inputs || o >= outputs) continue;
+                const long long place = (static_cast<long long>(blockIdx.z) * taps + tap) * inputs + input;
+                partial[place * outputs + o] = totals[m][n][i];
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,55 @@
+//! The device cuda:0 against the CPU: a card, or what stands in for one (scripts/check_cuda.sh).
+
+use crate::binary::finescale;
+use crate::pipeline::{CONDITION, Story, bytes};
+use serde_json::Value;
+
+/// f32 sums in another order, through three steps of a sampler.
+const REL: f64 = 1e-4;
+
+#[test]
+fn a_card_is_checked() {
+    let output = finescale().args(["doctor", "--device", "cuda:0", "--untimed", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["layers"].as_array().unwrap().iter().all(|layer| layer["right"] == true), "{told}");
+    assert_eq!(told["card"]["losses"].as_array().unwrap().len(), 10);
+    assert!(told["card"]["memory_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn training_and_generation_are_those_of_the_cpu() {
+    // The same configuration, trained on the CPU as `run`.
+    let story = Story::begun();
+    story.run("train", &["config.json", "--out", "on_card", "--device", "cuda:0"]);
+    let losses = |run: &str| -> Vec<f64> {
+        let text = String::from_utf8(bytes(&story.path(run).join("metrics.jsonl"))).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter_map(|line| line["loss"].as_f64().or(line["validation_loss"].as_f64())).collect()
+    };
+    let (here, there) = (losses("on_card"), losses("run"));
+    assert!(here.len() >= 4 && here.len() == there.len(), "{here:?}");
+    for (here, there) in here.iter().zip(&there) {
+        assert!((here / there - 1.0).abs() < REL, "{here} instead of {there}");
+    }
+
+    let sample = |device: &str| {
+        let name = format!("{}.hdf5", device.replace(':', "_"));
+        let arguments = [&CONDITION[..], &["--seed", "1", "--device", device, "-o", &name]].concat();
+        story.run("upscale", &arguments);
+        finescale_snapshot::read_grid(&story.path(&name)).unwrap().field
+    };
+    let (here, there) = (sample("cuda:0"), sample("cpu"));
+    let difference = here.as_slice().iter().zip(there.as_slice()).map(|(a, b)| f64::from(a - b).abs());
+    let most = there.as_slice().iter().fold(0f32, |most, value| most.max(*value));
+    let worst = difference.fold(0.0, f64::max) / f64::from(most);
+    assert!(worst < REL, "a voxel is off by {worst:.1e} of the highest");
+}
+
+#[test]
+fn there_is_no_tenth_card() {
+    let output = finescale().args(["doctor", "--device", "cuda:9"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--device cuda:9: there is no cuda:9: this machine has"), "{said}");
+}
