@@ -28,4 +28,6 @@ step ./scripts/check_supply.sh
 step ./scripts/prove_durability.sh --short --no-signals --binary "${CARGO_TARGET_DIR:-target}/debug/finescale" || [ $? = 3 ]
 # The commands that README and book show, and their links.
 step python3 ./scripts/check_book.py --binary "${CARGO_TARGET_DIR:-target}/debug/finescale"
+# NVIDIA cards, without one. Exit code 3 says that there is no g++ here.
+step ./scripts/check_cuda.sh --short || [ $? = 3 ]
 echo "== all is well"

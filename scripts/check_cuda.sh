@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/hdf5.sh
 
+command -v g++ >/dev/null || { echo "check_cuda.sh needs g++" >&2; exit 3; }
 short=false
 [ "${1-}" = --short ] && short=true
 card=$PWD/target/cuda_stand_in/card
