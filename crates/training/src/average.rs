@@ -1,5 +1,6 @@
 //! The exponential moving average of the weights, which is what gets sampled.
 
+use crate::optimizer::in_place::Blend;
 use candle_core::Var;
 
 /// The decay at update number `updates` (from 0): min(`decay`, (1 + n)/(10 + n)), so that the initial weights
@@ -18,8 +19,7 @@ pub(crate) fn update<'a>(
 ) -> candle_core::Result<()> {
     for ((name, average), (other_name, weight)) in averages.zip(weights) {
         debug_assert_eq!(name, other_name);
-        let old = average.as_detached_tensor().affine(decay, 0.0)?;
-        average.set(&(old + weight.as_detached_tensor().affine(1.0 - decay, 0.0)?)?)?;
+        average.inplace_op2(weight, &Blend::plain(decay))?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Adam with decoupled weight decay, whose whole state can be saved, and gradient clipping.
 
+pub(crate) mod in_place;
+
 use crate::{NamedTensors, TrainingError};
+use candle_core::Var;
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use in_place::{Blend, Step};
 
 const FIRST_MOMENT_DECAY: f64 = 0.9;
 const SECOND_MOMENT_DECAY: f64 = 0.999;
@@ -39,7 +42,7 @@ pub(crate) fn add(sum: &mut NamedTensors, part: NamedTensors) -> candle_core::Re
 pub(crate) fn global_norm(gradients: &NamedTensors) -> candle_core::Result<f64> {
     let mut sum = 0.0;
     for gradient in gradients.values() {
-        sum += gradient.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        sum += in_place::sum_of_squares(gradient)?;
     }
     Ok(sum.sqrt())
 }
@@ -65,9 +68,13 @@ impl AdamW {
         variables: impl Iterator<Item = (&'a str, &'a Var)>,
         weight_decay: f64,
     ) -> candle_core::Result<Self> {
-        let zeros = |(name, var): (&str, &Var)| Ok((name.to_owned(), var.zeros_like()?));
-        let first = variables.map(zeros).collect::<candle_core::Result<NamedTensors>>()?;
-        Ok(Self { weight_decay, second: first.clone(), first })
+        let (mut first, mut second) = (NamedTensors::new(), NamedTensors::new());
+        for (name, var) in variables {
+            // Each its own: they are changed in place.
+            first.insert(name.to_owned(), var.zeros_like()?);
+            second.insert(name.to_owned(), var.zeros_like()?);
+        }
+        Ok(Self { weight_decay, first, second })
     }
 
     /// One update, number `count` (from 1), with gradients multiplied by `gradient_scale`.
@@ -83,23 +90,22 @@ impl AdamW {
         let step_size = learning_rate / correction(FIRST_MOMENT_DECAY);
         let second_scale = 1.0 / correction(SECOND_MOMENT_DECAY);
         for (name, var) in variables {
-            let gradient = gradients[name].affine(gradient_scale, 0.0)?;
-            let first = blend(&self.first[name], &gradient, FIRST_MOMENT_DECAY)?;
-            let second = blend(&self.second[name], &gradient.sqr()?, SECOND_MOMENT_DECAY)?;
-            let denominator = second.affine(second_scale, 0.0)?.sqrt()?.affine(1.0, EPSILON)?;
+            let (first, second) = (&self.first[name], &self.second[name]);
+            let gradient = &gradients[name].contiguous()?;
+            let scale = gradient_scale as f32;
+            first.inplace_op2(gradient, &Blend::scaled(FIRST_MOMENT_DECAY, scale))?;
+            second.inplace_op2(gradient, &Blend::squared(SECOND_MOMENT_DECAY, scale))?;
             let decay = if var.rank() > 1 { 1.0 - learning_rate * self.weight_decay } else { 1.0 };
-            let weights = var.as_detached_tensor().affine(decay, 0.0)?;
-            var.set(&(weights - (&first / &denominator)?.affine(step_size, 0.0)?)?)?;
-            self.first.insert(name.to_owned(), first);
-            self.second.insert(name.to_owned(), second);
+            let step = Step {
+                decay: decay as f32,
+                size: step_size as f32,
+                second_scale: second_scale as f32,
+                epsilon: EPSILON as f32,
+            };
+            var.inplace_op3(first, second, &step)?;
         }
         Ok(())
     }
-}
-
-/// decay · old + (1 − decay) · new.
-fn blend(old: &Tensor, new: &Tensor, decay: f64) -> candle_core::Result<Tensor> {
-    old.affine(decay, 0.0)? + new.affine(1.0 - decay, 0.0)?
 }
 
 #[cfg(test)]
@@ -107,7 +113,7 @@ mod golden;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
     use std::collections::BTreeMap;
 
     /// f32 arithmetic against f64 arithmetic over a few steps.
