@@ -198,6 +198,56 @@ def measure_pytorch(a):
     }
 
 
+def on_card(a):
+    """The twin on an NVIDIA card, as PyTorch does it plainly and at its best, for `finescale bench --device cuda:0` to stand beside."""
+    config = json.loads(a.config.read_text())
+    cells = config["training"]["patch_cells"]
+    ways = {  # precision of products, autocast, layout and compiler
+        "f32": (False, None, False),
+        "tf32": (True, None, False),
+        "bf16, channels last, compiled": (True, torch.bfloat16, True),
+    }
+    for way, (tf32, autocast, is_best) in ways.items():
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = True
+        network = UNet(config["network"]).cuda()
+        x = torch.randn(a.batch, network_input_channels(network), cells, cells, cells, device="cuda")
+        if is_best:
+            network = network.to(memory_format=torch.channels_last_3d)
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        level = torch.full((a.batch,), ALPHA_BAR, device="cuda")
+        run = torch.compile(network) if is_best else network
+        for mode in ["forward", "train"]:
+
+            def evaluate():
+                with torch.autocast("cuda", autocast, enabled=autocast is not None):
+                    if mode == "forward":
+                        with torch.inference_mode():
+                            run(x, level)
+                    else:
+                        network.zero_grad(set_to_none=True)
+                        run(x, level).float().square().mean().backward()
+
+            torch.cuda.reset_peak_memory_stats()
+            for _ in range(3):
+                evaluate()
+            torch.cuda.synchronize()
+            seconds = []
+            for _ in range(a.repeat):
+                started = time.perf_counter()
+                evaluate()
+                torch.cuda.synchronize()
+                seconds.append(time.perf_counter() - started)
+            peak = torch.cuda.max_memory_allocated() / 1e9
+            print(f"{a.config.stem}, {mode}, batch {a.batch}, {way}: {1e3 * median(seconds):.1f} ms, {peak:.1f} GB", flush=True)
+    print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}")
+
+
+def network_input_channels(network):
+    """Channels that the first convolution takes."""
+    return next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv3d))
+
+
 def peak_memory_bytes():
     """Most memory of this process so far. Not ru_maxrss, which starts with that of the process it was forked from."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -327,10 +377,13 @@ def main():
     parser.add_argument("--finescale", default="target/release/finescale")
     parser.add_argument("--json", type=Path, help="file for all measurements")
     parser.add_argument("--check", action="store_true", help="compare the networks, not the times")
+    parser.add_argument("--on-card", action="store_true", help="time PyTorch alone, on an NVIDIA card")
     parser.add_argument("--measure-pytorch", action="store_true", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.measure_pytorch:
         return print(json.dumps(measure_pytorch(a)))
+    if a.on_card:
+        return on_card(a)
     if a.check:
         return check(a)
 
