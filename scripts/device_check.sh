@@ -30,6 +30,7 @@ step() {
 
 nvidia-smi >"$out/nvidia_smi.txt" 2>&1
 step doctor 60 "$program" doctor --device cuda:0
+step doctor_tf32 60 "$program" doctor --device cuda:0 --precision tf32 --untimed
 for precision in f32 tf32; do
     for config in demo tng300; do
         for mode in forward train; do

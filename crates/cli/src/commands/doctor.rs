@@ -9,8 +9,16 @@ use crate::failure::bad_input;
 use crate::measurement::{available_memory_bytes, bytes};
 use clap::Args;
 use finescale_denoiser::Processor;
+#[cfg(feature = "cuda")]
+use finescale_layers3d::cuda::Precision;
 use finescale_layers3d::{Engine, instruction_set_name};
 use serde_json::{Value, json};
+
+/// How far layers may be from plain compositions, and losses from the CPU's, relatively: f32 sums of a few thousand terms in another
+/// order, or factors of 10 bits.
+const TOLERANCE: f64 = 1e-4;
+#[cfg(feature = "cuda")]
+const TF32_TOLERANCE: f64 = 1e-2;
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
@@ -32,13 +40,17 @@ impl Doctor {
             #[cfg(feature = "cuda")]
             Processor::Card(card) => {
                 let properties = on_card::properties(context, &card)?;
-                let layers = layers::check(context, || Engine::recording_on(card.clone()))?;
-                (layers, on_card::check(context, &card, properties, !self.untimed)?)
+                let tolerance = match card.precision() {
+                    Precision::F32 => TOLERANCE,
+                    Precision::Tf32 => TF32_TOLERANCE,
+                };
+                let layers = layers::check(context, tolerance, || Engine::recording_on(card.clone()))?;
+                (layers, on_card::check(context, &card, properties, tolerance, !self.untimed)?)
             }
             Processor::Cpu if self.untimed => {
                 return Err(bad_input("--untimed: of cards; say which with --device cuda:0"));
             }
-            Processor::Cpu => (layers::check(context, Engine::recording)?, Value::Null),
+            Processor::Cpu => (layers::check(context, TOLERANCE, Engine::recording)?, Value::Null),
         };
         Ok(json!({
             "threads": context.threads(),

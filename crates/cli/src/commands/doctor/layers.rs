@@ -9,10 +9,6 @@ use finescale_layers3d::arithmetic::Arithmetic;
 use finescale_layers3d::{Activation, Composed, Engine, Layers};
 use serde_json::{Value, json};
 
-/// Largest difference from the plain composition, relative to the largest value: f32 sums of a few thousand terms in
-/// another order.
-const TOLERANCE: f64 = 1e-4;
-
 /// The layers that are checked.
 const LAYERS: [&str; 8] = [
     "convolution 3^3",
@@ -106,12 +102,14 @@ fn gradient_of(output: &Tensor) -> Result<Tensor> {
     normal(6, output.dims(), output.device())
 }
 
-/// Checks every layer, each on an engine of its own.
+/// Checks every layer, each on an engine of its own; `tolerance`: the largest difference from the plain composition, relative to the
+/// largest value.
 ///
 /// # Errors
 /// If one is wrong, or cannot be computed.
 pub(super) fn check<A: Arithmetic>(
     context: &Context,
+    tolerance: f64,
     engine: impl Fn() -> Engine<A>,
 ) -> anyhow::Result<Value> {
     context.say(format_args!("layers on {}, against plain compositions on the CPU:", context.device_name()));
@@ -125,7 +123,7 @@ pub(super) fn check<A: Arithmetic>(
         for (found, expected) in found.gradients.iter().zip(&expected.gradients) {
             backward = backward.max(difference(found, expected)?);
         }
-        let sound = forward.max(backward) <= TOLERANCE;
+        let sound = forward.max(backward) <= tolerance;
         let verdict = if sound { "right" } else { "WRONG" };
         context.say(format_args!("  {name}: {verdict} ({forward:.1e}, gradients {backward:.1e})"));
         checks.push(json!({
