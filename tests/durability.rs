@@ -228,7 +228,9 @@ fn links_in_run_and_work_folders_and_locks_of_others_are_refused() {
 #[test]
 fn a_run_is_not_resumed_with_other_data() {
     let story = Story::begun();
-    std::fs::copy(story.path("boxes/box_0002/truth.hdf5"), story.path("boxes/box_0001/truth.hdf5")).unwrap();
+    let [other, own] =
+        ["boxes/box_0002", "boxes/box_0001"].map(|name| story.path(name).join("condition.hdf5"));
+    std::fs::copy(other, own).unwrap();
     let mut train = finescale();
     train.current_dir(story.path("")).args(["train", "config.json", "--out", "run", "--resume"]);
     fails(&mut train, &["run", "contents of its data files"]);

@@ -382,3 +382,26 @@ fn options_and_boxes_that_make_no_sense_are_told() {
     let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
     assert!(said.contains("are Coordinates and BoxSize in one unit?"), "{said}");
 }
+
+#[test]
+fn what_is_spread_by_its_density_goes_on_only_from_the_same_files() {
+    let bench = Bench::new(100_000);
+    let more = ["--cells", "64", "--save-every", "0", "--spread=density"];
+    kill_midway(&bench, "killed.hdf5", &more);
+    // The last file was not summed yet, but counted.
+    let last = bench.path(&format!("snapdir_009/snap_009.{}.hdf5", FILES - 1));
+    std::fs::write(&last, std::fs::read(&last).unwrap()).unwrap();
+    fails(
+        &mut bench.command("killed.hdf5", &more),
+        &["killed.hdf5.unfinished: keeps what is done of another"],
+    );
+    std::fs::remove_file(bench.path("killed.hdf5.unfinished")).unwrap();
+    let field = bench.grid("killed.hdf5", &more).field;
+    assert!((field.mean() - 1.0).abs() < 1e-6);
+    // A part of it is what it is of the whole, and so are slabs.
+    bench.run("part.hdf5", &["--cells", "32", "--region", "5,5,5:10", "--spread=density"]);
+    let part = read_grid(&bench.path("part.hdf5")).unwrap().field;
+    let cut = field.extract(&Region { start: [16; 3], shape: [32; 3] }).unwrap();
+    let worst = part.values().iter().zip(&cut).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+    assert!(worst < 1e-3, "{worst}");
+}

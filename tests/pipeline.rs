@@ -498,6 +498,19 @@ fn a_checkpoint_of_the_reference_becomes_a_model() {
 }
 
 #[test]
+fn a_box_under_another_name_validates_nothing() {
+    let story = Story::begun();
+    std::fs::copy(story.path("boxes/box_0001/truth.hdf5"), story.path("copy.hdf5")).unwrap();
+    let mut config = config();
+    config["data"]["validation"] =
+        json!([{ "condition": "boxes/box_0002/condition.hdf5", "truth": "copy.hdf5" }]);
+    std::fs::write(story.path("copied.json"), config.to_string()).unwrap();
+    let mut train = finescale();
+    train.current_dir(story.folder.path()).args(["train", "copied.json", "--out", "other"]);
+    fails(&mut train, &["copy.hdf5 in `validation` has the contents of boxes/box_0001/truth.hdf5"]);
+}
+
+#[test]
 fn cells_that_are_spread_leave_no_holes() {
     let folder = tempfile::tempdir().unwrap();
     // 32,845 cells of AREPO, of which those in voids are larger than voxels.

@@ -39,13 +39,26 @@ impl Context {
     }
 
     /// Who computes: what the last bits of a result depend on beside its inputs.
-    pub(crate) fn program(&self) -> Value {
-        json!({
+    ///
+    /// # Errors
+    /// If a card does not say what it is.
+    pub(crate) fn program(&self, processor: &Processor) -> anyhow::Result<Value> {
+        let program = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "commit": finescale_training::COMMIT,
             "device": self.device_name(),
             "instruction_set": finescale_layers3d::instruction_set_name(),
-        })
+        });
+        match processor {
+            Processor::Cpu => Ok(program),
+            #[cfg(feature = "cuda")]
+            Processor::Card(card) => {
+                let properties = card.properties()?;
+                let mut program = program;
+                program["card"] = json!([properties.name, properties.capability, properties.driver]);
+                Ok(program)
+            }
+        }
     }
 
     /// What computes networks.

@@ -40,12 +40,12 @@ impl Generator {
         let truth_normalizers = model.description.normalizers().truth;
         Ok(Self {
             description: model.description,
+            program: context.program(&processor)?,
             processor,
             denoiser,
             truth_normalizers,
             path: path.into(),
             hash,
-            program: context.program(),
         })
     }
 

@@ -91,6 +91,14 @@ impl Gridding {
         Wanted { velocities, sides: self.spread == Some(Spread::Cells), ..wanted }
     }
 
+    /// The whole box, in cells like those of what is gridded.
+    fn whole_box(&self, header: &Header) -> anyhow::Result<Grid> {
+        let voxel = Window::new(header, self)?.grid.voxel_mpc_h();
+        let sides = header.box_size_mpc_h;
+        let cells = [0, 1, 2].map(|axis| (sides[axis] / voxel[axis]).ceil() as usize);
+        Ok(Grid::new(cells, sides)?)
+    }
+
     /// What a grid file says of how it was made.
     pub(crate) fn describe(&self) -> Value {
         json!({
@@ -114,9 +122,7 @@ impl Gridding {
     fn bytes_on(&self, grid: &Grid, header: &Header) -> anyhow::Result<u128> {
         let grids = if self.quantity.is_mean() { 2 } else { 1 };
         let local_density = match self.spread {
-            Some(Spread::Density) => {
-                LocalDensity::memory_bytes(header.box_size_mpc_h, header.count(&self.particles))?
-            }
+            Some(Spread::Density) => LocalDensity::memory_bytes(&self.whole_box(header)?)?,
             _ => 0,
         };
         let batches = 3 * PARTICLES_AT_ONCE as u128 * BYTES_PER_PARTICLE;
@@ -153,7 +159,7 @@ fn local_density(
     }
     let header = snapshot.header();
     let particles = header.count(&how.particles);
-    let mut counts = LocalDensity::depositor(header.box_size_mpc_h, particles)?;
+    let mut counts = LocalDensity::depositor(&how.whole_box(header)?)?;
     let mut progress = context.progress("counting", "particles", particles, 0);
     let mut done = 0;
     snapshot.for_each_batch(&how.particles, &Wanted::default(), PARTICLES_AT_ONCE, 0, |batch| {

@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
-    /// Where networks run: cpu or cuda:N
+    /// Where networks run: cpu, or cuda:N, the N-th NVIDIA card, from 0 (cuda is the first)
     #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceName,
     /// How cards multiply: f32 as the CPU does, or tf32, faster, with factors rounded to 10 bits and f32 sums

@@ -7,6 +7,7 @@ mod card;
 mod error;
 mod layers;
 mod memory;
+mod parameters;
 mod program;
 mod weights;
 

@@ -105,7 +105,10 @@ impl LineOfSight {
 /// generated at once. Files may be `.npy` cubes, of which `"cubes": {"box_size_mpc_h": 25, "values": "over_own_mean"}` says what
 /// they do not say themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE or [FILE, ...]}")]
+#[serde(
+    untagged,
+    expecting = "a pair is a folder, or {\"condition\": FILE, \"truth\": FILE or [FILE, ...]}, of numpy cubes with \"cubes\": {\"box_size_mpc_h\": 25, \"values\": \"overdensity\", \"delta\", \"over_own_mean\" or {\"over\": MEAN}, \"index\": N, \"redshift\": Z}"
+)]
 pub enum PairFiles {
     /// A folder that holds `condition.hdf5` and `truth.hdf5`, as `finescale mock` writes it.
     Folder(PathBuf),
@@ -303,7 +306,7 @@ impl DataConfig {
 /// A high-resolution field: a file, or a cube of a stack in one.
 struct Truth {
     path: PathBuf,
-    index: Option<usize>,
+    index: usize,
 }
 
 impl Truth {
@@ -313,7 +316,8 @@ impl Truth {
 }
 
 fn truths_of(pair: &PairFiles) -> impl Iterator<Item = Truth> {
-    let index = pair.cubes().and_then(|cubes| cubes.index);
+    // A file with one cube may say which, or not.
+    let index = pair.cubes().and_then(|cubes| cubes.index).unwrap_or(0);
     pair.truth().into_iter().map(move |path| Truth { path, index })
 }
 

@@ -39,6 +39,24 @@ pub enum PairError {
         /// The file.
         path: PathBuf,
     },
+    /// Something is said of numpy cubes, and there is none.
+    #[error("{}: \"cubes\" says what numpy cubes are, and this pair has none; leave it out, grid files say it themselves", path.display())]
+    NoCubes {
+        /// The condition.
+        path: PathBuf,
+    },
+    /// A numpy array whose sides differ.
+    #[error(
+        "{}: has {cells:?} values, and the pair's \"box_size_mpc_h\" is the side of a cube; make a grid file with \
+         `finescale grid --box-size X,Y,Z`",
+        path.display()
+    )]
+    NotCubic {
+        /// The file.
+        path: PathBuf,
+        /// Its values along each axis.
+        cells: [usize; 3],
+    },
     /// A field that is no density in units of its mean.
     #[error("{}: cannot be used for training", path.display())]
     Density {
@@ -138,6 +156,8 @@ impl PairError {
             | Self::Split { .. }
             | Self::Missing { .. }
             | Self::Cubes { .. }
+            | Self::NoCubes { .. }
+            | Self::NotCubic { .. }
             | Self::Density { .. }
             | Self::Mean { .. }
             | Self::Quantity { .. }

@@ -4,6 +4,8 @@ use crate::{GridFile, GridMeta, PairError, PairFiles};
 use finescale_field::{Boundary, Field3, Grid, Scalar, check_density, coarsen, is_plain_name, shown};
 use std::path::{Path, PathBuf};
 
+/// The quantity of a numpy cube of which nothing more is said.
+pub(crate) const UNKNOWN: &str = "unknown";
 /// Blocks along an axis over which a condition is compared with its truth, the first that divide the cells.
 const BLOCKS: [usize; 2] = [8, 4];
 /// Relative difference of lengths that is taken for rounding: headers may hold f32.
@@ -173,7 +175,11 @@ fn difference_of_place(condition: &GridFile, truth: &GridFile) -> Option<String>
 
 fn difference_of_kind(here: &GridMeta, there: &GridMeta) -> Option<String> {
     if here.quantity != there.quantity {
-        Some(format!("their quantities are `{}` and `{}`", here.quantity, there.quantity))
+        let remedy = match [here, there].iter().any(|meta| meta.quantity == UNKNOWN) {
+            true => "; of numpy cubes beside grid files make grid files, which say what they hold",
+            false => "",
+        };
+        Some(format!("their quantities are `{}` and `{}`{remedy}", here.quantity, there.quantity))
     } else {
         (here.assignment != there.assignment)
             .then(|| format!("their mass assignments are {:?} and {:?}", here.assignment, there.assignment))

@@ -125,4 +125,15 @@ fn numpy_cubes_are_pairs_if_their_box_is_said() {
         config(format!("{{\"training\": [{}], \"validation\": [{}]}}", pair(0), pair(validation))).check()
     };
     assert!(check(1).is_ok() && matches!(check(0), Err(PairError::Split { .. })));
+    // What is said of cubes must be of some.
+    write_pair(folder.path(), 8);
+    let [low, high] = ["condition.hdf5", "truth.hdf5"].map(|name| folder.path().join(name));
+    let text = format!(
+        "{{\"training\": [{{\"condition\": {low:?}, \"truth\": {high:?}, \"cubes\": {{\"box_size_mpc_h\": 9}}}}]}}"
+    );
+    assert!(matches!(PairSet::load(&config(text)), Err(PairError::NoCubes { .. })));
+    let flat = Field3::new(Grid::new([8, 8, 4], [1.0; 3]).unwrap(), Array3::ones([8, 8, 4])).unwrap();
+    write_npy(&condition, &flat).unwrap();
+    let error = load(r#", "cubes": {"box_size_mpc_h": 25}"#).unwrap_err();
+    assert!(matches!(error, PairError::NotCubic { cells: [8, 8, 4], .. }), "{error}");
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const BLOCK_VOXELS: usize = 1 << 18;
 /// Means of cubes that may hold 1 + delta: beyond, they are counts or masses.
 const PLAUSIBLE_MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
+/// What a delta may be below -1.
+const ROUNDED: f64 = 1e-5;
 /// Means of whole boxes of 1 + delta are as close to 1 as this.
 const MEAN_TOLERANCE: f64 = 0.01;
 
@@ -101,6 +103,12 @@ impl CubeReader {
         for rows in blocks(cells, [1, BLOCK_VOXELS.div_euclid(cells[2]).max(1), cells[2]]) {
             let rows = self.read(&rows).map_err(|error| self.read_error(error))?;
             if let Some(value) = rows.iter().find(|value| **value < 0.0) {
+                if self.added > 0.0 {
+                    return Err(self.unfit(format!(
+                        "holds values below -1 ({}), which no delta has",
+                        f64::from(*value) - self.added
+                    )));
+                }
                 return Err(self.unfit(format!(
                     "holds negative values ({value}): this looks like delta, or a logarithm; store 1 + delta, or say that it holds \
                      delta (--delta, or \"values\": \"delta\" in a configuration)"
@@ -132,7 +140,7 @@ impl CubeReader {
         Ok((!is_one).then(|| match is_divided {
             false => format!(
                 "{path}: is taken for 1 + delta as it is, with a mean of {mean:.4}; of counts or masses say their mean in the \
-                 whole universe with --mean"
+                 whole universe with --mean (\"values\": {{\"over\": MEAN}} in a configuration)"
             ),
             true => {
                 format!("{path}: its mean over --mean is {mean:.4}: is it a part of a box, or 1 + delta already?")
@@ -165,7 +173,12 @@ impl Windows for CubeReader {
     }
 
     fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
-        Ok(self.values.read(region)?.mapv_into(|value| narrowed(f64::from(value) / self.unit + self.added)))
+        let density = |value: f32| {
+            let density = f64::from(value) / self.unit + self.added;
+            // A delta of -1 may have been rounded.
+            if self.added > 0.0 && (-ROUNDED..0.0).contains(&density) { 0.0 } else { narrowed(density) }
+        };
+        Ok(self.values.read(region)?.mapv_into(density))
     }
 }
 
@@ -205,6 +218,12 @@ mod tests {
             let error = opened(values, holds).unwrap_err().to_string();
             assert!(error.contains(problem) && error.contains("cube.npy"), "{error}");
         }
+        // A delta that was rounded below -1.
+        let mut rounded = delta;
+        rounded[4] = -1.000_000_1;
+        assert_eq!(opened(rounded, CubeValues::Delta).unwrap().load().unwrap().as_slice(), density);
+        rounded[4] = -1.1;
+        assert!(opened(rounded, CubeValues::Delta).unwrap_err().to_string().contains("below -1"));
         let part = opened(density.map(|value| value * 1.1), CubeValues::Overdensity).unwrap();
         assert!(part.note().unwrap().contains("with a mean of 1.1"));
     }

@@ -5,7 +5,7 @@ use finescale_denoiser::{NetworkConfig, Prediction};
 use finescale_diffusion::{DiffusionConfig, Sampler};
 use finescale_field::Scalar;
 use finescale_outpaint::{Boundary, GenerationConfig, Overlap, Strategy, Tiling};
-use finescale_pairs::{DataConfig, PairFiles};
+use finescale_pairs::{CubeValues, DataConfig, PairFiles};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -201,6 +201,12 @@ impl RunConfig {
         for cubes in data.training.iter().chain(&data.validation).filter_map(PairFiles::cubes) {
             within("data.training.cubes.box_size_mpc_h", cubes.box_size_mpc_h, 1e-6, 1e9)?;
             within("data.training.cubes.redshift", cubes.redshift, 0.0, 1e4)?;
+            if let CubeValues::Over(mean) = cubes.values
+                && !(mean > 0.0 && mean.is_finite())
+            {
+                let expected = "a positive mean of counts or masses".to_owned();
+                return Err(value_error("data.training.cubes.values.over", mean, expected));
+            }
         }
         for (key, mean_count) in [
             ("data.condition_mean_count", data.condition_mean_count),

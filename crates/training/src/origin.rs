@@ -8,7 +8,7 @@ use crate::tensor_file::named;
 use crate::{Model, ModelDescription, Parent, Role, RunConfig, Start, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{Parameters, Processor};
-use finescale_pairs::{Normalization, PairFiles};
+use finescale_pairs::{Normalization, PairError, PairFiles};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -63,6 +63,7 @@ impl Origin {
         let trained_on = hashes(files(&config.data.training))?;
         let mut inputs = trained_on.clone();
         inputs.extend(hashes(files(&config.data.validation).chain(config.training.teacher.clone()))?);
+        check_contents(config, &inputs)?;
         let marks = Marks { program: program.clone(), inputs: json!(inputs) };
 
         let begun_from = match start {
@@ -152,6 +153,32 @@ fn forget_lost_best(state: &mut State, best: &Path, device: &Device) {
         );
         state.best_validation_loss = None;
     }
+}
+
+/// Checks that no box of the validation is one of the training under another name; `hashes`: of all files by name.
+fn check_contents(config: &RunConfig, hashes: &BTreeMap<String, String>) -> Result<(), TrainingError> {
+    let fields = |pairs: &[PairFiles]| -> Vec<(String, Option<String>, usize)> {
+        let of_pair = |pair: &PairFiles| {
+            let index = pair.cubes().and_then(|cubes| cubes.index).unwrap_or(0);
+            let name = |path: PathBuf| path.to_string_lossy().into_owned();
+            pair.truth()
+                .into_iter()
+                .map(name)
+                .map(move |name| (name.clone(), hashes.get(&name).cloned(), index))
+        };
+        pairs.iter().flat_map(of_pair).collect::<Vec<_>>()
+    };
+    let trained = fields(&config.data.training);
+    for (name, hash, index) in fields(&config.data.validation) {
+        let is_same = |other: &&(String, Option<String>, usize)| other.1 == hash && other.2 == index;
+        if hash.is_some()
+            && let Some((other, ..)) = trained.iter().find(is_same)
+        {
+            let why = format!("{name} in `validation` has the contents of {other} in `training`");
+            return Err(PairError::Split { why }.into());
+        }
+    }
+    Ok(())
 }
 
 fn files(pairs: &[PairFiles]) -> impl Iterator<Item = PathBuf> {

@@ -62,7 +62,7 @@ impl Train {
             None => Start::Fresh,
         };
 
-        let program = context.program();
+        let program = context.program(&processor)?;
         let find = |config: &RunConfig| Origin::find(config, &out, start, &processor, &program);
         let origin = find(&config)?;
         let pairs = PairSet::load_with(&config.data, origin.normalization())?;

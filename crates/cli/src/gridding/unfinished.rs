@@ -99,10 +99,13 @@ impl Unfinished {
 
     /// Whether it was kept of the same gridding. Files that are not in its sums may have been mended since.
     fn is_same(&self, first: &FirstLine) -> bool {
+        // By their density all particles are in every sum.
+        let is_by_density = self.identity["how"]["spread"] == "density";
+        let summed = if is_by_density { usize::MAX } else { first.next_file };
         let of_sums = |identity: &Value| {
             let mut identity = identity.clone();
             let files = identity.get_mut("files").and_then(Value::as_array_mut);
-            for stamp in files.into_iter().flatten().skip(first.next_file) {
+            for stamp in files.into_iter().flatten().skip(summed) {
                 // Its name stays.
                 stamp.as_array_mut().into_iter().for_each(|stamp| stamp.truncate(1));
             }

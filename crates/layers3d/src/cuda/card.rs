@@ -32,6 +32,8 @@ struct Inner {
     pool: Arc<Pool>,
     weights: Mutex<Weights>,
     precision: Precision,
+    /// That a block can have if it asks for it.
+    most_shared_bytes: usize,
 }
 
 /// How convolutions and linear layers are multiplied. Everything else is f32 in any case.
@@ -67,6 +69,16 @@ pub(super) enum Argument {
     Int(i32),
     Float(f32),
     Double(f64),
+}
+
+/// A number of channels, taps or voxels along an axis, which is far below 2^31.
+pub(super) fn int(value: usize) -> Argument {
+    Argument::Int(i32::try_from(value).expect("a network has fewer channels and voxels along an axis"))
+}
+
+/// A number of values.
+pub(super) fn long(value: usize) -> Argument {
+    Argument::Long(i64::try_from(value).expect("memory has fewer values"))
 }
 
 /// Blocks, threads of each, and bytes that they share.
@@ -119,7 +131,10 @@ impl Card {
         let kernels = KERNELS.into_iter().chain(of_tensor_cores).map(load).collect::<Result<_, _>>()?;
         let stream = context.new_stream().map_err(CardError::driver("making a stream"))?;
         let (pool, weights) = (Arc::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { stream, kernels, pool, weights, precision })))
+        let most = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        let most = context.attribute(most).map_err(CardError::driver("asking for its shared memory"))?;
+        let most_shared_bytes = usize::try_from(most).unwrap_or(0).max(SHARED_BYTES);
+        Ok(Self(Arc::new(Inner { stream, kernels, pool, weights, precision, most_shared_bytes })))
     }
 
     /// What it says of itself.
@@ -231,6 +246,13 @@ impl Card {
         let function = &self.0.kernels[kernel];
         let Blocks { blocks: [x, y, z], threads: [width, height], shared_bytes } = blocks;
         let shared = i32::try_from(shared_bytes).unwrap_or(i32::MAX);
+        if shared_bytes > self.0.most_shared_bytes {
+            return Err(CardError::SharedMemory {
+                kernel,
+                needed: shared_bytes,
+                most: self.0.most_shared_bytes,
+            });
+        }
         if shared_bytes > SHARED_BYTES {
             let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             function.set_attribute(most, shared).map_err(running())?;

@@ -49,6 +49,18 @@ pub enum CardError {
         /// What it has.
         total: usize,
     },
+    /// A kernel for which the card's multiprocessors are too small.
+    #[error(
+        "{kernel} needs {needed} bytes of shared memory, and this card has {most}: take a model with smaller head_channels"
+    )]
+    SharedMemory {
+        /// The kernel.
+        kernel: &'static str,
+        /// What it needs.
+        needed: usize,
+        /// What there is for a block.
+        most: usize,
+    },
     /// Whatever the driver says.
     #[error("{doing} on the card: {source}")]
     Driver {

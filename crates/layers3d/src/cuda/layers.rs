@@ -1,8 +1,8 @@
 //! The arithmetic of layers on a card: which kernel, on how many blocks, with what.
 
-use super::card::{Argument, Blocks, Card, Precision};
+use super::card::{Argument, Blocks, Card, Precision, int, long};
 use super::memory::CardMemory;
-use super::weights::{Packing, int, long};
+use super::weights::Packing;
 use crate::arithmetic::{
     Arithmetic, AttentionShape, ConvolutionShape, NormGradients, NormInput, NormShape, Side,
 };

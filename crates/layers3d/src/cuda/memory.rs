@@ -1,6 +1,7 @@
 //! Memory on a card that is used again: a network asks for the same sizes in every evaluation.
 
 use super::CardError;
+use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaSlice, CudaStream};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,11 +28,14 @@ impl Pool {
         let rounded = len.max(1).next_multiple_of(GRAIN);
         let slice = match self.reuse(rounded) {
             Some(slice) => slice,
-            None => allocate(stream, rounded).or_else(|_| {
+            None => match allocate(stream, rounded) {
                 // What is free in other sizes may make the room.
-                self.lock().clear();
-                allocate(stream, rounded)
-            })?,
+                Err(CardError::Memory { .. }) if !self.lock().is_empty() => {
+                    self.lock().clear();
+                    allocate(stream, rounded)?
+                }
+                allocated => allocated?,
+            },
         };
         Ok(CardMemory { slice: Some(slice), len, pool: Arc::clone(self) })
     }
@@ -55,8 +59,11 @@ impl Pool {
 #[allow(unsafe_code, reason = "memory that holds anything at first")]
 fn allocate(stream: &Arc<CudaStream>, len: usize) -> Result<CudaSlice<f32>, CardError> {
     // SAFETY: whoever takes memory writes all of it before it reads any; any bits are an f32.
-    unsafe { stream.alloc(len) }.map_err(|source| match stream.context().mem_get_info() {
-        Ok((free, total)) if free < 4 * len => CardError::Memory { bytes: 4 * len, free, total },
+    unsafe { stream.alloc(len) }.map_err(|source| match source.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+            let (free, total) = stream.context().mem_get_info().unwrap_or((0, 0));
+            CardError::Memory { bytes: size_of::<f32>() * len, free, total }
+        }
         _ => CardError::Driver { doing: "allocating", source },
     })
 }

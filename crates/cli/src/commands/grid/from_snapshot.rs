@@ -6,7 +6,7 @@ use crate::failure::bad_input;
 use crate::fields;
 use crate::files::{is_npy, lock};
 use crate::gridding::{
-    Gridding, Quantity, Unfinished, Weight, deposit, deposit_in_passes, planes_of_slabs, slab_bytes,
+    Gridding, Quantity, Spread, Unfinished, Weight, deposit, deposit_in_passes, planes_of_slabs, slab_bytes,
 };
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
@@ -152,6 +152,7 @@ impl GridCommand {
                 (slab_bytes(snapshot, how, planes)?, header.grid(how.cells)?.cells()[0].div_ceil(planes))
             }
         };
+        let passes = passes + usize::from(how.spread == Some(Spread::Density));
         context.say(format_args!(
             "{particles} {} in {files} files, read {passes} times; memory needed: {}, available: {}",
             how.particles,
@@ -196,7 +197,7 @@ pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Fi
     if how.particles.types().contains(&gas) && how.spread.is_none() {
         context.warn(format_args!(
             "{:.0} % of the voxels hold nothing, which gas does not do: its cells are larger than voxels there; spread them \
-             over their volumes with --spread, or use fewer --cells",
+             over their volumes with --spread (or by their density with --spread=density), or use fewer --cells",
             100.0 * share
         ));
     }
