@@ -16,7 +16,8 @@ const MOST_CELLS: usize = 512;
 /// Counts of particles on finer and coarser cells of a periodic box, by which each one learns how much room there is around it.
 ///
 /// The estimate is that of the finest cells with at least one other particle each, interpolated between them. Of particles without
-/// order it is 10 to 15 % high, since the grid is chosen by the counts themselves; it does not see what is smaller than these cells.
+/// order it is up to 12 % high in the median, since the grid is chosen by the counts themselves; it does not see what is smaller than
+/// these cells.
 ///
 /// # Source
 /// The number of neighbours is held, as in SPH (Springel & Hernquist 2002, MNRAS 333, 649, section 2), here by nested grids: they need
