@@ -405,3 +405,16 @@ fn what_is_spread_by_its_density_goes_on_only_from_the_same_files() {
     let worst = part.values().iter().zip(&cut).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
     assert!(worst < 1e-3, "{worst}");
 }
+
+#[test]
+fn a_type_that_is_not_there_is_told() {
+    let bench = Bench::new(1000);
+    let mut both = finescale();
+    let arguments = ["grid", "snapdir_009", "--particles", "gas,dm", "--cells", "8", "-o", "both.hdf5"];
+    let output = both.current_dir(bench.folder.path()).args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("snapdir_009: holds no PartType0; only the others"),
+        "{said}"
+    );
+}

@@ -57,6 +57,7 @@ pub(crate) fn warn_of_matter_left_out(
     snapshot: &Snapshot,
     particles: &Particles,
 ) -> anyhow::Result<()> {
+    warn_of_missing_types(context, path, &snapshot.header().counts, particles);
     if particles.types() != [1] {
         return Ok(());
     }
@@ -70,6 +71,23 @@ pub(crate) fn warn_of_matter_left_out(
         ));
     }
     Ok(())
+}
+
+/// Tells of types that are asked for by name or number, and of which there are no particles.
+fn warn_of_missing_types(context: &Context, path: &Path, counts: &[u64], particles: &Particles) {
+    if *particles == Particles::matter() {
+        return;
+    }
+    let is_missing = |kind: &&usize| counts.get(**kind).is_none_or(|count| *count == 0);
+    let missing: Vec<String> =
+        particles.types().iter().filter(is_missing).map(|kind| format!("PartType{kind}")).collect();
+    if !missing.is_empty() && missing.len() < particles.types().len() {
+        context.warn(format_args!(
+            "{}: holds no {}; only the others of --particles {particles} are taken",
+            path.display(),
+            missing.join(" and no ")
+        ));
+    }
 }
 
 fn length(text: &str) -> Result<GivenUnit, String> {
