@@ -39,7 +39,11 @@ pub enum CardError {
     },
     /// No room on the card.
     #[error(
-        "the card has no room for {bytes} more bytes ({free} of {total} are free): take smaller patches or batches"
+        "the card has no room for {:.1} MB more ({:.1} of {:.1} MB are free): take a smaller --batch, or in training a larger \
+         training.accumulate, or gradient_checkpointing",
+        *bytes as f64 / 1e6,
+        *free as f64 / 1e6,
+        *total as f64 / 1e6
     )]
     Memory {
         /// What was asked for.
