@@ -121,12 +121,16 @@ impl Gridding {
     /// The same on a grid; with the batches of particles that are in memory.
     fn bytes_on(&self, grid: &Grid, header: &Header) -> anyhow::Result<u128> {
         let grids = if self.quantity.is_mean() { 2 } else { 1 };
-        let local_density = match self.spread {
-            Some(Spread::Density) => LocalDensity::memory_bytes(&self.whole_box(header)?)?,
-            _ => 0,
-        };
         let batches = 3 * PARTICLES_AT_ONCE as u128 * BYTES_PER_PARTICLE;
-        Ok(grids * Depositor::memory_bytes(grid) + local_density + batches)
+        Ok(grids * Depositor::memory_bytes(grid) + self.local_density_bytes(header)? + batches)
+    }
+
+    /// What the counts by which particles are spread take, if there are some.
+    pub(crate) fn local_density_bytes(&self, header: &Header) -> anyhow::Result<u128> {
+        match self.spread {
+            Some(Spread::Density) => Ok(LocalDensity::memory_bytes(&self.whole_box(header)?)?),
+            _ => Ok(0),
+        }
     }
 }
 

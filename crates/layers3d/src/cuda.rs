@@ -3,11 +3,14 @@
 //! The driver and NVRTC are looked for when a [`Card`] is opened, not when the program starts: a program with this feature
 //! runs on machines without either, and building it needs none of NVIDIA's tools.
 
+mod blocks;
 mod card;
 mod error;
 mod layers;
 mod memory;
+mod norms;
 mod parameters;
+mod products;
 mod program;
 mod weights;
 

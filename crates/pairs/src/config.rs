@@ -153,6 +153,13 @@ pub struct Cubes {
 }
 
 impl PairFiles {
+    /// The high-resolution fields, each with its place in its file.
+    pub fn truths(&self) -> impl Iterator<Item = Truth> {
+        // A file with one cube may say which, or not.
+        let index = self.cubes().and_then(|cubes| cubes.index).unwrap_or(0);
+        self.truth().into_iter().map(move |path| Truth { path, index })
+    }
+
     /// What is said of numpy cubes.
     #[must_use]
     pub fn cubes(&self) -> Option<&Cubes> {
@@ -292,8 +299,8 @@ impl DataConfig {
                 }
             }
         }
-        let trained: Vec<Truth> = self.training.iter().flat_map(truths_of).collect();
-        let mut validated = self.validation.iter().flat_map(truths_of);
+        let trained: Vec<Truth> = self.training.iter().flat_map(PairFiles::truths).collect();
+        let mut validated = self.validation.iter().flat_map(PairFiles::truths);
         match validated.find(|truth| trained.iter().any(|other| other.is_same(truth))) {
             None => Ok(()),
             Some(truth) => Err(PairError::Split {
@@ -304,21 +311,18 @@ impl DataConfig {
 }
 
 /// A high-resolution field: a file, or a cube of a stack in one.
-struct Truth {
-    path: PathBuf,
-    index: usize,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// The file.
+    pub path: PathBuf,
+    /// Which of its cubes; 0 of a file with one.
+    pub index: usize,
 }
 
 impl Truth {
     fn is_same(&self, other: &Self) -> bool {
         self.index == other.index && same_file(&self.path, &other.path)
     }
-}
-
-fn truths_of(pair: &PairFiles) -> impl Iterator<Item = Truth> {
-    // A file with one cube may say which, or not.
-    let index = pair.cubes().and_then(|cubes| cubes.index).unwrap_or(0);
-    pair.truth().into_iter().map(move |path| Truth { path, index })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -38,6 +38,7 @@ mod symmetry;
 
 pub use config::{
     Cubes, DataConfig, GridFiles, LineOfSight, Normalization, NormalizationKind, Normalizers, PairFiles,
+    Truth,
 };
 pub use data_kind::DataKind;
 pub use error::PairError;

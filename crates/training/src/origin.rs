@@ -8,7 +8,7 @@ use crate::tensor_file::named;
 use crate::{Model, ModelDescription, Parent, Role, RunConfig, Start, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{Parameters, Processor};
-use finescale_pairs::{Normalization, PairError, PairFiles};
+use finescale_pairs::{Normalization, PairError, PairFiles, Truth};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -157,24 +157,18 @@ fn forget_lost_best(state: &mut State, best: &Path, device: &Device) {
 
 /// Checks that no box of the validation is one of the training under another name; `hashes`: of all files by name.
 fn check_contents(config: &RunConfig, hashes: &BTreeMap<String, String>) -> Result<(), TrainingError> {
-    let fields = |pairs: &[PairFiles]| -> Vec<(String, Option<String>, usize)> {
-        let of_pair = |pair: &PairFiles| {
-            let index = pair.cubes().and_then(|cubes| cubes.index).unwrap_or(0);
-            let name = |path: PathBuf| path.to_string_lossy().into_owned();
-            pair.truth()
-                .into_iter()
-                .map(name)
-                .map(move |name| (name.clone(), hashes.get(&name).cloned(), index))
-        };
-        pairs.iter().flat_map(of_pair).collect::<Vec<_>>()
-    };
-    let trained = fields(&config.data.training);
-    for (name, hash, index) in fields(&config.data.validation) {
-        let is_same = |other: &&(String, Option<String>, usize)| other.1 == hash && other.2 == index;
-        if hash.is_some()
-            && let Some((other, ..)) = trained.iter().find(is_same)
+    let contents = |truth: &Truth| hashes.get(truth.path.to_string_lossy().as_ref());
+    let trained: Vec<Truth> = config.data.training.iter().flat_map(PairFiles::truths).collect();
+    for truth in config.data.validation.iter().flat_map(PairFiles::truths) {
+        let is_same = |other: &&Truth| other.index == truth.index && contents(other) == contents(&truth);
+        if contents(&truth).is_some()
+            && let Some(other) = trained.iter().find(is_same)
         {
-            let why = format!("{name} in `validation` has the contents of {other} in `training`");
+            let why = format!(
+                "{} in `validation` has the contents of {} in `training`",
+                truth.path.display(),
+                other.path.display()
+            );
             return Err(PairError::Split { why }.into());
         }
     }

@@ -1,7 +1,10 @@
 //! The arithmetic of layers on a card: which kernel, on how many blocks, with what.
 
-use super::card::{Argument, Blocks, Card, Precision, int, long};
+use super::blocks::{COLUMNS, DOUBLE, ENOUGH_BLOCKS, channels, number, parts_of, rows, sums_blocks};
+use super::card::{Argument, Blocks, Card, int, long};
 use super::memory::CardMemory;
+use super::norms::CardNorm;
+use super::products::Product;
 use super::weights::Packing;
 use crate::arithmetic::{
     Arithmetic, AttentionShape, ConvolutionShape, NormGradients, NormInput, NormShape, Side,
@@ -9,37 +12,8 @@ use crate::arithmetic::{
 use candle_core::{Device, Result, Tensor};
 
 // As in the kernels.
-const TILE: usize = 64;
-const DEPTH: usize = 16;
-const STAGES: usize = 3;
-const TENSOR_ROWS: usize = 128;
-const LEFT: usize = DEPTH + 4;
-const RIGHT: usize = TILE + 8;
-const UNIT: usize = 4;
-const COLUMNS: usize = 32;
-const LINES: usize = 8;
 const OWN: usize = 16;
 const MET: usize = 32;
-
-/// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
-const EPSILON: f64 = 1e-5;
-/// Blocks that keep any card busy.
-const ENOUGH_BLOCKS: usize = 1024;
-/// Fewest rows that are summed by one block.
-const FEWEST_ROWS: usize = 256;
-/// Most bytes of sums of weights that are not one yet.
-const PARTIAL_BYTES: usize = 256 << 20;
-/// Floats of a double.
-const DOUBLE: usize = 2;
-
-/// What a norm keeps for its way back, (b, c) each.
-pub struct CardNorm {
-    mean: CardMemory,
-    inverse: CardMemory,
-    scale: CardMemory,
-    slope: CardMemory,
-    offset: CardMemory,
-}
 
 impl Arithmetic for Card {
     type Memory = CardMemory;
@@ -410,23 +384,6 @@ impl Arithmetic for Card {
     }
 }
 
-/// A product of rows, each with its neighbours, with weights.
-#[derive(Clone, Copy)]
-struct Product {
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
-    taps: usize,
-    extents: [usize; 3],
-}
-
-impl Product {
-    /// Without neighbours.
-    fn of_rows(rows: usize, inputs: usize, outputs: usize) -> Self {
-        Self { rows, inputs, outputs, taps: 1, extents: [1; 3] }
-    }
-}
-
 impl Card {
     /// Each of `batch` matrices of so many rows and columns the other way around.
     fn transposed(&self, x: &CardMemory, batch: usize, rows: usize, columns: usize) -> Result<CardMemory> {
@@ -444,218 +401,6 @@ impl Card {
             Some(sum) => Ok((sum, Argument::Int(1))),
             None => Ok((self.memory(len)?, Argument::Int(0))),
         }
-    }
-
-    /// Whether a product is one for tensor cores.
-    fn takes_tensor_cores(&self, product: Product) -> bool {
-        let whole_units = product.inputs.is_multiple_of(UNIT) && product.outputs.is_multiple_of(UNIT);
-        self.precision() == Precision::Tf32 && whole_units
-    }
-
-    fn multiply_rows(
-        &self,
-        product: Product,
-        x: &CardMemory,
-        packed: &CardMemory,
-        bias: Option<&CardMemory>,
-        plus: Option<&CardMemory>,
-        output: &CardMemory,
-    ) -> Result<()> {
-        let Product { rows, inputs, outputs, taps, extents } = product;
-        assert!(x.len() == rows * inputs && output.len() == rows * outputs);
-        assert_eq!(packed.len(), taps * inputs * outputs);
-        let [nx, ny, nz] = extents.map(int);
-        let (kernel, blocks) = match self.takes_tensor_cores(product) {
-            false => (
-                "multiply_rows",
-                Blocks {
-                    blocks: [number(rows.div_ceil(TILE)), number(outputs.div_ceil(TILE)), 1],
-                    threads: [256, 1],
-                    shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
-                },
-            ),
-            true => (
-                "multiply_rows_tensor",
-                Blocks {
-                    blocks: [number(rows.div_ceil(TENSOR_ROWS)), number(outputs.div_ceil(TILE)), 1],
-                    threads: [128, 1],
-                    shared_bytes: size_of::<f32>() * STAGES * (TENSOR_ROWS * LEFT + DEPTH * RIGHT),
-                },
-            ),
-        };
-        let arguments = [
-            self.pointer(x),
-            self.pointer(packed),
-            self.maybe(bias),
-            self.maybe(plus),
-            self.pointer(output),
-            long(rows),
-            int(inputs),
-            int(outputs),
-            int(taps),
-            nx,
-            ny,
-            nz,
-        ];
-        Ok(self.run(kernel, blocks, &arguments)?)
-    }
-
-    /// The gradient by weights (outputs, all inputs, taps): by so many inputs from `first` on.
-    fn multiply_columns(
-        &self,
-        product: Product,
-        x: &CardMemory,
-        gradient: &CardMemory,
-        by_weight: &CardMemory,
-        first: usize,
-        all_inputs: usize,
-    ) -> Result<()> {
-        let Product { rows, inputs, outputs, taps, extents } = product;
-        assert!(x.len() == rows * inputs && gradient.len() == rows * outputs);
-        let [nx, ny, nz] = extents.map(int);
-        let (tiles, count) = (inputs.div_ceil(TILE) * outputs.div_ceil(TILE), taps * inputs * outputs);
-        let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
-        let (parts, rows_of_part) = parts_of(rows, ENOUGH_BLOCKS.div_ceil(tiles * taps).min(affordable));
-        let partial = self.memory(DOUBLE * parts * count)?;
-        let (kernel, threads, floats) = match self.takes_tensor_cores(product) {
-            false => ("multiply_columns", 256, 2 * DEPTH * TILE),
-            true => ("multiply_columns_tensor", 128, 2 * STAGES * DEPTH * RIGHT),
-        };
-        let blocks = Blocks {
-            blocks: [number(tiles), number(taps), number(parts)],
-            threads: [threads, 1],
-            shared_bytes: size_of::<f32>() * floats,
-        };
-        let arguments = [
-            self.pointer(x),
-            self.pointer(gradient),
-            self.pointer(&partial),
-            long(rows),
-            long(rows_of_part),
-            int(inputs),
-            int(outputs),
-            int(taps),
-            nx,
-            ny,
-            nz,
-        ];
-        self.run(kernel, blocks, &arguments)?;
-        let arguments = [
-            self.pointer(&partial),
-            self.pointer(by_weight),
-            int(parts),
-            int(taps),
-            int(inputs),
-            int(outputs),
-            int(first),
-            int(all_inputs),
-            long(count),
-        ];
-        Ok(self.map("sum_parts_of_weights", count, &arguments)?)
-    }
-
-    /// Mean and 1 / deviation of each channel's group, (b, c).
-    fn moments(&self, shape: &NormShape, sides: &[Side<'_, CardMemory>]) -> Result<(CardMemory, CardMemory)> {
-        let total = channels(sides);
-        let lines = shape.batch * total;
-        let (parts, rows_of_part) = norm_parts(shape, total);
-        let partial = self.memory(DOUBLE * 2 * lines * parts)?;
-        let centre = self.memory(lines)?;
-        let mut first = 0;
-        for side in sides {
-            let [voxels, channels] = [long(shape.voxels), int(side.channels)];
-            let arguments = [
-                self.pointer(side.values),
-                self.pointer(&partial),
-                voxels,
-                long(rows_of_part),
-                channels,
-                int(first),
-                int(total),
-            ];
-            self.run("norm_sums", sums_blocks(side.channels, parts, shape.batch), &arguments)?;
-            let count = shape.batch * side.channels;
-            let arguments = [
-                self.pointer(side.values),
-                self.pointer(&centre),
-                voxels,
-                channels,
-                int(first),
-                int(total),
-                long(count),
-            ];
-            self.map("norm_centres", count, &arguments)?;
-            first += side.channels;
-        }
-        let (mean, inverse) = (self.memory(lines)?, self.memory(lines)?);
-        let groups = shape.batch * shape.groups;
-        let arguments = [
-            self.pointer(&partial),
-            self.pointer(&centre),
-            self.pointer(&mean),
-            self.pointer(&inverse),
-            long(shape.voxels),
-            int(parts),
-            int(total),
-            int(shape.groups),
-            Argument::Double(EPSILON),
-            long(groups),
-        ];
-        self.map("norm_moments", groups, &arguments)?;
-        Ok((mean, inverse))
-    }
-
-    /// From the gradient by a norm's output: gradients by the shift and scale of its affine map, and what each channel's group
-    /// takes away from the gradient by its input, a constant and a multiple of the normalised input; (b, c) each.
-    fn norm_backward_sums(
-        &self,
-        shape: &NormShape,
-        sides: &[Side<'_, CardMemory>],
-        norm: &CardNorm,
-        gradient: &CardMemory,
-    ) -> Result<[CardMemory; 4]> {
-        let total = channels(sides);
-        let lines = shape.batch * total;
-        let (parts, rows_of_part) = norm_parts(shape, total);
-        let partial = self.memory(DOUBLE * 2 * shape.batch * parts * total)?;
-        let mut first = 0;
-        for side in sides {
-            let arguments = [
-                self.pointer(side.values),
-                self.pointer(gradient),
-                self.pointer(&norm.mean),
-                self.pointer(&norm.inverse),
-                self.pointer(&norm.slope),
-                self.pointer(&norm.offset),
-                self.pointer(&partial),
-                long(shape.voxels),
-                long(rows_of_part),
-                int(side.channels),
-                int(first),
-                int(total),
-                Argument::Int(shape.silu.into()),
-            ];
-            self.run("norm_backward_sums", sums_blocks(side.channels, parts, shape.batch), &arguments)?;
-            first += side.channels;
-        }
-        let [by_shift, by_scale] = [self.memory(lines)?, self.memory(lines)?];
-        let [constant, multiple] = [self.memory(lines)?, self.memory(lines)?];
-        let groups = shape.batch * shape.groups;
-        let arguments = [
-            self.pointer(&partial),
-            self.pointer(&norm.scale),
-            self.pointer(&by_shift),
-            self.pointer(&by_scale),
-            self.pointer(&constant),
-            self.pointer(&multiple),
-            long(shape.voxels),
-            int(parts),
-            int(total),
-            int(shape.groups),
-            long(groups),
-        ];
-        self.map("norm_backward_lines", groups, &arguments)?;
-        Ok([by_shift, by_scale, constant, multiple])
     }
 
     fn resampled(
@@ -683,34 +428,6 @@ impl Card {
     }
 }
 
-fn channels(x: &[Side<'_, CardMemory>]) -> usize {
-    x.iter().map(|side| side.channels).sum()
-}
-
-fn rows(x: &[Side<'_, CardMemory>]) -> usize {
-    x.first().map_or(0, |side| side.values.len() / side.channels.max(1))
-}
-
-/// Rows in about so many parts, none of them small: how many parts, and rows of each.
-fn parts_of(rows: usize, wanted: usize) -> (usize, usize) {
-    let rows_of_part = rows.div_ceil(wanted.max(1)).max(FEWEST_ROWS);
-    (rows.div_ceil(rows_of_part).max(1), rows_of_part)
-}
-
-/// The parts in which the voxels of a sample are summed.
-fn norm_parts(shape: &NormShape, total: usize) -> (usize, usize) {
-    parts_of(shape.voxels, ENOUGH_BLOCKS.div_ceil(shape.batch * total.div_ceil(COLUMNS)))
-}
-
-/// Blocks of kernels that sum over rows.
-fn sums_blocks(channels: usize, parts: usize, samples: usize) -> Blocks {
-    Blocks {
-        blocks: [number(channels.div_ceil(COLUMNS)), number(parts), number(samples)],
-        threads: [COLUMNS as u32, LINES as u32],
-        shared_bytes: size_of::<f64>() * 2 * LINES * COLUMNS,
-    }
-}
-
 /// Blocks of attention's kernels, that share so many floats.
 fn attention_blocks(shape: AttentionShape, floats: usize) -> Blocks {
     Blocks {
@@ -718,9 +435,4 @@ fn attention_blocks(shape: AttentionShape, floats: usize) -> Blocks {
         threads: [128, 1],
         shared_bytes: size_of::<f32>() * floats,
     }
-}
-
-/// A number of blocks; one that no card takes is refused by the driver.
-fn number(blocks: usize) -> u32 {
-    u32::try_from(blocks).unwrap_or(u32::MAX)
 }

@@ -21,10 +21,15 @@ const KINDS: [Kind; 2] = [
     Kind { name: "H100", product_tflops: 495.0, other_tflops: 67.0, terabytes_per_second: 3.35 },
 ];
 
-/// Copies of the parameters in training: weights, gradients, two moments, averages, and the weights as kernels want them twice.
-const COPIES_IN_TRAINING: u64 = 7;
+/// Copies of the parameters on a card in training: weights, as kernels want them forward and back, and gradients. The optimizer's and
+/// the averages are the host's.
+const COPIES_IN_TRAINING: u64 = 4;
 /// In generation: weights, and as kernels want them.
 const COPIES_IN_GENERATION: u64 = 2;
+/// What kernels sum in, at most.
+const SUMS_BYTES: u64 = 270_000_000;
+/// Memory that is used again may be larger than what is asked for, by this factor at most.
+const LARGER: f64 = 1.25;
 
 impl Kind {
     /// The least time for this work: that of the operations or that of memory, whichever is longer.
@@ -35,11 +40,17 @@ impl Kind {
     }
 }
 
-/// Bytes on a card of a training step with patches of so many samples at once.
-pub(crate) fn training_bytes(config: &RunConfig, batch: usize) -> anyhow::Result<u64> {
+/// Bytes that a card has for a training step with patches of so many samples at once: the least and the most.
+pub(crate) fn training_bytes(config: &RunConfig, batch: usize) -> anyhow::Result<[u64; 2]> {
     let volumes = counts(config, Work::Train, batch, config.training.patch_cells)?.peak_bytes;
-    let parameters = config.network.parameter_count()? as u64;
-    Ok(volumes + COPIES_IN_TRAINING * parameters * size_of::<f32>() as u64)
+    Ok(memory(volumes, config.network.parameter_count()? as u64, Work::Train))
+}
+
+/// With the parameters, without and with what is not used of it.
+fn memory(volumes: u64, parameters: u64, mode: Work) -> [u64; 2] {
+    let copies = if mode == Work::Train { COPIES_IN_TRAINING } else { COPIES_IN_GENERATION };
+    let least = volumes + copies * parameters * size_of::<f32>() as u64;
+    [least, (LARGER * (least + SUMS_BYTES) as f64) as u64]
 }
 
 /// Counts and says it.
@@ -47,8 +58,7 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
     let cells = config.training.patch_cells;
     let Counts { work, peak_bytes, .. } = counts(config, mode, batch, cells)?;
     let parameters = config.network.parameter_count()? as u64;
-    let copies = if mode == Work::Train { COPIES_IN_TRAINING } else { COPIES_IN_GENERATION };
-    let memory = peak_bytes + copies * parameters * size_of::<f32>() as u64;
+    let [least, most] = memory(peak_bytes, parameters, mode);
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     context.say(format_args!(
         "{:<48} {:>6} {:>10} {:>10} {:>12} {:>12}",
@@ -86,8 +96,9 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
     }
     line("all", sum.0, sum.1, sum.2, sum.3);
     context.say(format_args!(
-        "memory on a card: {}, of which volumes {}, and {copies} copies of {parameters} parameters",
-        bytes(memory),
+        "memory on a card: {} to {}, of which volumes {}; {parameters} parameters",
+        bytes(least),
+        bytes(most),
         bytes(peak_bytes)
     ));
     for kind in &KINDS {
@@ -106,7 +117,7 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
         "cards": names,
         "seconds_at_limit": sum.3,
         "volume_bytes": peak_bytes,
-        "memory_bytes": memory,
+        "memory_bytes": [least, most],
     }))
 }
 

@@ -102,7 +102,10 @@ impl GridCommand {
                 readable_bytes(limit.into())
             )));
         }
-        planes_of_slabs(all?, needed, limit).map(Some)
+        // What every slab needs is not cut.
+        let counts = how.local_density_bytes(header)?;
+        let left = limit.saturating_sub(u64::try_from(counts)?);
+        planes_of_slabs(all?, needed - counts, left).map(Some)
     }
 
     pub(super) fn how(&self) -> anyhow::Result<Gridding> {

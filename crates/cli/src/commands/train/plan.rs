@@ -18,11 +18,17 @@ pub(super) fn print(context: &Context, config: &RunConfig, run: Run, out: &Path)
     for line in lines(&plan) {
         context.say(line);
     }
-    let on_card = training_bytes(config, config.training.batch_size.div_ceil(config.training.accumulate))?;
-    context.say(format_args!("on an NVIDIA card: {} of its memory, {}", bytes(on_card), cards_for(on_card)));
+    let at_once = config.training.batch_size.div_ceil(config.training.accumulate);
+    let [least, most] = training_bytes(config, at_once)?;
+    context.say(format_args!(
+        "on an NVIDIA card: {} to {} of its memory, {}",
+        bytes(least),
+        bytes(most),
+        cards_for(most)
+    ));
     context.say(format_args!("the run goes to {}", out.display()));
     let mut result = json!(plan);
-    result["card_memory_bytes"] = on_card.into();
+    result["card_memory_bytes"] = json!([least, most]);
     (result["config"], result["run"]) = (json!(config), json!(out.to_string_lossy()));
     Ok(result)
 }

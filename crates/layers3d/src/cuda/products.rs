@@ -1,0 +1,146 @@
+//! Convolutions, linear layers and their gradients as products of rows with weights.
+
+use super::blocks::{DOUBLE, ENOUGH_BLOCKS, number, parts_of};
+use super::card::{Blocks, Card, Precision, int, long};
+use super::memory::CardMemory;
+use candle_core::Result;
+
+// As in the kernels.
+const TILE: usize = 64;
+const DEPTH: usize = 16;
+const STAGES: usize = 3;
+const TENSOR_ROWS: usize = 128;
+const LEFT: usize = DEPTH + 4;
+const RIGHT: usize = TILE + 8;
+const UNIT: usize = 4;
+
+/// Most bytes of sums of weights that are not one yet.
+const PARTIAL_BYTES: usize = 256 << 20;
+
+/// A product of rows, each with its neighbours, with weights.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub(super) rows: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) taps: usize,
+    pub(super) extents: [usize; 3],
+}
+
+impl Product {
+    /// Without neighbours.
+    pub(super) fn of_rows(rows: usize, inputs: usize, outputs: usize) -> Self {
+        Self { rows, inputs, outputs, taps: 1, extents: [1; 3] }
+    }
+}
+
+impl Card {
+    /// Whether a product is one for tensor cores.
+    fn takes_tensor_cores(&self, product: Product) -> bool {
+        let whole_units = product.inputs.is_multiple_of(UNIT) && product.outputs.is_multiple_of(UNIT);
+        self.precision() == Precision::Tf32 && whole_units
+    }
+
+    /// Each row, with its neighbours, times the weights, + bias + plus; `plus` may be `output`.
+    pub(super) fn multiply_rows(
+        &self,
+        product: Product,
+        x: &CardMemory,
+        packed: &CardMemory,
+        bias: Option<&CardMemory>,
+        plus: Option<&CardMemory>,
+        output: &CardMemory,
+    ) -> Result<()> {
+        let Product { rows, inputs, outputs, taps, extents } = product;
+        assert!(x.len() == rows * inputs && output.len() == rows * outputs);
+        assert_eq!(packed.len(), taps * inputs * outputs);
+        let [nx, ny, nz] = extents.map(int);
+        let (kernel, blocks) = match self.takes_tensor_cores(product) {
+            false => (
+                "multiply_rows",
+                Blocks {
+                    blocks: [number(rows.div_ceil(TILE)), number(outputs.div_ceil(TILE)), 1],
+                    threads: [256, 1],
+                    shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
+                },
+            ),
+            true => (
+                "multiply_rows_tensor",
+                Blocks {
+                    blocks: [number(rows.div_ceil(TENSOR_ROWS)), number(outputs.div_ceil(TILE)), 1],
+                    threads: [128, 1],
+                    shared_bytes: size_of::<f32>() * STAGES * (TENSOR_ROWS * LEFT + DEPTH * RIGHT),
+                },
+            ),
+        };
+        let arguments = [
+            self.pointer(x),
+            self.pointer(packed),
+            self.maybe(bias),
+            self.maybe(plus),
+            self.pointer(output),
+            long(rows),
+            int(inputs),
+            int(outputs),
+            int(taps),
+            nx,
+            ny,
+            nz,
+        ];
+        Ok(self.run(kernel, blocks, &arguments)?)
+    }
+
+    /// The gradient by weights (outputs, all inputs, taps): by so many inputs from `first` on.
+    pub(super) fn multiply_columns(
+        &self,
+        product: Product,
+        x: &CardMemory,
+        gradient: &CardMemory,
+        by_weight: &CardMemory,
+        first: usize,
+        all_inputs: usize,
+    ) -> Result<()> {
+        let Product { rows, inputs, outputs, taps, extents } = product;
+        assert!(x.len() == rows * inputs && gradient.len() == rows * outputs);
+        let [nx, ny, nz] = extents.map(int);
+        let (tiles, count) = (inputs.div_ceil(TILE) * outputs.div_ceil(TILE), taps * inputs * outputs);
+        let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
+        let (parts, rows_of_part) = parts_of(rows, ENOUGH_BLOCKS.div_ceil(tiles * taps).min(affordable));
+        let partial = self.memory(DOUBLE * parts * count)?;
+        let (kernel, threads, floats) = match self.takes_tensor_cores(product) {
+            false => ("multiply_columns", 256, 2 * DEPTH * TILE),
+            true => ("multiply_columns_tensor", 128, 2 * STAGES * DEPTH * RIGHT),
+        };
+        let blocks = Blocks {
+            blocks: [number(tiles), number(taps), number(parts)],
+            threads: [threads, 1],
+            shared_bytes: size_of::<f32>() * floats,
+        };
+        let arguments = [
+            self.pointer(x),
+            self.pointer(gradient),
+            self.pointer(&partial),
+            long(rows),
+            long(rows_of_part),
+            int(inputs),
+            int(outputs),
+            int(taps),
+            nx,
+            ny,
+            nz,
+        ];
+        self.run(kernel, blocks, &arguments)?;
+        let arguments = [
+            self.pointer(&partial),
+            self.pointer(by_weight),
+            int(parts),
+            int(taps),
+            int(inputs),
+            int(outputs),
+            int(first),
+            int(all_inputs),
+            long(count),
+        ];
+        Ok(self.map("sum_parts_of_weights", count, &arguments)?)
+    }
+}
