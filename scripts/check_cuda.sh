@@ -30,7 +30,7 @@ features=(--workspace --locked --features "finescale/cuda ${CARGO_FEATURES[1]-}"
 tests=$(cargo test "${features[@]}" --test kernels --no-run --message-format json |
     python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
 kernels() { env "$@" LD_LIBRARY_PATH="$card" "$tests" --quiet; }
-step kernels FINESCALE_STAND_IN_SEED=1
+step kernels FINESCALE_STAND_IN_SEED=1 FINESCALE_STAND_IN_CARDS=2
 if ! $short; then
     step scripts/cuda_stand_in/test/run.sh
     step kernels FINESCALE_STAND_IN_SEED=7 FINESCALE_STAND_IN_FLUSH=start FINESCALE_STAND_IN_CAPABILITY=90
@@ -56,5 +56,5 @@ while IFS=$'\t' read -r name old new; do
 done <scripts/cuda_stand_in/mistakes.txt
 [ "$missed" = 0 ] || exit 1
 
-step env LD_LIBRARY_PATH="$card" cargo test "${features[@]}" --test integration card::
+step env FINESCALE_STAND_IN_CARDS=2 LD_LIBRARY_PATH="$card" cargo test "${features[@]}" --test integration card::
 echo "feature cuda: all is well on the card that stands in"

@@ -13,7 +13,7 @@ fn a_card_is_checked() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(told["layers"].as_array().unwrap().iter().all(|layer| layer["right"] == true), "{told}");
-    assert_eq!(told["card"]["losses"].as_array().unwrap().len(), 10);
+    assert_eq!(told["card"]["losses"].as_array().unwrap().len(), 11);
     assert!(told["card"]["memory_bytes"].as_u64().unwrap() > 0);
 }
 
@@ -44,6 +44,36 @@ fn training_and_generation_are_those_of_the_cpu() {
     let most = there.as_slice().iter().fold(0f32, |most, value| most.max(*value));
     let worst = difference.fold(0.0, f64::max) / f64::from(most);
     assert!(worst < REL, "a voxel is off by {worst:.1e} of the highest");
+}
+
+#[test]
+fn two_cards_have_the_results_of_one() {
+    let story = Story::begun();
+    let mut config: Value = serde_json::from_slice(&bytes(&story.path("config.json"))).unwrap();
+    config["training"]["accumulate"] = 2.into();
+    std::fs::write(story.path("parts.json"), config.to_string()).unwrap();
+    story.run("train", &["parts.json", "--out", "on_one", "--device", "cuda:1"]);
+    story.run("train", &["parts.json", "--out", "on_two", "--device", "cuda:0,1"]);
+    let [one, two] = ["on_one", "on_two"].map(|run| bytes(&story.path(run).join("state.safetensors")));
+    assert!(one == two, "states of {} and {} bytes differ", one.len(), two.len());
+
+    let sample = |device: &str| {
+        let name = format!("{}.hdf5", device.replace(':', "_"));
+        let arguments =
+            [&CONDITION[..], &["--seed", "1", "--batch", "3", "--device", device, "-o", &name]].concat();
+        story.run("upscale", &arguments);
+        finescale_snapshot::read_grid(&story.path(&name)).unwrap().field
+    };
+    let (one, two) = (sample("cuda:0"), sample("cuda:0,1"));
+    assert!(one.as_slice() == two.as_slice());
+
+    let mut command = finescale();
+    command.current_dir(story.path("."));
+    let output =
+        command.args(["train", "config.json", "--out", "on_none", "--device", "cuda:0,1"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("training.accumulate is 1") && said.contains("a multiple of 2"), "{said}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ Result cuDeviceGet(int* device, int ordinal) {
 Result cuDeviceGetName(char* name, int length, int device) {
     const Result result = check_card(device);
     if (result == SUCCESS) {
-        snprintf(name, static_cast<size_t>(length), "CUDA stand-in card %d", device);
+        snprintf(name, static_cast<size_t>(length), "CUDA stand-in card");
     }
     return result;
 }

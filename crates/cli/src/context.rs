@@ -46,14 +46,14 @@ impl Context {
         let program = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "commit": finescale_training::COMMIT,
-            "device": self.device_name(),
+            "device": self.options.kind_of_device(),
             "instruction_set": finescale_layers3d::instruction_set_name(),
         });
         match processor {
             Processor::Cpu => Ok(program),
             #[cfg(feature = "cuda")]
-            Processor::Card(card) => {
-                let properties = card.properties()?;
+            Processor::Cards(cards) => {
+                let properties = cards.first().properties()?;
                 let mut program = program;
                 program["card"] = json!([properties.name, properties.capability, properties.driver]);
                 Ok(program)

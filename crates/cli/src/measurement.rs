@@ -1,10 +1,16 @@
 //! Time and memory of network evaluations on this machine.
 
+#[cfg(feature = "cuda")]
+use candle_core::Var;
 use candle_core::{Device, Tensor};
+#[cfg(feature = "cuda")]
+use finescale_denoiser::{AdamStep, CardOptimizer, Moved};
 use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters, Processor};
 use finescale_diffusion::Denoise;
 pub(crate) use finescale_field::available_memory_bytes;
 use finescale_field::check_memory;
+#[cfg(feature = "cuda")]
+use finescale_layers3d::cuda::Card;
 use finescale_seed::{KeyedStream, Purpose};
 pub(crate) use finescale_training::peak_memory_bytes;
 use std::time::Instant;
@@ -64,6 +70,8 @@ pub(crate) struct Bench {
     noisy: Tensor,
     condition: Tensor,
     alpha_bar: Tensor,
+    #[cfg(feature = "cuda")]
+    processor: Processor,
 }
 
 impl Bench {
@@ -87,6 +95,8 @@ impl Bench {
             noisy: normal(0, &[batch, 1, cells, cells, cells], device)?,
             condition: normal(1, &[batch, config.all_condition_channels(), cells, cells, cells], device)?,
             alpha_bar: Tensor::full(ALPHA_BAR, batch, device)?,
+            #[cfg(feature = "cuda")]
+            processor: processor.clone(),
         })
     }
 
@@ -96,19 +106,18 @@ impl Bench {
     }
 
     /// Seconds of each of `repeat` evaluations, after one to warm up.
+    /// On a card, training is a whole step: with its optimizer, there, on one card.
     pub(crate) fn seconds(&self, work: Work, repeat: usize) -> anyhow::Result<Vec<f64>> {
-        self.evaluate(work)?;
-        (0..repeat.max(1))
-            .map(|_| {
-                let started = Instant::now();
-                self.evaluate(work)?;
-                Ok(started.elapsed().as_secs_f64())
-            })
-            .collect()
+        #[cfg(feature = "cuda")]
+        if let (Work::Train, Processor::Cards(cards)) = (work, &self.processor) {
+            let mut optimizer = self.optimizer(&cards.all()[..1])?;
+            return seconds(repeat, || self.train_on_card(&mut optimizer));
+        }
+        seconds(repeat, || self.evaluate(work))
     }
 
     fn evaluate(&self, work: Work) -> anyhow::Result<()> {
-        let Self { denoiser, parameters, noisy, condition, alpha_bar } = self;
+        let Self { denoiser, parameters, noisy, condition, alpha_bar, .. } = self;
         match work {
             Work::Forward => {
                 // Reading the values back waits for a GPU.
@@ -117,7 +126,7 @@ impl Bench {
             Work::Train => {
                 let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
                 let residual = denoiser.residual(noisy, noisy, condition, noisy, alpha_bar, mode)?;
-                let loss = residual.values().sqr()?.mean_all()?;
+                let loss = residual.values()?.sqr()?.mean_all()?;
                 let gradients = residual.backward(&loss)?;
                 if let Some(gradient) = parameters.tensors().find_map(|(_, tensor)| gradients.get(tensor)) {
                     gradient.sum_all()?.to_scalar::<f32>()?;
@@ -126,6 +135,54 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+#[cfg(feature = "cuda")]
+impl Bench {
+    fn optimizer(&self, cards: &[Card]) -> anyhow::Result<CardOptimizer> {
+        let moved = |(_, var): (&str, &Var)| -> candle_core::Result<Moved> {
+            let (weight, average) = (var.as_tensor().clone(), var.as_tensor().copy()?);
+            Ok(Moved { weight, average, first: var.zeros_like()?, second: var.zeros_like()? })
+        };
+        let moved = self.parameters.vars().map(moved).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(CardOptimizer::new(cards, &moved)?)
+    }
+
+    fn train_on_card(&self, optimizer: &mut CardOptimizer) -> anyhow::Result<()> {
+        let Self { denoiser, noisy, condition, alpha_bar, .. } = self;
+        let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
+        let residual = denoiser.residual(noisy, noisy, condition, noisy, alpha_bar, mode)?;
+        let weight = noisy.narrow(1, 0, 1)?.ones_like()?.affine(1.0 / noisy.elem_count() as f64, 0.0)?;
+        residual.learn(&weight, true, &mut optimizer.learners()[0])?;
+        // Reading them back waits for the card.
+        optimizer.loss_and_norm()?;
+        Ok(optimizer.step(&MEASURED_STEP)?)
+    }
+}
+
+/// An update that takes as long as any.
+#[cfg(feature = "cuda")]
+const MEASURED_STEP: AdamStep = AdamStep {
+    gradient_scale: 1.0,
+    first_decay: 0.9,
+    second_decay: 0.999,
+    size: 1e-4,
+    second_scale: 1.0,
+    epsilon: 1e-8,
+    weight_decay: 1.0,
+    average_decay: 0.999,
+};
+
+/// Seconds of each of `repeat` turns of some work, after one to warm up.
+fn seconds(repeat: usize, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Vec<f64>> {
+    work()?;
+    (0..repeat.max(1))
+        .map(|_| {
+            let started = Instant::now();
+            work()?;
+            Ok(started.elapsed().as_secs_f64())
+        })
+        .collect()
 }
 
 /// Normal numbers that depend on `number` alone.

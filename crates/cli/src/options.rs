@@ -2,6 +2,8 @@
 
 use crate::failure::bad_input;
 use clap::Args;
+#[cfg(feature = "cuda")]
+use finescale_denoiser::Cards;
 use finescale_denoiser::Processor;
 #[cfg(feature = "cuda")]
 use finescale_layers3d::cuda::{Card, Precision};
@@ -15,7 +17,7 @@ pub(crate) struct Options {
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
-    /// Where networks run: cpu, or cuda:N, the N-th NVIDIA card, from 0 (cuda is the first)
+    /// Where networks run: cpu, cuda:N, the N-th NVIDIA card from 0 on (cuda is the first), or several, cuda:0,1,2
     #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceName,
     /// How cards multiply: f32 as the CPU does, or tf32, faster, with factors rounded to 10 bits and f32 sums
@@ -53,36 +55,58 @@ impl Options {
 
     /// The device's name, and what makes its results others.
     pub(crate) fn device_name(&self) -> String {
+        self.in_precision(&self.device.to_string())
+    }
+
+    /// The same without which cards, and how many, they are: results do not depend on that.
+    pub(crate) fn kind_of_device(&self) -> String {
+        match self.device {
+            DeviceName::Cpu => "cpu".to_owned(),
+            DeviceName::Cuda(_) => self.in_precision("cuda"),
+        }
+    }
+
+    fn in_precision(&self, device: &str) -> String {
         match self.precision {
-            Products::F32 => self.device.to_string(),
-            Products::Tf32 => format!("{} in tf32", self.device),
+            Products::F32 => device.to_owned(),
+            Products::Tf32 => format!("{device} in tf32"),
         }
     }
 }
 
 /// A device by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceName {
     Cpu,
-    Cuda(usize),
+    /// Some cards.
+    Cuda(Vec<usize>),
 }
 
 impl DeviceName {
     /// What computes networks there.
     #[cfg(feature = "cuda")]
-    fn open(self, precision: Products) -> anyhow::Result<Processor> {
-        let Self::Cuda(ordinal) = self else { return Ok(Processor::Cpu) };
+    fn open(&self, precision: Products) -> anyhow::Result<Processor> {
+        let Self::Cuda(ordinals) = self else { return Ok(Processor::Cpu) };
         let precision = match precision {
             Products::F32 => Precision::F32,
             Products::Tf32 => Precision::Tf32,
         };
-        let card = Card::open(ordinal, precision);
-        card.map(Processor::Card).map_err(|error| anyhow::anyhow!("--device {self}: {error}"))
+        let failed = |error| anyhow::anyhow!("--device {self}: {error}");
+        let open = |&ordinal: &usize| Card::open(ordinal, precision).map_err(failed);
+        let cards = ordinals.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
+        let kinds = cards.iter().map(Card::properties).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        if let Some(other) = kinds.iter().find(|card| card.name != kinds[0].name) {
+            return Err(bad_input(format!(
+                "--device {self}: cards must be of one kind to have the same results, and these are {} and {}",
+                kinds[0].name, other.name
+            )));
+        }
+        Ok(Cards::new(cards).map_or(Processor::Cpu, Processor::Cards))
     }
 
     /// What computes networks there.
     #[cfg(not(feature = "cuda"))]
-    fn open(self, _: Products) -> anyhow::Result<Processor> {
+    fn open(&self, _: Products) -> anyhow::Result<Processor> {
         match self {
             Self::Cpu => Ok(Processor::Cpu),
             Self::Cuda(_) => Err(anyhow::anyhow!(
@@ -98,11 +122,19 @@ impl FromStr for DeviceName {
     fn from_str(name: &str) -> Result<Self, String> {
         match name.split_once(':') {
             None if name == "cpu" => Ok(Self::Cpu),
-            None if name == "cuda" => Ok(Self::Cuda(0)),
-            Some(("cuda", ordinal)) if ordinal.parse::<usize>().is_ok() => {
-                Ok(Self::Cuda(ordinal.parse().expect("just parsed")))
+            None if name == "cuda" => Ok(Self::Cuda(vec![0])),
+            Some(("cuda", ordinals)) => {
+                let ordinals = ordinals
+                    .split(',')
+                    .map(|ordinal| ordinal.parse().map_err(|_| "use cuda:N or cuda:0,1,2"));
+                let ordinals = ordinals.collect::<Result<Vec<usize>, _>>()?;
+                let is_twice = |(index, card): (usize, &usize)| ordinals[..index].contains(card);
+                match ordinals.iter().enumerate().any(is_twice) {
+                    true => Err("name each card once".to_owned()),
+                    false => Ok(Self::Cuda(ordinals)),
+                }
             }
-            _ => Err("use cpu or cuda:N".to_owned()),
+            _ => Err("use cpu, cuda:N or cuda:0,1,2".to_owned()),
         }
     }
 }
@@ -111,7 +143,10 @@ impl fmt::Display for DeviceName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => out.write_str("cpu"),
-            Self::Cuda(ordinal) => write!(out, "cuda:{ordinal}"),
+            Self::Cuda(ordinals) => {
+                let ordinals: Vec<String> = ordinals.iter().map(usize::to_string).collect();
+                write!(out, "cuda:{}", ordinals.join(","))
+            }
         }
     }
 }
@@ -122,7 +157,10 @@ mod tests {
 
     #[test]
     fn devices_are_read() {
-        assert_eq!("cuda:3".parse(), Ok(DeviceName::Cuda(3)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceName::Cuda(vec![3])));
+        assert_eq!("cuda:0,2".parse::<DeviceName>().unwrap().to_string(), "cuda:0,2");
+        assert_eq!("cuda:1,1".parse::<DeviceName>(), Err("name each card once".to_owned()));
+        assert!("cuda:1,".parse::<DeviceName>().is_err());
         assert_eq!("cpu".parse(), Ok(DeviceName::Cpu));
         assert!("cuda:x".parse::<DeviceName>().is_err());
     }

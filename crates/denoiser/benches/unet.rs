@@ -49,8 +49,9 @@ fn unet(c: &mut Criterion) {
             let residual = denoiser
                 .residual(&clean, black_box(&noisy), &condition, &noise, &level, mode)
                 .expect("a residual");
-            let zero = residual.values().zeros_like().expect("zeros");
-            let loss = masked_loss(residual.values(), &zero, &mask, &mask).expect("a loss");
+            let values = residual.values().expect("values");
+            let zero = values.zeros_like().expect("zeros");
+            let loss = masked_loss(&values, &zero, &mask, &mask).expect("a loss");
             residual.backward(&loss).expect("gradients")
         })
     });

@@ -6,6 +6,8 @@ use crate::{DenoiserError, NetworkConfig, Parameters, Prediction, Processor, UNe
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor};
 use finescale_diffusion::{Denoise, Known};
+#[cfg(feature = "cuda")]
+use finescale_layers3d::cuda::CardLearner;
 
 /// A U-Net that estimates clean patches. It follows the values of the parameters it was made from.
 #[derive(Clone, Debug)]
@@ -105,11 +107,11 @@ impl Denoiser {
         match mode {
             Mode::Train { .. } => {
                 let recorded = self.training.record(&input, &level, mode)?;
-                Ok(Residual { values: (recorded.output() - target)?, recorded: Some(recorded) })
+                Ok(Residual { target, output: Output::Recorded(recorded) })
             }
             Mode::Evaluate => {
                 let output = self.sampling.forward(&input, &level, mode)?;
-                Ok(Residual { values: (output - target)?, recorded: None })
+                Ok(Residual { target, output: Output::Evaluated(output) })
             }
         }
     }
@@ -168,15 +170,26 @@ impl Denoiser {
 /// Prediction minus target, and the way back to the parameters.
 #[derive(Debug)]
 pub struct Residual {
-    values: Tensor,
-    recorded: Option<Recorded>,
+    target: Tensor,
+    output: Output,
+}
+
+#[derive(Debug)]
+enum Output {
+    Evaluated(Tensor),
+    Recorded(Recorded),
 }
 
 impl Residual {
     /// The values (b, fields, n, n, n). Losses computed from them go to [`backward`](Self::backward).
-    #[must_use]
-    pub fn values(&self) -> &Tensor {
-        &self.values
+    ///
+    /// # Errors
+    /// If they are on a card that does not answer.
+    pub fn values(&self) -> Result<Tensor> {
+        match &self.output {
+            Output::Evaluated(output) => output - &self.target,
+            Output::Recorded(recorded) => recorded.output()? - &self.target,
+        }
     }
 
     /// The gradients of `loss`, which was computed from the values, by all parameters.
@@ -184,9 +197,25 @@ impl Residual {
     /// # Errors
     /// If the residual was evaluated without training, or the loss does not depend on it.
     pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
-        match self.recorded {
-            Some(recorded) => recorded.backward(loss),
-            None => candle_core::bail!("an evaluation in Mode::Evaluate keeps nothing for gradients"),
+        self.recorded()?.1.backward(loss)
+    }
+
+    /// As [`CardLearner::learn`]: the loss is Σ `weight` values².
+    ///
+    /// # Errors
+    /// If the residual was evaluated without training, or on something else than a card; and as there.
+    #[cfg(feature = "cuda")]
+    pub fn learn(self, weight: &Tensor, begins: bool, learner: &mut CardLearner) -> Result<()> {
+        let (target, recorded) = self.recorded()?;
+        recorded.learn(&target, weight, begins, learner)
+    }
+
+    fn recorded(self) -> Result<(Tensor, Recorded)> {
+        match self.output {
+            Output::Recorded(recorded) => Ok((self.target, recorded)),
+            Output::Evaluated(_) => {
+                candle_core::bail!("an evaluation in Mode::Evaluate keeps nothing for gradients")
+            }
         }
     }
 }

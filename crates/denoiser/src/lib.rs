@@ -67,7 +67,11 @@ pub use config::{NetworkConfig, Prediction};
 pub use denoiser::{Denoiser, Residual};
 pub use dropout::Mode;
 pub use error::DenoiserError;
+#[cfg(feature = "cuda")]
+pub use finescale_layers3d::cuda::{AdamStep, CardLearner, CardOptimizer, Moved, Part};
 pub use import::import_reference;
 pub use parameters::Parameters;
+#[cfg(feature = "cuda")]
+pub use processor::Cards;
 pub use processor::Processor;
 pub use unet::{Recorded, UNet};

@@ -1,5 +1,7 @@
 //! The U-Net.
 
+#[cfg(feature = "cuda")]
+use crate::Cards;
 use crate::blocks::{AttentionBlock, Gradients, Layer, ResidualBlock};
 use crate::dropout::Mode;
 use crate::embedding::level_embedding;
@@ -9,8 +11,9 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use finescale_layers3d::counting::{Counting, Counts};
 #[cfg(feature = "cuda")]
-use finescale_layers3d::cuda::Card;
+use finescale_layers3d::cuda::{Card, CardLearner};
 use finescale_layers3d::{Activation, Composed, Engine, Layers, Volume};
+use std::cell::OnceCell;
 
 /// The reference's network: guided-diffusion's U-Net in three dimensions, with residual up- and down-sampling,
 /// the noise level as scale and shift of norms, and attention in the bottleneck.
@@ -98,10 +101,7 @@ impl UNet {
     pub fn forward(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Tensor> {
         match &self.processor {
             #[cfg(feature = "cuda")]
-            Processor::Card(card) => {
-                let engine = Engine::on(self.prepared(card));
-                engine.output(&self.evaluate(&engine, input, level, mode)?)
-            }
+            Processor::Cards(cards) => self.forward_on(cards, input, level, mode),
             Processor::Cpu if has_engine(input) => {
                 let engine = Engine::new();
                 engine.output(&self.evaluate(&engine, input, level, mode)?)
@@ -119,18 +119,20 @@ impl UNet {
     pub fn record(&self, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Recorded> {
         match &self.processor {
             #[cfg(feature = "cuda")]
-            Processor::Card(card) => {
-                let engine = Engine::recording_on(self.prepared(card));
+            Processor::Cards(cards) => {
+                let engine = Engine::recording_on(self.prepared(cards.first()));
                 let volume = self.evaluate(&engine, input, level, mode)?;
-                Ok(Recorded { output: leaf(&engine.output(&volume)?)?, tape: Tape::Card(engine, volume) })
+                Ok(Recorded { output: OnceCell::new(), tape: Tape::Card(engine, volume) })
             }
             Processor::Cpu if has_engine(input) => {
                 let engine = Engine::recording();
                 let volume = self.evaluate(&engine, input, level, mode)?;
-                Ok(Recorded { output: leaf(&engine.output(&volume)?)?, tape: Tape::Cpu(engine, volume) })
+                let output = leaf(&engine.output(&volume)?)?;
+                Ok(Recorded { output: output.into(), tape: Tape::Cpu(engine, volume) })
             }
             Processor::Cpu => {
-                Ok(Recorded { output: self.evaluate(&Composed, input, level, mode)?, tape: Tape::Candle })
+                let output = self.evaluate(&Composed, input, level, mode)?;
+                Ok(Recorded { output: output.into(), tape: Tape::Candle })
             }
         }
     }
@@ -170,6 +172,38 @@ impl UNet {
     #[must_use]
     pub fn with_fixed_parameters(self) -> Self {
         Self { fixed_parameters: true, ..self }
+    }
+
+    /// The network's output, of which each card computes its share of the samples.
+    #[cfg(feature = "cuda")]
+    fn forward_on(&self, cards: &Cards, input: &Tensor, level: &Tensor, mode: Mode) -> Result<Tensor> {
+        let share = |card: &Card, first: usize, count: usize| {
+            let engine = Engine::on(self.prepared(card));
+            let (input, level) = (input.narrow(0, first, count)?, level.narrow(0, first, count)?);
+            engine.output(&self.evaluate(&engine, &input, &level, mode)?)
+        };
+        let samples = input.dim(0)?;
+        // Units are dropped by their place in the batch.
+        let is_whole = cards.all().len() == 1 || samples == 1 || mode != Mode::Evaluate;
+        if is_whole {
+            return share(cards.first(), 0, samples);
+        }
+        let most = samples.div_ceil(cards.all().len());
+        let firsts = (0..samples).step_by(most);
+        let outputs = std::thread::scope(|scope| {
+            let work = cards
+                .all()
+                .iter()
+                .zip(firsts)
+                .map(|(card, first)| scope.spawn(move || share(card, first, most.min(samples - first))));
+            let workers: Vec<_> = work.collect();
+            let ends = workers.into_iter().map(|worker| match worker.join() {
+                Ok(output) => output,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            ends.collect::<Result<Vec<_>>>()
+        })?;
+        Tensor::cat(&outputs, 0)
     }
 
     /// The card, which takes parameters anew unless they are fixed.
@@ -255,7 +289,8 @@ fn leaf(output: &Tensor) -> Result<Tensor> {
 /// An evaluation of a network that keeps what gradients need.
 #[derive(Debug)]
 pub struct Recorded {
-    output: Tensor,
+    /// On the host, if it was asked for.
+    output: OnceCell<Tensor>,
     tape: Tape,
 }
 
@@ -270,10 +305,17 @@ enum Tape {
 }
 
 impl Recorded {
-    /// The network's output (b, 1, n0, n1, n2). Losses computed from it go to [`backward`](Self::backward).
-    #[must_use]
-    pub fn output(&self) -> &Tensor {
-        &self.output
+    /// The network's output (b, fields, n0, n1, n2). Losses computed from it go to [`backward`](Self::backward).
+    ///
+    /// # Errors
+    /// If it is on a card that does not answer.
+    pub fn output(&self) -> Result<&Tensor> {
+        #[cfg(feature = "cuda")]
+        if let (None, Tape::Card(engine, volume)) = (self.output.get(), &self.tape) {
+            let output = leaf(&engine.output(volume)?)?;
+            return Ok(self.output.get_or_init(|| output));
+        }
+        Ok(self.output.get().expect("only a card's output may be elsewhere"))
     }
 
     /// The gradients of `loss`, which was computed from the output, by all parameters.
@@ -282,7 +324,8 @@ impl Recorded {
     /// If the loss does not depend on the output, or the device has no room.
     pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
         let mut store = loss.backward()?;
-        let by_output = |store: &mut GradStore| match store.remove(&self.output) {
+        let output = self.output()?.clone();
+        let by_output = |store: &mut GradStore| match store.remove(&output) {
             Some(gradient) => Ok(gradient),
             None => candle_core::bail!("the loss does not depend on the network's output"),
         };
@@ -293,5 +336,23 @@ impl Recorded {
             Tape::Card(engine, volume) => engine.backward(&volume, &by_output(&mut store)?, &mut store)?,
         }
         Ok(store)
+    }
+
+    /// As [`CardLearner::learn`].
+    ///
+    /// # Errors
+    /// If it was not recorded on a card, and as there.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn learn(
+        self,
+        target: &Tensor,
+        weight: &Tensor,
+        begins: bool,
+        learner: &mut CardLearner,
+    ) -> Result<()> {
+        match self.tape {
+            Tape::Card(engine, volume) => learner.learn(engine, &volume, target, weight, begins),
+            Tape::Candle | Tape::Cpu(..) => candle_core::bail!("the evaluation was not made on a card"),
+        }
     }
 }

@@ -121,7 +121,7 @@ fn gradients_follow_finite_differences() {
         let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
         let loss = || {
             let residual = denoiser.residual(&clean, &noisy, &condition, &eps, &level, train(7)).unwrap();
-            (residual.values().sqr().unwrap().mean_all().unwrap(), residual)
+            (residual.values().unwrap().sqr().unwrap().mean_all().unwrap(), residual)
         };
         let (value, residual) = loss();
         let gradients = residual.backward(&value).unwrap();
@@ -157,7 +157,7 @@ fn checkpointing_changes_no_gradient() {
         let [clean, noisy, condition, eps] = [0, 1, 2, 3].map(|step| noise(&[2, 1, 4, 4, 4], step));
         let level = Tensor::new(&[0.5f32, 0.2], &Device::Cpu).unwrap();
         let residual = denoiser.residual(&clean, &noisy, &condition, &eps, &level, train(7)).unwrap();
-        let loss = residual.values().sqr().unwrap().mean_all().unwrap();
+        let loss = residual.values().unwrap().sqr().unwrap().mean_all().unwrap();
         let store = residual.backward(&loss).unwrap();
         parameters.vars().flat_map(|(_, var)| values(store.get(var).unwrap())).collect::<Vec<f32>>()
     };
@@ -253,8 +253,8 @@ fn a_baseline_is_taken_off_and_put_back() {
         relative.residual(&clean, &noisy, &condition, &epsilon, &alpha_bar, Mode::Evaluate).unwrap();
     let estimate = relative.predict_clean(&noisy, &condition, &level).unwrap();
     let output = (1.0 - a).sqrt() * 0.5 / (1.0 - a + 0.25 * a).sqrt();
-    let claimed = values(&relative.clean_error(residual.values(), &alpha_bar).unwrap());
-    let residual = values(residual.values());
+    let claimed = values(&relative.clean_error(&residual.values().unwrap(), &alpha_bar).unwrap());
+    let residual = values(&residual.values().unwrap());
     for ((residual, claimed), error) in residual.iter().zip(claimed).zip(values(&(estimate - clean).unwrap()))
     {
         assert!((residual * output - error).abs() < 1e-5, "{residual} {error}");

@@ -53,4 +53,4 @@ pub use noise::KeyedNoise;
 pub use sampler::{Sampler, SamplingConfig};
 pub use schedule::{LinearBetas, Schedule};
 pub use solver::{Next, Solver};
-pub use training::{masked_loss, noising};
+pub use training::{loss_weights, masked_loss, noising};

@@ -54,6 +54,18 @@ pub fn masked_loss(
     Ok((per_sample / values)?.mean_all()?.to_dtype(DType::F32)?)
 }
 
+/// What the square of each voxel of each field weighs in [`masked_loss`], (b, 1, n, n, n).
+///
+/// # Errors
+/// [`DiffusionError::Shape`] if the shapes of `mask` and `weight`, (b, 1, n, n, n), differ.
+pub fn loss_weights(mask: &Tensor, weight: &Tensor, fields: usize) -> Result<Tensor, DiffusionError> {
+    check_shape("the weight", mask, weight)?;
+    let samples = mask.dim(0)?;
+    let values = mask.flatten_from(1)?.sum(1)?.affine(fields as f64, 0.0)?.maximum(1.0)?; // (b,)
+    let shares = values.recip()?.affine(1.0 / samples as f64, 0.0)?.reshape((samples, 1, 1, 1, 1))?;
+    Ok((mask.sqr()? * weight)?.broadcast_mul(&shares)?)
+}
+
 /// Checks that a mask (b, 1, ...) fits fields (b, fields, ...).
 pub(crate) fn check_mask(what: &'static str, mask: &Tensor, fields: &Tensor) -> Result<(), DiffusionError> {
     let mut expected = fields.dims().to_vec();
@@ -99,7 +111,12 @@ mod tests {
         let even = patches(&[1.0; 4], 2);
         let loss = |prediction: &Tensor, target: &Tensor, mask: &Tensor, weight: &Tensor| {
             let loss = masked_loss(prediction, target, mask, weight).unwrap();
-            loss.to_scalar::<f32>().unwrap()
+            let weights = loss_weights(mask, weight, prediction.dim(1).unwrap()).unwrap();
+            let squares = (prediction - target).unwrap().sqr().unwrap();
+            let weighted = squares.broadcast_mul(&weights).unwrap().sum_all().unwrap();
+            let [loss, weighted] = [loss, weighted].map(|sum| sum.to_scalar::<f32>().unwrap());
+            assert!((weighted - loss).abs() <= 1e-6 * loss, "{weighted} {loss}");
+            loss
         };
         assert_eq!(loss(&prediction, &target, &mask, &even), (1.0 + 13.0 / 2.0) / 2.0);
         let uneven = patches(&[3.0, 7.0, 0.5, 2.0], 2);

@@ -1,5 +1,6 @@
 //! What an engine computes with.
 
+use crate::Dropout;
 use candle_core::{Result, Tensor};
 
 /// Memory on one device, and the arithmetic of layers on it.
@@ -189,11 +190,11 @@ pub trait Arithmetic: Clone + 'static {
         gradient: &Self::Memory,
     ) -> Result<Self::Memory>;
 
-    /// Takes bits in, one for each unit, from the lowest bit of the first word on.
+    /// Those of [`Dropout::bits`].
     ///
     /// # Errors
     /// If the device has no room, or does not answer.
-    fn bits(&self, bits: Vec<u32>) -> Result<Self::Bits>;
+    fn bits(&self, dropout: &Dropout, units: usize) -> Result<Self::Bits>;
 
     /// `factor` times the units whose bits are set, and zero for the others.
     ///

@@ -4,7 +4,7 @@
 //! Every operation here is one whose gradient candle computes rightly (its `softmax_last_dim`, `LayerNorm` and
 //! nearest upsampling do not, or not always); the tests hold each layer against finite differences.
 
-use crate::{Activation, Layers};
+use crate::{Activation, Dropout, Layers};
 use candle_core::{D, DType, Result, Tensor, bail};
 
 /// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
@@ -232,11 +232,9 @@ impl Layers for Composed {
         attention(&qkv.flatten_from(2)?, heads)?.reshape((b, width / 3, n0, n1, n2))
     }
 
-    fn keep(&self, x: &Tensor, bits: Vec<u32>, factor: f32) -> Result<Tensor> {
+    fn dropout(&self, x: &Tensor, dropout: Dropout) -> Result<Tensor> {
         let (b, c, n0, n1, n2) = x.dims5()?;
-        if 32 * bits.len() < x.elem_count() {
-            bail!("{} bits are too few for {} units", 32 * bits.len(), x.elem_count());
-        }
+        let (bits, factor) = (dropout.bits(x.elem_count()), dropout.factor());
         let value = |i: usize| if bits[i / 32] >> (i % 32) & 1 == 1 { factor } else { 0.0 };
         let mask: Vec<f32> = (0..x.elem_count()).map(value).collect();
         let mask = Tensor::from_vec(mask, (b, n0, n1, n2, c), x.device())?.to_dtype(x.dtype())?;
@@ -250,10 +248,6 @@ impl Layers for Composed {
         run: impl Fn(&Self, &[Tensor]) -> Result<Tensor> + 'static,
     ) -> Result<Tensor> {
         run(self, &inputs)
-    }
-
-    fn units(&self, x: &Tensor) -> usize {
-        x.elem_count()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Arithmetic that only counts: operations, bytes and memory of an evaluation, without doing it.
 
+use crate::Dropout;
 use crate::arithmetic::{
     Arithmetic, AttentionShape, ConvolutionShape, NormGradients, NormInput, NormShape, Side,
 };
@@ -300,8 +301,8 @@ impl Arithmetic for Counting {
         Ok(by_qkv)
     }
 
-    fn bits(&self, bits: Vec<u32>) -> Result<usize> {
-        Ok(bits.len())
+    fn bits(&self, _: &Dropout, units: usize) -> Result<usize> {
+        Ok(units.div_ceil(32))
     }
 
     fn keep(&self, x: &CountedMemory, bits: &usize, _: f32) -> Result<CountedMemory> {

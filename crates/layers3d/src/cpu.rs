@@ -1,5 +1,6 @@
 //! The arithmetic on CPUs, in f32: our kernels, with memory that is used again.
 
+use crate::Dropout;
 use crate::arithmetic::{
     Arithmetic, AttentionShape, ConvolutionShape, NormGradients, NormInput, NormShape, Side,
 };
@@ -262,8 +263,8 @@ impl Arithmetic for Cpu {
         Ok(by)
     }
 
-    fn bits(&self, bits: Vec<u32>) -> Result<Vec<u32>> {
-        Ok(bits)
+    fn bits(&self, dropout: &Dropout, units: usize) -> Result<Vec<u32>> {
+        Ok(dropout.bits(units))
     }
 
     fn keep(&self, x: &Buffer, bits: &Vec<u32>, factor: f32) -> Result<Buffer> {

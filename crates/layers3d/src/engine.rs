@@ -6,7 +6,7 @@ mod volume;
 pub use volume::Volume;
 
 use crate::arithmetic::{Arithmetic, AttentionShape, ConvolutionShape, NormInput, NormShape};
-use crate::{Activation, Cpu, Layers};
+use crate::{Activation, Cpu, Dropout, Layers};
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, bail};
 use gradients::Gradients;
@@ -77,18 +77,34 @@ impl<A: Arithmetic> Engine<A> {
     /// # Errors
     /// If the shapes differ, or the layers were not recorded.
     pub fn backward(self, output: &Volume<A>, gradient: &Tensor, store: &mut GradStore) -> Result<()> {
-        if self.tape.is_none() {
-            bail!("the evaluation was not recorded for gradients");
-        }
         let gradient = self.input(gradient)?;
         let shape = |v: &Volume<A>| (v.batch, v.extents, v.channels());
         if shape(&gradient) != shape(output) {
             bail!("a gradient of shape {gradient:?} for an output of shape {output:?}");
         }
+        let arithmetic = self.arithmetic.clone();
+        for (parameter, values) in self.gradients(output, gradient.into_values()?)? {
+            let mut gradient = arithmetic.gradient(&values, &parameter)?;
+            if let Some(sum) = store.get(&parameter) {
+                gradient = (gradient + sum)?;
+            }
+            store.insert(&parameter, gradient);
+        }
+        Ok(())
+    }
+
+    /// The gradients by all parameters, where they were computed, from the gradient by `output` in the same order as its values.
+    ///
+    /// # Errors
+    /// If the layers were not recorded.
+    pub fn gradients(self, output: &Volume<A>, gradient: A::Memory) -> Result<Vec<(Tensor, A::Memory)>> {
+        if self.tape.is_none() {
+            bail!("the evaluation was not recorded for gradients");
+        }
         let mut gradients = Gradients::new(self.arithmetic.clone());
-        gradients.begin(output.whole()?, gradient.into_values()?);
+        gradients.begin(output.whole()?, gradient);
         self.run_backward(&mut gradients)?;
-        gradients.finish(store)
+        Ok(gradients.into_parameters())
     }
 
     /// Runs the tape backward; what a layer kept is free as soon as it has run.
@@ -331,12 +347,10 @@ impl<A: Arithmetic> Layers for Engine<A> {
         Ok(output)
     }
 
-    fn keep(&self, x: &Volume<A>, bits: Vec<u32>, factor: f32) -> Result<Volume<A>> {
+    fn dropout(&self, x: &Volume<A>, dropout: Dropout) -> Result<Volume<A>> {
         let part = x.whole()?;
-        if 32 * bits.len() < self.units(x) {
-            bail!("{} bits are too few for {} units", 32 * bits.len(), self.units(x));
-        }
-        let bits = self.arithmetic.bits(bits)?;
+        let factor = dropout.factor();
+        let bits = self.arithmetic.bits(&dropout, x.batch * x.voxels() * part.channels)?;
         let values = self.arithmetic.keep(&part.values, &bits, factor)?;
         let output = Volume::new(x.batch, x.extents, part.channels, values);
         let (x, id) = (x.clone(), output.id()?);
@@ -363,9 +377,5 @@ impl<A: Arithmetic> Layers for Engine<A> {
             again.run_backward(gradients)
         });
         Ok(output)
-    }
-
-    fn units(&self, x: &Volume<A>) -> usize {
-        x.batch * x.voxels() * x.channels()
     }
 }

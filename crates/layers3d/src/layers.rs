@@ -1,5 +1,6 @@
 //! The layers of a U-Net, whoever computes them.
 
+use crate::Dropout;
 use candle_core::{Result, Tensor};
 
 /// What follows a normalisation.
@@ -110,12 +111,11 @@ pub trait Layers {
     /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
     fn attention(&self, qkv: &Self::Volume, heads: usize) -> Result<Self::Volume>;
 
-    /// Sets the units to zero whose bit is not set and multiplies the others by `factor`. Bits count units in the order
-    /// (b, x, y, z, c), from the lowest bit of the first word on.
+    /// Sets some units to zero and multiplies the others by a factor.
     ///
     /// # Errors
-    /// If there are fewer bits than units.
-    fn keep(&self, x: &Self::Volume, bits: Vec<u32>, factor: f32) -> Result<Self::Volume>;
+    /// If the device has no room.
+    fn dropout(&self, x: &Self::Volume, dropout: Dropout) -> Result<Self::Volume>;
 
     /// What `run` makes of `inputs`, at the price of another evaluation where gradients are wanted: nothing in between
     /// is kept, but computed again, with the same bits, on the way back.
@@ -129,7 +129,4 @@ pub trait Layers {
         inputs: Vec<Self::Volume>,
         run: impl Fn(&Self, &[Self::Volume]) -> Result<Self::Volume> + 'static,
     ) -> Result<Self::Volume>;
-
-    /// Number of units of a volume.
-    fn units(&self, x: &Self::Volume) -> usize;
 }

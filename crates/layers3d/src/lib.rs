@@ -37,12 +37,14 @@ pub mod counting;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod dropout;
 mod engine;
 mod kernels;
 mod layers;
 
 pub use composed::Composed;
 pub use cpu::Cpu;
+pub use dropout::Dropout;
 pub use engine::{Engine, Volume};
 pub use kernels::{check_instruction_set_wish, instruction_set_name};
 pub use layers::{Activation, Layers};

@@ -75,8 +75,19 @@ impl KeyedStream {
     /// Four random words of block `block` at `step`.
     #[must_use]
     pub fn bits(&self, step: u32, block: u64) -> [u32; 4] {
-        let key = [self.seed as u32, (self.seed >> 32) as u32];
-        philox4x32_10([block as u32, (block >> 32) as u32, step, self.purpose as u32], key)
+        philox4x32_10([block as u32, (block >> 32) as u32, step, self.purpose as u32], self.key())
+    }
+
+    /// The key of the block function; its counter is the block's two words, the step and the [`purpose`](Self::purpose).
+    #[must_use]
+    pub fn key(&self) -> [u32; 2] {
+        [self.seed as u32, (self.seed >> 32) as u32]
+    }
+
+    /// What the numbers are for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// A uniform number in [0, 1) with 53 random bits.

@@ -2,7 +2,10 @@
 
 use crate::noised_batch::NoisedBatch;
 use crate::state::State;
-use crate::{NamedTensors, RunConfig, TrainingError, average, learning_rate, objective, optimizer};
+use crate::values::Step;
+use crate::{
+    NamedTensors, RunConfig, TrainingError, average, config as settings, learning_rate, objective, optimizer,
+};
 use finescale_denoiser::{Denoiser, Mode, Processor};
 use finescale_seed::{KeyedStream, Purpose};
 
@@ -10,8 +13,18 @@ use finescale_seed::{KeyedStream, Purpose};
 pub(crate) struct Learner<'a> {
     config: &'a RunConfig,
     pub(crate) state: State,
-    network: Denoiser,
+    /// The network as each card computes it, or the CPU.
+    networks: Vec<Denoiser>,
     pub(crate) averaged: Denoiser,
+}
+
+/// What a batch says about the weights.
+struct Learned {
+    loss: f64,
+    /// Norm of the gradient.
+    norm: f64,
+    /// By each parameter; none where a card has them.
+    gradients: NamedTensors,
 }
 
 /// What is told of an update.
@@ -27,23 +40,35 @@ impl<'a> Learner<'a> {
     /// A learner that goes on from `state`; clean estimates of each field are clamped to one of `clean_ranges`.
     pub(crate) fn new(
         config: &'a RunConfig,
-        state: State,
+        mut state: State,
         clean_ranges: &[(f32, f32)],
         processor: &Processor,
     ) -> Result<Self, TrainingError> {
-        let network = Denoiser::new(&config.network, &state.weights, clean_ranges)?
-            .with_checkpointing(config.training.gradient_checkpointing)
-            .on(processor);
-        let averaged = Denoiser::new(&config.network, &state.averages, clean_ranges)?.on(processor);
-        Ok(Self { config, state, network, averaged })
+        let alone = processor.one_by_one();
+        if !config.training.accumulate.is_multiple_of(alone.len()) {
+            let expected =
+                format!("a multiple of {}, so that each card takes as many parts of a batch", alone.len());
+            return Err(settings::value_error("training.accumulate", config.training.accumulate, expected));
+        }
+        let network = Denoiser::new(&config.network, state.values.parameters(), clean_ranges)?
+            .with_checkpointing(config.training.gradient_checkpointing);
+        let networks = alone.iter().map(|processor| network.clone().on(processor)).collect();
+        // The averages are where the values are moved: on the first card.
+        let averaged = Denoiser::new(&config.network, state.values.averages(), clean_ranges)?.on(&alone[0]);
+        state.values.train_on(processor)?;
+        Ok(Self { config, state, networks, averaged })
+    }
+
+    /// Parts of a batch that are computed at once.
+    pub(crate) fn parts_at_once(&self) -> usize {
+        self.networks.len()
     }
 
     /// Moves the weights and their averages by one step, with a batch that comes in equal parts. None if the
     /// loss or its gradient is not finite: then nothing has changed.
     pub(crate) fn update(&mut self, parts: &[NoisedBatch]) -> Result<Option<Update>, TrainingError> {
         let (training, step) = (&self.config.training, self.state.step);
-        let (loss, gradients) = self.loss_and_gradients(parts)?;
-        let norm = optimizer::global_norm(&gradients)?;
+        let Learned { loss, norm, gradients } = self.learn(parts)?;
         if !(loss.is_finite() && norm.is_finite()) {
             return Ok(None);
         }
@@ -56,30 +81,79 @@ impl<'a> Learner<'a> {
             training.steps,
             count,
         );
-        let scale = (training.gradient_clip_norm / norm).min(1.0);
-        self.state.optimizer.step(self.state.weights.vars(), &gradients, scale, rate, count)?;
-        let decay = average::ramped_decay(training.ema_decay, step);
-        average::update(self.state.averages.vars(), self.state.weights.vars(), decay)?;
+        let step = Step {
+            count,
+            learning_rate: rate,
+            gradient_scale: (training.gradient_clip_norm / norm).min(1.0),
+            average_decay: average::ramped_decay(training.ema_decay, step),
+        };
+        self.state.values.step(&gradients, &step)?;
         self.state.step = count;
         Ok(Some(Update { loss, learning_rate: rate, gradient_norm: norm }))
+    }
+
+    fn learn(&mut self, parts: &[NoisedBatch]) -> Result<Learned, TrainingError> {
+        #[cfg(feature = "cuda")]
+        if self.state.values.cards().is_some() {
+            return self.learn_on_cards(parts);
+        }
+        let (loss, gradients) = self.loss_and_gradients(parts)?;
+        let norm = optimizer::global_norm(&gradients)?;
+        Ok(Learned { loss, norm, gradients })
     }
 
     /// The loss of a batch and its gradients, from its parts: the mean over equal
     /// parts is that over the batch, up to rounding. Units dropped depend on the part they are in.
     fn loss_and_gradients(&self, parts: &[NoisedBatch]) -> Result<(f64, NamedTensors), TrainingError> {
-        let dropout = KeyedStream::new(self.config.training.seed, Purpose::Dropout);
         let share = 1.0 / parts.len() as f64;
-        let first_key = self.state.step * parts.len() as u64;
         let (mut mean, mut gradients) = (0.0, NamedTensors::new());
-        for (key, batch) in (first_key..).zip(parts) {
-            let step = u32::try_from(key).expect("the configuration's parts of steps fit 32 bits");
-            let mode = Mode::Train { dropout, step };
-            let loss = objective::loss(&self.network, batch, mode)?;
+        for (number, batch) in parts.iter().enumerate() {
+            let loss = objective::loss(&self.networks[0], batch, self.mode(number, parts.len()))?;
             mean += share * loss.value()?;
-            let part = optimizer::gradients(loss.backward(share)?, self.state.weights.vars())?;
+            let part = optimizer::gradients(loss.backward(share)?, self.state.values.parameters().vars())?;
             optimizer::add(&mut gradients, part)?;
         }
         Ok((mean, gradients))
+    }
+
+    /// The same, where the gradients stay on the cards. Each card has the next part; sums are made in the order of the parts, so that
+    /// their bits are those of one card.
+    #[cfg(feature = "cuda")]
+    fn learn_on_cards(&mut self, parts: &[NoisedBatch]) -> Result<Learned, TrainingError> {
+        let modes: Vec<Mode> = (0..parts.len()).map(|number| self.mode(number, parts.len())).collect();
+        let (networks, optimizer) = (&self.networks, self.state.values.cards());
+        let optimizer = optimizer.expect("who calls has cards");
+        let together = networks.len();
+        for (round, (batches, modes)) in parts.chunks(together).zip(modes.chunks(together)).enumerate() {
+            std::thread::scope(|scope| {
+                let learners = optimizer.learners().iter_mut().enumerate();
+                let work = learners.zip(networks).zip(batches).zip(modes);
+                let work = work.map(|((((card, learner), network), batch), &mode)| {
+                    scope.spawn(move || -> Result<(), TrainingError> {
+                        let residual = objective::residual(network, batch, mode)?;
+                        // Only the first card adds up; what the others find is added to it.
+                        let begins = card > 0 || round == 0;
+                        Ok(residual.learn(&batch.loss_weights(parts.len())?, begins, learner)?)
+                    })
+                });
+                let workers: Vec<_> = work.collect();
+                workers.into_iter().try_for_each(|worker| match worker.join() {
+                    Ok(done) => done,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+            })?;
+            optimizer.gather(batches.len())?;
+        }
+        let (loss, norm) = optimizer.loss_and_norm()?;
+        Ok(Learned { loss, norm, gradients: NamedTensors::new() })
+    }
+
+    /// How the network is evaluated with one of a batch's parts.
+    fn mode(&self, number: usize, parts: usize) -> Mode {
+        let dropout = KeyedStream::new(self.config.training.seed, Purpose::Dropout);
+        let key = self.state.step * parts as u64 + number as u64;
+        let step = u32::try_from(key).expect("the configuration's parts of steps fit 32 bits");
+        Mode::Train { dropout, step }
     }
 
     /// Loss and bias of the averaged weights, of a batch in equal parts.
@@ -196,7 +270,7 @@ mod tests {
         batch.noise = batch.noise.broadcast_mul(&factors.reshape((4, 1, 1, 1, 1)).unwrap()).unwrap();
         let weights = |learner: &Learner| -> Vec<Vec<f32>> {
             let flat = |(_, t): (&str, &Tensor)| t.flatten_all().unwrap().to_vec1().unwrap();
-            learner.state.weights.tensors().map(flat).collect()
+            learner.state.values.parameters().tensors().map(flat).collect()
         };
         let before = weights(&learner);
         assert!(learner.update(&batch.parts(2).unwrap()).unwrap().is_none());

@@ -86,16 +86,14 @@ impl AdamW {
         learning_rate: f64,
         count: u64,
     ) -> candle_core::Result<()> {
-        let correction = |decay: f64| 1.0 - decay.powf(count as f64);
-        let step_size = learning_rate / correction(FIRST_MOMENT_DECAY);
-        let second_scale = 1.0 / correction(SECOND_MOMENT_DECAY);
+        let (step_size, second_scale) = corrected(learning_rate, count);
         for (name, var) in variables {
             let (first, second) = (&self.first[name], &self.second[name]);
             let gradient = &gradients[name].contiguous()?;
             let scale = gradient_scale as f32;
             first.inplace_op2(gradient, &Blend::scaled(FIRST_MOMENT_DECAY, scale))?;
             second.inplace_op2(gradient, &Blend::squared(SECOND_MOMENT_DECAY, scale))?;
-            let decay = if var.rank() > 1 { 1.0 - learning_rate * self.weight_decay } else { 1.0 };
+            let decay = if var.rank() > 1 { self.decay(learning_rate) } else { 1.0 };
             let step = Step {
                 decay: decay as f32,
                 size: step_size as f32,
@@ -106,6 +104,33 @@ impl AdamW {
         }
         Ok(())
     }
+
+    /// The same update as a card makes it, with that of the averages.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn on_card(&self, step: &crate::values::Step) -> finescale_denoiser::AdamStep {
+        let (size, second_scale) = corrected(step.learning_rate, step.count);
+        finescale_denoiser::AdamStep {
+            gradient_scale: step.gradient_scale,
+            first_decay: FIRST_MOMENT_DECAY,
+            second_decay: SECOND_MOMENT_DECAY,
+            size,
+            second_scale,
+            epsilon: EPSILON,
+            weight_decay: self.decay(step.learning_rate),
+            average_decay: step.average_decay,
+        }
+    }
+
+    /// What weights are multiplied by in an update.
+    fn decay(&self, learning_rate: f64) -> f64 {
+        1.0 - learning_rate * self.weight_decay
+    }
+}
+
+/// The size of update number `count`, and what second moments are multiplied by: corrections of moments that begin at zero.
+fn corrected(learning_rate: f64, count: u64) -> (f64, f64) {
+    let correction = |decay: f64| 1.0 - decay.powf(count as f64);
+    (learning_rate / correction(FIRST_MOMENT_DECAY), 1.0 / correction(SECOND_MOMENT_DECAY))
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ fn resume(
     check_section(out, "contents of its data files or teacher", marks.inputs == found.inputs)?;
     check_program(out, &marks.program, &found.program, start)?;
     forget_lost_best(&mut state, &folder.file(BEST), device);
-    state.optimizer.weight_decay = config.training.weight_decay;
+    state.values.set_weight_decay(config.training.weight_decay);
     Ok((state, description))
 }
 

@@ -78,7 +78,7 @@ impl Run<'_> {
         let mut parts = self.shown(&batch)?.parts(training.accumulate)?;
         let preparation = started.elapsed().as_secs_f64();
         // From the second part on, they take the same.
-        parts.truncate(2);
+        parts.truncate(2 * self.learner.parts_at_once());
         let first = seconds(|| self.learner.update(&parts))?;
         let update = if first > WARM_SECONDS { first } else { seconds(|| self.learner.update(&parts))? };
         let seconds_per_update = preparation + update * training.accumulate as f64 / parts.len() as f64;
@@ -90,7 +90,7 @@ impl Run<'_> {
         let data_memory_bytes = self.data_memory_bytes();
         let evaluations = self.evaluations()?;
         let mut plan = Plan {
-            parameters: self.learner.state.weights.count(),
+            parameters: self.learner.state.values.parameters().count(),
             updates: training.steps,
             updates_done: step,
             seconds_per_update,

@@ -77,7 +77,7 @@ impl<'a> Running<'a> {
         cancel: &AtomicBool,
     ) -> Result<Summary, TrainingError> {
         let (step, steps) = (self.state().step, self.run.config.training.steps);
-        progress(&Event::Started { step, steps, parameters: self.state().weights.count() });
+        progress(&Event::Started { step, steps, parameters: self.state().values.parameters().count() });
         if self.run.validates_first() && !cancel.load(Ordering::Relaxed) {
             self.validate(progress)?;
         }
@@ -253,7 +253,7 @@ impl<'a> Running<'a> {
     }
 
     fn model(&self) -> Result<Model, TrainingError> {
-        let averages = &self.state().averages;
+        let averages = &self.state().values.home()?.averages;
         let network = &self.run.config.network;
         let copy = Parameters::from_tensors(network, named(averages), &averages.device())?;
         Ok(Model::new(self.description(), copy))

@@ -3,6 +3,7 @@
 use crate::optimizer::AdamW;
 use crate::tensor_file::{self, named};
 use crate::tensor_header::Metadata;
+use crate::values::{Home, Values};
 use crate::{Model, ModelDescription, NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_denoiser::{NetworkConfig, Parameters};
@@ -23,9 +24,7 @@ const PARTS: [&str; 4] = ["weights", "averages", "first_moments", "second_moment
 
 /// Everything that changes from step to step; all randomness is a function of (seed, step).
 pub(crate) struct State {
-    pub(crate) weights: Parameters,
-    pub(crate) averages: Parameters,
-    pub(crate) optimizer: AdamW,
+    pub(crate) values: Values,
     /// Updates made.
     pub(crate) step: u64,
     /// Of the best model that was written.
@@ -50,16 +49,14 @@ pub(crate) struct Marks {
 }
 
 impl State {
-    /// The state before the first update; the averages start at the weights.
+    /// The state before the first update.
     pub(crate) fn new(
         network: &NetworkConfig,
         weights: Parameters,
         weight_decay: f64,
     ) -> Result<Self, TrainingError> {
-        let averages = Parameters::from_tensors(network, named(&weights), &weights.device())?;
-        let optimizer = AdamW::new(weights.vars(), weight_decay)?;
-        let (step, best_validation_loss, unwritten_best) = (0, None, None);
-        Ok(Self { weights, averages, optimizer, step, best_validation_loss, unwritten_best })
+        let values = Values::new(network, weights, weight_decay)?;
+        Ok(Self { values, step: 0, best_validation_loss: None, unwritten_best: None })
     }
 
     /// Writes the state, and who computes it from what, whole or not at all.
@@ -74,8 +71,9 @@ impl State {
         metadata.insert(INPUTS.into(), marks.inputs.to_string());
         // The bits, not the digits: a resumed run compares with exactly this loss.
         metadata.insert(BEST.into(), self.best_validation_loss.unwrap_or(f64::NAN).to_bits().to_string());
-        let (weights, averages) = (named(&self.weights), named(&self.averages));
-        let parts = [&weights, &averages, &self.optimizer.first, &self.optimizer.second];
+        let Home { weights, averages, optimizer } = self.values.home()?;
+        let (weights, averages) = (named(weights), named(averages));
+        let parts = [&weights, &averages, &optimizer.first, &optimizer.second];
         let mut tensors = NamedTensors::new();
         let mut add = |prefix: &str, part: &NamedTensors| {
             tensors.extend(part.iter().map(|(name, tensor)| (format!("{prefix}/{name}"), tensor.clone())));
@@ -117,7 +115,8 @@ impl State {
             metadata.get(key).and_then(|text: &String| serde_json::from_str(text).ok()).unwrap_or_default()
         };
         let marks = Marks { program: mark(PROGRAM), inputs: mark(INPUTS) };
-        let state = Self { weights, averages, optimizer, step, best_validation_loss, unwritten_best };
+        let values = Values::at_home(Home { weights, averages, optimizer });
+        let state = Self { values, step, best_validation_loss, unwritten_best };
         Ok((state, description, marks))
     }
 }

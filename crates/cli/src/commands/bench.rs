@@ -3,6 +3,7 @@
 pub(crate) mod limits;
 
 use crate::context::Context;
+use crate::failure::bad_input;
 use crate::measurement::{Bench as Measured, Work, bytes, median, peak_memory_bytes};
 use anyhow::Context as _;
 use clap::Args;
@@ -41,7 +42,11 @@ impl Bench {
         }
         let patch_flop = config.network.flop_per_evaluation(cells)? as f64 * self.mode.flop_factor();
         let flop = patch_flop * f64::from(self.batch);
-        let bench = Measured::new(&config.network, cells, batch, &context.processor()?)?
+        let processor = context.processor()?;
+        if self.mode == Work::Train && processor.one_by_one().len() > 1 {
+            return Err(bad_input("bench --mode train measures one card: --device cuda:0"));
+        }
+        let bench = Measured::new(&config.network, cells, batch, &processor)?
             .with_checkpointing(config.training.gradient_checkpointing);
         let seconds = median(bench.seconds(self.mode, self.repeat)?);
         let gflops = flop / seconds / 1e9;

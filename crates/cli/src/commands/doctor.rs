@@ -38,14 +38,19 @@ impl Doctor {
         ));
         let (layers, card) = match context.processor()? {
             #[cfg(feature = "cuda")]
-            Processor::Card(card) => {
-                let properties = on_card::properties(context, &card)?;
+            Processor::Cards(cards) => {
+                let [card] = cards.all() else {
+                    return Err(bad_input(
+                        "doctor checks one card at a time: --device cuda:0, then the next",
+                    ));
+                };
+                let properties = on_card::properties(context, card)?;
                 let tolerance = match card.precision() {
                     Precision::F32 => TOLERANCE,
                     Precision::Tf32 => TF32_TOLERANCE,
                 };
                 let layers = layers::check(context, tolerance, || Engine::recording_on(card.clone()))?;
-                (layers, on_card::check(context, &card, properties, tolerance, !self.untimed)?)
+                (layers, on_card::check(context, card, properties, tolerance, !self.untimed)?)
             }
             Processor::Cpu if self.untimed => {
                 return Err(bad_input("--untimed: of cards; say which with --device cuda:0"));

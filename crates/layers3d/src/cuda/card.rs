@@ -5,7 +5,7 @@
 )]
 
 use super::CardError;
-use super::memory::{CardMemory, Pool};
+use super::memory::{CardMemory, Pool, View};
 use super::program::{KERNELS, TENSOR_KERNELS, compile};
 use super::weights::Weights;
 use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
@@ -67,6 +67,7 @@ pub(super) enum Argument {
     Pointer(u64),
     Long(i64),
     Int(i32),
+    Word(u32),
     Float(f32),
     Double(f64),
 }
@@ -165,9 +166,9 @@ impl Card {
         self.0.stream.synchronize().map_err(CardError::driver("waiting for work"))
     }
 
-    /// Forgets the weights that it has copies of: whoever changes parameters says so before the next evaluation.
+    /// Forgets its copies of weights: whoever changes parameters on the host says so before the next evaluation.
     pub fn forget_weights(&self) {
-        self.weights().clear();
+        self.weights().forget_copies();
     }
 
     /// How it multiplies.
@@ -205,15 +206,48 @@ impl Card {
         Ok(values)
     }
 
+    /// Copies values that may be on another card, whose work on them is done.
+    pub(super) fn fetch(&self, from: &CardMemory, to: &CardMemory) -> Result<(), CardError> {
+        assert_eq!(from.len(), to.len());
+        let [there, here] = [from, to].map(|memory| memory.slice().context());
+        let bytes = size_of::<f32>() * from.len();
+        let [source, target] = [from, to].map(|memory| memory.slice().device_ptr(&self.0.stream).0);
+        here.bind_to_thread().map_err(CardError::driver("taking turns"))?;
+        // SAFETY: both are as long as that, and live until the caller waits for this card.
+        let copied = unsafe {
+            cudarc::driver::sys::cuMemcpyPeerAsync(
+                target,
+                here.cu_ctx(),
+                source,
+                there.cu_ctx(),
+                bytes,
+                self.0.stream.cu_stream(),
+            )
+        };
+        copied.result().map_err(CardError::driver("copying from another card"))
+    }
+
     /// Where values lie.
     pub(super) fn pointer(&self, memory: &CardMemory) -> Argument {
         Argument::Pointer(memory.slice().device_ptr(&self.0.stream).0)
     }
 
+    /// Where the values of a view lie.
+    pub(super) fn pointer_to(&self, view: &View) -> Argument {
+        self.pointer_into(view, 0)
+    }
+
+    /// Where the values of a view from `first` on lie.
+    pub(super) fn pointer_into(&self, view: &View, first: usize) -> Argument {
+        assert!(first <= view.len && view.first + view.len <= view.memory.len());
+        self.pointer_at(&view.memory, view.first + first)
+    }
+
     /// Where the values from `first` on lie.
-    pub(super) fn pointer_to(&self, memory: &CardMemory, first: usize) -> Argument {
+    pub(super) fn pointer_at(&self, memory: &CardMemory, first: usize) -> Argument {
         assert!(first <= memory.len());
-        Argument::Pointer(memory.slice().device_ptr(&self.0.stream).0 + 4 * first as u64)
+        let start = memory.slice().device_ptr(&self.0.stream).0;
+        Argument::Pointer(start + (size_of::<f32>() * first) as u64)
     }
 
     /// Where values lie, if there are some.
@@ -263,6 +297,7 @@ impl Card {
                 Argument::Pointer(value) => launch.arg(value),
                 Argument::Long(value) => launch.arg(value),
                 Argument::Int(value) => launch.arg(value),
+                Argument::Word(value) => launch.arg(value),
                 Argument::Float(value) => launch.arg(value),
                 Argument::Double(value) => launch.arg(value),
             };

@@ -6,6 +6,7 @@ use super::memory::CardMemory;
 use super::norms::CardNorm;
 use super::products::Product;
 use super::weights::Packing;
+use crate::Dropout;
 use crate::arithmetic::{
     Arithmetic, AttentionShape, ConvolutionShape, NormGradients, NormInput, NormShape, Side,
 };
@@ -68,7 +69,7 @@ impl Arithmetic for Card {
         let bias = bias.map(|bias| self.parameter(bias)).transpose()?;
         let output = self.memory(batch * shape.voxels() * outputs)?;
         let product = Product { rows: batch * shape.voxels(), inputs, outputs, taps: 27, extents };
-        self.multiply_rows(product, x, &packed, bias.as_deref(), plus, &output)?;
+        self.multiply_rows(product, x, &packed, bias.as_ref(), plus, &output)?;
         Ok(output)
     }
 
@@ -122,7 +123,7 @@ impl Arithmetic for Card {
             };
             let packed = self.packed(weight, packing)?;
             // What comes after the first side is added to what there is.
-            let (bias, plus) = if first == 0 { (Some(&*bias), plus) } else { (None, Some(&output)) };
+            let (bias, plus) = if first == 0 { (Some(&bias), plus) } else { (None, Some(&output)) };
             let product = Product::of_rows(rows, side.channels, outputs);
             self.multiply_rows(product, side.values, &packed, bias, plus, &output)?;
             first += side.channels;
@@ -190,8 +191,8 @@ impl Arithmetic for Card {
         let arguments = [
             self.pointer(&mean),
             self.pointer(&inverse),
-            self.pointer(&weight),
-            self.pointer(&bias),
+            self.pointer_to(&weight),
+            self.pointer_to(&bias),
             self.maybe(x.scale_shift),
             self.pointer(&scale),
             self.pointer(&slope),
@@ -268,8 +269,8 @@ impl Arithmetic for Card {
         let arguments = [
             self.pointer(&by_scale),
             self.pointer(&by_shift),
-            self.pointer(&weight),
-            self.pointer(&bias),
+            self.pointer_to(&weight),
+            self.pointer_to(&bias),
             self.maybe(x.scale_shift),
             self.pointer(&by_affine[0]),
             self.pointer(&by_affine[1]),
@@ -371,8 +372,22 @@ impl Arithmetic for Card {
         Ok(by_qkv)
     }
 
-    fn bits(&self, bits: Vec<u32>) -> Result<CardMemory> {
-        Ok(self.upload(bytemuck::cast_slice(&bits))?)
+    fn bits(&self, dropout: &Dropout, units: usize) -> Result<CardMemory> {
+        let words = units.div_ceil(32);
+        let bits = self.memory(words)?;
+        let [low, high] = dropout.stream.key();
+        let arguments = [
+            self.pointer(&bits),
+            Argument::Long(dropout.first_block().cast_signed()),
+            Argument::Word(dropout.step),
+            Argument::Word(dropout.stream.purpose() as u32),
+            Argument::Word(low),
+            Argument::Word(high),
+            Argument::Word(dropout.dropped_below()),
+            long(words),
+        ];
+        self.map("kept_bits", words, &arguments)?;
+        Ok(bits)
     }
 
     fn keep(&self, x: &CardMemory, bits: &CardMemory, factor: f32) -> Result<CardMemory> {

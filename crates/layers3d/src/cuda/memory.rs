@@ -91,11 +91,22 @@ impl CardMemory {
     }
 }
 
+/// Values that lie in memory which others may share.
+#[derive(Clone)]
+pub(super) struct View {
+    pub(super) memory: Arc<CardMemory>,
+    pub(super) first: usize,
+    pub(super) len: usize,
+}
+
 impl Drop for CardMemory {
     fn drop(&mut self) {
-        // What is not kept is freed where it is dropped.
-        if let Some(slice) = self.slice.take().filter(|_| !IS_EXACT) {
-            self.pool.lock().entry(slice.len()).or_default().push(slice);
+        let Some(slice) = self.slice.take() else { return };
+        if IS_EXACT {
+            // Freed here, by a thread that may not have met the card yet. The card remembers an error.
+            slice.context().bind_to_thread().ok();
+            return;
         }
+        self.pool.lock().entry(slice.len()).or_default().push(slice);
     }
 }

@@ -1,6 +1,6 @@
 //! The sums of group norms, forward and back.
 
-use super::blocks::{COLUMNS, DOUBLE, ENOUGH_BLOCKS, channels, parts_of, sums_blocks};
+use super::blocks::{COLUMNS, DOUBLE, channels, parts_of, sums_blocks};
 use super::card::{Argument, Card, int, long};
 use super::memory::CardMemory;
 use crate::arithmetic::{NormShape, Side};
@@ -8,6 +8,9 @@ use candle_core::Result;
 
 /// Added to the variance before the root, as the reference's (and PyTorch's) group norm does.
 const EPSILON: f64 = 1e-5;
+
+/// Blocks that sum one sample.
+const BLOCKS_OF_SAMPLE: usize = 256;
 
 /// What a norm keeps for its way back, (b, c) each.
 pub struct CardNorm {
@@ -128,7 +131,7 @@ impl Card {
     }
 }
 
-/// The parts in which the voxels of a sample are summed.
+/// The parts in which the voxels of a sample are summed: the same in any batch, so that a sample's bits do not depend on its company.
 fn norm_parts(shape: &NormShape, total: usize) -> (usize, usize) {
-    parts_of(shape.voxels, ENOUGH_BLOCKS.div_ceil(shape.batch * total.div_ceil(COLUMNS)))
+    parts_of(shape.voxels, BLOCKS_OF_SAMPLE.div_ceil(total.div_ceil(COLUMNS)))
 }

@@ -1,7 +1,7 @@
 //! Copies of weights on a card, made when a layer first asks for them.
 
 use super::card::{Argument, Card, int, long};
-use super::memory::CardMemory;
+use super::memory::{CardMemory, View};
 use super::weights::Packing;
 use crate::cpu::with_values;
 use candle_core::{Result, Tensor};
@@ -9,20 +9,20 @@ use std::sync::Arc;
 
 impl Card {
     /// A parameter on the card.
-    pub(super) fn parameter(&self, parameter: &Tensor) -> Result<Arc<CardMemory>> {
-        if let Some(known) = self.weights().plain.get(&parameter.id()) {
-            return Ok(Arc::clone(known));
+    pub(super) fn parameter(&self, parameter: &Tensor) -> Result<View> {
+        if let Some(known) = self.weights().plain(parameter) {
+            return Ok(known);
         }
         let memory = Arc::new(with_values(parameter, |values| Ok(self.upload(values)?))?);
-        self.weights().plain.insert(parameter.id(), Arc::clone(&memory));
-        Ok(memory)
+        let view = View { first: 0, len: memory.len(), memory };
+        self.weights().put_plain(parameter, view.clone());
+        Ok(view)
     }
 
     /// The weights of a layer as a matrix.
     pub(super) fn packed(&self, weight: &Tensor, packing: Packing) -> Result<Arc<CardMemory>> {
-        let key = (weight.id(), packing);
-        if let Some(known) = self.weights().packed.get(&key) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.weights().packed(weight, packing) {
+            return Ok(known);
         }
         let plain = self.parameter(weight)?;
         let Packing { taps, rows, columns, row_stride, column_stride, first, reversed } = packing;
@@ -32,7 +32,7 @@ impl Card {
             "pack_weights",
             count,
             &[
-                self.pointer_to(&plain, first),
+                self.pointer_into(&plain, first),
                 self.pointer(&packed),
                 int(taps),
                 int(rows),
@@ -44,7 +44,7 @@ impl Card {
             ],
         )?;
         let packed = Arc::new(packed);
-        self.weights().packed.insert(key, Arc::clone(&packed));
+        self.weights().put_packed(weight, packing, &packed);
         Ok(packed)
     }
 }

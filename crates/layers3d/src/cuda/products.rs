@@ -1,8 +1,8 @@
 //! Convolutions, linear layers and their gradients as products of rows with weights.
 
 use super::blocks::{DOUBLE, ENOUGH_BLOCKS, number, parts_of};
-use super::card::{Blocks, Card, Precision, int, long};
-use super::memory::CardMemory;
+use super::card::{Argument, Blocks, Card, Precision, int, long};
+use super::memory::{CardMemory, View};
 use candle_core::Result;
 
 // As in the kernels.
@@ -47,7 +47,7 @@ impl Card {
         product: Product,
         x: &CardMemory,
         packed: &CardMemory,
-        bias: Option<&CardMemory>,
+        bias: Option<&View>,
         plus: Option<&CardMemory>,
         output: &CardMemory,
     ) -> Result<()> {
@@ -76,7 +76,7 @@ impl Card {
         let arguments = [
             self.pointer(x),
             self.pointer(packed),
-            self.maybe(bias),
+            bias.map_or(Argument::Pointer(0), |bias| self.pointer_to(bias)),
             self.maybe(plus),
             self.pointer(output),
             long(rows),

@@ -4,22 +4,25 @@ use super::CardError;
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 /// Files that make the program, in this order.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     include_str!("kernels/prelude.cu"),
     include_str!("kernels/elementwise.cu"),
+    include_str!("kernels/dropout.cu"),
     include_str!("kernels/resample.cu"),
     include_str!("kernels/convolution.cu"),
     include_str!("kernels/tensor.cu"),
     include_str!("kernels/norm.cu"),
     include_str!("kernels/attention.cu"),
+    include_str!("kernels/training.cu"),
 ];
 
 /// The names of all kernels that every card has.
-pub const KERNELS: [&str; 26] = [
+pub const KERNELS: [&str; 32] = [
     "add",
     "silu",
     "silu_backward",
     "keep",
+    "kept_bits",
     "transpose",
     "sum_blocks",
     "repeat_blocks",
@@ -42,6 +45,11 @@ pub const KERNELS: [&str; 26] = [
     "attention_along",
     "attention_by_queries",
     "attention_by_keys",
+    "weighted_squares",
+    "squares",
+    "sum_all",
+    "accumulate",
+    "adamw",
 ];
 
 /// The names of those that need tensor cores, from compute capability 8.0 on.

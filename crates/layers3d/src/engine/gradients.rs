@@ -2,7 +2,6 @@
 
 use super::volume::Part;
 use crate::arithmetic::Arithmetic;
-use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 use std::collections::HashMap;
 
@@ -79,15 +78,8 @@ impl<A: Arithmetic> Gradients<A> {
         Ok(())
     }
 
-    /// Adds the gradients by all parameters to `store`.
-    pub(super) fn finish(self, store: &mut GradStore) -> Result<()> {
-        for (parameter, values) in self.parameters {
-            let mut gradient = self.on.gradient(&values, &parameter)?;
-            if let Some(sum) = store.get(&parameter) {
-                gradient = (gradient + sum)?;
-            }
-            store.insert(&parameter, gradient);
-        }
-        Ok(())
+    /// Those by all parameters.
+    pub(super) fn into_parameters(self) -> Vec<(Tensor, A::Memory)> {
+        self.parameters
     }
 }

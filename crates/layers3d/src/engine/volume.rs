@@ -67,6 +67,14 @@ impl<A: Arithmetic> Volume<A> {
         }
     }
 
+    /// Its values (b, x, y, z, c).
+    ///
+    /// # Errors
+    /// If it is a concatenation, which no layer has put together yet.
+    pub fn values(&self) -> Result<&A::Memory> {
+        Ok(&self.whole()?.values)
+    }
+
     /// Its values, if nobody else has them.
     pub(super) fn into_values(self) -> Result<A::Memory> {
         match <[_; 1]>::try_from(self.parts).map(|[part]| Arc::try_unwrap(part)) {

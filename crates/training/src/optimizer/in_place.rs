@@ -33,6 +33,22 @@ impl Blend {
     }
 }
 
+/// Takes the place of what there is.
+#[cfg(feature = "cuda")]
+pub(crate) struct Overwrite(pub(crate) Vec<f32>);
+
+#[cfg(feature = "cuda")]
+impl candle_core::InplaceOp1 for Overwrite {
+    fn name(&self) -> &'static str {
+        "overwrite"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        values_mut(storage, layout)?.copy_from_slice(&self.0);
+        Ok(())
+    }
+}
+
 impl InplaceOp2 for Blend {
     fn name(&self) -> &'static str {
         "blend"

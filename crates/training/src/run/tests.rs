@@ -20,7 +20,7 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     assert_eq!(origin.normalization(), Normalization::Given(model.description.normalizers()));
     assert_eq!(origin.state.step, 0);
     for (name, tensor) in model.parameters().tensors() {
-        let [a, b] = [tensor, origin.state.weights.get(name).unwrap()]
+        let [a, b] = [tensor, origin.state.values.parameters().get(name).unwrap()]
             .map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         assert_eq!(a, b, "{name}");
     }

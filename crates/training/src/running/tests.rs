@@ -244,7 +244,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_state() {
     let stop = AtomicBool::new(false);
     let mut after_one = |event: &Event| stop.store(matches!(event, Event::Step(_)), Ordering::Relaxed);
     assert_eq!(run.go(&mut after_one, &stop).unwrap().step, 1);
-    let bias = run.state().weights.get("out.2.bias").unwrap();
+    let bias = run.state().values.parameters().get("out.2.bias").unwrap();
     bias.set(&bias.affine(0.0, f64::NAN).unwrap()).unwrap();
     let error = run.go(&mut |_| {}, &AtomicBool::new(false)).unwrap_err();
     assert!(matches!(error, TrainingError::NotFinite { step: 2, saved: 1, .. }), "{error}");

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
 use finescale_layers3d::arithmetic::Arithmetic;
-use finescale_layers3d::{Activation, Composed, Engine, Layers};
+use finescale_layers3d::{Activation, Composed, Dropout, Engine, Layers};
+use finescale_seed::{KeyedStream, Purpose};
 use serde_json::{Value, json};
 
 /// The layers that are checked.
@@ -70,7 +71,10 @@ impl Inputs {
                 on.attention(&on.conv1(&small, to_qkv, qkv_bias, None)?, 2)
             }
             "SiLU" => on.silu(&x),
-            "dropout" => on.keep(&x, vec![0xa5a5_1234; on.units(&x).div_ceil(32)], 1.25),
+            "dropout" => {
+                let stream = KeyedStream::new(0, Purpose::Dropout);
+                on.dropout(&x, Dropout { rate: 0.2, stream, step: 1, layer: 2 })
+            }
             other => candle_core::bail!("no layer is called {other}"),
         }
     }

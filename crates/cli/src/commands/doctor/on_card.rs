@@ -1,28 +1,35 @@
 //! What an NVIDIA card is, and whether a network learns on it as on the CPU.
 
 use crate::context::Context;
-use crate::measurement::{Bench, Work, bytes, median, normal};
+use crate::measurement::{Bench, Work, bytes, median};
 use anyhow::Context as _;
-use candle_core::{Device, Tensor};
-use finescale_denoiser::{Denoiser, Mode, NetworkConfig, Parameters, Processor};
+use finescale_denoiser::{Cards, NetworkConfig, Processor};
 use finescale_layers3d::cuda::{Card, CardProperties};
-use finescale_seed::{KeyedStream, Purpose};
+use finescale_training::{RunConfig, rehearsal};
 use serde_json::{Value, json};
 
-/// A network with every kind of layer that is small enough to be trained in no time.
-const NETWORK: &str = r#"{
-    "base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8, "norm_groups": 4,
-    "dropout": 0.1, "prediction": {"edm": {"sigma_data": 0.5}}
+/// Training with every kind of layer, dropout and batches in two parts, that is over in no time.
+const CONFIG: &str = r#"{
+    "data": {"training": ["none"], "validation": ["none"]},
+    "network": {
+        "base_channels": 8, "channel_multipliers": [1, 2], "residual_blocks": 1, "head_channels": 8, "norm_groups": 4,
+        "dropout": 0.1, "known_channels": true, "prediction": {"edm": {"sigma_data": 0.5}}
+    },
+    "diffusion": {"training_levels": {"log_normal": {"mean": -1.2, "deviation": 1.2}}},
+    "training": {
+        "seed": 1, "steps": 10, "batch_size": 2, "accumulate": 2, "patch_cells": 8, "unknown_share": 0.1,
+        "learning_rate": 1e-3, "warm_up_steps": 2, "decay": "constant", "weight_decay": 0.1,
+        "gradient_clip_norm": 1.0, "ema_decay": 0.9, "validate_every_steps": 2, "validation_patches": 2,
+        "save_every_minutes": 5.0
+    },
+    "generation": {
+        "overlap_cells": 4,
+        "sampling": {"levels": {"log_uniform": {"steps": 3, "sigma_min": 0.1, "sigma_max": 40.0}}}
+    }
 }"#;
-/// Its patches: samples, and cells along an axis.
-const BATCH: usize = 2;
-const CELLS: usize = 8;
 /// What is timed, and samples at once.
 const TIMED: &str = include_str!("../../../../../configs/demo.json");
 const TIMED_BATCH: usize = 4;
-/// Steps that are trained here and there, and how far each goes down the gradient.
-const STEPS: u32 = 10;
-const RATE: f64 = 0.02;
 
 /// Says what the card is.
 pub(super) fn properties(context: &Context, card: &Card) -> anyhow::Result<CardProperties> {
@@ -47,17 +54,18 @@ pub(super) fn check(
     tolerance: f64,
     is_timed: bool,
 ) -> anyhow::Result<Value> {
-    let network: NetworkConfig = serde_json::from_str(NETWORK)?;
-    let processor = Processor::Card(card.clone());
-    let here = losses(&network, &processor).context("training on the card")?;
-    let there = losses(&network, &Processor::Cpu).context("training on the CPU")?;
+    let config: RunConfig = serde_json::from_str(CONFIG)?;
+    let processor = Cards::new(vec![card.clone()]).map_or(Processor::Cpu, Processor::Cards);
+    let here = rehearsal(&config, &processor).context("training on the card")?;
+    let there = rehearsal(&config, &Processor::Cpu).context("training on the CPU")?;
     let worst = here.iter().zip(&there).fold(0f64, |worst, (a, b)| {
         let difference = (a - b).abs() / b.abs();
         if difference.is_nan() { f64::INFINITY } else { worst.max(difference) }
     });
     let (first, last) = (here[0], here[here.len() - 1]);
+    let steps = config.training.steps;
     context.say(format_args!(
-        "{STEPS} training steps: loss {first:.4} to {last:.4}, at most {worst:.1e} from the CPU's"
+        "{steps} training steps: loss {first:.4}, of the averages then {last:.4}, at most {worst:.1e} from the CPU's"
     ));
     anyhow::ensure!(
         worst <= tolerance,
@@ -98,41 +106,4 @@ fn times(context: &Context, processor: &Processor) -> anyhow::Result<Vec<Value>>
         times.push(json!({ "work": work.name(), "seconds": seconds, "tflops": tflops }));
     }
     Ok(times)
-}
-
-/// The losses of some steps of gradient descent from the same weights, on the same patches.
-fn losses(network: &NetworkConfig, processor: &Processor) -> anyhow::Result<Vec<f64>> {
-    let device = &Device::Cpu;
-    let parameters = Parameters::init(network, 0, device)?;
-    // Some layers begin at zero, and would hide what comes before them.
-    for (number, (_, var)) in (10..).zip(parameters.vars()) {
-        let moved = (var.as_tensor() + normal(number, var.dims(), device)?.affine(0.02, 0.0)?)?;
-        var.set(&moved)?;
-    }
-    let denoiser = Denoiser::new(network, &parameters, &vec![(-9.0, 9.0); network.fields])?.on(processor);
-    let shape = |channels: usize| [BATCH, channels, CELLS, CELLS, CELLS];
-    let [clean, noise] = [0, 1].map(|number| normal(number, &shape(network.fields), device));
-    let (clean, noise) = ((clean? * 0.5)?, noise?);
-    let condition = normal(2, &shape(network.all_condition_channels()), device)?;
-    let alpha_bar = Tensor::new(&[0.3f32, 0.8][..BATCH], device)?;
-    let factor = |of: fn(f32) -> f32| -> candle_core::Result<Tensor> {
-        let values: Vec<f32> = alpha_bar.to_vec1::<f32>()?.into_iter().map(of).collect();
-        Tensor::from_vec(values, (BATCH, 1, 1, 1, 1), device)
-    };
-    let signal = clean.broadcast_mul(&factor(f32::sqrt)?)?;
-    let noisy = (signal + noise.broadcast_mul(&factor(|level| (1.0 - level).sqrt())?)?)?;
-    let mut losses = Vec::new();
-    for step in 0..STEPS {
-        let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step };
-        let residual = denoiser.residual(&clean, &noisy, &condition, &noise, &alpha_bar, mode)?;
-        let loss = residual.values().sqr()?.mean_all()?;
-        losses.push(f64::from(loss.to_scalar::<f32>()?));
-        let gradients = residual.backward(&loss)?;
-        for (_, var) in parameters.vars() {
-            if let Some(gradient) = gradients.get(var) {
-                var.set(&(var.as_tensor() - gradient.affine(RATE, 0.0)?)?)?;
-            }
-        }
-    }
-    Ok(losses)
 }

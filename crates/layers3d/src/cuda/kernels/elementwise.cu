@@ -13,13 +13,6 @@ extern "C" __global__ void silu_backward(const float* x, float* gradient, long l
     for (long long i = thread_number(); i < count; i += all_threads()) gradient[i] *= silu_slope(x[i]);
 }
 
-// factor x where a unit's bit is set, and zero elsewhere.
-extern "C" __global__ void keep(const float* x, const unsigned* bits, float* y, float factor, long long count) {
-    for (long long i = thread_number(); i < count; i += all_threads()) {
-        y[i] = bits[i / 32] >> (i % 32) & 1u ? factor * x[i] : 0.0f;
-    }
-}
-
 // y (batch, columns, rows) = x (batch, rows, columns), each sample transposed.
 extern "C" __global__ void transpose(const float* x, float* y, long long rows, long long columns, long long count) {
     for (long long i = thread_number(); i < count; i += all_threads()) {

@@ -1,9 +1,13 @@
 //! The engine against the compositions of candle operations in f64, values and gradients.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "cuda")]
+mod optimizer;
+
 use candle_core::{DType, Device, Result, Tensor, Var};
 use finescale_layers3d::arithmetic::Arithmetic;
-use finescale_layers3d::{Activation, Composed, Engine, Layers};
+use finescale_layers3d::{Activation, Composed, Dropout, Engine, Layers};
+use finescale_seed::{KeyedStream, Purpose};
 
 /// f32 sums of up to some thousand products.
 const F32_REL: f64 = 3e-6;
@@ -246,9 +250,9 @@ impl Network for Resampled {
     fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
         let y = on.upsample_nearest(&on.average_pool(x)?)?;
         let y = on.silu(&y)?;
-        let bits =
-            (0..on.units(&y).div_ceil(32) as u32).map(|i| 0xB5A3_7E91u32.wrapping_mul(2 * i + 1)).collect();
-        on.conv1(&on.keep(&y, bits, 1.25)?, &w[0], &w[1], Some(x))
+        let stream = KeyedStream::new(7 << 33 | 5, Purpose::Dropout);
+        let dropped = on.dropout(&y, Dropout { rate: 0.2, stream, step: 3, layer: 70 })?;
+        on.conv1(&dropped, &w[0], &w[1], Some(x))
     }
 }
 
@@ -363,7 +367,6 @@ fn wrong_shapes_are_refused() {
     );
     assert!(refused(engine.average_pool(&x)).contains("must be even"));
     assert!(refused(engine.attention(&x, 3)).contains("do not split"));
-    assert!(refused(engine.keep(&x, vec![0; 1], 1.0)).contains("too few"));
     assert!(refused(engine.input(&numbers((1, 1, 2, 2, 2), 0.1))).contains("f32"));
     let output = engine.average_pool(&engine.input(&w(&[1, 1, 2, 2, 2])).unwrap()).unwrap();
     let mut store = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap().backward().unwrap();
