@@ -13,7 +13,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("mock", &["field", "seed", "snapshot", "spectra"]),
     ("spectra", &["field", "seed"]),
     ("pairs", &["field", "seed", "snapshot"]),
-    ("layers3d", &[]),
+    ("layers3d", &["seed"]),
     ("denoiser", &["layers3d", "seed", "diffusion"]),
     ("diffusion", &["seed"]),
     ("training", &["durable", "field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "spectra"]),

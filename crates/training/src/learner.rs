@@ -2,7 +2,7 @@
 
 use crate::noised_batch::NoisedBatch;
 use crate::state::State;
-use crate::values::Step;
+use crate::step::Step;
 use crate::{
     NamedTensors, RunConfig, TrainingError, average, config as settings, learning_rate, objective, optimizer,
 };

@@ -57,6 +57,7 @@ mod running;
 mod spectrum;
 mod start;
 mod state;
+mod step;
 mod teacher;
 mod tensor_file;
 mod tensor_header;

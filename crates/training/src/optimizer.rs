@@ -107,7 +107,7 @@ impl AdamW {
 
     /// The same update as a card makes it, with that of the averages.
     #[cfg(feature = "cuda")]
-    pub(crate) fn on_card(&self, step: &crate::values::Step) -> finescale_denoiser::AdamStep {
+    pub(crate) fn on_card(&self, step: &crate::step::Step) -> finescale_denoiser::AdamStep {
         let (size, second_scale) = corrected(step.learning_rate, step.count);
         finescale_denoiser::AdamStep {
             gradient_scale: step.gradient_scale,

@@ -3,6 +3,7 @@
 use crate::optimizer::AdamW;
 #[cfg(feature = "cuda")]
 use crate::optimizer::in_place::Overwrite;
+use crate::step::Step;
 use crate::tensor_file::named;
 use crate::{NamedTensors, TrainingError, average};
 #[cfg(feature = "cuda")]
@@ -24,17 +25,6 @@ pub(crate) struct Values {
     is_behind: Cell<bool>,
     #[cfg(feature = "cuda")]
     cards: Option<CardOptimizer>,
-}
-
-/// How the values move in one update.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    /// Number of the update, from 1.
-    pub(crate) count: u64,
-    pub(crate) learning_rate: f64,
-    /// What the gradient is multiplied by.
-    pub(crate) gradient_scale: f64,
-    pub(crate) average_decay: f64,
 }
 
 impl Values {
