@@ -133,7 +133,7 @@ impl IcFile<'_> {
             origin: Some(self.origin),
             files: 1,
         };
-        common.write_header(header, &self.counts())
+        common.write_header(header, &self.counts(), true)
     }
 
     /// `/Header`, `/Units`, `/RuntimePars`, and `/Cosmology`, which SWIFT itself writes into snapshots and reads from none.
@@ -261,6 +261,19 @@ mod tests {
         };
         let species = vec![of(Species::DarkMatter, 2.5), of(Species::Gas, 0.5)];
         IcFile { format, box_size_mpc_h: 10.0, redshift: 3.0, cosmology: COSMOLOGY, origin: "ics", species }
+    }
+
+    #[test]
+    fn a_gadget_header_says_of_which_precision_positions_are() {
+        // AREPO and GADGET read positions as f32 where it does not, and AREPO stops where it expects f64.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ics.hdf5");
+        write_initial_conditions(&[(&path, example(IcFormat::Gadget))]).unwrap();
+        let file = hdf5::File::open(&path).unwrap();
+        let flag = file.group("Header").unwrap().attr("Flag_DoublePrecision").unwrap();
+        assert_eq!(flag.read_scalar::<i32>().unwrap(), 1);
+        let positions = file.dataset("PartType1/Coordinates").unwrap();
+        assert_eq!(positions.dtype().unwrap().size(), 8);
     }
 
     #[test]

@@ -16,13 +16,12 @@ pub(crate) const UNIT_MASS_G: f64 = 1.989e43;
 pub(crate) const UNIT_VELOCITY_CM_S: f64 = 1e5;
 pub(crate) const KPC_H_PER_MPC_H: f64 = 1000.0;
 /// Attributes that AREPO always writes and that say nothing about a mock.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 6] = [
     "Flag_Sfr",
     "Flag_Cooling",
     "Flag_StellarAge",
     "Flag_Metals",
     "Flag_Feedback",
-    "Flag_DoublePrecision",
     "Composition_vector_length",
 ];
 
@@ -115,7 +114,7 @@ impl SnapshotWriter {
             mass: if let Mass::Table(mass) = data.mass { mass } else { 0.0 },
         };
         let counts: Vec<Counted> = species.iter().map(counted).collect();
-        self.write_header(&file.create_group("Header")?, &counts)?;
+        self.write_header(&file.create_group("Header")?, &counts, false)?;
         let mut datasets = Vec::new();
         for data in species {
             let range = self.share(data.positions_mpc_h.len(), index);
@@ -141,8 +140,13 @@ impl SnapshotWriter {
         (index * part).min(count)..((index + 1) * part).min(count)
     }
 
-    /// Writes the attributes of `/Header`.
-    pub(crate) fn write_header(&self, group: &hdf5::Group, counts: &[Counted]) -> hdf5::Result<()> {
+    /// Writes the attributes of `/Header`, of files whose positions are f64 or f32: codes refuse those that they do not expect.
+    pub(crate) fn write_header(
+        &self,
+        group: &hdf5::Group,
+        counts: &[Counted],
+        positions_are_f64: bool,
+    ) -> hdf5::Result<()> {
         let too_many = |_| hdf5::Error::from("more particles in a file than 32 bits count; use more files");
         let mut here = [0i32; TYPES];
         let (mut low, mut high) = ([0u32; TYPES], [0u32; TYPES]);
@@ -172,6 +176,7 @@ impl SnapshotWriter {
         write_scalar(group, "UnitLength_in_cm", UNIT_LENGTH_CM)?;
         write_scalar(group, "UnitMass_in_g", UNIT_MASS_G)?;
         write_scalar(group, "UnitVelocity_in_cm_per_s", UNIT_VELOCITY_CM_S)?;
+        write_scalar(group, "Flag_DoublePrecision", i32::from(positions_are_f64))?;
         FLAGS.iter().try_for_each(|flag| write_scalar(group, flag, 0i32))
     }
 
