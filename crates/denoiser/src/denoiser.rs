@@ -93,6 +93,23 @@ impl Denoiser {
         alpha_bar: &Tensor,
         mode: Mode,
     ) -> Result<Residual> {
+        self.residual_of(&self.question(clean, noisy, condition, noise, alpha_bar)?, mode)
+    }
+
+    /// What [`residual`](Self::residual) shows the network, and what it should say: all that needs no network.
+    ///
+    /// # Shapes
+    /// As there.
+    /// # Errors
+    /// As there.
+    pub fn question(
+        &self,
+        clean: &Tensor,
+        noisy: &Tensor,
+        condition: &Tensor,
+        noise: &Tensor,
+        alpha_bar: &Tensor,
+    ) -> Result<Question> {
         let scales = Scales::from_batch(self.config.prediction, alpha_bar)?;
         let view = self.view(noisy, condition, &scales)?;
         let (input, level) = self.network_input(&view, &scales)?;
@@ -104,16 +121,20 @@ impl Denoiser {
                 (signal + scaled(noise, &scales, |s| s.target_noise)?)?
             }
         };
-        match mode {
-            Mode::Train { .. } => {
-                let recorded = self.training.record(&input, &level, mode)?;
-                Ok(Residual { target, output: Output::Recorded(recorded) })
-            }
-            Mode::Evaluate => {
-                let output = self.sampling.forward(&input, &level, mode)?;
-                Ok(Residual { target, output: Output::Evaluated(output) })
-            }
-        }
+        Ok(Question { input, level, target })
+    }
+
+    /// What the network says minus what it should say.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn residual_of(&self, question: &Question, mode: Mode) -> Result<Residual> {
+        let Question { input, level, target } = question;
+        let output = match mode {
+            Mode::Train { .. } => Output::Recorded(self.training.record(input, level, mode)?),
+            Mode::Evaluate => Output::Evaluated(self.sampling.forward(input, level, mode)?),
+        };
+        Ok(Residual { target: target.clone(), output })
     }
 
     /// Clean estimate minus clean field per voxel, before the estimate is clamped, of a residual's `values`.
@@ -165,6 +186,14 @@ impl Denoiser {
         let level = Tensor::from_vec(levels, scales.len(), noisy.device())?;
         Ok((Tensor::cat(&[&view.condition, &noisy], 1)?, level))
     }
+}
+
+/// A network's input and noise level, and what it should make of them.
+#[derive(Clone, Debug)]
+pub struct Question {
+    input: Tensor,
+    level: Tensor,
+    target: Tensor,
 }
 
 /// Prediction minus target, and the way back to the parameters.

@@ -64,7 +64,7 @@ mod processor;
 mod unet;
 
 pub use config::{NetworkConfig, Prediction};
-pub use denoiser::{Denoiser, Residual};
+pub use denoiser::{Denoiser, Question, Residual};
 pub use dropout::Mode;
 pub use error::DenoiserError;
 #[cfg(feature = "cuda")]

@@ -1,6 +1,6 @@
 //! One update of the weights.
 
-use crate::noised_batch::NoisedBatch;
+use crate::objective::Exercise;
 use crate::state::State;
 use crate::step::Step;
 use crate::{
@@ -59,6 +59,11 @@ impl<'a> Learner<'a> {
         Ok(Self { config, state, networks, averaged })
     }
 
+    /// The network, as what makes exercises for it.
+    pub(crate) fn network(&self) -> &Denoiser {
+        &self.networks[0]
+    }
+
     /// Parts of a batch that are computed at once.
     pub(crate) fn parts_at_once(&self) -> usize {
         self.networks.len()
@@ -66,7 +71,7 @@ impl<'a> Learner<'a> {
 
     /// Moves the weights and their averages by one step, with a batch that comes in equal parts. None if the
     /// loss or its gradient is not finite: then nothing has changed.
-    pub(crate) fn update(&mut self, parts: &[NoisedBatch]) -> Result<Option<Update>, TrainingError> {
+    pub(crate) fn update(&mut self, parts: &[Exercise]) -> Result<Option<Update>, TrainingError> {
         let (training, step) = (&self.config.training, self.state.step);
         let Learned { loss, norm, gradients } = self.learn(parts)?;
         if !(loss.is_finite() && norm.is_finite()) {
@@ -92,7 +97,7 @@ impl<'a> Learner<'a> {
         Ok(Some(Update { loss, learning_rate: rate, gradient_norm: norm }))
     }
 
-    fn learn(&mut self, parts: &[NoisedBatch]) -> Result<Learned, TrainingError> {
+    fn learn(&mut self, parts: &[Exercise]) -> Result<Learned, TrainingError> {
         #[cfg(feature = "cuda")]
         if self.state.values.cards().is_some() {
             return self.learn_on_cards(parts);
@@ -104,11 +109,11 @@ impl<'a> Learner<'a> {
 
     /// The loss of a batch and its gradients, from its parts: the mean over equal
     /// parts is that over the batch, up to rounding. Units dropped depend on the part they are in.
-    fn loss_and_gradients(&self, parts: &[NoisedBatch]) -> Result<(f64, NamedTensors), TrainingError> {
+    fn loss_and_gradients(&self, parts: &[Exercise]) -> Result<(f64, NamedTensors), TrainingError> {
         let share = 1.0 / parts.len() as f64;
         let (mut mean, mut gradients) = (0.0, NamedTensors::new());
-        for (number, batch) in parts.iter().enumerate() {
-            let loss = objective::loss(&self.networks[0], batch, self.mode(number, parts.len()))?;
+        for (number, part) in parts.iter().enumerate() {
+            let loss = objective::loss(&self.networks[0], part, self.mode(number, parts.len()))?;
             mean += share * loss.value()?;
             let part = optimizer::gradients(loss.backward(share)?, self.state.values.parameters().vars())?;
             optimizer::add(&mut gradients, part)?;
@@ -119,21 +124,21 @@ impl<'a> Learner<'a> {
     /// The same, where the gradients stay on the cards. Each card has the next part; sums are made in the order of the parts, so that
     /// their bits are those of one card.
     #[cfg(feature = "cuda")]
-    fn learn_on_cards(&mut self, parts: &[NoisedBatch]) -> Result<Learned, TrainingError> {
+    fn learn_on_cards(&mut self, parts: &[Exercise]) -> Result<Learned, TrainingError> {
         let modes: Vec<Mode> = (0..parts.len()).map(|number| self.mode(number, parts.len())).collect();
         let (networks, optimizer) = (&self.networks, self.state.values.cards());
         let optimizer = optimizer.expect("who calls has cards");
         let together = networks.len();
-        for (round, (batches, modes)) in parts.chunks(together).zip(modes.chunks(together)).enumerate() {
+        for (round, (exercises, modes)) in parts.chunks(together).zip(modes.chunks(together)).enumerate() {
             std::thread::scope(|scope| {
                 let learners = optimizer.learners().iter_mut().enumerate();
-                let work = learners.zip(networks).zip(batches).zip(modes);
-                let work = work.map(|((((card, learner), network), batch), &mode)| {
+                let work = learners.zip(networks).zip(exercises).zip(modes);
+                let work = work.map(|((((card, learner), network), exercise), &mode)| {
                     scope.spawn(move || -> Result<(), TrainingError> {
-                        let residual = objective::residual(network, batch, mode)?;
+                        let residual = exercise.residual(network, mode)?;
                         // Only the first card adds up; what the others find is added to it.
                         let begins = card > 0 || round == 0;
-                        Ok(residual.learn(&batch.loss_weights(parts.len())?, begins, learner)?)
+                        Ok(residual.learn(&exercise.loss_weights, begins, learner)?)
                     })
                 });
                 let workers: Vec<_> = work.collect();
@@ -142,7 +147,7 @@ impl<'a> Learner<'a> {
                     Err(panic) => std::panic::resume_unwind(panic),
                 })
             })?;
-            optimizer.gather(batches.len())?;
+            optimizer.gather(exercises.len())?;
         }
         let (loss, norm) = optimizer.loss_and_norm()?;
         Ok(Learned { loss, norm, gradients: NamedTensors::new() })
@@ -157,12 +162,12 @@ impl<'a> Learner<'a> {
     }
 
     /// Loss and bias of the averaged weights, of a batch in equal parts.
-    pub(crate) fn validate(&self, parts: &[NoisedBatch]) -> Result<Judged, TrainingError> {
+    pub(crate) fn validate(&self, parts: &[Exercise]) -> Result<Judged, TrainingError> {
         let mut sum = Judged { loss: 0.0, bias: 0.0 };
-        for batch in parts {
-            let loss = objective::loss(&self.averaged, batch, Mode::Evaluate)?;
+        for part in parts {
+            let loss = objective::loss(&self.averaged, part, Mode::Evaluate)?;
             sum.loss += loss.value()?;
-            sum.bias += objective::bias(&self.averaged, batch, &loss)?;
+            sum.bias += objective::bias(&self.averaged, part, &loss)?;
         }
         let count = parts.len() as f64;
         Ok(Judged { loss: sum.loss / count, bias: sum.bias / count })
@@ -181,6 +186,7 @@ pub(crate) struct Judged {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::noised_batch::NoisedBatch;
     use crate::patch_source::PatchSource;
     use candle_core::{DType, Device, Tensor};
     use finescale_diffusion::{Denoise, WithKnown, noising};
@@ -217,7 +223,7 @@ mod tests {
         let config = config();
         let (learner, batch) = (learner(&config), batch(&config));
         let in_parts = |count| {
-            let parts = batch.parts(count).unwrap();
+            let parts = Exercise::parts(learner.network(), &batch, count).unwrap();
             let (loss, gradients) = learner.loss_and_gradients(&parts).unwrap();
             (loss, gradients, learner.validate(&parts).unwrap().loss)
         };
@@ -237,7 +243,7 @@ mod tests {
         config.network.dropout = 0.3;
         let learner = learner(&config);
         // Twice the same half: without dropout, both parts would have one loss, and so would the whole.
-        let half = || batch(&config).parts(2).unwrap().remove(0);
+        let half = || Exercise::parts(learner.network(), &batch(&config), 2).unwrap().remove(0);
         let of_both = learner.loss_and_gradients(&[half(), half()]).unwrap().0;
         let of_one = learner.loss_and_gradients(&[half()]).unwrap().0;
         assert!((of_both / of_one - 1.0).abs() > 10.0 * REL, "{of_both} {of_one}");
@@ -256,7 +262,8 @@ mod tests {
         let error = (known.predict_clean(&noisy, condition, &levels).unwrap() - clean).unwrap();
         let sum = |t: &Tensor| t.to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
         let expected = sum(&(&error * weight).unwrap()) / sum(&(mask * weight).unwrap());
-        let found = learner.validate(&[batch]).unwrap().bias;
+        let parts = Exercise::parts(learner.network(), &batch, 1).unwrap();
+        let found = learner.validate(&parts).unwrap().bias;
         assert!(found.abs() > 1e-3 && (found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
     }
 
@@ -273,7 +280,8 @@ mod tests {
             learner.state.values.parameters().tensors().map(flat).collect()
         };
         let before = weights(&learner);
-        assert!(learner.update(&batch.parts(2).unwrap()).unwrap().is_none());
+        let parts = Exercise::parts(learner.network(), &batch, 2).unwrap();
+        assert!(learner.update(&parts).unwrap().is_none());
         assert!(learner.state.step == 0 && weights(&learner) == before);
     }
 }

@@ -2,8 +2,6 @@
 
 use crate::TrainingError;
 use candle_core::{Device, Tensor};
-#[cfg(feature = "cuda")]
-use finescale_diffusion::loss_weights;
 
 /// Patches with their noise and their known voxels: the condition of shape (b, c, n, n, n), clean fields and
 /// noise (b, fields, n, n, n), the others (b, 1, n, n, n). The clean fields are the normalised truth.
@@ -35,13 +33,6 @@ impl NoisedBatch {
             })
         };
         self.alpha_bars.chunks_exact(size).enumerate().map(part).collect()
-    }
-
-    /// What the square of each voxel weighs in the loss of a batch that has so many such parts.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn loss_weights(&self, parts: usize) -> Result<Tensor, TrainingError> {
-        let weights = loss_weights(&self.mask, &self.weight, self.clean.dim(1)?)?;
-        Ok(weights.affine(1.0 / parts as f64, 0.0)?)
     }
 
     /// The same on another device.

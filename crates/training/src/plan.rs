@@ -2,6 +2,7 @@
 
 use crate::TrainingError;
 use crate::memory::peak_memory_bytes;
+use crate::objective::Exercise;
 use crate::run::{Run, key};
 use serde::Serialize;
 use std::time::Instant;
@@ -75,7 +76,7 @@ impl Run<'_> {
         let step = self.learner.state.step;
         let batch = self.source.training(key(step))?;
         let started = Instant::now();
-        let mut parts = self.shown(&batch)?.parts(training.accumulate)?;
+        let mut parts = self.exercises(&batch)?;
         let preparation = started.elapsed().as_secs_f64();
         // From the second part on, they take the same.
         parts.truncate(2 * self.learner.parts_at_once());
@@ -83,7 +84,7 @@ impl Run<'_> {
         let update = if first > WARM_SECONDS { first } else { seconds(|| self.learner.update(&parts))? };
         let seconds_per_update = preparation + update * training.accumulate as f64 / parts.len() as f64;
         let memory_bytes = peak_memory_bytes();
-        let patch = &self.shown(&batch)?.parts(training.batch_size)?[..1];
+        let patch = &Exercise::parts(self.learner.network(), &batch.parts(training.batch_size)?[0], 1)?;
         seconds(|| self.learner.validate(patch))?;
         let seconds_per_evaluation = seconds(|| self.learner.validate(patch))?;
 

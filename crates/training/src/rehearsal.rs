@@ -2,6 +2,7 @@
 
 use crate::learner::Learner;
 use crate::noised_batch::NoisedBatch;
+use crate::objective::Exercise;
 use crate::state::State;
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
@@ -25,17 +26,17 @@ pub fn rehearsal(config: &RunConfig, processor: &Processor) -> Result<Vec<f64>, 
     let state = State::new(network, weights, training.weight_decay)?;
     let ranges = vec![(-9.0, 9.0); network.fields];
     let mut learner = Learner::new(config, state, &ranges, processor)?;
-    let (batch, cells) = (training.batch_size, training.patch_cells);
-    let patches = |number, channels| normal(number, &[batch, channels, cells, cells, cells]);
-    let parts = NoisedBatch {
+    let (samples, cells) = (training.batch_size, training.patch_cells);
+    let patches = |number, channels| normal(number, &[samples, channels, cells, cells, cells]);
+    let batch = NoisedBatch {
         condition: patches(0, network.condition_channels)?,
         clean: patches(1, network.fields)?.affine(0.5, 0.0)?,
         noise: patches(2, network.fields)?,
         mask: patches(3, 1)?.ge(0f32)?.to_dtype(candle_core::DType::F32)?,
         weight: patches(4, 1)?.abs()?,
-        alpha_bars: (0..batch).map(|sample| (sample as f64 + 0.5) / batch as f64).collect(),
-    }
-    .parts(training.accumulate)?;
+        alpha_bars: (0..samples).map(|sample| (sample as f64 + 0.5) / samples as f64).collect(),
+    };
+    let parts = Exercise::parts(learner.network(), &batch, training.accumulate)?;
     let mut losses = Vec::new();
     for step in 1..=training.steps {
         let failed = || TrainingError::NotFinite { step, saved: 0, path: "a rehearsal".into() };

@@ -4,6 +4,7 @@ use crate::changes::changes;
 use crate::folder::RunFolder;
 use crate::learner::Learner;
 use crate::noised_batch::NoisedBatch;
+use crate::objective::Exercise;
 use crate::origin::Origin;
 use crate::patch_source::PatchSource;
 use crate::spectrum::SpectrumCheck;
@@ -91,9 +92,10 @@ impl<'a> Run<'a> {
         is_model && self.learner.state.step == 0 && !self.validation.is_empty()
     }
 
-    /// What the network is shown of a batch.
-    pub(crate) fn shown(&self, batch: &NoisedBatch) -> Result<NoisedBatch, TrainingError> {
-        shown(batch, &self.device, self.teacher.as_ref())
+    /// What the network is asked about a batch.
+    pub(crate) fn exercises(&self, batch: &NoisedBatch) -> Result<Vec<Exercise>, TrainingError> {
+        let batch = shown(batch, &self.device, self.teacher.as_ref())?;
+        Exercise::parts(self.learner.network(), &batch, self.config.training.accumulate)
     }
 }
 

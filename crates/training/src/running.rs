@@ -4,6 +4,7 @@ use crate::event::LogLine;
 use crate::folder::{BEST, CONFIG, METRICS, MODEL, STATE};
 use crate::metrics::Metrics;
 use crate::noised_batch::NoisedBatch;
+use crate::objective::Exercise;
 use crate::prefetch::prefetch;
 use crate::run::{Run, key};
 use crate::spectrum::SpectrumCheck;
@@ -44,6 +45,13 @@ impl Run<'_> {
     }
 }
 
+/// What is made for the next update while the network computes.
+enum Next {
+    /// All but the network's part of it.
+    Exercises(Vec<Exercise>),
+    Batch(NoisedBatch),
+}
+
 /// A run that has its folder and writes to it.
 pub(crate) struct Running<'a> {
     pub(crate) run: Run<'a>,
@@ -81,9 +89,19 @@ impl<'a> Running<'a> {
         if self.run.validates_first() && !cancel.load(Ordering::Relaxed) {
             self.validate(progress)?;
         }
-        let source = Arc::clone(&self.run.source);
+        let (source, network) = (Arc::clone(&self.run.source), self.run.learner.network().clone());
+        let (parts, device) = (self.run.config.training.accumulate, self.run.device.clone());
+        let is_taught = self.run.teacher.is_some();
+        let make = |step| {
+            let batch = source.training(step)?;
+            match is_taught {
+                // A teacher evaluates a network, which has no room beside an update.
+                true => Ok(Next::Batch(batch)),
+                false => Ok(Next::Exercises(Exercise::parts(&network, &batch.on(&device)?, parts)?)),
+            }
+        };
         let last_loss = std::thread::scope(|scope| {
-            let batches = prefetch(scope, &source, key(step)..key(steps));
+            let batches = prefetch(scope, key(step)..key(steps), &make);
             self.follow(&batches, progress, cancel)
         })?;
         // Without an update, too: a finished run may be resumed for another `generation` section in its model.
@@ -102,7 +120,7 @@ impl<'a> Running<'a> {
     /// Makes an update with each of `batches`, and validates and saves when it is time. Returns the last loss.
     fn follow(
         &mut self,
-        batches: &Receiver<Result<NoisedBatch, TrainingError>>,
+        batches: &Receiver<Result<Next, TrainingError>>,
         progress: &mut dyn FnMut(&Event),
         cancel: &AtomicBool,
     ) -> Result<Option<f64>, TrainingError> {
@@ -123,14 +141,16 @@ impl<'a> Running<'a> {
         Ok(last_loss)
     }
 
-    /// Every particle counts as one update of the weights and their averages, with the next of `batches`.
+    /// One update of the weights and their averages, with the next of `batches`.
     fn step(
         &mut self,
-        batches: &Receiver<Result<NoisedBatch, TrainingError>>,
+        batches: &Receiver<Result<Next, TrainingError>>,
     ) -> Result<StepMetrics, TrainingError> {
         let (started, step, training) = (Instant::now(), self.state().step, &self.run.config.training);
-        let batch = batches.recv().expect("batches are made for every step that is left")?;
-        let parts = self.run.shown(&batch)?.parts(training.accumulate)?;
+        let parts = match batches.recv().expect("batches are made for every step that is left")? {
+            Next::Exercises(parts) => parts,
+            Next::Batch(batch) => self.run.exercises(&batch)?,
+        };
         let path = self.run.folder.path();
         let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: path.into() };
         let update = self.run.learner.update(&parts)?.ok_or_else(failed)?;
@@ -166,7 +186,8 @@ impl<'a> Running<'a> {
 
     pub(crate) fn validate(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let (learner, parts) = (&self.run.learner, self.run.config.training.accumulate);
-        let judge = |batch: &NoisedBatch| learner.validate(&batch.parts(parts)?);
+        let judge =
+            |batch: &NoisedBatch| learner.validate(&Exercise::parts(learner.network(), batch, parts)?);
         let metrics = validate(&self.run.validation, learner.state.step, judge)?;
         self.log(&metrics);
         let state = self.state();

@@ -67,7 +67,7 @@ impl Teacher {
 mod tests {
     use super::*;
     use crate::fixtures;
-    use crate::objective;
+    use crate::objective::{self, Exercise};
     use crate::patch_source::PatchSource;
     use finescale_denoiser::Mode;
     use finescale_diffusion::{Denoise, Sampler, SamplingLevels};
@@ -125,7 +125,8 @@ mod tests {
         let config = config(100, 1.9);
         let (teacher, batch) = (teacher(&config), batch(&config));
         let loss = |batch: &NoisedBatch| {
-            objective::loss(&teacher.denoiser, batch, Mode::Evaluate).unwrap().value().unwrap()
+            let whole = Exercise::parts(&teacher.denoiser, batch, 1).unwrap().remove(0);
+            objective::loss(&teacher.denoiser, &whole, Mode::Evaluate).unwrap().value().unwrap()
         };
         let (own, truth) = (loss(&teacher.lesson(&batch).unwrap()), loss(&batch));
         assert!(own < 1e-4 * truth, "{own} instead of {truth}");
