@@ -21,9 +21,12 @@ const KINDS: [Kind; 2] = [
     Kind { name: "H100", product_tflops: 495.0, other_tflops: 67.0, terabytes_per_second: 3.35 },
 ];
 
-/// Copies of the parameters on a card in training: weights, as kernels want them forward and back, and gradients. The optimizer's and
-/// the averages are the host's.
-const COPIES_IN_TRAINING: u64 = 4;
+/// Copies of the parameters on a card in training: weights, as kernels want them forward and back, the sum of gradients, averages, and
+/// two moments.
+const COPIES_IN_TRAINING: u64 = 7;
+/// What an update does with each parameter: operations, and values that are read or written: the gradient three times, to add it up, to
+/// square it and to use it, the sum once more, and weight, average and moments there and back.
+const UPDATE: [u64; 2] = [18, 12];
 /// In generation: weights, and as kernels want them.
 const COPIES_IN_GENERATION: u64 = 2;
 /// What kernels sum in, at most.
@@ -56,8 +59,14 @@ fn memory(volumes: u64, parameters: u64, mode: Work) -> [u64; 2] {
 /// Counts and says it.
 pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usize) -> anyhow::Result<Value> {
     let cells = config.training.patch_cells;
-    let Counts { work, peak_bytes, .. } = counts(config, mode, batch, cells)?;
+    let Counts { mut work, peak_bytes, .. } = counts(config, mode, batch, cells)?;
     let parameters = config.network.parameter_count()? as u64;
+    if mode == Work::Train {
+        let [operations, values] = UPDATE.map(|of_one| of_one * parameters);
+        let what = "update of all parameters".to_owned();
+        let bytes = size_of::<f32>() as u64 * values;
+        work.push(Counted { what, times: 1, operations, bytes, is_product: false });
+    }
     let [least, most] = memory(peak_bytes, parameters, mode);
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     context.say(format_args!(
