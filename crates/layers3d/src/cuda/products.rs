@@ -10,9 +10,8 @@ const TILE: usize = 64;
 const DEPTH: usize = 16;
 const STAGES: usize = 3;
 const TENSOR_ROWS: usize = 128;
-const LEFT: usize = DEPTH + 4;
 const RIGHT: usize = TILE + 8;
-const UNIT: usize = 4;
+const UNIT_BYTES: usize = 16;
 
 /// Most bytes of sums of weights that are not one yet.
 const PARTIAL_BYTES: usize = 256 << 20;
@@ -35,10 +34,21 @@ impl Product {
 }
 
 impl Card {
-    /// Whether a product is one for tensor cores.
-    fn takes_tensor_cores(&self, product: Product) -> bool {
-        let whole_units = product.inputs.is_multiple_of(UNIT) && product.outputs.is_multiple_of(UNIT);
-        self.precision() == Precision::Tf32 && whole_units
+    /// Whether a product of so many inputs and outputs is one for tensor cores.
+    pub(super) fn takes_tensor_cores(&self, inputs: usize, outputs: usize) -> bool {
+        let whole_units = inputs.is_multiple_of(self.unit()) && outputs.is_multiple_of(self.unit());
+        self.precision() != Precision::F32 && whole_units
+    }
+
+    /// Values that a tensor core's kernels copy at once.
+    fn unit(&self) -> usize {
+        UNIT_BYTES / self.precision().value_bytes()
+    }
+
+    /// Bytes of the tiles of those kernels, of which one matrix lies `LEFT` apart if it has so many rows.
+    fn tile_bytes(&self, rows: usize, matrices_of_slabs: usize) -> usize {
+        let (slab, left) = (4 * self.unit(), 5 * self.unit());
+        self.precision().value_bytes() * STAGES * (rows * left + matrices_of_slabs * slab * RIGHT)
     }
 
     /// Each row, with its neighbours, times the weights, + bias + plus; `plus` may be `output`.
@@ -55,7 +65,7 @@ impl Card {
         assert!(x.len() == rows * inputs && output.len() == rows * outputs);
         assert_eq!(packed.len(), taps * inputs * outputs);
         let [nx, ny, nz] = extents.map(int);
-        let (kernel, blocks) = match self.takes_tensor_cores(product) {
+        let (kernel, blocks) = match self.takes_tensor_cores(inputs, outputs) {
             false => (
                 "multiply_rows",
                 Blocks {
@@ -69,7 +79,7 @@ impl Card {
                 Blocks {
                     blocks: [number(rows.div_ceil(TENSOR_ROWS)), number(outputs.div_ceil(TILE)), 1],
                     threads: [128, 1],
-                    shared_bytes: size_of::<f32>() * STAGES * (TENSOR_ROWS * LEFT + DEPTH * RIGHT),
+                    shared_bytes: self.tile_bytes(TENSOR_ROWS, 1),
                 },
             ),
         };
@@ -107,14 +117,14 @@ impl Card {
         let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
         let (parts, rows_of_part) = parts_of(rows, ENOUGH_BLOCKS.div_ceil(tiles * taps).min(affordable));
         let partial = self.memory(DOUBLE * parts * count)?;
-        let (kernel, threads, floats) = match self.takes_tensor_cores(product) {
-            false => ("multiply_columns", 256, 2 * DEPTH * TILE),
-            true => ("multiply_columns_tensor", 128, 2 * STAGES * DEPTH * RIGHT),
+        let (kernel, threads, shared_bytes) = match self.takes_tensor_cores(inputs, outputs) {
+            false => ("multiply_columns", 256, size_of::<f32>() * 2 * DEPTH * TILE),
+            true => ("multiply_columns_tensor", 128, self.tile_bytes(0, 2)),
         };
         let blocks = Blocks {
             blocks: [number(tiles), number(taps), number(parts)],
             threads: [threads, 1],
-            shared_bytes: size_of::<f32>() * floats,
+            shared_bytes,
         };
         let arguments = [
             self.pointer(x),

@@ -25,10 +25,10 @@ __device__ __forceinline__ void sum_lines(double a, double b, double* sum_a, dou
 // partial (sample, part, 2, total): sums of x - its sample's first voxel, and of the square, over a part's rows.
 // Blocks: (tiles of channels, parts, samples).
 extern "C" __global__ void norm_sums(
-    const float* x, double* partial, long long voxels, long long rows_of_part, int channels, int first, int total
+    const Value* x, double* partial, long long voxels, long long rows_of_part, int channels, int first, int total
 ) {
     const int c = blockIdx.x * COLUMNS + threadIdx.x;
-    const float* of_sample = x + blockIdx.z * voxels * channels;
+    const Value* of_sample = x + blockIdx.z * voxels * channels;
     const long long begin = blockIdx.y * rows_of_part;
     const long long end = begin + rows_of_part < voxels ? begin + rows_of_part : voxels;
     double sum = 0.0, squares = 0.0;
@@ -51,7 +51,7 @@ extern "C" __global__ void norm_sums(
 
 // centre (sample, total) from `first` on: each sample's first voxel.
 extern "C" __global__ void norm_centres(
-    const float* x, float* centre, long long voxels, int channels, int first, int total, long long count
+    const Value* x, float* centre, long long voxels, int channels, int first, int total, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         centre[i / channels * total + first + i % channels] = x[i / channels * voxels * channels + i % channels];
@@ -97,7 +97,7 @@ extern "C" __global__ void norm_moments(
 // The two affine maps after the norm as one, and all three as slope and offset, (sample, total).
 // `scale_shift` (sample, 2 total) may be missing.
 extern "C" __global__ void norm_lines(
-    const float* mean, const float* inverse, const float* weight, const float* bias, const float* scale_shift, float* scale,
+    const float* mean, const float* inverse, const float* weight, const float* bias, const Value* scale_shift, float* scale,
     float* slope, float* offset, int total, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
@@ -112,7 +112,7 @@ extern "C" __global__ void norm_lines(
 
 // y (sample, voxels, total) from `first` on = activation(x (sample, voxels, channels) slope + offset).
 extern "C" __global__ void normalize(
-    const float* x, const float* slope, const float* offset, float* y, long long voxels, int channels, int first, int total,
+    const Value* x, const float* slope, const float* offset, Value* y, long long voxels, int channels, int first, int total,
     int is_silu, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
@@ -130,7 +130,7 @@ __device__ __forceinline__ float through_activation(float gradient, float x, flo
 // partial (sample, part, 2, total): sums of the gradient by the affine map's output, and of that times normalised x.
 // Blocks as in norm_sums.
 extern "C" __global__ void norm_backward_sums(
-    const float* x, const float* gradient, const float* mean, const float* inverse, const float* slope, const float* offset,
+    const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* slope, const float* offset,
     double* partial, long long voxels, long long rows_of_part, int channels, int first, int total, int is_silu
 ) {
     const int c = blockIdx.x * COLUMNS + threadIdx.x;
@@ -190,8 +190,8 @@ extern "C" __global__ void norm_backward_lines(
 
 // The gradient by a side x, added to what is there if `add`.
 extern "C" __global__ void normalize_backward(
-    const float* x, const float* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
-    const float* offset, const float* constant, const float* multiple, float* by_x, long long voxels, int channels, int first,
+    const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
+    const float* offset, const float* constant, const float* multiple, Value* by_x, long long voxels, int channels, int first,
     int total, int is_silu, int add, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
@@ -206,8 +206,8 @@ extern "C" __global__ void normalize_backward(
 // From the gradients by the one affine map to those by the two that it was made of: by_weight and by_bias (total), and
 // by_scale_shift (sample, 2 total) if there is one. A thread for each channel.
 extern "C" __global__ void norm_backward_affine(
-    const float* by_scale, const float* by_shift, const float* weight, const float* bias, const float* scale_shift,
-    float* by_weight, float* by_bias, float* by_scale_shift, int samples, int total
+    const float* by_scale, const float* by_shift, const float* weight, const float* bias, const Value* scale_shift,
+    float* by_weight, float* by_bias, Value* by_scale_shift, int samples, int total
 ) {
     for (long long c = thread_number(); c < total; c += all_threads()) {
         float of_weight = 0.0f, of_bias = 0.0f;
@@ -229,7 +229,7 @@ extern "C" __global__ void norm_backward_affine(
 
 // partial (part, channels) = sums over a part's rows of x (rows, channels). Blocks: (tiles of channels, parts).
 extern "C" __global__ void sum_rows(
-    const float* x, double* partial, long long rows, long long rows_of_part, int channels
+    const Value* x, double* partial, long long rows, long long rows_of_part, int channels
 ) {
     const int c = blockIdx.x * COLUMNS + threadIdx.x;
     const long long begin = blockIdx.y * rows_of_part;

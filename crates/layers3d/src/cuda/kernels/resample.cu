@@ -2,7 +2,7 @@
 
 // factor times the sums over blocks of 2^3 voxels of x (batch, nx, ny, nz, channels), added to y if `add`.
 extern "C" __global__ void sum_blocks(
-    const float* x, float* y, int ny, int nz, int channels, float factor, int add, long long count
+    const Value* x, Value* y, int ny, int nz, int channels, float factor, int add, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         long long c = i % channels, voxel = i / channels;
@@ -19,7 +19,7 @@ extern "C" __global__ void sum_blocks(
 
 // factor times each voxel of x (batch, nx, ny, nz, channels) repeated into 2^3, added to y if `add`.
 extern "C" __global__ void repeat_blocks(
-    const float* x, float* y, int ny, int nz, int channels, float factor, int add, long long count
+    const Value* x, Value* y, int ny, int nz, int channels, float factor, int add, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         long long c = i % channels, voxel = i / channels;
