@@ -20,7 +20,7 @@ const TOLERANCE: f64 = 1e-4;
 #[cfg(feature = "cuda")]
 const TF32_TOLERANCE: f64 = 1e-2;
 #[cfg(feature = "cuda")]
-const BF16_TOLERANCE: f64 = 6e-2;
+const BF16_TOLERANCE: f64 = 1e-1;
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {

@@ -110,15 +110,39 @@ extern "C" __global__ void norm_lines(
     }
 }
 
+// Whether threads may map several channels at once.
+__device__ __forceinline__ bool are_quads(int channels, int first, int total) {
+    return channels % QUAD == 0 && first % QUAD == 0 && total % QUAD == 0;
+}
+
+template <int N>
+__device__ __forceinline__ void normalize_several(
+    const Value* x, const float* slope, const float* offset, Value* y, long long voxels, int channels, int first, int total,
+    int is_silu, long long count
+) {
+    for (long long i = thread_number() * N; i < count; i += all_threads() * N) {
+        const long long row = i / channels, c = first + i % channels, line = row / voxels * total + c;
+        const auto given = several<N>(x + i);
+        const auto slopes = several<N>(slope + line), offsets = several<N>(offset + line);
+        Several<Value, N> made;
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float value = given.of[j] * slopes.of[j] + offsets.of[j];
+            made.of[j] = is_silu ? value * sigmoid(value) : value;
+        }
+        several<N>(y + row * total + c) = made;
+    }
+}
+
 // y (sample, voxels, total) from `first` on = activation(x (sample, voxels, channels) slope + offset).
 extern "C" __global__ void normalize(
     const Value* x, const float* slope, const float* offset, Value* y, long long voxels, int channels, int first, int total,
     int is_silu, long long count
 ) {
-    for (long long i = thread_number(); i < count; i += all_threads()) {
-        const long long row = i / channels, c = first + i % channels, line = row / voxels * total + c;
-        const float value = x[i] * slope[line] + offset[line];
-        y[row * total + c] = is_silu ? value * sigmoid(value) : value;
+    if (are_quads(channels, first, total)) {
+        normalize_several<QUAD>(x, slope, offset, y, voxels, channels, first, total, is_silu, count);
+    } else {
+        normalize_several<1>(x, slope, offset, y, voxels, channels, first, total, is_silu, count);
     }
 }
 
@@ -188,18 +212,43 @@ extern "C" __global__ void norm_backward_lines(
     }
 }
 
+template <int N>
+__device__ __forceinline__ void normalize_backward_several(
+    const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
+    const float* offset, const float* constant, const float* multiple, Value* by_x, long long voxels, int channels, int first,
+    int total, int is_silu, int add, long long count
+) {
+    for (long long i = thread_number() * N; i < count; i += all_threads() * N) {
+        const long long row = i / channels, c = first + i % channels, line = row / voxels * total + c;
+        const auto given = several<N>(x + i), gradients = several<N>(gradient + row * total + c);
+        const auto means = several<N>(mean + line), inverses = several<N>(inverse + line), scales = several<N>(scale + line);
+        const auto slopes = several<N>(slope + line), offsets = several<N>(offset + line);
+        const auto constants = several<N>(constant + line), multiples = several<N>(multiple + line);
+        Several<Value, N> by;
+        if (add) by = several<N>(by_x + i);
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float g = through_activation(gradients.of[j], given.of[j], slopes.of[j], offsets.of[j], is_silu);
+            const float normalised = (given.of[j] - means.of[j]) * inverses.of[j];
+            const float own = inverses.of[j] * (g * scales.of[j] - constants.of[j] - normalised * multiples.of[j]);
+            by.of[j] = add ? by.of[j] + own : own;
+        }
+        several<N>(by_x + i) = by;
+    }
+}
+
 // The gradient by a side x, added to what is there if `add`.
 extern "C" __global__ void normalize_backward(
     const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
     const float* offset, const float* constant, const float* multiple, Value* by_x, long long voxels, int channels, int first,
     int total, int is_silu, int add, long long count
 ) {
-    for (long long i = thread_number(); i < count; i += all_threads()) {
-        const long long row = i / channels, c = first + i % channels, line = row / voxels * total + c;
-        const float g = through_activation(gradient[row * total + c], x[i], slope[line], offset[line], is_silu);
-        const float normalised = (x[i] - mean[line]) * inverse[line];
-        const float by = inverse[line] * (g * scale[line] - constant[line] - normalised * multiple[line]);
-        by_x[i] = add ? by_x[i] + by : by;
+    if (are_quads(channels, first, total)) {
+        normalize_backward_several<QUAD>(x, gradient, mean, inverse, scale, slope, offset, constant, multiple, by_x, voxels,
+                                         channels, first, total, is_silu, add, count);
+    } else {
+        normalize_backward_several<1>(x, gradient, mean, inverse, scale, slope, offset, constant, multiple, by_x, voxels,
+                                      channels, first, total, is_silu, add, count);
     }
 }
 

@@ -85,6 +85,25 @@ struct Value {
 using Value = float;
 #endif
 
+// Neighbours in memory that a thread reads or writes at once; they start at a multiple of their number.
+template <class T, int N>
+struct alignas(N * sizeof(T)) Several {
+    T of[N];
+};
+
+template <int N, class T>
+__device__ __forceinline__ Several<T, N>& several(T* first) {
+    return *reinterpret_cast<Several<T, N>*>(first);
+}
+
+template <int N, class T>
+__device__ __forceinline__ const Several<T, N>& several(const T* first) {
+    return *reinterpret_cast<const Several<T, N>*>(first);
+}
+
+// How many neighbouring channels a thread maps, where their numbers are multiples of it.
+static const int QUAD = 4;
+
 __device__ __forceinline__ long long thread_number() {
     return static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
 }

@@ -79,11 +79,6 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&
 
 #endif
 
-// Two values side by side, which a lane reads and writes at once.
-struct alignas(2 * sizeof(Value)) Pair {
-    Value one, other;
-};
-
 // Where a row lies in its volume.
 struct Voxel {
     int x, y, z;
@@ -183,20 +178,16 @@ extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
                 const int o = first_output + 8 * n + 2 * member;
                 if (row >= rows || o >= outputs) continue;
                 const long long at = row * outputs + o;
-                float one = sums[m][n][2 * i], other = sums[m][n][2 * i + 1];
-                if (bias) {
-                    one += bias[o];
-                    other += bias[o + 1];
+                Several<Value, 2> more, both;
+                if (plus) more = several<2>(plus + at);
+#pragma unroll
+                for (int j = 0; j < 2; j++) {
+                    float value = sums[m][n][2 * i + j];
+                    if (bias) value += bias[o + j];
+                    if (plus) value += more.of[j];
+                    both.of[j] = value;
                 }
-                if (plus) {
-                    const Pair more = *reinterpret_cast<const Pair*>(plus + at);
-                    one += more.one;
-                    other += more.other;
-                }
-                Pair both;
-                both.one = one;
-                both.other = other;
-                *reinterpret_cast<Pair*>(output + at) = both;
+                several<2>(output + at) = both;
             }
         }
     }
