@@ -15,6 +15,8 @@ static const int LEFT = SLAB + UNIT;        // distances in shared memory at whi
 static const int RIGHT = OUTPUTS + 8;
 static const int UNITS = OUTPUTS / UNIT;    // copies of a row of OUTPUTS or INPUTS
 static const int FETCHED = 128 / UNITS;     // such rows that 128 threads fetch at once
+// Blocks of multiply_rows_tensor that a multiprocessor has shared memory for.
+static const int BLOCKS = __CUDA_ARCH__ >= 900 ? 4 : 3;
 
 // What a lane has of the factors and sums of a warp's product: a left matrix of 16 rows and STEP columns, and two right ones, side
 // by side, of STEP rows and 8 columns each. They are taken out of tiles where they lie LEFT or RIGHT apart.
@@ -106,7 +108,7 @@ struct Voxel {
 };
 
 // As multiply_rows. 128 threads: each warp has 32 rows and all outputs of the block.
-extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
+extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
     const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
     int outputs, int taps, int nx, int ny, int nz
 ) {
@@ -169,26 +171,23 @@ extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
         }
     }
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int n = 0; n < 8; n++) {
+        const int o = first_output + 8 * n + 2 * member;
+        if (o >= outputs) continue;
+        Several<float, 2> shift = {};
+        if (bias) shift = several<2>(bias + o);
 #pragma unroll
-        for (int n = 0; n < 8; n++) {
+        for (int i = 0; i < 4; i++) {
+            const long long row = first_row + 32 * warp + 8 * i + group;
+            if (row >= rows) continue;
+            Several<Value, 2> more, both;
+            if (plus) more = several<2>(plus + row * outputs + o);
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const long long row = first_row + 32 * warp + 16 * m + group + 8 * i;
-                const int o = first_output + 8 * n + 2 * member;
-                if (row >= rows || o >= outputs) continue;
-                const long long at = row * outputs + o;
-                Several<Value, 2> more, both;
-                if (plus) more = several<2>(plus + at);
-#pragma unroll
-                for (int j = 0; j < 2; j++) {
-                    float value = sums[m][n][2 * i + j];
-                    if (bias) value += bias[o + j];
-                    if (plus) value += more.of[j];
-                    both.of[j] = value;
-                }
-                several<2>(output + at) = both;
+            for (int j = 0; j < 2; j++) {
+                const float value = sums[i / 2][n][i % 2 * 2 + j] + shift.of[j];
+                both.of[j] = plus ? value + more.of[j] : value;
             }
+            several<2>(output + row * outputs + o) = both;
         }
     }
 }
