@@ -75,6 +75,16 @@ impl fmt::Display for Products {
     }
 }
 
+impl Products {
+    /// Bytes of a value of a volume.
+    pub(crate) fn value_bytes(self) -> usize {
+        match self {
+            Self::F32 | Self::Tf32 => size_of::<f32>(),
+            Self::Bf16 => size_of::<u16>(),
+        }
+    }
+}
+
 /// A device by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceName {
