@@ -320,6 +320,23 @@ fn checkpoints_have_the_gradients_of_what_they_compute_again() {
     check(&Checkpointed, &x, &weights, "a checkpoint");
 }
 
+struct Linear;
+
+impl Network for Linear {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        on.conv1(x, &w[0], &w[1], None)
+    }
+}
+
+#[test]
+fn products_of_many_rows_and_outputs() {
+    // As many as cards multiply in wide blocks.
+    let (inner, outputs, n) = (72, 120, [40, 28, 30]);
+    let (x, mut weights) = inputs(1, inner, n);
+    weights.extend([numbers((outputs, inner), 0.2), numbers(outputs, 0.7)]);
+    check(&Linear, &x, &weights, &format!("{inner} to {outputs} at {n:?}"));
+}
+
 #[cfg(feature = "cuda")]
 #[test]
 fn volumes_in_bfloat16_are_rounded_to_the_nearest() {

@@ -201,6 +201,11 @@ impl Card {
         self.0.precision
     }
 
+    /// Shared memory that a block can have if it asks for it.
+    pub(super) fn most_shared_bytes(&self) -> usize {
+        self.0.most_shared_bytes
+    }
+
     pub(super) fn weights(&self) -> MutexGuard<'_, Weights> {
         self.0.weights.lock().unwrap_or_else(PoisonError::into_inner)
     }

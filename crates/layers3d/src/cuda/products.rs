@@ -10,9 +10,11 @@ const TILE: usize = 64;
 const DEPTH: usize = 16;
 const STAGES: usize = 3;
 const TENSOR_ROWS: usize = 128;
-const RIGHT: usize = TILE + 8;
+const APART: usize = 8;
 const UNIT_BYTES: usize = 16;
 
+/// Wide blocks that keep any card busy.
+const ENOUGH_WIDE_BLOCKS: usize = 256;
 /// Most bytes of sums of weights that are not one yet.
 const PARTIAL_BYTES: usize = 256 << 20;
 
@@ -45,10 +47,25 @@ impl Card {
         UNIT_BYTES / self.precision().value_bytes()
     }
 
-    /// Bytes of the tiles of those kernels, of which one matrix lies `LEFT` apart if it has so many rows.
-    fn tile_bytes(&self, rows: usize, matrices_of_slabs: usize) -> usize {
+    /// Bytes of the tiles of those kernels: so many rows of a slab's depth, and slabs of rows of so many values.
+    fn tile_bytes(&self, rows: usize, slab_rows: usize) -> usize {
         let (slab, left) = (4 * self.unit(), 5 * self.unit());
-        self.precision().value_bytes() * STAGES * (rows * left + matrices_of_slabs * slab * RIGHT)
+        self.precision().value_bytes() * STAGES * (rows * left + slab * slab_rows)
+    }
+
+    /// The kernel for a product of rows on tensor cores, and its blocks.
+    fn of_tensor_cores(&self, rows: usize, outputs: usize) -> (&'static str, Blocks) {
+        let bytes = |width: usize| self.tile_bytes(TENSOR_ROWS, width + APART);
+        let blocks = |width: usize| [rows.div_ceil(TENSOR_ROWS), outputs.div_ceil(width)];
+        let wide = 2 * TILE;
+        // Where wide blocks leave nobody idle: no outputs, no multiprocessors, and none that has room for one block alone.
+        let is_wide = outputs.div_ceil(TILE).is_multiple_of(2)
+            && blocks(wide).iter().product::<usize>() >= ENOUGH_WIDE_BLOCKS
+            && 2 * bytes(wide) <= self.most_shared_bytes();
+        let (kernel, width) =
+            if is_wide { ("multiply_rows_tensor_wide", wide) } else { ("multiply_rows_tensor", TILE) };
+        let [x, y] = blocks(width).map(number);
+        (kernel, Blocks { blocks: [x, y, 1], threads: [128, 1], shared_bytes: bytes(width) })
     }
 
     /// Each row, with its neighbours, times the weights, + bias + plus; `plus` may be `output`.
@@ -74,14 +91,7 @@ impl Card {
                     shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
                 },
             ),
-            true => (
-                "multiply_rows_tensor",
-                Blocks {
-                    blocks: [number(rows.div_ceil(TENSOR_ROWS)), number(outputs.div_ceil(TILE)), 1],
-                    threads: [128, 1],
-                    shared_bytes: self.tile_bytes(TENSOR_ROWS, 1),
-                },
-            ),
+            true => self.of_tensor_cores(rows, outputs),
         };
         let arguments = [
             self.pointer(x),
@@ -119,7 +129,7 @@ impl Card {
         let partial = self.memory(DOUBLE * parts * count)?;
         let (kernel, threads, shared_bytes) = match self.takes_tensor_cores(inputs, outputs) {
             false => ("multiply_columns", 256, size_of::<f32>() * 2 * DEPTH * TILE),
-            true => ("multiply_columns_tensor", 128, self.tile_bytes(0, 2)),
+            true => ("multiply_columns_tensor", 128, self.tile_bytes(0, 2 * (TILE + APART))),
         };
         let blocks = Blocks {
             blocks: [number(tiles), number(taps), number(parts)],

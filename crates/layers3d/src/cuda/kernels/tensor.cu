@@ -1,6 +1,6 @@
 // The products of convolution.cu on tensor cores, summed in f32: of f32 values, rounded to TF32 (10 bits of mantissa) where they
-// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are multiples
-// of 16 bytes. From capability 8.0 on.
+// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are whole
+// units of 16 bytes. From capability 8.0 on.
 
 #if __CUDA_ARCH__ >= 800
 
@@ -9,7 +9,7 @@ static const int STAGES = 3;                // tiles in flight
 static const int SLAB = 4 * UNIT;           // depth of a tile
 static const int STEP = 2 * UNIT;           // depth of a product of one warp
 static const int ROWS = 128;                // rows of a block of multiply_rows_tensor
-static const int OUTPUTS = 64;              // outputs of a block
+static const int OUTPUTS = 64;              // outputs of a block, or of two of its warps in multiply_rows_tensor_wide
 static const int INPUTS = 64;               // inputs of a block of multiply_columns_tensor
 static const int LEFT = SLAB + UNIT;        // distances in shared memory at which a warp's loads meet all banks
 static const int RIGHT = OUTPUTS + 8;
@@ -19,7 +19,7 @@ static const int FETCHED = 128 / UNITS;     // such rows that 128 threads fetch 
 static const int BLOCKS = __CUDA_ARCH__ >= 900 ? 4 : 3;
 
 // What a lane has of the factors and sums of a warp's product: a left matrix of 16 rows and STEP columns, and two right ones, side
-// by side, of STEP rows and 8 columns each. They are taken out of tiles where they lie LEFT or RIGHT apart.
+// by side, of STEP rows and 8 columns each. They are taken out of tiles where they lie LEFT, RIGHT or a distance apart.
 #ifdef FINESCALE_BF16
 
 __device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile, int lane) {
@@ -31,9 +31,9 @@ __device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* t
     ldmatrix_x4_transposed(a, tile + (lane / 16 * 8 + lane % 8) * RIGHT + lane / 8 % 2 * 8);
 }
 
-__device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int lane) {
+__device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int distance, int lane) {
     unsigned r[4];
-    ldmatrix_x4_transposed(r, tile + lane % 16 * RIGHT + lane / 16 * 8);
+    ldmatrix_x4_transposed(r, tile + lane % 16 * distance + lane / 16 * 8);
     b[0][0] = r[0];
     b[0][1] = r[1];
     b[1][0] = r[2];
@@ -66,12 +66,12 @@ __device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* t
     a[3] = to_tf32(from[4 * RIGHT + 8]);
 }
 
-__device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int lane) {
+__device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int distance, int lane) {
 #pragma unroll
     for (int n = 0; n < 2; n++) {
-        const float* from = tile + lane % 4 * RIGHT + lane / 4 + 8 * n;
+        const float* from = tile + lane % 4 * distance + lane / 4 + 8 * n;
         b[n][0] = to_tf32(from[0]);
-        b[n][1] = to_tf32(from[4 * RIGHT]);
+        b[n][1] = to_tf32(from[4 * distance]);
     }
 }
 
@@ -107,17 +107,20 @@ struct Voxel {
     }
 };
 
-// As multiply_rows. 128 threads: each warp has 32 rows and all outputs of the block.
-extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
+// As multiply_rows, a block for ROWS rows and ASIDE times OUTPUTS outputs. 128 threads: of the four warps, ASIDE are side by side,
+// and each has OUTPUTS outputs of 32 ASIDE rows. Wide blocks read less of shared memory for a product, and there are fewer of them.
+template <int ASIDE>
+__device__ __forceinline__ void multiply_tile(
     const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
     int outputs, int taps, int nx, int ny, int nz
 ) {
+    static const int DISTANCE = ASIDE * OUTPUTS + 8;
     Value* left = dynamic_shared<Value>();      // (STAGES, ROWS, LEFT)
-    Value* right = left + STAGES * ROWS * LEFT; // (STAGES, SLAB, RIGHT)
+    Value* right = left + STAGES * ROWS * LEFT; // (STAGES, SLAB, DISTANCE)
     const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
-    const int first_output = blockIdx.y * OUTPUTS;
+    const int first_output = blockIdx.y * ASIDE * OUTPUTS;
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, member = lane % 4;
-    // A thread fetches a unit of inputs of every 32nd row, and a unit of outputs of two rows of weights.
+    // A thread fetches a unit of inputs of every 32nd row, and a unit of outputs of 2 ASIDE rows of weights.
     const int column = thread % 4 * UNIT;
     Voxel voxels[4];
 #pragma unroll
@@ -136,14 +139,15 @@ extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
             copy_async_16(left + (stage * ROWS + of_tile) * LEFT + column, from, is_there);
         }
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int of_slab = thread / UNITS + FETCHED * i, o = thread % UNITS * UNIT;
+        for (int i = 0; i < 2 * ASIDE; i++) {
+            const int of_slab = thread / (ASIDE * UNITS) + FETCHED / ASIDE * i, o = thread % (ASIDE * UNITS) * UNIT;
             const bool is_there = k + of_slab < inputs && first_output + o < outputs;
             const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * outputs + first_output + o;
-            copy_async_16(right + (stage * SLAB + of_slab) * RIGHT + o, is_there ? packed + at : packed, is_there);
+            copy_async_16(right + (stage * SLAB + of_slab) * DISTANCE + o, is_there ? packed + at : packed, is_there);
         }
     };
-    float sums[2][8][4] = {};
+    const int warp_row = 32 * ASIDE * (warp / ASIDE), warp_output = OUTPUTS * (warp % ASIDE);
+    float sums[2 * ASIDE][8][4] = {};
     for (int step = 0; step < STAGES - 1; step++) {
         if (step < steps) fetch(step);
         copy_async_commit();
@@ -154,17 +158,17 @@ extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
         __syncthreads();
         if (step + STAGES - 1 < steps) fetch(step + STAGES - 1);
         copy_async_commit();
-        const Value* tile = left + (step % STAGES * ROWS + 32 * warp) * LEFT;
-        const Value* weights = right + step % STAGES * SLAB * RIGHT;
+        const Value* tile = left + (step % STAGES * ROWS + warp_row) * LEFT;
+        const Value* weights = right + step % STAGES * SLAB * DISTANCE + warp_output;
 #pragma unroll
         for (int k = 0; k < SLAB; k += STEP) {
-            unsigned a[2][4], b[4][2][2];
+            unsigned a[2 * ASIDE][4], b[4][2][2];
 #pragma unroll
-            for (int m = 0; m < 2; m++) left_of_rows(a[m], tile + 16 * m * LEFT + k, lane);
+            for (int m = 0; m < 2 * ASIDE; m++) left_of_rows(a[m], tile + 16 * m * LEFT + k, lane);
 #pragma unroll
-            for (int n = 0; n < 4; n++) right_of_rows(b[n], weights + k * RIGHT + 16 * n, lane);
+            for (int n = 0; n < 4; n++) right_of_rows(b[n], weights + k * DISTANCE + 16 * n, DISTANCE, lane);
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
+            for (int m = 0; m < 2 * ASIDE; m++) {
 #pragma unroll
                 for (int n = 0; n < 8; n++) multiply_add(sums[m][n], a[m], b[n / 2][n % 2]);
             }
@@ -172,13 +176,13 @@ extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
     }
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-        const int o = first_output + 8 * n + 2 * member;
+        const int o = first_output + warp_output + 8 * n + 2 * member;
         if (o >= outputs) continue;
         Several<float, 2> shift = {};
         if (bias) shift = several<2>(bias + o);
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const long long row = first_row + 32 * warp + 8 * i + group;
+        for (int i = 0; i < 4 * ASIDE; i++) {
+            const long long row = first_row + warp_row + 8 * i + group;
             if (row >= rows) continue;
             Several<Value, 2> more, both;
             if (plus) more = several<2>(plus + row * outputs + o);
@@ -190,6 +194,20 @@ extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
             several<2>(output + row * outputs + o) = both;
         }
     }
+}
+
+extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
+    const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
+    int outputs, int taps, int nx, int ny, int nz
+) {
+    multiply_tile<1>(x, packed, bias, plus, output, rows, inputs, outputs, taps, nx, ny, nz);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 2) multiply_rows_tensor_wide(
+    const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
+    int outputs, int taps, int nx, int ny, int nz
+) {
+    multiply_tile<2>(x, packed, bias, plus, output, rows, inputs, outputs, taps, nx, ny, nz);
 }
 
 // As multiply_columns. 128 threads: each of four warps has 32 inputs and 32 outputs.
@@ -249,7 +267,7 @@ extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
 #pragma unroll
             for (int m = 0; m < 2; m++) left_of_columns(a[m], of_x + k * RIGHT + 16 * m, lane);
 #pragma unroll
-            for (int n = 0; n < 2; n++) right_of_rows(b[n], of_gradient + k * RIGHT + 16 * n, lane);
+            for (int n = 0; n < 2; n++) right_of_rows(b[n], of_gradient + k * RIGHT + 16 * n, RIGHT, lane);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
 #pragma unroll
