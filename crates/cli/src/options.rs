@@ -18,8 +18,8 @@ pub(crate) struct Options {
     /// Where networks run: cpu, or cuda:N, the N-th NVIDIA card, from 0 (cuda is the first)
     #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceName,
-    /// How cards compute: f32 as the CPU does; tf32, faster, with factors rounded to 10 bits; bf16, faster still and in half the
-    /// memory, with volumes and factors rounded to 7 bits. Sums are f32
+    /// How cards compute: f32 as the CPU does; tf32, faster, with factors of 10 bits; bf16, faster still and in half the memory, with
+    /// volumes and factors of 7 bits; sums are f32
     #[arg(long, global = true, value_enum, value_name = "PRECISION", default_value_t = Products::F32)]
     pub(crate) precision: Products,
     /// Only errors and warnings; with --json, the result as well
