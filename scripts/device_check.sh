@@ -30,8 +30,10 @@ step() {
 
 nvidia-smi >"$out/nvidia_smi.txt" 2>&1
 step doctor 60 "$program" doctor --device cuda:0
-step doctor_tf32 60 "$program" doctor --device cuda:0 --precision tf32 --untimed
-for precision in f32 tf32; do
+for precision in tf32 bf16; do
+    step "doctor_$precision" 60 "$program" doctor --device cuda:0 --precision "$precision" --untimed
+done
+for precision in f32 tf32 bf16; do
     for config in demo tng300; do
         for mode in forward train; do
             step "bench_${config}_${mode}_$precision" 45 "$program" bench --config "configs/$config.json" --mode "$mode" --batch 8 \

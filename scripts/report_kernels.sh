@@ -16,13 +16,15 @@ for file in $(grep -o 'kernels/[a-z_]*\.cu' crates/layers3d/src/cuda/program.rs)
     cat "$kernels/${file#kernels/}"
 done >target/finescale.cu
 for architecture in 80 90 120; do
-    echo "sm_$architecture"
-    PATH="$(dirname "$NVCC"):$PATH" "$NVCC" -arch="sm_$architecture" -std=c++17 --ptxas-options=-v -cubin -o target/finescale.cubin \
-        target/finescale.cu 2>&1 | awk '
-            /error|warning/ { print; failed = 1 }
-            /Compiling entry/ { split($0, part, "\047"); name = part[2] }
-            /bytes stack/ { spills = $5 + $9; stack = $1 }
-            /Used/ { match($0, /Used [0-9]+/); printf "  %-26s %4d registers, %3d bytes of stack, %3d bytes spilled\n", name,
-                     substr($0, RSTART + 5, RLENGTH - 5), stack, spills }
-            END { exit failed }'
+    for volumes in "" -DFINESCALE_BF16; do
+        echo "sm_$architecture $volumes"
+        PATH="$(dirname "$NVCC"):$PATH" "$NVCC" -arch="sm_$architecture" -std=c++17 $volumes --ptxas-options=-v -cubin \
+            -o target/finescale.cubin target/finescale.cu 2>&1 | awk '
+                /error|warning/ { print; failed = 1 }
+                /Compiling entry/ { split($0, part, "\047"); name = part[2] }
+                /bytes stack/ { spills = $5 + $9; stack = $1 }
+                /Used/ { match($0, /Used [0-9]+/); printf "  %-26s %4d registers, %3d bytes of stack, %3d bytes spilled\n", name,
+                         substr($0, RSTART + 5, RLENGTH - 5), stack, spills }
+                END { exit failed }'
+    done
 done

@@ -9,12 +9,36 @@ const REL: f64 = 1e-4;
 
 #[test]
 fn a_card_is_checked() {
-    let output = finescale().args(["doctor", "--device", "cuda:0", "--untimed", "--json"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(told["layers"].as_array().unwrap().iter().all(|layer| layer["right"] == true), "{told}");
-    assert_eq!(told["card"]["losses"].as_array().unwrap().len(), 11);
-    assert!(told["card"]["memory_bytes"].as_u64().unwrap() > 0);
+    for precision in ["f32", "bf16"] {
+        let arguments = ["doctor", "--device", "cuda:0", "--precision", precision, "--untimed", "--json"];
+        let output = finescale().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(told["layers"].as_array().unwrap().iter().all(|layer| layer["right"] == true), "{told}");
+        assert_eq!(told["card"]["losses"].as_array().unwrap().len(), 11);
+        assert!(told["card"]["memory_bytes"].as_u64().unwrap() > 0);
+        // Values that were rounded are not those of f32.
+        let worst = told["layers"][0]["relative_error"].as_f64().unwrap();
+        assert_eq!(worst > 1e-3, precision == "bf16", "{told}");
+    }
+}
+
+#[test]
+fn nothing_is_computed_otherwise_than_asked_for() {
+    let refused = |arguments: &[&str], capability| {
+        let arguments = ["doctor", "--precision", "bf16"].iter().chain(arguments);
+        let output =
+            finescale().args(arguments).env("FINESCALE_STAND_IN_CAPABILITY", capability).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = refused(&[], "80");
+    assert!(said.contains("--precision bf16: for cards"), "{said}");
+    // Of a real card the capability is its own.
+    if std::env::var_os("LD_LIBRARY_PATH").is_some_and(|path| path.to_string_lossy().contains("stand_in")) {
+        let said = refused(&["--device", "cuda:0"], "75");
+        assert!(said.contains("bf16 needs compute capability 8.0, and this card has 7.5"), "{said}");
+    }
 }
 
 #[test]

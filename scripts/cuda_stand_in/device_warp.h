@@ -206,6 +206,15 @@ inline void ldmatrix_x4_transposed(unsigned (&r)[4], const void* row, int line =
 
 #if __CUDA_ARCH__ >= 800
 
+/// The bits of the nearest bfloat16, of two the even one; a NaN becomes the card's.
+inline unsigned short to_bf16(float value) {
+    const unsigned bits = __float_as_uint(value);
+    if (value != value) {
+        return 0x7FFF;
+    }
+    return static_cast<unsigned short>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
 /// Starts a copy of 16 bytes from global to shared memory; zeros instead, and nothing is read, if not `valid`.
 inline void copy_async_16(void* shared, const void* global, bool valid, int line = __builtin_LINE()) {
     stand_in::hooks->require_shared("copy_async_16", shared, 16);

@@ -1,7 +1,7 @@
 //! What all commands share: threads, device, output, and how they end when somebody stops them.
 
 use crate::failure::bad_input;
-use crate::options::Options;
+use crate::options::{Options, Products};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::terminal::plain;
@@ -64,6 +64,11 @@ impl Context {
     /// What computes networks.
     pub(crate) fn processor(&self) -> anyhow::Result<Processor> {
         self.options.processor()
+    }
+
+    /// How cards compute.
+    pub(crate) fn precision(&self) -> Products {
+        self.options.precision
     }
 
     /// The device's name.

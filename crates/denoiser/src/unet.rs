@@ -138,12 +138,12 @@ impl UNet {
     }
 
     /// What an evaluation of a batch of patches takes, with its way back if `mode` is training: operations, bytes, and the most
-    /// memory of volumes. Nothing is computed.
+    /// memory of volumes, whose values have so many bytes each. Nothing is computed.
     ///
     /// # Errors
     /// If the network takes no such patches.
-    pub fn count(&self, batch: usize, cells: usize, mode: Mode) -> Result<Counts> {
-        let counting = Counting::default();
+    pub fn count(&self, batch: usize, cells: usize, mode: Mode, value_bytes: usize) -> Result<Counts> {
+        let counting = Counting::of_values(value_bytes);
         let shape = (batch, self.config.input_channels(), cells, cells, cells);
         let input = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
         let level = Tensor::full(0.5f32, batch, &Device::Cpu)?;

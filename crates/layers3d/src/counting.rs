@@ -8,13 +8,16 @@ use candle_core::{DType, Device, Result, Tensor};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Bytes of a value.
-const VALUE: u64 = size_of::<f32>() as u64;
+/// Bytes of a value that is no volume's: of gradients by parameters, and of what norms and attention keep.
+const FLOAT: u64 = size_of::<f32>() as u64;
 
 /// Counts what layers would do. An [`Engine`](crate::Engine) on it evaluates a network, forward and backward, in no time, and keeps
 /// alive what one on a device would.
-#[derive(Clone, Debug, Default)]
-pub struct Counting(Rc<RefCell<Counts>>);
+#[derive(Clone, Debug)]
+pub struct Counting {
+    counts: Rc<RefCell<Counts>>,
+    value_bytes: u64,
+}
 
 /// What was counted.
 #[derive(Clone, Debug, Default)]
@@ -45,37 +48,58 @@ pub struct Work {
 #[derive(Debug)]
 pub struct CountedMemory {
     values: usize,
+    bytes: u64,
     counting: Counting,
 }
 
 impl Drop for CountedMemory {
     fn drop(&mut self) {
-        self.counting.0.borrow_mut().live_bytes -= VALUE * self.values as u64;
+        self.counting.counts.borrow_mut().live_bytes -= self.bytes;
     }
 }
 
 impl Counting {
+    /// Of volumes, and weights in products with them, whose values have so many bytes each.
+    #[must_use]
+    pub fn of_values(value_bytes: usize) -> Self {
+        Self { counts: Rc::default(), value_bytes: value_bytes as u64 }
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.0.borrow().clone()
+        self.counts.borrow().clone()
     }
 
-    fn memory(&self, values: usize) -> CountedMemory {
-        let mut counts = self.0.borrow_mut();
-        counts.live_bytes += VALUE * values as u64;
+    /// A volume.
+    fn volume(&self, values: usize) -> CountedMemory {
+        self.memory(values, self.value_bytes * values as u64)
+    }
+
+    /// Values that are no volume's.
+    fn floats(&self, values: usize) -> CountedMemory {
+        self.memory(values, FLOAT * values as u64)
+    }
+
+    fn memory(&self, values: usize, bytes: u64) -> CountedMemory {
+        let mut counts = self.counts.borrow_mut();
+        counts.live_bytes += bytes;
         counts.peak_bytes = counts.peak_bytes.max(counts.live_bytes);
-        CountedMemory { values, counting: self.clone() }
+        CountedMemory { values, bytes, counting: self.clone() }
     }
 
     fn begun(&self, so_far: Option<CountedMemory>, values: usize) -> CountedMemory {
-        so_far.unwrap_or_else(|| self.memory(values))
+        so_far.unwrap_or_else(|| self.volume(values))
     }
 
-    /// Adds work on so many `values`, read and written.
+    /// Adds work on so many `values` of volumes and weights, read and written.
     fn count(&self, what: String, operations: usize, values: usize, is_product: bool) {
-        let (operations, bytes) = (operations as u64, VALUE * values as u64);
-        let work = &mut self.0.borrow_mut().work;
+        self.count_bytes(what, operations, self.value_bytes * values as u64, is_product);
+    }
+
+    fn count_bytes(&self, what: String, operations: usize, bytes: u64, is_product: bool) {
+        let operations = operations as u64;
+        let work = &mut self.counts.borrow_mut().work;
         match work.iter_mut().find(|work| work.what == what) {
             None => work.push(Work { what, times: 1, operations, bytes, is_product }),
             Some(work) => {
@@ -106,7 +130,7 @@ impl Arithmetic for Counting {
     type Bits = usize;
 
     fn read(&self, x: &Tensor) -> Result<CountedMemory> {
-        Ok(self.memory(x.elem_count()))
+        Ok(self.volume(x.elem_count()))
     }
 
     fn write(&self, _: &CountedMemory, shape: [usize; 5]) -> Result<Tensor> {
@@ -118,7 +142,7 @@ impl Arithmetic for Counting {
     }
 
     fn add(&self, sum: &mut CountedMemory, _: &CountedMemory) -> Result<()> {
-        self.count("sums of gradients".to_owned(), sum.values, 3 * sum.values, false);
+        self.count_bytes("sums of gradients".to_owned(), sum.values, 3 * sum.bytes, false);
         Ok(())
     }
 
@@ -132,7 +156,7 @@ impl Arithmetic for Counting {
         plus: Option<&CountedMemory>,
     ) -> Result<CountedMemory> {
         let ConvolutionShape { batch, inputs, outputs, extents } = *shape;
-        let output = self.memory(batch * shape.voxels() * outputs);
+        let output = self.volume(batch * shape.voxels() * outputs);
         let values = x.values + weight.elem_count() + output.values + plus.map_or(0, |plus| plus.values);
         let direction = if reversed { "by input" } else { "forward" };
         let what = format!("conv 3^3 {inputs} to {outputs} at {} {direction}", cube(extents));
@@ -147,16 +171,16 @@ impl Arithmetic for Counting {
         gradient: &CountedMemory,
     ) -> Result<CountedMemory> {
         let ConvolutionShape { inputs, outputs, extents, .. } = *shape;
-        let weights = self.memory(27 * inputs * outputs);
+        let weights = self.floats(27 * inputs * outputs);
         let what = format!("conv 3^3 {inputs} to {outputs} at {} by weights", cube(extents));
-        let values = x.values + gradient.values + weights.values;
-        self.count(what, 2 * 27 * inputs * gradient.values, values, true);
+        let bytes = x.bytes + gradient.bytes + weights.bytes;
+        self.count_bytes(what, 2 * 27 * inputs * gradient.values, bytes, true);
         Ok(weights)
     }
 
     fn bias_gradient(&self, gradient: &CountedMemory, channels: usize) -> Result<CountedMemory> {
         self.count("gradients by biases".to_owned(), gradient.values, gradient.values, false);
-        Ok(self.memory(channels))
+        Ok(self.floats(channels))
     }
 
     fn pointwise(
@@ -167,7 +191,7 @@ impl Arithmetic for Counting {
         plus: Option<&CountedMemory>,
     ) -> Result<CountedMemory> {
         let rows = x.first().map_or(0, |side| side.values.values / side.channels.max(1));
-        let output = self.memory(rows * bias.elem_count());
+        let output = self.volume(rows * bias.elem_count());
         let values = all_values(x) + weight.elem_count() + output.values + plus.map_or(0, |plus| plus.values);
         let operations = 2 * all_channels(x) * output.values;
         self.count("conv 1^3 and linear layers forward".to_owned(), operations, values, true);
@@ -180,10 +204,10 @@ impl Arithmetic for Counting {
         gradient: &CountedMemory,
         weight: &Tensor,
     ) -> Result<CountedMemory> {
-        let by_weight = self.memory(weight.elem_count());
-        let values = all_values(x) + gradient.values + by_weight.values;
+        let by_weight = self.floats(weight.elem_count());
+        let bytes = self.value_bytes * (all_values(x) + gradient.values) as u64 + by_weight.bytes;
         let operations = 2 * all_channels(x) * gradient.values;
-        self.count("conv 1^3 and linear layers by weights".to_owned(), operations, values, true);
+        self.count_bytes("conv 1^3 and linear layers by weights".to_owned(), operations, bytes, true);
         Ok(by_weight)
     }
 
@@ -210,11 +234,11 @@ impl Arithmetic for Counting {
         x: &NormInput<'_, CountedMemory>,
     ) -> Result<(CountedMemory, [CountedMemory; 5])> {
         let values = all_values(&x.sides);
-        let output = self.memory(values);
+        let output = self.volume(values);
         // Once for the moments, once to normalise.
         self.count("group norm and SiLU forward".to_owned(), 12 * values, 3 * values, false);
         let lines = shape.batch * all_channels(&x.sides);
-        Ok((output, [(); 5].map(|()| self.memory(lines))))
+        Ok((output, [(); 5].map(|()| self.floats(lines))))
     }
 
     fn group_norm_backward(
@@ -232,13 +256,13 @@ impl Arithmetic for Counting {
         let by_sides = x.sides.iter().zip(so_far).map(|(side, sum)| self.begun(sum, side.values.values));
         Ok(NormGradients {
             by_sides: by_sides.collect(),
-            by_affine: [(); 2].map(|()| self.memory(x.weight.elem_count())),
-            by_scale_shift: x.scale_shift.map(|scales| self.memory(scales.values)),
+            by_affine: [(); 2].map(|()| self.floats(x.weight.elem_count())),
+            by_scale_shift: x.scale_shift.map(|scales| self.volume(scales.values)),
         })
     }
 
     fn silu(&self, x: &CountedMemory) -> Result<CountedMemory> {
-        Ok(self.memory(x.values))
+        Ok(self.volume(x.values))
     }
 
     fn silu_backward(&self, _: &CountedMemory, gradient: CountedMemory) -> Result<CountedMemory> {
@@ -277,11 +301,11 @@ impl Arithmetic for Counting {
         qkv: &CountedMemory,
     ) -> Result<(CountedMemory, CountedMemory)> {
         let AttentionShape { batch, points, heads, dim } = shape;
-        let output = self.memory(qkv.values / 3);
+        let output = self.volume(qkv.values / 3);
         let operations = 4 * batch * heads * points * points * dim;
         let what = format!("attention of {points} points forward");
         self.count(what, operations, qkv.values + output.values, true);
-        Ok((output, self.memory(batch * heads * points)))
+        Ok((output, self.floats(batch * heads * points)))
     }
 
     fn attention_backward(
@@ -293,7 +317,7 @@ impl Arithmetic for Counting {
         gradient: &CountedMemory,
     ) -> Result<CountedMemory> {
         let AttentionShape { batch, points, heads, dim } = shape;
-        let by_qkv = self.memory(qkv.values);
+        let by_qkv = self.volume(qkv.values);
         // Scores again, and four products with them.
         let operations = 10 * batch * heads * points * points * dim;
         let values = 2 * qkv.values + output.values + gradient.values;
@@ -306,7 +330,9 @@ impl Arithmetic for Counting {
     }
 
     fn keep(&self, x: &CountedMemory, bits: &usize, _: f32) -> Result<CountedMemory> {
-        self.count("dropout".to_owned(), x.values, 2 * x.values + bits, false);
-        Ok(self.memory(x.values))
+        // Bits are words of as many bytes as a float.
+        let bytes = 2 * x.bytes + FLOAT * *bits as u64;
+        self.count_bytes("dropout".to_owned(), x.values, bytes, false);
+        Ok(self.volume(x.values))
     }
 }

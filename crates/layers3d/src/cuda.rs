@@ -1,4 +1,5 @@
-//! The layers on NVIDIA cards, in f32, or with products in TF32 on tensor cores: our kernels, compiled for the card when it is opened.
+//! The layers on NVIDIA cards, in f32, with products in TF32 on tensor cores, or with volumes in bfloat16: our kernels, compiled for the
+//! card when it is opened.
 //!
 //! The driver and NVRTC are looked for when a [`Card`] is opened, not when the program starts: a program with this feature
 //! runs on machines without either, and building it needs none of NVIDIA's tools.

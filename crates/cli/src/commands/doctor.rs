@@ -15,10 +15,12 @@ use finescale_layers3d::{Engine, instruction_set_name};
 use serde_json::{Value, json};
 
 /// How far layers may be from plain compositions, and losses from the CPU's, relatively: f32 sums of a few thousand terms in another
-/// order, or factors of 10 bits.
+/// order, factors of 10 bits, or volumes and factors of 7.
 const TOLERANCE: f64 = 1e-4;
 #[cfg(feature = "cuda")]
 const TF32_TOLERANCE: f64 = 1e-2;
+#[cfg(feature = "cuda")]
+const BF16_TOLERANCE: f64 = 1e-1;
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
@@ -48,6 +50,7 @@ impl Doctor {
                 let tolerance = match card.precision() {
                     Precision::F32 => TOLERANCE,
                     Precision::Tf32 => TF32_TOLERANCE,
+                    Precision::Bf16 => BF16_TOLERANCE,
                 };
                 let layers = layers::check(context, tolerance, || Engine::recording_on(card.clone()))?;
                 (layers, on_card::check(context, card, properties, tolerance, !self.untimed)?)

@@ -36,14 +36,38 @@ struct Inner {
     most_shared_bytes: usize,
 }
 
-/// How convolutions and linear layers are multiplied. Everything else is f32 in any case.
+/// How volumes are kept and multiplied. Parameters, their gradients and the sums of norms and attention are f32 or more in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// As on the CPU, up to the order of sums.
     #[default]
     F32,
-    /// On tensor cores: factors are rounded to 10 bits of mantissa (a relative error of 2^-11 each), sums are f32.
+    /// Products on tensor cores: factors are rounded to 10 bits of mantissa (a relative error of 2^-11 each), sums are f32.
     Tf32,
+    /// Volumes, and gradients by them, are kept in bfloat16, half the memory: each value is rounded to 7 bits of mantissa (a relative
+    /// error of 2^-9). Products are those of tensor cores, of weights rounded alike, with f32 sums.
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of a value of a volume.
+    #[must_use]
+    pub fn value_bytes(self) -> usize {
+        match self {
+            Self::F32 | Self::Tf32 => size_of::<f32>(),
+            Self::Bf16 => size_of::<u16>(),
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// What a card says of itself.
@@ -118,12 +142,13 @@ impl Card {
         unsafe { context.disable_event_tracking() };
         let capability = context.compute_capability().map_err(CardError::driver("asking for its kind"))?;
         let has_tensor_cores = capability.0 >= 8;
-        if precision == Precision::Tf32 && !has_tensor_cores {
+        if precision != Precision::F32 && !has_tensor_cores {
             return Err(CardError::NoTensorCores {
+                precision,
                 capability: format!("{}.{}", capability.0, capability.1),
             });
         }
-        let program = compile(capability)?;
+        let program = compile(capability, precision)?;
         let module = context.load_module(program).map_err(CardError::driver("loading kernels"))?;
         let load = |name: &'static str| -> Result<_, CardError> {
             Ok((name, module.load_function(name).map_err(CardError::driver("loading a kernel"))?))
@@ -177,30 +202,41 @@ impl Card {
         self.0.precision
     }
 
+    /// Shared memory that a block can have if it asks for it.
+    pub(super) fn most_shared_bytes(&self) -> usize {
+        self.0.most_shared_bytes
+    }
+
     pub(super) fn weights(&self) -> MutexGuard<'_, Weights> {
         self.0.weights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Memory for `len` values, which hold anything at first.
+    /// Memory for `len` floats, which hold anything at first.
     pub(super) fn memory(&self, len: usize) -> Result<CardMemory, CardError> {
-        self.0.pool.take(&self.0.stream, len)
+        self.0.pool.take(&self.0.stream, len, size_of::<f32>())
+    }
+
+    /// Memory for `len` values of a volume, which hold anything at first.
+    pub(super) fn volume(&self, len: usize) -> Result<CardMemory, CardError> {
+        self.0.pool.take(&self.0.stream, len, self.precision().value_bytes())
     }
 
     /// The values of the host on the card.
     pub(super) fn upload(&self, values: &[f32]) -> Result<CardMemory, CardError> {
         let mut memory = self.memory(values.len())?;
-        let copied = self.0.stream.memcpy_htod(values, memory.slice_mut());
+        let copied = self.0.stream.memcpy_htod(bytemuck::cast_slice(values), memory.slice_mut());
         copied.map_err(CardError::driver("copying to it"))?;
         // The values may be gone afterwards.
         self.wait()?;
         Ok(memory)
     }
 
-    /// The values of the card on the host.
+    /// The floats of the card on the host.
     pub(super) fn download(&self, memory: &CardMemory) -> Result<Vec<f32>, CardError> {
+        assert_eq!(memory.value_bytes(), size_of::<f32>());
         let mut values = vec![0f32; memory.len()];
-        let from = memory.slice().slice(..memory.len());
-        let copied = self.0.stream.memcpy_dtoh(&from, &mut values);
+        let from = memory.slice().slice(..size_of_val(&*values));
+        let copied = self.0.stream.memcpy_dtoh(&from, bytemuck::cast_slice_mut(&mut values));
         copied.map_err(CardError::driver("copying from it"))?;
         self.wait()?;
         Ok(values)
@@ -208,9 +244,9 @@ impl Card {
 
     /// Copies values that may be on another card, whose work on them is done.
     pub(super) fn fetch(&self, from: &CardMemory, to: &CardMemory) -> Result<(), CardError> {
-        assert_eq!(from.len(), to.len());
+        assert_eq!((from.len(), from.value_bytes()), (to.len(), to.value_bytes()));
         let [there, here] = [from, to].map(|memory| memory.slice().context());
-        let bytes = size_of::<f32>() * from.len();
+        let bytes = from.value_bytes() * from.len();
         let [source, target] = [from, to].map(|memory| memory.slice().device_ptr(&self.0.stream).0);
         here.bind_to_thread().map_err(CardError::driver("taking turns"))?;
         // SAFETY: both are as long as that, and live until the caller waits for this card.
@@ -247,7 +283,7 @@ impl Card {
     pub(super) fn pointer_at(&self, memory: &CardMemory, first: usize) -> Argument {
         assert!(first <= memory.len());
         let start = memory.slice().device_ptr(&self.0.stream).0;
-        Argument::Pointer(start + (size_of::<f32>() * first) as u64)
+        Argument::Pointer(start + (first * memory.value_bytes()) as u64)
     }
 
     /// Where values lie, if there are some.

@@ -1,5 +1,7 @@
 //! What can go wrong with a card.
 
+use super::Precision;
+
 /// What can go wrong with a card.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,8 +26,12 @@ pub enum CardError {
         count: usize,
     },
     /// A card from before 2020.
-    #[error("TF32 needs compute capability 8.0, and this card has {capability}; leave --precision tf32 out")]
+    #[error(
+        "{precision} needs compute capability 8.0, and this card has {capability}; leave --precision {precision} out"
+    )]
     NoTensorCores {
+        /// What was asked for.
+        precision: Precision,
         /// Such as 7.5.
         capability: String,
     },

@@ -25,12 +25,15 @@ impl Arithmetic for Card {
     fn read(&self, x: &Tensor) -> Result<CardMemory> {
         let (batch, channels, nx, ny, nz) = x.dims5()?;
         let plain = crate::cpu::with_values(x, |values| Ok(self.upload(values)?))?;
-        self.transposed(&plain, batch, channels, nx * ny * nz)
+        let volume = self.volume(plain.len())?;
+        self.transpose("channels_last", &plain, &volume, [batch, channels, nx * ny * nz])?;
+        Ok(volume)
     }
 
     fn write(&self, values: &CardMemory, shape: [usize; 5]) -> Result<Tensor> {
         let [batch, channels, nx, ny, nz] = shape;
-        let plain = self.transposed(values, batch, nx * ny * nz, channels)?;
+        let plain = self.memory(values.len())?;
+        self.transpose("channels_first", values, &plain, [batch, nx * ny * nz, channels])?;
         Tensor::from_vec(self.download(&plain)?, &shape, &Device::Cpu)
     }
 
@@ -40,8 +43,14 @@ impl Arithmetic for Card {
 
     fn add(&self, sum: &mut CardMemory, x: &CardMemory) -> Result<()> {
         let count = sum.len();
-        assert_eq!(count, x.len());
-        Ok(self.map("add", count, &[self.pointer(sum), self.pointer(x), long(count)])?)
+        assert_eq!((count, sum.value_bytes()), (x.len(), x.value_bytes()));
+        // The sum is a volume, or a gradient by a parameter.
+        let (sums, x) = (self.pointer(sum), self.pointer(x));
+        if sum.value_bytes() == self.precision().value_bytes() {
+            Ok(self.map("add", count, &[sums, x, long(count)])?)
+        } else {
+            Ok(self.map("accumulate", count, &[sums, x, Argument::Int(1), long(count)])?)
+        }
     }
 
     fn convolve(
@@ -67,7 +76,7 @@ impl Arithmetic for Card {
         };
         let packed = self.packed(weight, packing)?;
         let bias = bias.map(|bias| self.parameter(bias)).transpose()?;
-        let output = self.memory(batch * shape.voxels() * outputs)?;
+        let output = self.volume(batch * shape.voxels() * outputs)?;
         let product = Product { rows: batch * shape.voxels(), inputs, outputs, taps: 27, extents };
         self.multiply_rows(product, x, &packed, bias.as_ref(), plus, &output)?;
         Ok(output)
@@ -109,7 +118,7 @@ impl Arithmetic for Card {
     ) -> Result<CardMemory> {
         let (outputs, inputs, rows) = (bias.elem_count(), channels(x), rows(x));
         let bias = self.parameter(bias)?;
-        let output = self.memory(rows * outputs)?;
+        let output = self.volume(rows * outputs)?;
         let mut first = 0;
         for side in x {
             let packing = Packing {
@@ -175,7 +184,7 @@ impl Arithmetic for Card {
                 Ok(sum)
             }
             None => {
-                let by_x = self.memory(rows * channels)?;
+                let by_x = self.volume(rows * channels)?;
                 self.multiply_rows(product, gradient, &packed, None, None, &by_x)?;
                 Ok(by_x)
             }
@@ -201,7 +210,7 @@ impl Arithmetic for Card {
             long(lines),
         ];
         self.map("norm_lines", lines, &arguments)?;
-        let output = self.memory(shape.batch * shape.voxels * total)?;
+        let output = self.volume(shape.batch * shape.voxels * total)?;
         let mut first = 0;
         for side in &x.sides {
             let count = side.values.len();
@@ -265,7 +274,7 @@ impl Arithmetic for Card {
         }
         let [weight, bias] = [self.parameter(x.weight)?, self.parameter(x.bias)?];
         let by_affine = [self.memory(total)?, self.memory(total)?];
-        let by_scale_shift = x.scale_shift.map(|scales| self.memory(scales.len())).transpose()?;
+        let by_scale_shift = x.scale_shift.map(|scales| self.volume(scales.len())).transpose()?;
         let arguments = [
             self.pointer(&by_scale),
             self.pointer(&by_shift),
@@ -283,7 +292,7 @@ impl Arithmetic for Card {
     }
 
     fn silu(&self, x: &CardMemory) -> Result<CardMemory> {
-        let y = self.memory(x.len())?;
+        let y = self.volume(x.len())?;
         self.map("silu", x.len(), &[self.pointer(x), self.pointer(&y), long(x.len())])?;
         Ok(y)
     }
@@ -318,7 +327,7 @@ impl Arithmetic for Card {
 
     fn attention(&self, shape: AttentionShape, qkv: &CardMemory) -> Result<(CardMemory, CardMemory)> {
         let AttentionShape { batch, points, heads, dim } = shape;
-        let (output, kept) = (self.memory(qkv.len() / 3)?, self.memory(batch * heads * points)?);
+        let (output, kept) = (self.volume(qkv.len() / 3)?, self.memory(batch * heads * points)?);
         let floats = (2 * OWN + 2 * MET) * (dim + 1) + OWN * MET + 3 * OWN;
         let arguments = [
             self.pointer(qkv),
@@ -353,7 +362,7 @@ impl Arithmetic for Card {
             long(along.len()),
         ];
         self.map("attention_along", along.len(), &arguments)?;
-        let by_qkv = self.memory(qkv.len())?;
+        let by_qkv = self.volume(qkv.len())?;
         let arguments = [
             self.pointer(qkv),
             self.pointer(gradient),
@@ -391,7 +400,7 @@ impl Arithmetic for Card {
     }
 
     fn keep(&self, x: &CardMemory, bits: &CardMemory, factor: f32) -> Result<CardMemory> {
-        let y = self.memory(x.len())?;
+        let y = self.volume(x.len())?;
         let arguments =
             [self.pointer(x), self.pointer(bits), self.pointer(&y), Argument::Float(factor), long(x.len())];
         self.map("keep", x.len(), &arguments)?;
@@ -400,21 +409,25 @@ impl Arithmetic for Card {
 }
 
 impl Card {
-    /// Each of `batch` matrices of so many rows and columns the other way around.
-    fn transposed(&self, x: &CardMemory, batch: usize, rows: usize, columns: usize) -> Result<CardMemory> {
+    /// Puts into `y` each of `batch` matrices of so many rows and columns the other way around.
+    fn transpose(
+        &self,
+        kernel: &'static str,
+        x: &CardMemory,
+        y: &CardMemory,
+        [batch, rows, columns]: [usize; 3],
+    ) -> Result<()> {
         let count = batch * rows * columns;
-        assert_eq!(count, x.len());
-        let y = self.memory(count)?;
-        let arguments = [self.pointer(x), self.pointer(&y), long(rows), long(columns), long(count)];
-        self.map("transpose", count, &arguments)?;
-        Ok(y)
+        assert!(count == x.len() && count == y.len());
+        let arguments = [self.pointer(x), self.pointer(y), long(rows), long(columns), long(count)];
+        Ok(self.map(kernel, count, &arguments)?)
     }
 
     /// What there is so far and that something is added to it, or memory that holds nothing yet.
     fn begun(&self, so_far: Option<CardMemory>, len: usize) -> Result<(CardMemory, Argument)> {
         match so_far {
             Some(sum) => Ok((sum, Argument::Int(1))),
-            None => Ok((self.memory(len)?, Argument::Int(0))),
+            None => Ok((self.volume(len)?, Argument::Int(0))),
         }
     }
 

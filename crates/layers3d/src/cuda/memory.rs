@@ -6,26 +6,27 @@ use cudarc::driver::{CudaSlice, CudaStream};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Floats that memory is rounded up to. In debug builds every piece is an allocation of its own, without a value to spare, so that
+/// Bytes that memory is rounded up to. In debug builds every piece is an allocation of its own, without a byte to spare, so that
 /// tools that watch a card's memory see whoever reads or writes behind it, or after its end.
-const GRAIN: usize = if IS_EXACT { 1 } else { 1 << 10 };
+const GRAIN: usize = if IS_EXACT { 1 } else { 4 << 10 };
 const IS_EXACT: bool = cfg!(debug_assertions);
 
 /// Released memory of one card by its size. All work of a card is in one stream: whoever takes memory again comes after
 /// whoever released it.
 #[derive(Default)]
 pub(super) struct Pool {
-    free: Mutex<BTreeMap<usize, Vec<CudaSlice<f32>>>>,
+    free: Mutex<BTreeMap<usize, Vec<CudaSlice<u8>>>>,
 }
 
 impl Pool {
-    /// Memory for `len` floats, which hold anything at first.
+    /// Memory for `len` values of so many bytes, which hold anything at first.
     pub(super) fn take(
         self: &Arc<Self>,
         stream: &Arc<CudaStream>,
         len: usize,
+        value_bytes: usize,
     ) -> Result<CardMemory, CardError> {
-        let rounded = len.max(1).next_multiple_of(GRAIN);
+        let rounded = (len * value_bytes).max(1).next_multiple_of(GRAIN);
         let slice = match self.reuse(rounded) {
             Some(slice) => slice,
             None => match allocate(stream, rounded) {
@@ -37,11 +38,11 @@ impl Pool {
                 allocated => allocated?,
             },
         };
-        Ok(CardMemory { slice: Some(slice), len, pool: Arc::clone(self) })
+        Ok(CardMemory { slice: Some(slice), len, value_bytes, pool: Arc::clone(self) })
     }
 
-    /// The smallest free memory of at least `rounded` floats, if it is not much larger.
-    fn reuse(&self, rounded: usize) -> Option<CudaSlice<f32>> {
+    /// The smallest free memory of at least `rounded` bytes, if it is not much larger.
+    fn reuse(&self, rounded: usize) -> Option<CudaSlice<u8>> {
         let mut free = self.lock();
         let (&size, list) = free.range_mut(rounded..=rounded + rounded / 4).next()?;
         let slice = list.pop();
@@ -51,28 +52,29 @@ impl Pool {
         slice
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, Vec<CudaSlice<f32>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, Vec<CudaSlice<u8>>>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[allow(unsafe_code, reason = "memory that holds anything at first")]
-fn allocate(stream: &Arc<CudaStream>, len: usize) -> Result<CudaSlice<f32>, CardError> {
-    // SAFETY: whoever takes memory writes all of it before it reads any; any bits are an f32.
-    unsafe { stream.alloc(len) }.map_err(|source| match source.0 {
+fn allocate(stream: &Arc<CudaStream>, bytes: usize) -> Result<CudaSlice<u8>, CardError> {
+    // SAFETY: whoever takes memory writes all of it before it reads any; any bits are a value.
+    unsafe { stream.alloc(bytes) }.map_err(|source| match source.0 {
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
             let (free, total) = stream.context().mem_get_info().unwrap_or((0, 0));
-            CardError::Memory { bytes: size_of::<f32>() * len, free, total }
+            CardError::Memory { bytes, free, total }
         }
         _ => CardError::Driver { doing: "allocating", source },
     })
 }
 
-/// f32 values on a card.
+/// Values on a card: f32, or as volumes are kept there.
 pub struct CardMemory {
     /// Taken out only when the memory is dropped.
-    slice: Option<CudaSlice<f32>>,
+    slice: Option<CudaSlice<u8>>,
     len: usize,
+    value_bytes: usize,
     pool: Arc<Pool>,
 }
 
@@ -82,11 +84,16 @@ impl CardMemory {
         self.len
     }
 
-    pub(super) fn slice(&self) -> &CudaSlice<f32> {
+    /// Bytes of each.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.value_bytes
+    }
+
+    pub(super) fn slice(&self) -> &CudaSlice<u8> {
         self.slice.as_ref().expect("only dropped memory has none")
     }
 
-    pub(super) fn slice_mut(&mut self) -> &mut CudaSlice<f32> {
+    pub(super) fn slice_mut(&mut self) -> &mut CudaSlice<u8> {
         self.slice.as_mut().expect("only dropped memory has none")
     }
 }

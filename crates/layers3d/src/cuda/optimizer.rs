@@ -143,7 +143,7 @@ impl CardLearner {
         }
         let upload = |tensor| with_values(tensor, |values| Ok(self.card.upload(values)?));
         let (target, weight) = (upload(target)?, upload(weight)?);
-        let gradient = self.card.memory(values.len())?;
+        let gradient = self.card.volume(values.len())?;
         let partial = self.card.memory(DOUBLE * MOST_SUMS)?;
         let blocks = sums(values.len());
         let arguments = [
@@ -168,7 +168,7 @@ impl CardLearner {
             };
             assert_eq!(by.len(), parameter.len);
             let sum = self.card.pointer_at(&self.gradient, parameter.begin);
-            let arguments = [self.card.pointer(by), sum, add, long(by.len())];
+            let arguments = [sum, self.card.pointer(by), add, long(by.len())];
             self.card.map("accumulate", by.len(), &arguments)?;
         }
         Ok(())
@@ -238,7 +238,7 @@ impl CardOptimizer {
             on.fetch(&other.gradient, gradient)?;
             on.fetch(&other.sums, sums_there)?;
             let add = Argument::Int(1);
-            let arguments = [on.pointer(gradient), on.pointer(&here.gradient), add, long(here.count)];
+            let arguments = [on.pointer(&here.gradient), on.pointer(gradient), add, long(here.count)];
             on.map("accumulate", here.count, &arguments)?;
             let arguments = [on.pointer(sums_there), on.pointer(&here.sums), add, Argument::Int(1)];
             on.run("sum_all", sums(1), &arguments)?;

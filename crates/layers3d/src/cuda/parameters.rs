@@ -27,9 +27,12 @@ impl Card {
         let plain = self.parameter(weight)?;
         let Packing { taps, rows, columns, row_stride, column_stride, first, reversed } = packing;
         let count = taps * rows * columns;
-        let packed = self.memory(count)?;
+        let (kernel, packed) = match self.takes_tensor_cores(rows, columns) {
+            true => ("pack_weights_for_tensor_cores", self.volume(count)?),
+            false => ("pack_weights", self.memory(count)?),
+        };
         self.map(
-            "pack_weights",
+            kernel,
             count,
             &[
                 self.pointer_into(&plain, first),

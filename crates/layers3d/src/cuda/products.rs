@@ -10,10 +10,11 @@ const TILE: usize = 64;
 const DEPTH: usize = 16;
 const STAGES: usize = 3;
 const TENSOR_ROWS: usize = 128;
-const LEFT: usize = DEPTH + 4;
-const RIGHT: usize = TILE + 8;
-const UNIT: usize = 4;
+const APART: usize = 8;
+const UNIT_BYTES: usize = 16;
 
+/// Wide blocks that keep any card busy.
+const ENOUGH_WIDE_BLOCKS: usize = 256;
 /// Most bytes of sums of weights that are not one yet.
 const PARTIAL_BYTES: usize = 256 << 20;
 
@@ -35,10 +36,36 @@ impl Product {
 }
 
 impl Card {
-    /// Whether a product is one for tensor cores.
-    fn takes_tensor_cores(&self, product: Product) -> bool {
-        let whole_units = product.inputs.is_multiple_of(UNIT) && product.outputs.is_multiple_of(UNIT);
-        self.precision() == Precision::Tf32 && whole_units
+    /// Whether a product of so many inputs and outputs is one for tensor cores.
+    pub(super) fn takes_tensor_cores(&self, inputs: usize, outputs: usize) -> bool {
+        let whole_units = inputs.is_multiple_of(self.unit()) && outputs.is_multiple_of(self.unit());
+        self.precision() != Precision::F32 && whole_units
+    }
+
+    /// Values that a tensor core's kernels copy at once.
+    fn unit(&self) -> usize {
+        UNIT_BYTES / self.precision().value_bytes()
+    }
+
+    /// Bytes of the tiles of those kernels: so many rows of a slab's depth, and slabs of rows of so many values.
+    fn tile_bytes(&self, rows: usize, slab_rows: usize) -> usize {
+        let (slab, left) = (4 * self.unit(), 5 * self.unit());
+        self.precision().value_bytes() * STAGES * (rows * left + slab * slab_rows)
+    }
+
+    /// The kernel for a product of rows on tensor cores, and its blocks.
+    fn of_tensor_cores(&self, rows: usize, outputs: usize) -> (&'static str, Blocks) {
+        let bytes = |width: usize| self.tile_bytes(TENSOR_ROWS, width + APART);
+        let blocks = |width: usize| [rows.div_ceil(TENSOR_ROWS), outputs.div_ceil(width)];
+        let wide = 2 * TILE;
+        // Where wide blocks leave nobody idle: no outputs, no multiprocessors, and none that has room for one block alone.
+        let is_wide = outputs.div_ceil(TILE).is_multiple_of(2)
+            && blocks(wide).iter().product::<usize>() >= ENOUGH_WIDE_BLOCKS
+            && 2 * bytes(wide) <= self.most_shared_bytes();
+        let (kernel, width) =
+            if is_wide { ("multiply_rows_tensor_wide", wide) } else { ("multiply_rows_tensor", TILE) };
+        let [x, y] = blocks(width).map(number);
+        (kernel, Blocks { blocks: [x, y, 1], threads: [128, 1], shared_bytes: bytes(width) })
     }
 
     /// Each row, with its neighbours, times the weights, + bias + plus; `plus` may be `output`.
@@ -55,7 +82,7 @@ impl Card {
         assert!(x.len() == rows * inputs && output.len() == rows * outputs);
         assert_eq!(packed.len(), taps * inputs * outputs);
         let [nx, ny, nz] = extents.map(int);
-        let (kernel, blocks) = match self.takes_tensor_cores(product) {
+        let (kernel, blocks) = match self.takes_tensor_cores(inputs, outputs) {
             false => (
                 "multiply_rows",
                 Blocks {
@@ -64,14 +91,7 @@ impl Card {
                     shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
                 },
             ),
-            true => (
-                "multiply_rows_tensor",
-                Blocks {
-                    blocks: [number(rows.div_ceil(TENSOR_ROWS)), number(outputs.div_ceil(TILE)), 1],
-                    threads: [128, 1],
-                    shared_bytes: size_of::<f32>() * STAGES * (TENSOR_ROWS * LEFT + DEPTH * RIGHT),
-                },
-            ),
+            true => self.of_tensor_cores(rows, outputs),
         };
         let arguments = [
             self.pointer(x),
@@ -107,14 +127,14 @@ impl Card {
         let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
         let (parts, rows_of_part) = parts_of(rows, ENOUGH_BLOCKS.div_ceil(tiles * taps).min(affordable));
         let partial = self.memory(DOUBLE * parts * count)?;
-        let (kernel, threads, floats) = match self.takes_tensor_cores(product) {
-            false => ("multiply_columns", 256, 2 * DEPTH * TILE),
-            true => ("multiply_columns_tensor", 128, 2 * STAGES * DEPTH * RIGHT),
+        let (kernel, threads, shared_bytes) = match self.takes_tensor_cores(inputs, outputs) {
+            false => ("multiply_columns", 256, size_of::<f32>() * 2 * DEPTH * TILE),
+            true => ("multiply_columns_tensor", 128, self.tile_bytes(0, 2 * (TILE + APART))),
         };
         let blocks = Blocks {
             blocks: [number(tiles), number(taps), number(parts)],
             threads: [threads, 1],
-            shared_bytes: size_of::<f32>() * floats,
+            shared_bytes,
         };
         let arguments = [
             self.pointer(x),

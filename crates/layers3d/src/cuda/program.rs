@@ -1,6 +1,6 @@
 //! The kernels as one program.
 
-use super::CardError;
+use super::{CardError, Precision};
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 /// Files that make the program, in this order.
@@ -17,13 +17,14 @@ const FILES: [&str; 9] = [
 ];
 
 /// The names of all kernels that every card has.
-pub const KERNELS: [&str; 32] = [
+pub const KERNELS: [&str; 33] = [
     "add",
     "silu",
     "silu_backward",
     "keep",
     "kept_bits",
-    "transpose",
+    "channels_last",
+    "channels_first",
     "sum_blocks",
     "repeat_blocks",
     "pack_weights",
@@ -53,7 +54,12 @@ pub const KERNELS: [&str; 32] = [
 ];
 
 /// The names of those that need tensor cores, from compute capability 8.0 on.
-pub const TENSOR_KERNELS: [&str; 2] = ["multiply_rows_tensor", "multiply_columns_tensor"];
+pub const TENSOR_KERNELS: [&str; 4] = [
+    "pack_weights_for_tensor_cores",
+    "multiply_rows_tensor",
+    "multiply_rows_tensor_wide",
+    "multiply_columns_tensor",
+];
 
 /// The text that a card's compiler is given.
 #[must_use]
@@ -61,18 +67,19 @@ pub fn source() -> String {
     FILES.concat()
 }
 
-/// Compiles the program for cards of this compute capability.
+/// Compiles the program for cards of this compute capability, with volumes as this precision keeps them.
 #[allow(unsafe_code, reason = "looks for a library")]
-pub(super) fn compile((major, minor): (i32, i32)) -> Result<Ptx, CardError> {
+pub(super) fn compile((major, minor): (i32, i32), precision: Precision) -> Result<Ptx, CardError> {
     // SAFETY: loads a library, whose initialisers are NVIDIA's.
     if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
         return Err(CardError::NoCompiler);
     }
-    let options = CompileOptions {
-        options: vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".to_owned()],
-        name: Some("finescale.cu".to_owned()),
-        ..CompileOptions::default()
-    };
+    let mut options = vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".to_owned()];
+    if precision == Precision::Bf16 {
+        options.push("--define-macro=FINESCALE_BF16".to_owned());
+    }
+    let options =
+        CompileOptions { options, name: Some("finescale.cu".to_owned()), ..CompileOptions::default() };
     compile_ptx_with_opts(source(), options).map_err(|error| CardError::Compile {
         capability: format!("{major}.{minor}"),
         log: match error {

@@ -6,6 +6,8 @@ mod optimizer;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use finescale_layers3d::arithmetic::Arithmetic;
+#[cfg(feature = "cuda")]
+use finescale_layers3d::cuda::{Card, Precision};
 use finescale_layers3d::{Activation, Composed, Dropout, Engine, Layers};
 use finescale_seed::{KeyedStream, Purpose};
 
@@ -13,6 +15,11 @@ use finescale_seed::{KeyedStream, Purpose};
 const F32_REL: f64 = 3e-6;
 /// A few layers on end, each with the error of f32 Winograd tiles (1e-5), and sums that cancel.
 const WINOGRAD_REL: f64 = 3e-5;
+/// Products of factors with 10 bits of mantissa: 2^-11 each, which sums that cancel make larger.
+#[cfg(feature = "cuda")]
+const TF32_REL: f64 = 5e-3;
+/// Weights, volumes and their gradients with 7 bits of mantissa: 2^-9 each, rounded again after every layer.
+const BF16_REL: f64 = 2e-2;
 
 /// Numbers in (-1, 1) that differ from element to element: the golden-ratio sequence.
 fn numbers(shape: impl Into<candle_core::Shape>, start: f64) -> Tensor {
@@ -32,6 +39,8 @@ fn relative_error(found: &Tensor, exact: &Tensor) -> f64 {
 trait Network {
     /// Largest relative L2 error of f32.
     const REL: f64 = F32_REL;
+    /// Of cards in bfloat16.
+    const BF16_REL: f64 = BF16_REL;
     fn run<L: Layers>(&self, on: &L, x: &L::Volume, weights: &[Tensor]) -> Result<L::Volume>;
 }
 
@@ -53,36 +62,21 @@ fn check<N: Network>(network: &N, x: &Tensor, weights: &[Tensor], what: &str) {
         vars.iter().map(|v| store.get(v).expect("every weight matters").clone()).collect();
 
     let exact = Exact { output: expected, gradients: exact };
-    compare(network, Engine::recording(), x, weights, &exact, what);
+    compare(network, Engine::recording(), x, weights, &exact, N::REL, what);
     #[cfg(feature = "cuda")]
+    for (precision, rel) in
+        [(Precision::F32, N::REL), (Precision::Tf32, TF32_REL), (Precision::Bf16, N::BF16_REL)]
     {
-        use finescale_layers3d::cuda::Precision;
-        let on = |precision| Engine::recording_on(card(precision));
-        compare(network, on(Precision::F32), x, weights, &exact, &format!("{what}, on the card"));
-        let rounded = Rounded(network);
-        compare(&rounded, on(Precision::Tf32), x, weights, &exact, &format!("{what}, on the card in TF32"));
-    }
-}
-
-/// A network whose products have factors of 10 bits of mantissa: 2^-11 each, which sums that cancel make larger.
-#[cfg(feature = "cuda")]
-struct Rounded<'a, N>(&'a N);
-
-#[cfg(feature = "cuda")]
-impl<N: Network> Network for Rounded<'_, N> {
-    const REL: f64 = 5e-3;
-    fn run<L: Layers>(&self, on: &L, x: &L::Volume, weights: &[Tensor]) -> Result<L::Volume> {
-        self.0.run(on, x, weights)
+        let engine = Engine::recording_on(card(precision));
+        compare(network, engine, x, weights, &exact, rel, &format!("{what}, on the card in {precision}"));
     }
 }
 
 /// The card that tests run on: a real one, or what stands in for it (scripts/check_cuda.sh).
 #[cfg(feature = "cuda")]
-fn card(precision: finescale_layers3d::cuda::Precision) -> finescale_layers3d::cuda::Card {
-    use finescale_layers3d::cuda::{Card, Precision};
-    static CARDS: [std::sync::OnceLock<Card>; 2] = [const { std::sync::OnceLock::new() }; 2];
-    let number = usize::from(precision == Precision::Tf32);
-    CARDS[number].get_or_init(|| Card::open(0, precision).unwrap()).clone()
+fn card(precision: Precision) -> Card {
+    static CARDS: [std::sync::OnceLock<Card>; 3] = [const { std::sync::OnceLock::new() }; 3];
+    CARDS[precision as usize].get_or_init(|| Card::open(0, precision).unwrap()).clone()
 }
 
 /// What a network gives in f64, and the gradients by its weights.
@@ -97,6 +91,7 @@ fn compare<N: Network, A: Arithmetic>(
     x: &Tensor,
     weights: &[Tensor],
     exact: &Exact,
+    rel: f64,
     what: &str,
 ) {
     let vars = variables(weights, DType::F32);
@@ -107,17 +102,23 @@ fn compare<N: Network, A: Arithmetic>(
     let output = network.run(&engine, &first, &w[2..]).unwrap();
     let found = engine.output(&output).unwrap();
     let error = relative_error(&found, &exact.output);
-    assert!(error < N::REL, "{what}: output off by {error:.1e}");
+    assert!(error < rel, "{what}: output off by {error:.1e}");
     let mut store = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap().backward().unwrap();
     engine.backward(&output, &factors.to_dtype(DType::F32).unwrap(), &mut store).unwrap();
     for (i, (var, exact)) in vars.iter().zip(&exact.gradients).enumerate() {
         let error = relative_error(store.get(var).expect("every weight matters"), exact);
-        assert!(error < N::REL, "{what}: gradient by weight {i} off by {error:.1e}");
+        assert!(error < rel, "{what}: gradient by weight {i} off by {error:.1e}");
     }
 }
 
-const SHAPES: [(usize, usize, [usize; 3]); 5] =
-    [(1, 4, [1, 1, 1]), (2, 6, [3, 5, 7]), (3, 8, [4, 4, 4]), (1, 24, [12, 13, 14]), (2, 40, [2, 8, 6])];
+const SHAPES: [(usize, usize, [usize; 3]); 6] = [
+    (1, 4, [1, 1, 1]),
+    (2, 6, [3, 5, 7]),
+    (3, 8, [4, 4, 4]),
+    (1, 24, [12, 13, 14]),
+    (2, 40, [2, 8, 6]),
+    (1, 72, [3, 4, 5]),
+];
 
 /// Numbers of shape (b, 3, n) and the first convolution's weights, to c channels.
 fn inputs(b: usize, c: usize, n: [usize; 3]) -> (Tensor, Vec<Tensor>) {
@@ -270,6 +271,9 @@ struct Attention(usize);
 impl Network for Attention {
     /// The keys' biases have no gradient: what is left of theirs is the rounding of the others.
     const REL: f64 = 1e-5;
+    /// Exponentials multiply the errors of scores of this size, and the gradient by the first bias is a sum that cancels; NumPy with
+    /// values rounded at the same places finds 6.3e-2.
+    const BF16_REL: f64 = 8e-2;
     fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
         let qkv = on.conv1(x, &w[0], &w[1], None)?;
         on.conv1(&on.attention(&qkv, self.0)?, &w[2], &w[3], Some(x))
@@ -318,6 +322,47 @@ fn checkpoints_have_the_gradients_of_what_they_compute_again() {
     ]);
     weights.extend([numbers(2 * c, 0.9), numbers(2 * c, 0.5)]);
     check(&Checkpointed, &x, &weights, "a checkpoint");
+}
+
+struct Linear;
+
+impl Network for Linear {
+    fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
+        on.conv1(x, &w[0], &w[1], None)
+    }
+}
+
+#[test]
+fn products_of_many_rows_and_outputs() {
+    // As many as cards multiply in wide blocks.
+    let (inner, outputs, n) = (40, 72, [40, 28, 30]);
+    let (x, mut weights) = inputs(1, inner, n);
+    weights.extend([numbers((outputs, inner), 0.2), numbers(outputs, 0.7)]);
+    check(&Linear, &x, &weights, &format!("{inner} to {outputs} at {n:?}"));
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn volumes_in_bfloat16_are_rounded_to_the_nearest() {
+    // Ties between two neighbours, what is nearly one, what overflows, and what is no number.
+    let bits = [
+        0x3F80_7FFF,
+        0x3F80_8000,
+        0x3F80_8001,
+        0x3F81_8000,
+        0xBF81_8000,
+        0x0000_8001,
+        0x7F7F_FFFF,
+        0xFF80_0000,
+        0x7F80_0001,
+    ];
+    let values = Tensor::from_slice(&bits.map(f32::from_bits), (1, 1, 3, 3, 1), &Device::Cpu).unwrap();
+    let engine = Engine::on(card(Precision::Bf16));
+    let found = engine.output(&engine.input(&values).unwrap()).unwrap();
+    let expected = values.to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap();
+    let [found, expected] = [found, expected].map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    assert_eq!(found[..8], expected[..8]);
+    assert!(found[8].is_nan());
 }
 
 #[test]

@@ -2,33 +2,47 @@
 
 use crate::context::Context;
 use crate::measurement::{Work, bytes};
+use crate::options::Products;
 use finescale_denoiser::{Mode, Parameters, UNet};
 use finescale_layers3d::counting::{Counts, Work as Counted};
 use finescale_seed::{KeyedStream, Purpose};
 use finescale_training::RunConfig;
 use serde_json::{Value, json};
 
-/// A kind of card, by its maker's data sheet: dense products in TF32, other operations in f32, and memory.
+/// A kind of card, by its maker's data sheet: dense products in TF32 and in bfloat16, other operations in f32, and memory.
 struct Kind {
     name: &'static str,
-    product_tflops: f64,
+    tf32_tflops: f64,
+    bf16_tflops: f64,
     other_tflops: f64,
     terabytes_per_second: f64,
 }
 
 const KINDS: [Kind; 2] = [
-    Kind { name: "A100", product_tflops: 156.0, other_tflops: 19.5, terabytes_per_second: 2.04 },
-    Kind { name: "H100", product_tflops: 495.0, other_tflops: 67.0, terabytes_per_second: 3.35 },
+    Kind {
+        name: "A100",
+        tf32_tflops: 156.0,
+        bf16_tflops: 312.0,
+        other_tflops: 19.5,
+        terabytes_per_second: 2.04,
+    },
+    Kind {
+        name: "H100",
+        tf32_tflops: 495.0,
+        bf16_tflops: 989.0,
+        other_tflops: 67.0,
+        terabytes_per_second: 3.35,
+    },
 ];
 
-/// Copies of the parameters on a card in training: weights, as kernels want them forward and back, the sum of gradients, averages, and
-/// two moments.
-const COPIES_IN_TRAINING: u64 = 7;
+/// Copies of the parameters on a card in training: weights, the sum of gradients, averages and two moments; and weights as kernels want
+/// them forward and back.
+const IN_TRAINING: (usize, usize) = (5, 2);
 /// What an update does with each parameter: operations, and values that are read or written: the gradient three times, to add it up, to
 /// square it and to use it, the sum once more, and weight, average and moments there and back.
 const UPDATE: [u64; 2] = [18, 12];
 /// In generation: weights, and as kernels want them.
-const COPIES_IN_GENERATION: u64 = 2;
+const IN_GENERATION: (usize, usize) = (1, 1);
 /// What kernels sum in, at most.
 const SUMS_BYTES: u64 = 270_000_000;
 /// Memory that is used again may be larger than what is asked for, by this factor at most.
@@ -36,30 +50,44 @@ const LARGER: f64 = 1.25;
 
 impl Kind {
     /// The least time for this work: that of the operations or that of memory, whichever is longer.
-    fn seconds(&self, work: &Counted) -> f64 {
-        let tflops = if work.is_product { self.product_tflops } else { self.other_tflops };
+    fn seconds(&self, work: &Counted, precision: Products) -> f64 {
+        let tflops = if work.is_product { self.product_tflops(precision) } else { self.other_tflops };
         let computing = work.operations as f64 / (1e12 * tflops);
         computing.max(work.bytes as f64 / (1e12 * self.terabytes_per_second))
+    }
+
+    /// Of tensor cores: a limit in f32, too, which does without them.
+    fn product_tflops(&self, precision: Products) -> f64 {
+        match precision {
+            Products::F32 | Products::Tf32 => self.tf32_tflops,
+            Products::Bf16 => self.bf16_tflops,
+        }
     }
 }
 
 /// Bytes that a card has for a training step with patches of so many samples at once: the least and the most.
-pub(crate) fn training_bytes(config: &RunConfig, batch: usize) -> anyhow::Result<[u64; 2]> {
-    let volumes = counts(config, Work::Train, batch, config.training.patch_cells)?.peak_bytes;
-    Ok(memory(volumes, config.network.parameter_count()? as u64, Work::Train))
+pub(crate) fn training_bytes(
+    config: &RunConfig,
+    batch: usize,
+    precision: Products,
+) -> anyhow::Result<[u64; 2]> {
+    let volumes = counts(config, Work::Train, batch, precision)?.peak_bytes;
+    Ok(memory(volumes, config.network.parameter_count()? as u64, Work::Train, precision))
 }
 
 /// With the parameters, without and with what is not used of it.
-fn memory(volumes: u64, parameters: u64, mode: Work) -> [u64; 2] {
-    let copies = if mode == Work::Train { COPIES_IN_TRAINING } else { COPIES_IN_GENERATION };
-    let least = volumes + copies * parameters * size_of::<f32>() as u64;
+fn memory(volumes: u64, parameters: u64, mode: Work, precision: Products) -> [u64; 2] {
+    let (floats, packed) = if mode == Work::Train { IN_TRAINING } else { IN_GENERATION };
+    let bytes = floats * size_of::<f32>() + packed * precision.value_bytes();
+    let least = volumes + parameters * bytes as u64;
     [least, (LARGER * (least + SUMS_BYTES) as f64) as u64]
 }
 
 /// Counts and says it.
 pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usize) -> anyhow::Result<Value> {
     let cells = config.training.patch_cells;
-    let Counts { mut work, peak_bytes, .. } = counts(config, mode, batch, cells)?;
+    let precision = context.precision();
+    let Counts { mut work, peak_bytes, .. } = counts(config, mode, batch, precision)?;
     let parameters = config.network.parameter_count()? as u64;
     if mode == Work::Train {
         let [operations, values] = UPDATE.map(|of_one| of_one * parameters);
@@ -67,7 +95,7 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
         let bytes = size_of::<f32>() as u64 * values;
         work.push(Counted { what, times: 1, operations, bytes, is_product: false });
     }
-    let [least, most] = memory(peak_bytes, parameters, mode);
+    let [least, most] = memory(peak_bytes, parameters, mode, precision);
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     context.say(format_args!(
         "{:<48} {:>6} {:>10} {:>10} {:>12} {:>12}",
@@ -90,7 +118,7 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
     let mut sum = (0, 0, 0, [0.0; 2]);
     let mut rows = Vec::new();
     for one in &work {
-        let seconds = [0, 1].map(|number| KINDS[number].seconds(one));
+        let seconds = [0, 1].map(|number| KINDS[number].seconds(one, precision));
         line(&one.what, one.times, one.operations, one.bytes, seconds);
         sum = (
             sum.0 + one.times,
@@ -112,8 +140,12 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
     ));
     for kind in &KINDS {
         context.say(format_args!(
-            "{}: {} TFLOP/s of products in TF32, {} of others, {} TB/s; no kernel reaches these limits",
-            kind.name, kind.product_tflops, kind.other_tflops, kind.terabytes_per_second
+            "{}: {} TFLOP/s of products in {}, {} of others, {} TB/s; no kernel reaches these limits",
+            kind.name,
+            kind.product_tflops(precision),
+            if precision == Products::Bf16 { "bfloat16" } else { "TF32" },
+            kind.other_tflops,
+            kind.terabytes_per_second
         ));
     }
     Ok(json!({
@@ -130,15 +162,23 @@ pub(super) fn said(context: &Context, config: &RunConfig, mode: Work, batch: usi
     }))
 }
 
-fn counts(config: &RunConfig, mode: Work, batch: usize, cells: usize) -> anyhow::Result<Counts> {
-    let network = &config.network;
+fn counts(config: &RunConfig, mode: Work, batch: usize, precision: Products) -> anyhow::Result<Counts> {
+    let (network, cells, value_bytes) =
+        (&config.network, config.training.patch_cells, precision.value_bytes());
     let parameters = Parameters::init(network, 0, &candle_core::Device::Cpu)?;
     Ok(match mode {
-        Work::Forward => UNet::frozen(network, &parameters)?.count(batch, cells, Mode::Evaluate)?,
+        Work::Forward => {
+            UNet::frozen(network, &parameters)?.count(batch, cells, Mode::Evaluate, value_bytes)?
+        }
         Work::Train => {
             let mode = Mode::Train { dropout: KeyedStream::new(0, Purpose::Dropout), step: 0 };
             let net = UNet::new(network, &parameters)?;
-            net.with_checkpointing(config.training.gradient_checkpointing).count(batch, cells, mode)?
+            net.with_checkpointing(config.training.gradient_checkpointing).count(
+                batch,
+                cells,
+                mode,
+                value_bytes,
+            )?
         }
     })
 }

@@ -15,11 +15,11 @@ static const float LOWEST = -3.0e38f;
 struct Head {
     long long width;  // values of a row of qkv
     long long output_width;
-    const float* qkv; // of the head's first query
+    const Value* qkv; // of the head's first query
     long long output; // of the head's first output
 };
 
-__device__ __forceinline__ Head head_of(const float* qkv, int points, int heads, int dim) {
+__device__ __forceinline__ Head head_of(const Value* qkv, int points, int heads, int dim) {
     const long long sample = blockIdx.y / heads, head = blockIdx.y % heads;
     const long long width = 3LL * heads * dim, output_width = static_cast<long long>(heads) * dim;
     return {width, output_width, qkv + sample * points * width + head * 3 * dim, sample * points * output_width + head * dim};
@@ -27,7 +27,7 @@ __device__ __forceinline__ Head head_of(const float* qkv, int points, int heads,
 
 // Rows first.. of some values into shared memory, zeros beyond the last.
 __device__ __forceinline__ void fetch(
-    float* to, int stride, const float* from, long long width, int first, int count, int points, int dim
+    float* to, int stride, const Value* from, long long width, int first, int count, int points, int dim
 ) {
     for (int i = threadIdx.x; i < count * dim; i += THREADS) {
         const int row = i / dim, d = i % dim;
@@ -35,7 +35,8 @@ __device__ __forceinline__ void fetch(
     }
 }
 
-__device__ __forceinline__ float dot(const float* a, const float* b, int dim) {
+template <class T>
+__device__ __forceinline__ float dot(const T* a, const T* b, int dim) {
     float sum = 0.0f;
     for (int d = 0; d < dim; d++) sum = fmaf(a[d], b[d], sum);
     return sum;
@@ -43,7 +44,7 @@ __device__ __forceinline__ float dot(const float* a, const float* b, int dim) {
 
 // Blocks: (tiles of queries, samples times heads). kept (sample, heads, points): ln of the sums of exponentials.
 extern "C" __global__ void __launch_bounds__(128) attention(
-    const float* qkv, float* output, float* kept, int points, int heads, int dim, float scale
+    const Value* qkv, Value* output, float* kept, int points, int heads, int dim, float scale
 ) {
     const int stride = dim + 1;
     float* query = dynamic_shared<float>();  // (OWN, stride)
@@ -107,7 +108,7 @@ extern "C" __global__ void __launch_bounds__(128) attention(
 
 // along (sample, heads, points): the gradient by each output times that output.
 extern "C" __global__ void attention_along(
-    const float* output, const float* gradient, float* along, int points, int heads, int dim, long long count
+    const Value* output, const Value* gradient, float* along, int points, int heads, int dim, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         const long long point = i % points, head = i / points % heads, sample = i / points / heads;
@@ -137,7 +138,7 @@ struct Tile {
 
 // The gradients by queries. Blocks: (tiles of queries, samples times heads).
 extern "C" __global__ void __launch_bounds__(128) attention_by_queries(
-    const float* qkv, const float* gradient, const float* kept, const float* along, float* by_qkv, int points, int heads,
+    const Value* qkv, const Value* gradient, const float* kept, const float* along, Value* by_qkv, int points, int heads,
     int dim, float scale
 ) {
     const int stride = dim + 1;
@@ -189,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(128) attention_by_queries(
 
 // The gradients by keys and values. Blocks: (tiles of keys, samples times heads).
 extern "C" __global__ void __launch_bounds__(128) attention_by_keys(
-    const float* qkv, const float* gradient, const float* kept, const float* along, float* by_qkv, int points, int heads,
+    const Value* qkv, const Value* gradient, const float* kept, const float* along, Value* by_qkv, int points, int heads,
     int dim, float scale
 ) {
     const int stride = dim + 1;

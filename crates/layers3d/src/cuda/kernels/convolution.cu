@@ -16,8 +16,9 @@ __device__ __forceinline__ long long neighbour(long long row, int tap, int taps,
 }
 
 // packed (taps, inputs, outputs) from weights that lie `input_stride` and `output_stride` apart, the taps of each one after another.
-extern "C" __global__ void pack_weights(
-    const float* weight, float* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
+template <class To>
+__device__ __forceinline__ void pack(
+    const float* weight, To* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
     int reversed, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
@@ -27,10 +28,25 @@ extern "C" __global__ void pack_weights(
     }
 }
 
+extern "C" __global__ void pack_weights(
+    const float* weight, float* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
+    int reversed, long long count
+) {
+    pack(weight, packed, taps, inputs, outputs, input_stride, output_stride, reversed, count);
+}
+
+// Rounded as volumes are: tensor cores multiply values of one kind.
+extern "C" __global__ void pack_weights_for_tensor_cores(
+    const float* weight, Value* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
+    int reversed, long long count
+) {
+    pack(weight, packed, taps, inputs, outputs, input_stride, output_stride, reversed, count);
+}
+
 // output (rows, outputs) = sum over taps of x (neighbour's row, inputs) packed (tap, inputs, outputs), + bias + plus.
 // `bias` and `plus` may be missing; `plus` may be `output` itself.
 extern "C" __global__ void __launch_bounds__(256) multiply_rows(
-    const float* x, const float* packed, const float* bias, const float* plus, float* output, long long rows, int inputs,
+    const Value* x, const float* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
     int outputs, int taps, int nx, int ny, int nz
 ) {
     float* left = dynamic_shared<float>();   // (DEPTH, TILE + 4): a column of the tile after another
@@ -88,7 +104,7 @@ static const int SUMMED_ROWS = 2048;
 // partial (part, tap, inputs, outputs) = sums over a part's rows of x (neighbour's row, inputs) gradient (row, outputs).
 // Blocks: (tiles of inputs times tiles of outputs, taps, parts of `rows_of_part` rows).
 extern "C" __global__ void __launch_bounds__(256) multiply_columns(
-    const float* x, const float* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
+    const Value* x, const Value* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
     int taps, int nx, int ny, int nz
 ) {
     float* left = dynamic_shared<float>(); // (DEPTH, TILE): rows of x

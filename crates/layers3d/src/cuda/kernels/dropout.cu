@@ -34,7 +34,7 @@ extern "C" __global__ void kept_bits(
 }
 
 // factor x where a unit's bit is set, and zero elsewhere.
-extern "C" __global__ void keep(const float* x, const unsigned* bits, float* y, float factor, long long count) {
+extern "C" __global__ void keep(const Value* x, const unsigned* bits, Value* y, float factor, long long count) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         y[i] = bits[i / 32] >> (i % 32) & 1u ? factor * x[i] : 0.0f;
     }

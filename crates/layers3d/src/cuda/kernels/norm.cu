@@ -25,10 +25,10 @@ __device__ __forceinline__ void sum_lines(double a, double b, double* sum_a, dou
 // partial (sample, part, 2, total): sums of x - its sample's first voxel, and of the square, over a part's rows.
 // Blocks: (tiles of channels, parts, samples).
 extern "C" __global__ void norm_sums(
-    const float* x, double* partial, long long voxels, long long rows_of_part, int channels, int first, int total
+    const Value* x, double* partial, long long voxels, long long rows_of_part, int channels, int first, int total
 ) {
     const int c = blockIdx.x * COLUMNS + threadIdx.x;
-    const float* of_sample = x + blockIdx.z * voxels * channels;
+    const Value* of_sample = x + blockIdx.z * voxels * channels;
     const long long begin = blockIdx.y * rows_of_part;
     const long long end = begin + rows_of_part < voxels ? begin + rows_of_part : voxels;
     double sum = 0.0, squares = 0.0;
@@ -51,7 +51,7 @@ extern "C" __global__ void norm_sums(
 
 // centre (sample, total) from `first` on: each sample's first voxel.
 extern "C" __global__ void norm_centres(
-    const float* x, float* centre, long long voxels, int channels, int first, int total, long long count
+    const Value* x, float* centre, long long voxels, int channels, int first, int total, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         centre[i / channels * total + first + i % channels] = x[i / channels * voxels * channels + i % channels];
@@ -97,7 +97,7 @@ extern "C" __global__ void norm_moments(
 // The two affine maps after the norm as one, and all three as slope and offset, (sample, total).
 // `scale_shift` (sample, 2 total) may be missing.
 extern "C" __global__ void norm_lines(
-    const float* mean, const float* inverse, const float* weight, const float* bias, const float* scale_shift, float* scale,
+    const float* mean, const float* inverse, const float* weight, const float* bias, const Value* scale_shift, float* scale,
     float* slope, float* offset, int total, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
@@ -110,15 +110,39 @@ extern "C" __global__ void norm_lines(
     }
 }
 
-// y (sample, voxels, total) from `first` on = activation(x (sample, voxels, channels) slope + offset).
-extern "C" __global__ void normalize(
-    const float* x, const float* slope, const float* offset, float* y, long long voxels, int channels, int first, int total,
+// Whether threads may map several channels at once.
+__device__ __forceinline__ bool are_quads(int channels, int first, int total) {
+    return channels % QUAD == 0 && first % QUAD == 0 && total % QUAD == 0;
+}
+
+template <int N>
+__device__ __forceinline__ void normalize_several(
+    const Value* x, const float* slope, const float* offset, Value* y, long long voxels, int channels, int first, int total,
     int is_silu, long long count
 ) {
-    for (long long i = thread_number(); i < count; i += all_threads()) {
+    for (long long i = thread_number() * N; i < count; i += all_threads() * N) {
         const long long row = i / channels, c = first + i % channels, line = row / voxels * total + c;
-        const float value = x[i] * slope[line] + offset[line];
-        y[row * total + c] = is_silu ? value * sigmoid(value) : value;
+        const auto given = several<N>(x + i);
+        const auto slopes = several<N>(slope + line), offsets = several<N>(offset + line);
+        Several<Value, N> made;
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float value = given.of[j] * slopes.of[j] + offsets.of[j];
+            made.of[j] = is_silu ? value * sigmoid(value) : value;
+        }
+        several<N>(y + row * total + c) = made;
+    }
+}
+
+// y (sample, voxels, total) from `first` on = activation(x (sample, voxels, channels) slope + offset).
+extern "C" __global__ void normalize(
+    const Value* x, const float* slope, const float* offset, Value* y, long long voxels, int channels, int first, int total,
+    int is_silu, long long count
+) {
+    if (are_quads(channels, first, total)) {
+        normalize_several<QUAD>(x, slope, offset, y, voxels, channels, first, total, is_silu, count);
+    } else {
+        normalize_several<1>(x, slope, offset, y, voxels, channels, first, total, is_silu, count);
     }
 }
 
@@ -130,7 +154,7 @@ __device__ __forceinline__ float through_activation(float gradient, float x, flo
 // partial (sample, part, 2, total): sums of the gradient by the affine map's output, and of that times normalised x.
 // Blocks as in norm_sums.
 extern "C" __global__ void norm_backward_sums(
-    const float* x, const float* gradient, const float* mean, const float* inverse, const float* slope, const float* offset,
+    const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* slope, const float* offset,
     double* partial, long long voxels, long long rows_of_part, int channels, int first, int total, int is_silu
 ) {
     const int c = blockIdx.x * COLUMNS + threadIdx.x;
@@ -188,26 +212,51 @@ extern "C" __global__ void norm_backward_lines(
     }
 }
 
-// The gradient by a side x, added to what is there if `add`.
-extern "C" __global__ void normalize_backward(
-    const float* x, const float* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
-    const float* offset, const float* constant, const float* multiple, float* by_x, long long voxels, int channels, int first,
+template <int N>
+__device__ __forceinline__ void normalize_backward_several(
+    const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
+    const float* offset, const float* constant, const float* multiple, Value* by_x, long long voxels, int channels, int first,
     int total, int is_silu, int add, long long count
 ) {
-    for (long long i = thread_number(); i < count; i += all_threads()) {
+    for (long long i = thread_number() * N; i < count; i += all_threads() * N) {
         const long long row = i / channels, c = first + i % channels, line = row / voxels * total + c;
-        const float g = through_activation(gradient[row * total + c], x[i], slope[line], offset[line], is_silu);
-        const float normalised = (x[i] - mean[line]) * inverse[line];
-        const float by = inverse[line] * (g * scale[line] - constant[line] - normalised * multiple[line]);
-        by_x[i] = add ? by_x[i] + by : by;
+        const auto given = several<N>(x + i), gradients = several<N>(gradient + row * total + c);
+        const auto means = several<N>(mean + line), inverses = several<N>(inverse + line), scales = several<N>(scale + line);
+        const auto slopes = several<N>(slope + line), offsets = several<N>(offset + line);
+        const auto constants = several<N>(constant + line), multiples = several<N>(multiple + line);
+        Several<Value, N> by;
+        if (add) by = several<N>(by_x + i);
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float g = through_activation(gradients.of[j], given.of[j], slopes.of[j], offsets.of[j], is_silu);
+            const float normalised = (given.of[j] - means.of[j]) * inverses.of[j];
+            const float own = inverses.of[j] * (g * scales.of[j] - constants.of[j] - normalised * multiples.of[j]);
+            by.of[j] = add ? by.of[j] + own : own;
+        }
+        several<N>(by_x + i) = by;
+    }
+}
+
+// The gradient by a side x, added to what is there if `add`.
+extern "C" __global__ void normalize_backward(
+    const Value* x, const Value* gradient, const float* mean, const float* inverse, const float* scale, const float* slope,
+    const float* offset, const float* constant, const float* multiple, Value* by_x, long long voxels, int channels, int first,
+    int total, int is_silu, int add, long long count
+) {
+    if (are_quads(channels, first, total)) {
+        normalize_backward_several<QUAD>(x, gradient, mean, inverse, scale, slope, offset, constant, multiple, by_x, voxels,
+                                         channels, first, total, is_silu, add, count);
+    } else {
+        normalize_backward_several<1>(x, gradient, mean, inverse, scale, slope, offset, constant, multiple, by_x, voxels,
+                                      channels, first, total, is_silu, add, count);
     }
 }
 
 // From the gradients by the one affine map to those by the two that it was made of: by_weight and by_bias (total), and
 // by_scale_shift (sample, 2 total) if there is one. A thread for each channel.
 extern "C" __global__ void norm_backward_affine(
-    const float* by_scale, const float* by_shift, const float* weight, const float* bias, const float* scale_shift,
-    float* by_weight, float* by_bias, float* by_scale_shift, int samples, int total
+    const float* by_scale, const float* by_shift, const float* weight, const float* bias, const Value* scale_shift,
+    float* by_weight, float* by_bias, Value* by_scale_shift, int samples, int total
 ) {
     for (long long c = thread_number(); c < total; c += all_threads()) {
         float of_weight = 0.0f, of_bias = 0.0f;
@@ -229,7 +278,7 @@ extern "C" __global__ void norm_backward_affine(
 
 // partial (part, channels) = sums over a part's rows of x (rows, channels). Blocks: (tiles of channels, parts).
 extern "C" __global__ void sum_rows(
-    const float* x, double* partial, long long rows, long long rows_of_part, int channels
+    const Value* x, double* partial, long long rows, long long rows_of_part, int channels
 ) {
     const int c = blockIdx.x * COLUMNS + threadIdx.x;
     const long long begin = blockIdx.y * rows_of_part;

@@ -1,21 +1,85 @@
-// The products of convolution.cu on tensor cores: f32 values, rounded to TF32 (10 bits of mantissa) where they meet, and summed in
-// f32. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are multiples of 4. From capability 8.0 on.
+// The products of convolution.cu on tensor cores, summed in f32: of f32 values, rounded to TF32 (10 bits of mantissa) where they
+// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are whole
+// units of 16 bytes. From capability 8.0 on.
 
 #if __CUDA_ARCH__ >= 800
 
-static const int STAGES = 3;      // tiles in flight
-static const int SLAB = 16;       // depth of a tile
-static const int ROWS = 128;      // rows of a block of multiply_rows_tensor
-static const int OUTPUTS = 64;    // outputs of a block
-static const int INPUTS = 64;     // inputs of a block of multiply_columns_tensor
-static const int LEFT = SLAB + 4; // distances in shared memory at which a warp's loads meet all banks
+static const int UNIT = 16 / sizeof(Value); // values of a copy
+static const int STAGES = 3;                // tiles in flight
+static const int SLAB = 4 * UNIT;           // depth of a tile
+static const int STEP = 2 * UNIT;           // depth of a product of one warp
+static const int ROWS = 128;                // rows of a block of multiply_rows_tensor
+static const int OUTPUTS = 64;              // outputs of a block, or of two of its warps in multiply_rows_tensor_wide
+static const int INPUTS = 64;               // inputs of a block of multiply_columns_tensor
+static const int LEFT = SLAB + UNIT;        // distances in shared memory at which a warp's loads meet all banks
 static const int RIGHT = OUTPUTS + 8;
+static const int UNITS = OUTPUTS / UNIT;    // copies of a row of OUTPUTS or INPUTS
+static const int FETCHED = 128 / UNITS;     // such rows that 128 threads fetch at once
+// Blocks of multiply_rows_tensor that a multiprocessor has shared memory for.
+static const int BLOCKS = __CUDA_ARCH__ >= 900 ? 4 : 3;
 
-// The unit of copies: 4 floats.
-static const int UNIT = 4;
+// What a lane has of the factors and sums of a warp's product: a left matrix of 16 rows and STEP columns, and two right ones, side
+// by side, of STEP rows and 8 columns each. They are taken out of tiles where they lie LEFT, RIGHT or a distance apart.
+#ifdef FINESCALE_BF16
+
+__device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile, int lane) {
+    ldmatrix_x4(a, tile + lane % 16 * LEFT + lane / 16 * 8);
+}
+
+// A column of the left matrix after another.
+__device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* tile, int lane) {
+    ldmatrix_x4_transposed(a, tile + (lane / 16 * 8 + lane % 8) * RIGHT + lane / 8 % 2 * 8);
+}
+
+__device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int distance, int lane) {
+    unsigned r[4];
+    ldmatrix_x4_transposed(r, tile + lane % 16 * distance + lane / 16 * 8);
+    b[0][0] = r[0];
+    b[0][1] = r[1];
+    b[1][0] = r[2];
+    b[1][1] = r[3];
+}
+
+__device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    mma_m16n8k16_bf16(sums, a, b);
+}
+
+#else
 
 // The bits that a tensor core takes of a float: it drops the last 13, after this has rounded them to nearest.
 __device__ __forceinline__ unsigned to_tf32(float value) { return __float_as_uint(value) + 0x1000u; }
+
+__device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile, int lane) {
+    const float* from = tile + lane / 4 * LEFT + lane % 4;
+    a[0] = to_tf32(from[0]);
+    a[1] = to_tf32(from[8 * LEFT]);
+    a[2] = to_tf32(from[4]);
+    a[3] = to_tf32(from[8 * LEFT + 4]);
+}
+
+// A column of the left matrix after another.
+__device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* tile, int lane) {
+    const float* from = tile + lane % 4 * RIGHT + lane / 4;
+    a[0] = to_tf32(from[0]);
+    a[1] = to_tf32(from[8]);
+    a[2] = to_tf32(from[4 * RIGHT]);
+    a[3] = to_tf32(from[4 * RIGHT + 8]);
+}
+
+__device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int distance, int lane) {
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+        const float* from = tile + lane % 4 * distance + lane / 4 + 8 * n;
+        b[n][0] = to_tf32(from[0]);
+        b[n][1] = to_tf32(from[4 * distance]);
+    }
+}
+
+__device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    mma_m16n8k8_tf32(sums, a, b);
+}
+
+#endif
 
 // Where a row lies in its volume.
 struct Voxel {
@@ -43,17 +107,20 @@ struct Voxel {
     }
 };
 
-// As multiply_rows. 128 threads: each warp has 32 rows and all outputs of the block.
-extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
-    const float* x, const float* packed, const float* bias, const float* plus, float* output, long long rows, int inputs,
+// As multiply_rows, a block for ROWS rows and ASIDE times OUTPUTS outputs. 128 threads: of the four warps, ASIDE are side by side,
+// and each has OUTPUTS outputs of 32 ASIDE rows. Wide blocks read less of shared memory for a product, and there are fewer of them.
+template <int ASIDE>
+__device__ __forceinline__ void multiply_tile(
+    const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
     int outputs, int taps, int nx, int ny, int nz
 ) {
-    float* left = dynamic_shared<float>();         // (STAGES, ROWS, LEFT)
-    float* right = left + STAGES * ROWS * LEFT;    // (STAGES, SLAB, RIGHT)
+    static const int DISTANCE = ASIDE * OUTPUTS + 8;
+    Value* left = dynamic_shared<Value>();      // (STAGES, ROWS, LEFT)
+    Value* right = left + STAGES * ROWS * LEFT; // (STAGES, SLAB, DISTANCE)
     const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
-    const int first_output = blockIdx.y * OUTPUTS;
+    const int first_output = blockIdx.y * ASIDE * OUTPUTS;
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, member = lane % 4;
-    // A thread fetches 4 inputs of every 32nd row, and 4 outputs of two rows of weights.
+    // A thread fetches a unit of inputs of every 32nd row, and a unit of outputs of 2 ASIDE rows of weights.
     const int column = thread % 4 * UNIT;
     Voxel voxels[4];
 #pragma unroll
@@ -68,18 +135,19 @@ extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
             const int of_tile = thread / 4 + 32 * i;
             const long long row = first_row + of_tile;
             const bool is_there = row < rows && k + column < inputs && voxels[i].has(dx, dy, dz, nx, ny, nz);
-            const float* from = is_there ? x + (row + away) * inputs + k + column : x;
+            const Value* from = is_there ? x + (row + away) * inputs + k + column : x;
             copy_async_16(left + (stage * ROWS + of_tile) * LEFT + column, from, is_there);
         }
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int of_slab = thread / 16 + 8 * i, o = thread % 16 * UNIT;
+        for (int i = 0; i < 2 * ASIDE; i++) {
+            const int of_slab = thread / (ASIDE * UNITS) + FETCHED / ASIDE * i, o = thread % (ASIDE * UNITS) * UNIT;
             const bool is_there = k + of_slab < inputs && first_output + o < outputs;
             const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * outputs + first_output + o;
-            copy_async_16(right + (stage * SLAB + of_slab) * RIGHT + o, is_there ? packed + at : packed, is_there);
+            copy_async_16(right + (stage * SLAB + of_slab) * DISTANCE + o, is_there ? packed + at : packed, is_there);
         }
     };
-    float sums[2][8][4] = {};
+    const int warp_row = 32 * ASIDE * (warp / ASIDE), warp_output = OUTPUTS * (warp % ASIDE);
+    float sums[2 * ASIDE][8][4] = {};
     for (int step = 0; step < STAGES - 1; step++) {
         if (step < steps) fetch(step);
         copy_async_commit();
@@ -90,58 +158,65 @@ extern "C" __global__ void __launch_bounds__(128) multiply_rows_tensor(
         __syncthreads();
         if (step + STAGES - 1 < steps) fetch(step + STAGES - 1);
         copy_async_commit();
-        const float* tile = left + (step % STAGES * ROWS + 32 * warp) * LEFT;
-        const float* weights = right + step % STAGES * SLAB * RIGHT;
+        const Value* tile = left + (step % STAGES * ROWS + warp_row) * LEFT;
+        const Value* weights = right + step % STAGES * SLAB * DISTANCE + warp_output;
 #pragma unroll
-        for (int k = 0; k < SLAB; k += 8) {
-            unsigned a[2][4], b[8][2];
+        for (int k = 0; k < SLAB; k += STEP) {
+            unsigned a[2 * ASIDE][4], b[4][2][2];
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
-                const float* from = tile + (16 * m + group) * LEFT + k + member;
-                a[m][0] = to_tf32(from[0]);
-                a[m][1] = to_tf32(from[8 * LEFT]);
-                a[m][2] = to_tf32(from[4]);
-                a[m][3] = to_tf32(from[8 * LEFT + 4]);
-            }
+            for (int m = 0; m < 2 * ASIDE; m++) left_of_rows(a[m], tile + 16 * m * LEFT + k, lane);
 #pragma unroll
-            for (int n = 0; n < 8; n++) {
-                const float* from = weights + (k + member) * RIGHT + 8 * n + group;
-                b[n][0] = to_tf32(from[0]);
-                b[n][1] = to_tf32(from[4 * RIGHT]);
-            }
+            for (int n = 0; n < 4; n++) right_of_rows(b[n], weights + k * DISTANCE + 16 * n, DISTANCE, lane);
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
+            for (int m = 0; m < 2 * ASIDE; m++) {
 #pragma unroll
-                for (int n = 0; n < 8; n++) mma_m16n8k8_tf32(sums[m][n], a[m], b[n]);
+                for (int n = 0; n < 8; n++) multiply_add(sums[m][n], a[m], b[n / 2][n % 2]);
             }
         }
     }
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int n = 0; n < 8; n++) {
+        const int o = first_output + warp_output + 8 * n + 2 * member;
+        if (o >= outputs) continue;
+        Several<float, 2> shift = {};
+        if (bias) shift = several<2>(bias + o);
 #pragma unroll
-        for (int n = 0; n < 8; n++) {
+        for (int i = 0; i < 4 * ASIDE; i++) {
+            const long long row = first_row + warp_row + 8 * i + group;
+            if (row >= rows) continue;
+            Several<Value, 2> more, both;
+            if (plus) more = several<2>(plus + row * outputs + o);
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const long long row = first_row + 32 * warp + 16 * m + group + i / 2 * 8;
-                const int o = first_output + 8 * n + 2 * member + i % 2;
-                if (row >= rows || o >= outputs) continue;
-                const long long at = row * outputs + o;
-                float value = sums[m][n][i];
-                if (bias) value += bias[o];
-                if (plus) value += plus[at];
-                output[at] = value;
+            for (int j = 0; j < 2; j++) {
+                const float value = sums[i / 2][n][i % 2 * 2 + j] + shift.of[j];
+                both.of[j] = plus ? value + more.of[j] : value;
             }
+            several<2>(output + row * outputs + o) = both;
         }
     }
 }
 
+extern "C" __global__ void __launch_bounds__(128, BLOCKS) multiply_rows_tensor(
+    const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
+    int outputs, int taps, int nx, int ny, int nz
+) {
+    multiply_tile<1>(x, packed, bias, plus, output, rows, inputs, outputs, taps, nx, ny, nz);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 2) multiply_rows_tensor_wide(
+    const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
+    int outputs, int taps, int nx, int ny, int nz
+) {
+    multiply_tile<2>(x, packed, bias, plus, output, rows, inputs, outputs, taps, nx, ny, nz);
+}
+
 // As multiply_columns. 128 threads: each of four warps has 32 inputs and 32 outputs.
 extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
-    const float* x, const float* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
+    const Value* x, const Value* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
     int taps, int nx, int ny, int nz
 ) {
-    float* left = dynamic_shared<float>();       // (STAGES, SLAB, RIGHT): rows of x
-    float* right = left + STAGES * SLAB * RIGHT; // (STAGES, SLAB, RIGHT): rows of the gradient
+    Value* left = dynamic_shared<Value>();       // (STAGES, SLAB, RIGHT): rows of x
+    Value* right = left + STAGES * SLAB * RIGHT; // (STAGES, SLAB, RIGHT): rows of the gradient
     const int output_tiles = (outputs + OUTPUTS - 1) / OUTPUTS;
     const int first_input = blockIdx.x / output_tiles * INPUTS, first_output = blockIdx.x % output_tiles * OUTPUTS;
     const int tap = blockIdx.y;
@@ -150,24 +225,24 @@ extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
     const long long begin = blockIdx.z * rows_of_part;
     const long long end = begin + rows_of_part < rows ? begin + rows_of_part : rows;
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, member = lane % 4;
-    const int column = thread % 16 * UNIT;
+    const int column = thread % UNITS * UNIT;
     // Of the rows that this thread fetches next.
     Voxel voxels[2];
 #pragma unroll
-    for (int i = 0; i < 2; i++) voxels[i] = Voxel::of(begin + thread / 16 + 8 * i, nx, ny, nz);
+    for (int i = 0; i < 2; i++) voxels[i] = Voxel::of(begin + thread / UNITS + FETCHED * i, nx, ny, nz);
     const long long steps = (end - begin + SLAB - 1) / SLAB;
     const auto fetch = [&](long long step) {
         const int stage = static_cast<int>(step % STAGES);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const int of_slab = thread / 16 + 8 * i;
+            const int of_slab = thread / UNITS + FETCHED * i;
             const long long row = begin + step * SLAB + of_slab;
             const bool is_row = row < end;
             const bool has_x = is_row && first_input + column < inputs && voxels[i].has(dx, dy, dz, nx, ny, nz);
             const bool has_gradient = is_row && first_output + column < outputs;
             const int to = (stage * SLAB + of_slab) * RIGHT + column;
             copy_async_16(left + to, has_x ? x + (row + away) * inputs + first_input + column : x, has_x);
-            const float* from = has_gradient ? gradient + row * outputs + first_output + column : gradient;
+            const Value* from = has_gradient ? gradient + row * outputs + first_output + column : gradient;
             copy_async_16(right + to, from, has_gradient);
             if (taps > 1) voxels[i].advance(SLAB, nx, ny, nz);
         }
@@ -184,29 +259,19 @@ extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
         if (step + STAGES - 1 < steps) fetch(step + STAGES - 1);
         copy_async_commit();
         const int stage = static_cast<int>(step % STAGES) * SLAB * RIGHT;
-        const float* of_x = left + stage + warp / 2 * 32;
-        const float* of_gradient = right + stage + warp % 2 * 32;
+        const Value* of_x = left + stage + warp / 2 * 32;
+        const Value* of_gradient = right + stage + warp % 2 * 32;
 #pragma unroll
-        for (int k = 0; k < SLAB; k += 8) {
-            unsigned a[2][4], b[4][2];
+        for (int k = 0; k < SLAB; k += STEP) {
+            unsigned a[2][4], b[2][2][2];
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
-                const float* from = of_x + (k + member) * RIGHT + 16 * m + group;
-                a[m][0] = to_tf32(from[0]);
-                a[m][1] = to_tf32(from[8]);
-                a[m][2] = to_tf32(from[4 * RIGHT]);
-                a[m][3] = to_tf32(from[4 * RIGHT + 8]);
-            }
+            for (int m = 0; m < 2; m++) left_of_columns(a[m], of_x + k * RIGHT + 16 * m, lane);
 #pragma unroll
-            for (int n = 0; n < 4; n++) {
-                const float* from = of_gradient + (k + member) * RIGHT + 8 * n + group;
-                b[n][0] = to_tf32(from[0]);
-                b[n][1] = to_tf32(from[4 * RIGHT]);
-            }
+            for (int n = 0; n < 2; n++) right_of_rows(b[n], of_gradient + k * RIGHT + 16 * n, RIGHT, lane);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
 #pragma unroll
-                for (int n = 0; n < 4; n++) mma_m16n8k8_tf32(sums[m][n], a[m], b[n]);
+                for (int n = 0; n < 4; n++) multiply_add(sums[m][n], a[m], b[n / 2][n % 2]);
             }
         }
         if ((step + 1) % (SUMMED_ROWS / SLAB) == 0 || step + 1 == steps) {

@@ -16,7 +16,7 @@ __device__ __forceinline__ double sum_block(double value) {
 // From the output (sample, voxels, fields), the target (sample, fields, voxels), and what each voxel weighs (sample, voxels):
 // partial (block) = sums of weight (output - target)^2, and the gradient of their sum by the output.
 extern "C" __global__ void weighted_squares(
-    const float* output, const float* target, const float* weight, float* gradient, double* partial, long long voxels, int fields,
+    const Value* output, const float* target, const float* weight, Value* gradient, double* partial, long long voxels, int fields,
     long long count
 ) {
     double sum = 0.0;
@@ -44,11 +44,6 @@ extern "C" __global__ void sum_all(const double* partial, double* total, int add
     for (int i = threadIdx.x; i < count; i += SUMMING) sum += partial[i];
     const double all = sum_block(sum);
     if (threadIdx.x == 0) *total = add ? *total + all : all;
-}
-
-// sum = x, added to what is there if `add`.
-extern "C" __global__ void accumulate(const float* x, float* sum, int add, long long count) {
-    for (long long i = thread_number(); i < count; i += all_threads()) sum[i] = add ? sum[i] + x[i] : x[i];
 }
 
 // One update of weights, moments and averages. Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019,
