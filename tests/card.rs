@@ -97,7 +97,7 @@ fn two_cards_have_the_results_of_one() {
         command.args(["train", "config.json", "--out", "on_none", "--device", "cuda:0,1"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("training.accumulate is 1") && said.contains("a multiple of 2"), "{said}");
+    assert!(said.contains("`training.accumulate` is 1: it must be a multiple of 2"), "{said}");
 }
 
 #[test]

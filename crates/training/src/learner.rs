@@ -46,8 +46,10 @@ impl<'a> Learner<'a> {
     ) -> Result<Self, TrainingError> {
         let alone = processor.one_by_one();
         if !config.training.accumulate.is_multiple_of(alone.len()) {
-            let expected =
-                format!("a multiple of {}, so that each card takes as many parts of a batch", alone.len());
+            let expected = format!(
+                "it must be a multiple of {}, so that each card takes as many parts of a batch",
+                alone.len()
+            );
             return Err(settings::value_error("training.accumulate", config.training.accumulate, expected));
         }
         let network = Denoiser::new(&config.network, state.values.parameters(), clean_ranges)?

@@ -117,7 +117,8 @@ impl CardLearner {
         for Parameter { weight, begin, len, .. } in parameters {
             card.weights().train(weight, View { memory: Arc::clone(&weights), first: *begin, len: *len });
         }
-        let (gradient, sums) = (card.memory(count)?, card.memory(2 * DOUBLE)?);
+        // Zeros between parameters stay.
+        let (gradient, sums) = (card.upload(&vec![0f32; count])?, card.memory(2 * DOUBLE)?);
         Ok(Self { card: card.clone(), parameters: parameters.to_vec(), count, weights, gradient, sums })
     }
 
@@ -330,27 +331,33 @@ impl Drop for CardOptimizer {
     }
 }
 
-/// Where each parameter lies, and how many values decay: weights, which lie before biases and norms.
+/// Values that a parameter with what is left free behind it takes: kernels read several at once, from multiples of 16 bytes on.
+fn room(parameter: &Tensor) -> usize {
+    parameter.elem_count().next_multiple_of(4)
+}
+
+/// Where each parameter lies, and where those end that decay: weights, which lie before biases and norms.
 fn placed(parameters: &[Moved]) -> (Vec<Parameter>, usize) {
     let is_decayed = |moved: &Moved| moved.weight.rank() > 1;
-    let decayed = parameters.iter().filter(|p| is_decayed(p)).map(|p| p.weight.elem_count()).sum();
+    let decayed = parameters.iter().filter(|p| is_decayed(p)).map(|p| room(&p.weight)).sum();
     let mut ends = [0, decayed];
     let placed = parameters.iter().map(|moved| {
         let (weight, len) = (moved.weight.clone(), moved.weight.elem_count());
         let end = &mut ends[usize::from(!is_decayed(moved))];
-        *end += len;
-        Parameter { place: Place::of(&weight), weight, begin: *end - len, len }
+        let begin = *end;
+        *end += room(&weight);
+        Parameter { place: Place::of(&weight), weight, begin, len }
     });
     (placed.collect(), decayed)
 }
 
-/// The values of one tensor of each parameter where they lie.
+/// The values of one tensor of each parameter where they lie, with zeros between them.
 fn values_in_order(
     parameters: &[Moved],
     placed: &[Parameter],
     of: fn(&Moved) -> &Tensor,
 ) -> Result<Vec<f32>> {
-    let mut values = vec![0f32; placed.iter().map(|parameter| parameter.len).sum()];
+    let mut values = vec![0f32; placed.iter().map(|parameter| room(&parameter.weight)).sum()];
     for (moved, &Parameter { begin, len, .. }) in parameters.iter().zip(placed) {
         if of(moved).elem_count() != len {
             bail!("averages and moments have the shapes of their weights");

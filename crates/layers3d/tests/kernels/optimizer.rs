@@ -20,8 +20,8 @@ const STEP: AdamStep = AdamStep {
 };
 
 fn network<L: Layers>(on: &L, x: &L::Volume, w: &[Tensor]) -> L::Volume {
-    let hidden = on.silu(&on.conv3(x, &w[0], &w[1], None).unwrap()).unwrap();
-    on.conv1(&hidden, &w[2], &w[3], None).unwrap()
+    let hidden = on.silu(&on.conv3(x, &w[0], &w[3], None).unwrap()).unwrap();
+    on.conv1(&hidden, &w[1], &w[2], None).unwrap()
 }
 
 /// Samples with what the network should make of them, and what each voxel weighs.
@@ -32,11 +32,11 @@ struct Batch {
 }
 
 impl Batch {
-    /// Two samples of 4^3 cells; three channels become two fields. The second one weighs twice as much.
+    /// Two samples of 4^3 cells; eight channels become three fields. The second one weighs twice as much.
     fn new() -> Self {
         let factors = Tensor::new(&[1f64, 2.0], &Device::Cpu).unwrap().reshape((2, 1, 1, 1, 1)).unwrap();
         let voxels = numbers((2, 1, 4, 4, 4), 0.2).abs().unwrap().broadcast_mul(&factors).unwrap();
-        Self { x: numbers((2, 3, 4, 4, 4), 0.1), target: numbers((2, 2, 4, 4, 4), 0.6), voxels }
+        Self { x: numbers((2, 8, 4, 4, 4), 0.1), target: numbers((2, 3, 4, 4, 4), 0.6), voxels }
     }
 
     /// Loss and norm of the gradient, sample by sample, on as many cards.
@@ -66,8 +66,8 @@ struct Exact {
 
 impl Exact {
     fn new() -> Self {
-        // Weights, which decay, and biases, which do not.
-        let shapes = [&[5, 3, 3, 3, 3][..], &[5], &[2, 5], &[2]];
+        // Weights, which decay, and biases, which do not. The last, of which several are read at once, comes after one of three.
+        let shapes = [&[8, 8, 3, 3, 3][..], &[3, 8], &[3], &[8]];
         let all = |at: f64| shapes.map(|shape| numbers(shape, at)).to_vec();
         let [first, second] =
             [0.5, 0.7].map(|at| all(at).iter().map(|m| (m * 0.1).unwrap()).collect::<Vec<_>>());
