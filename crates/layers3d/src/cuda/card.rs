@@ -81,8 +81,31 @@ pub struct CardProperties {
     pub memory_bytes: (usize, usize),
     /// Number of multiprocessors.
     pub multiprocessors: i32,
+    /// Their highest clock in GHz, 0 if the driver does not say.
+    pub clock_ghz: f64,
     /// The driver's version of CUDA, such as 13000.
     pub driver: i32,
+}
+
+impl CardProperties {
+    /// Operations in 1e12 a second that its units for products of this precision do at its highest clock, if they are known: NVIDIA's
+    /// data sheets for compute capability 8.0 (A100) and 9.0 (H100); in f32, for all from 7.0 on.
+    #[must_use]
+    pub fn peak_tflops(&self, precision: Precision) -> Option<f64> {
+        if self.clock_ghz == 0.0 {
+            return None;
+        }
+        // Products with sums, which are two operations, of a multiprocessor in a cycle.
+        let fused = match (precision, self.capability) {
+            (Precision::F32, (7, _) | (8, 0)) => 64.0,
+            (Precision::F32, (8.., _)) => 128.0,
+            (Precision::Tf32, (8, 0)) => 512.0,
+            (Precision::Tf32, (9, 0)) | (Precision::Bf16, (8, 0)) => 1024.0,
+            (Precision::Bf16, (9, 0)) => 2048.0,
+            _ => return None,
+        };
+        Some(2.0 * fused * f64::from(self.multiprocessors) * self.clock_ghz / 1e3)
+    }
 }
 
 /// One argument of a kernel.
@@ -170,7 +193,7 @@ impl Card {
     pub fn properties(&self) -> Result<CardProperties, CardError> {
         let context = self.0.stream.context();
         let asking = || CardError::driver("asking for its properties");
-        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let attribute = |which| context.attribute(which).map_err(asking());
         let mut driver = 0;
         // SAFETY: writes one number to a place that lives.
         unsafe { cudarc::driver::sys::cuDriverGetVersion(&mut driver) }.result().map_err(asking())?;
@@ -178,7 +201,9 @@ impl Card {
             name: context.name().map_err(asking())?,
             capability: context.compute_capability().map_err(asking())?,
             memory_bytes: context.mem_get_info().map_err(asking())?,
-            multiprocessors: context.attribute(attribute).map_err(asking())?,
+            multiprocessors: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            clock_ghz: f64::from(attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE).unwrap_or(0))
+                / 1e6,
             driver,
         })
     }
@@ -347,5 +372,34 @@ impl Card {
         // writes: whoever calls takes both from one shape. The tests run every kernel where a pointer beyond ends the program.
         unsafe { launch.launch(config) }.map_err(running())?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peaks_are_those_of_data_sheets() {
+        let card = |capability, multiprocessors, clock_ghz| CardProperties {
+            name: String::new(),
+            capability,
+            memory_bytes: (0, 0),
+            multiprocessors,
+            clock_ghz,
+            driver: 13_000,
+        };
+        let (a100, h100) = (card((8, 0), 108, 1.41), card((9, 0), 132, 1.83));
+        for (card, precision, sheet) in [
+            (&a100, Precision::F32, 19.5),
+            (&a100, Precision::Tf32, 156.0),
+            (&a100, Precision::Bf16, 312.0),
+            (&h100, Precision::Tf32, 494.7),
+            (&h100, Precision::Bf16, 989.4),
+        ] {
+            let found = card.peak_tflops(precision).unwrap();
+            assert!((found / sheet - 1.0).abs() < 5e-3, "{found} {sheet}");
+        }
+        assert_eq!(card((12, 0), 170, 2.4).peak_tflops(Precision::Bf16), None);
     }
 }

@@ -72,12 +72,15 @@ pub(super) fn check(
         "a network does not learn on {} as on the CPU: losses {here:?} instead of {there:?}; do not use this device",
         context.device_name()
     );
-    let times = if is_timed { times(context, &processor)? } else { Vec::new() };
+    let peak = properties.peak_tflops(card.precision());
+    let times = if is_timed { times(context, &processor, peak)? } else { Vec::new() };
     context.say("this card computes what the CPU does; `finescale bench` with the same --device times your network on it");
     Ok(json!({
         "name": properties.name,
         "compute_capability": [properties.capability.0, properties.capability.1],
         "multiprocessors": properties.multiprocessors,
+        "clock_ghz": properties.clock_ghz,
+        "peak_tflops": peak,
         "memory_bytes": properties.memory_bytes.1,
         "memory_free_bytes": properties.memory_bytes.0,
         "driver_cuda": properties.driver,
@@ -87,8 +90,8 @@ pub(super) fn check(
     }))
 }
 
-/// Times the network of the demonstration.
-fn times(context: &Context, processor: &Processor) -> anyhow::Result<Vec<Value>> {
+/// Times the network of the demonstration; `peak` are the TFLOP/s that the card could do.
+fn times(context: &Context, processor: &Processor, peak: Option<f64>) -> anyhow::Result<Vec<Value>> {
     let config: Value = serde_json::from_str(TIMED)?;
     let network: NetworkConfig = serde_json::from_value(config["network"].clone())?;
     let cells: usize = serde_json::from_value(config["training"]["patch_cells"].clone())?;
@@ -98,12 +101,16 @@ fn times(context: &Context, processor: &Processor) -> anyhow::Result<Vec<Value>>
         let flop = network.flop_per_evaluation(cells)? as f64 * TIMED_BATCH as f64 * work.flop_factor();
         let seconds = median(bench.seconds(work, 5)?);
         let tflops = flop / seconds / 1e12;
+        let share = peak.map(|peak| 100.0 * tflops / peak);
         context.say(format_args!(
-            "{} of {TIMED_BATCH} x {cells}^3 cells with the demonstration's network: {:.2} ms, {tflops:.2} TFLOP/s",
+            "{} of {TIMED_BATCH} x {cells}^3 cells with the demonstration's network: {:.2} ms, {tflops:.2} TFLOP/s{}",
             work.name(),
-            1e3 * seconds
+            1e3 * seconds,
+            share.map_or(String::new(), |share| format!(", {share:.0} % of the most that the card could do")),
         ));
-        times.push(json!({ "work": work.name(), "seconds": seconds, "tflops": tflops }));
+        times.push(json!({
+            "work": work.name(), "seconds": seconds, "tflops": tflops, "percent_of_peak": share,
+        }));
     }
     Ok(times)
 }
