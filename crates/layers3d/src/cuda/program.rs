@@ -47,11 +47,12 @@ pub const KERNELS: [&str; 28] = [
 ];
 
 /// The names of those that need tensor cores, from compute capability 8.0 on.
-pub const TENSOR_KERNELS: [&str; 4] = [
+pub const TENSOR_KERNELS: [&str; 5] = [
     "pack_weights_for_tensor_cores",
     "multiply_rows_tensor",
     "multiply_rows_tensor_wide",
     "multiply_columns_tensor",
+    "multiply_columns_tensor_wide",
 ];
 
 /// The text that a card's compiler is given.
