@@ -41,15 +41,35 @@ impl Product {
 }
 
 impl Card {
-    /// Whether a product of so many inputs and outputs is one for tensor cores.
-    pub(super) fn takes_tensor_cores(&self, inputs: usize, outputs: usize) -> bool {
-        let whole_units = inputs.is_multiple_of(self.unit()) && outputs.is_multiple_of(self.unit());
-        self.precision() != Precision::F32 && whole_units
+    /// Whether products are those of tensor cores.
+    pub(super) fn has_tensor_products(&self) -> bool {
+        self.precision() != Precision::F32
     }
 
-    /// Values that a tensor core's kernels copy at once.
+    /// Values that tensor cores' kernels copy at once.
     fn unit(&self) -> usize {
         UNIT_BYTES / self.precision().value_bytes()
+    }
+
+    /// As many channels, or more, so that their kernels take them.
+    pub(super) fn whole_units(&self, channels: usize) -> usize {
+        if self.has_tensor_products() { channels.next_multiple_of(self.unit()) } else { channels }
+    }
+
+    /// A copy of a volume with zeros in the channels that make whole units, if it needs them.
+    fn widened(&self, x: &CardMemory, channels: usize) -> Result<Option<CardMemory>> {
+        let more = self.whole_units(channels);
+        if more == channels {
+            return Ok(None);
+        }
+        let count = x.len() / channels * more;
+        let wide = self.volume(count)?;
+        self.map(
+            "widen",
+            count,
+            &[self.pointer(x), self.pointer(&wide), int(channels), int(more), long(count)],
+        )?;
+        Ok(Some(wide))
     }
 
     /// Bytes of the tiles of those kernels: so many rows of a slab's depth, and slabs of rows of so many values.
@@ -80,7 +100,7 @@ impl Card {
     fn columns_kernel(&self, inputs: usize, outputs: usize) -> (&'static str, usize, u32, usize) {
         let bytes = |width: usize| self.tile_bytes(0, 2 * (width + APART));
         let wide = bytes(WIDE);
-        if !self.takes_tensor_cores(inputs, outputs) {
+        if !self.has_tensor_products() {
             ("multiply_columns", TILE, 256, size_of::<f32>() * 2 * DEPTH * TILE)
         } else if self.may_be_wide(inputs, wide) && self.may_be_wide(outputs, wide) {
             ("multiply_columns_tensor_wide", WIDE, 128, wide)
@@ -101,9 +121,11 @@ impl Card {
     ) -> Result<()> {
         let Product { rows, inputs, outputs, taps, extents } = product;
         assert!(x.len() == rows * inputs && output.len() == rows * outputs);
-        assert_eq!(packed.len(), taps * inputs * outputs);
+        let widened = self.widened(x, inputs)?;
+        let (x, inputs) = (widened.as_ref().unwrap_or(x), self.whole_units(inputs));
+        assert_eq!(packed.len(), taps * inputs * self.whole_units(outputs));
         let [nx, ny, nz] = extents.map(int);
-        let (kernel, blocks) = match self.takes_tensor_cores(inputs, outputs) {
+        let (kernel, blocks) = match self.has_tensor_products() {
             false => (
                 "multiply_rows",
                 Blocks {
@@ -144,10 +166,14 @@ impl Card {
         let Product { rows, inputs, outputs, taps, extents } = product;
         assert!(x.len() == rows * inputs && gradient.len() == rows * outputs);
         let [nx, ny, nz] = extents.map(int);
+        let own = [inputs, outputs].map(int);
+        let [x_wide, gradient_wide] = [self.widened(x, inputs)?, self.widened(gradient, outputs)?];
+        let (x, gradient) = (x_wide.as_ref().unwrap_or(x), gradient_wide.as_ref().unwrap_or(gradient));
+        let [inputs, outputs] = [inputs, outputs].map(|channels| self.whole_units(channels));
         let (kernel, width, threads, shared_bytes) = self.columns_kernel(inputs, outputs);
         let (tiles, count) = (inputs.div_ceil(width) * outputs.div_ceil(width), taps * inputs * outputs);
         let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
-        let fewest = if self.takes_tensor_cores(inputs, outputs) { rows.div_ceil(SHORT_SUM) } else { 1 };
+        let fewest = if self.has_tensor_products() { rows.div_ceil(SHORT_SUM) } else { 1 };
         let wanted = ENOUGH_BLOCKS.div_ceil(tiles * taps).max(fewest).min(affordable);
         let (parts, rows_of_part) = parts_of(rows, wanted);
         let partial = self.memory(DOUBLE * parts * count)?;
@@ -177,6 +203,8 @@ impl Card {
             int(taps),
             int(inputs),
             int(outputs),
+            own[0],
+            own[1],
             int(first),
             int(all_inputs),
             long(count),

@@ -15,12 +15,13 @@ const FILES: [&str; 7] = [
 ];
 
 /// The names of all kernels that every card has.
-pub const KERNELS: [&str; 28] = [
+pub const KERNELS: [&str; 29] = [
     "add",
     "add_floats",
     "silu",
     "silu_backward",
     "keep",
+    "widen",
     "channels_last",
     "channels_first",
     "sum_blocks",

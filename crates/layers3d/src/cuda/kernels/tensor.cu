@@ -1,6 +1,6 @@
 // The products of convolution.cu on tensor cores, summed in f32: of f32 values, rounded to TF32 (10 bits of mantissa) where they
-// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are whole
-// units of 16 bytes. From capability 8.0 on.
+// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs are whole units of
+// 16 bytes, and so are packed outputs: zeros make up for what a layer does not have. From capability 8.0 on.
 
 #if __CUDA_ARCH__ >= 800
 
@@ -107,6 +107,42 @@ struct Voxel {
     }
 };
 
+// Where the sums of a lane go: every 8th row from one on, and two outputs of every 8 from another on.
+struct Place {
+    long long rows, first_row;
+    int outputs, first_output;
+};
+
+// Writes a lane's sums, + bias + plus, N neighbours at once.
+template <int N, int TILES>
+__device__ __forceinline__ void finish(
+    const float (&sums)[TILES][8][4], const float* bias, const Value* plus, Value* output, Place place
+) {
+#pragma unroll
+    for (int n = 0; n < 16; n += N) {
+        const int o = place.first_output + n / 2 * 8 + n % 2;
+        if (o >= place.outputs) continue;
+        float shift[N] = {};
+        if (bias) {
+#pragma unroll
+            for (int j = 0; j < N; j++) shift[j] = bias[o + j];
+        }
+#pragma unroll
+        for (int i = 0; i < 2 * TILES; i++) {
+            const long long row = place.first_row + 8 * i;
+            if (row >= place.rows) continue;
+            Several<Value, N> more, made;
+            if (plus) more = several<N>(plus + row * place.outputs + o);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                const float value = sums[i / 2][n / 2][i % 2 * 2 + n % 2 + j] + shift[j];
+                made.of[j] = plus ? value + more.of[j] : value;
+            }
+            several<N>(output + row * place.outputs + o) = made;
+        }
+    }
+}
+
 // As multiply_rows, a block for ROWS rows and ASIDE times OUTPUTS outputs. 128 threads: of the four warps, ASIDE are side by side,
 // and each has OUTPUTS outputs of 32 ASIDE rows. Wide blocks read less of shared memory for a product, and there are fewer of them.
 template <int ASIDE>
@@ -126,6 +162,7 @@ __device__ __forceinline__ void multiply_tile(
 #pragma unroll
     for (int i = 0; i < 4; i++) voxels[i] = Voxel::of(first_row + thread / 4 + 32 * i, nx, ny, nz);
     const int slabs = (inputs + SLAB - 1) / SLAB, steps = taps * slabs;
+    const int packed_outputs = (outputs + UNIT - 1) / UNIT * UNIT;
     const auto fetch = [&](int step) {
         const int tap = step / slabs, k = step % slabs * SLAB, stage = step % STAGES;
         const int dx = taps == 1 ? 0 : tap / 9 - 1, dy = taps == 1 ? 0 : tap / 3 % 3 - 1, dz = taps == 1 ? 0 : tap % 3 - 1;
@@ -141,8 +178,8 @@ __device__ __forceinline__ void multiply_tile(
 #pragma unroll
         for (int i = 0; i < 2 * ASIDE; i++) {
             const int of_slab = thread / (ASIDE * UNITS) + FETCHED / ASIDE * i, o = thread % (ASIDE * UNITS) * UNIT;
-            const bool is_there = k + of_slab < inputs && first_output + o < outputs;
-            const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * outputs + first_output + o;
+            const bool is_there = k + of_slab < inputs && first_output + o < packed_outputs;
+            const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * packed_outputs + first_output + o;
             copy_async_16(right + (stage * SLAB + of_slab) * DISTANCE + o, is_there ? packed + at : packed, is_there);
         }
     };
@@ -174,25 +211,11 @@ __device__ __forceinline__ void multiply_tile(
             }
         }
     }
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-        const int o = first_output + warp_output + 8 * n + 2 * member;
-        if (o >= outputs) continue;
-        Several<float, 2> shift = {};
-        if (bias) shift = several<2>(bias + o);
-#pragma unroll
-        for (int i = 0; i < 4 * ASIDE; i++) {
-            const long long row = first_row + warp_row + 8 * i + group;
-            if (row >= rows) continue;
-            Several<Value, 2> more, both;
-            if (plus) more = several<2>(plus + row * outputs + o);
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                const float value = sums[i / 2][n][i % 2 * 2 + j] + shift.of[j];
-                both.of[j] = plus ? value + more.of[j] : value;
-            }
-            several<2>(output + row * outputs + o) = both;
-        }
+    const Place place = {rows, first_row + warp_row + group, outputs, first_output + warp_output + 2 * member};
+    if (outputs % 2 == 0) {
+        finish<2, 2 * ASIDE>(sums, bias, plus, output, place);
+    } else {
+        finish<1, 2 * ASIDE>(sums, bias, plus, output, place);
     }
 }
 
