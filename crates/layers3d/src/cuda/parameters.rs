@@ -26,8 +26,9 @@ impl Card {
         }
         let plain = self.parameter(weight)?;
         let Packing { taps, rows, columns, row_stride, column_stride, first, reversed } = packing;
-        let count = taps * rows * columns;
-        let (kernel, packed) = match self.takes_tensor_cores(rows, columns) {
+        let [all_rows, all_columns] = [rows, columns].map(|channels| self.whole_units(channels));
+        let count = taps * all_rows * all_columns;
+        let (kernel, packed) = match self.has_tensor_products() {
             true => ("pack_weights_for_tensor_cores", self.volume(count)?),
             false => ("pack_weights", self.memory(count)?),
         };
@@ -38,6 +39,8 @@ impl Card {
                 self.pointer_into(&plain, first),
                 self.pointer(&packed),
                 int(taps),
+                int(all_rows),
+                int(all_columns),
                 int(rows),
                 int(columns),
                 long(row_stride),

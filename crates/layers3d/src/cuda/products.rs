@@ -7,6 +7,7 @@ use candle_core::Result;
 
 // As in the kernels.
 const TILE: usize = 64;
+const WIDE: usize = 2 * TILE;
 const DEPTH: usize = 16;
 const STAGES: usize = 3;
 const TENSOR_ROWS: usize = 128;
@@ -15,6 +16,10 @@ const UNIT_BYTES: usize = 16;
 
 /// Wide blocks that keep any card busy.
 const ENOUGH_WIDE_BLOCKS: usize = 256;
+/// Rows that tensor cores sum before the sum goes into f64, if there is memory for so many of them: they cut off up to 2^-23 of it with
+/// every 8 or 16 rows, which makes 1e-4 at most.
+const SHORT_SUM: usize = 8192;
+
 /// Most bytes of sums of weights that are not one yet.
 const PARTIAL_BYTES: usize = 256 << 20;
 
@@ -36,15 +41,35 @@ impl Product {
 }
 
 impl Card {
-    /// Whether a product of so many inputs and outputs is one for tensor cores.
-    pub(super) fn takes_tensor_cores(&self, inputs: usize, outputs: usize) -> bool {
-        let whole_units = inputs.is_multiple_of(self.unit()) && outputs.is_multiple_of(self.unit());
-        self.precision() != Precision::F32 && whole_units
+    /// Whether products are those of tensor cores.
+    pub(super) fn has_tensor_products(&self) -> bool {
+        self.precision() != Precision::F32
     }
 
-    /// Values that a tensor core's kernels copy at once.
+    /// Values that tensor cores' kernels copy at once.
     fn unit(&self) -> usize {
         UNIT_BYTES / self.precision().value_bytes()
+    }
+
+    /// As many channels, or more, so that their kernels take them.
+    pub(super) fn whole_units(&self, channels: usize) -> usize {
+        if self.has_tensor_products() { channels.next_multiple_of(self.unit()) } else { channels }
+    }
+
+    /// A copy of a volume with zeros in the channels that make whole units, if it needs them.
+    fn widened(&self, x: &CardMemory, channels: usize) -> Result<Option<CardMemory>> {
+        let more = self.whole_units(channels);
+        if more == channels {
+            return Ok(None);
+        }
+        let count = x.len() / channels * more;
+        let wide = self.volume(count)?;
+        self.map(
+            "widen",
+            count,
+            &[self.pointer(x), self.pointer(&wide), int(channels), int(more), long(count)],
+        )?;
+        Ok(Some(wide))
     }
 
     /// Bytes of the tiles of those kernels: so many rows of a slab's depth, and slabs of rows of so many values.
@@ -53,19 +78,35 @@ impl Card {
         self.precision().value_bytes() * STAGES * (rows * left + slab * slab_rows)
     }
 
+    /// Whether wide blocks of so many bytes leave nobody idle: no outputs, and no multiprocessor that has room for one block alone.
+    fn may_be_wide(&self, outputs: usize, shared_bytes: usize) -> bool {
+        outputs.div_ceil(TILE).is_multiple_of(2) && 2 * shared_bytes <= self.most_shared_bytes()
+    }
+
     /// The kernel for a product of rows on tensor cores, and its blocks.
-    fn of_tensor_cores(&self, rows: usize, outputs: usize) -> (&'static str, Blocks) {
+    fn rows_on_tensor_cores(&self, rows: usize, outputs: usize) -> (&'static str, Blocks) {
         let bytes = |width: usize| self.tile_bytes(TENSOR_ROWS, width + APART);
         let blocks = |width: usize| [rows.div_ceil(TENSOR_ROWS), outputs.div_ceil(width)];
-        let wide = 2 * TILE;
-        // Where wide blocks leave nobody idle: no outputs, no multiprocessors, and none that has room for one block alone.
-        let is_wide = outputs.div_ceil(TILE).is_multiple_of(2)
-            && blocks(wide).iter().product::<usize>() >= ENOUGH_WIDE_BLOCKS
-            && 2 * bytes(wide) <= self.most_shared_bytes();
-        let (kernel, width) =
-            if is_wide { ("multiply_rows_tensor_wide", wide) } else { ("multiply_rows_tensor", TILE) };
+        let is_enough = blocks(WIDE).iter().product::<usize>() >= ENOUGH_WIDE_BLOCKS;
+        let (kernel, width) = match is_enough && self.may_be_wide(outputs, bytes(WIDE)) {
+            true => ("multiply_rows_tensor_wide", WIDE),
+            false => ("multiply_rows_tensor", TILE),
+        };
         let [x, y] = blocks(width).map(number);
         (kernel, Blocks { blocks: [x, y, 1], threads: [128, 1], shared_bytes: bytes(width) })
+    }
+
+    /// The kernel for a product of columns, the width of its tiles, its threads, and the bytes that they share.
+    fn columns_kernel(&self, inputs: usize, outputs: usize) -> (&'static str, usize, u32, usize) {
+        let bytes = |width: usize| self.tile_bytes(0, 2 * (width + APART));
+        let wide = bytes(WIDE);
+        if !self.has_tensor_products() {
+            ("multiply_columns", TILE, 256, size_of::<f32>() * 2 * DEPTH * TILE)
+        } else if self.may_be_wide(inputs, wide) && self.may_be_wide(outputs, wide) {
+            ("multiply_columns_tensor_wide", WIDE, 128, wide)
+        } else {
+            ("multiply_columns_tensor", TILE, 128, bytes(TILE))
+        }
     }
 
     /// Each row, with its neighbours, times the weights, + bias + plus; `plus` may be `output`.
@@ -80,9 +121,11 @@ impl Card {
     ) -> Result<()> {
         let Product { rows, inputs, outputs, taps, extents } = product;
         assert!(x.len() == rows * inputs && output.len() == rows * outputs);
-        assert_eq!(packed.len(), taps * inputs * outputs);
+        let widened = self.widened(x, inputs)?;
+        let (x, inputs) = (widened.as_ref().unwrap_or(x), self.whole_units(inputs));
+        assert_eq!(packed.len(), taps * inputs * self.whole_units(outputs));
         let [nx, ny, nz] = extents.map(int);
-        let (kernel, blocks) = match self.takes_tensor_cores(inputs, outputs) {
+        let (kernel, blocks) = match self.has_tensor_products() {
             false => (
                 "multiply_rows",
                 Blocks {
@@ -91,7 +134,7 @@ impl Card {
                     shared_bytes: size_of::<f32>() * DEPTH * (2 * TILE + 4),
                 },
             ),
-            true => self.of_tensor_cores(rows, outputs),
+            true => self.rows_on_tensor_cores(rows, outputs),
         };
         let arguments = [
             self.pointer(x),
@@ -123,14 +166,17 @@ impl Card {
         let Product { rows, inputs, outputs, taps, extents } = product;
         assert!(x.len() == rows * inputs && gradient.len() == rows * outputs);
         let [nx, ny, nz] = extents.map(int);
-        let (tiles, count) = (inputs.div_ceil(TILE) * outputs.div_ceil(TILE), taps * inputs * outputs);
+        let own = [inputs, outputs].map(int);
+        let [x_wide, gradient_wide] = [self.widened(x, inputs)?, self.widened(gradient, outputs)?];
+        let (x, gradient) = (x_wide.as_ref().unwrap_or(x), gradient_wide.as_ref().unwrap_or(gradient));
+        let [inputs, outputs] = [inputs, outputs].map(|channels| self.whole_units(channels));
+        let (kernel, width, threads, shared_bytes) = self.columns_kernel(inputs, outputs);
+        let (tiles, count) = (inputs.div_ceil(width) * outputs.div_ceil(width), taps * inputs * outputs);
         let affordable = (PARTIAL_BYTES / (size_of::<f64>() * count)).max(1);
-        let (parts, rows_of_part) = parts_of(rows, ENOUGH_BLOCKS.div_ceil(tiles * taps).min(affordable));
+        let fewest = if self.has_tensor_products() { rows.div_ceil(SHORT_SUM) } else { 1 };
+        let wanted = ENOUGH_BLOCKS.div_ceil(tiles * taps).max(fewest).min(affordable);
+        let (parts, rows_of_part) = parts_of(rows, wanted);
         let partial = self.memory(DOUBLE * parts * count)?;
-        let (kernel, threads, shared_bytes) = match self.takes_tensor_cores(inputs, outputs) {
-            false => ("multiply_columns", 256, size_of::<f32>() * 2 * DEPTH * TILE),
-            true => ("multiply_columns_tensor", 128, self.tile_bytes(0, 2 * (TILE + APART))),
-        };
         let blocks = Blocks {
             blocks: [number(tiles), number(taps), number(parts)],
             threads: [threads, 1],
@@ -157,6 +203,8 @@ impl Card {
             int(taps),
             int(inputs),
             int(outputs),
+            own[0],
+            own[1],
             int(first),
             int(all_inputs),
             long(count),

@@ -17,12 +17,13 @@ const FILES: [&str; 9] = [
 ];
 
 /// The names of all kernels that every card has.
-pub const KERNELS: [&str; 33] = [
+pub const KERNELS: [&str; 34] = [
     "add",
     "silu",
     "silu_backward",
     "keep",
     "kept_bits",
+    "widen",
     "channels_last",
     "channels_first",
     "sum_blocks",
@@ -54,11 +55,12 @@ pub const KERNELS: [&str; 33] = [
 ];
 
 /// The names of those that need tensor cores, from compute capability 8.0 on.
-pub const TENSOR_KERNELS: [&str; 4] = [
+pub const TENSOR_KERNELS: [&str; 5] = [
     "pack_weights_for_tensor_cores",
     "multiply_rows_tensor",
     "multiply_rows_tensor_wide",
     "multiply_columns_tensor",
+    "multiply_columns_tensor_wide",
 ];
 
 /// The text that a card's compiler is given.

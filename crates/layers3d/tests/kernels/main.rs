@@ -335,7 +335,7 @@ impl Network for Linear {
 #[test]
 fn products_of_many_rows_and_outputs() {
     // As many as cards multiply in wide blocks.
-    let (inner, outputs, n) = (40, 72, [40, 28, 30]);
+    let (inner, outputs, n) = (72, 72, [40, 28, 30]);
     let (x, mut weights) = inputs(1, inner, n);
     weights.extend([numbers((outputs, inner), 0.2), numbers(outputs, 0.7)]);
     check(&Linear, &x, &weights, &format!("{inner} to {outputs} at {n:?}"));

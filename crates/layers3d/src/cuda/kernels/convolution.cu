@@ -15,32 +15,34 @@ __device__ __forceinline__ long long neighbour(long long row, int tap, int taps,
     return inside ? row + (static_cast<long long>(dx) * ny + dy) * nz + dz : -1;
 }
 
-// packed (taps, inputs, outputs) from weights that lie `input_stride` and `output_stride` apart, the taps of each one after another.
+// packed (taps, inputs, outputs) from weights that lie `input_stride` and `output_stride` apart, the taps of each one after another;
+// zeros beyond the inputs and outputs that the layer has.
 template <class To>
 __device__ __forceinline__ void pack(
-    const float* weight, To* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
-    int reversed, long long count
+    const float* weight, To* packed, int taps, int inputs, int outputs, int own_inputs, int own_outputs, long long input_stride,
+    long long output_stride, int reversed, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         long long output = i % outputs, input = i / outputs % inputs, tap = i / outputs / inputs;
         if (reversed) tap = taps - 1 - tap;
-        packed[i] = weight[output * output_stride + input * input_stride + tap];
+        const bool is_there = input < own_inputs && output < own_outputs;
+        packed[i] = is_there ? weight[output * output_stride + input * input_stride + tap] : 0.0f;
     }
 }
 
 extern "C" __global__ void pack_weights(
-    const float* weight, float* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
-    int reversed, long long count
+    const float* weight, float* packed, int taps, int inputs, int outputs, int own_inputs, int own_outputs,
+    long long input_stride, long long output_stride, int reversed, long long count
 ) {
-    pack(weight, packed, taps, inputs, outputs, input_stride, output_stride, reversed, count);
+    pack(weight, packed, taps, inputs, outputs, own_inputs, own_outputs, input_stride, output_stride, reversed, count);
 }
 
 // Rounded as volumes are: tensor cores multiply values of one kind.
 extern "C" __global__ void pack_weights_for_tensor_cores(
-    const float* weight, Value* packed, int taps, int inputs, int outputs, long long input_stride, long long output_stride,
-    int reversed, long long count
+    const float* weight, Value* packed, int taps, int inputs, int outputs, int own_inputs, int own_outputs,
+    long long input_stride, long long output_stride, int reversed, long long count
 ) {
-    pack(weight, packed, taps, inputs, outputs, input_stride, output_stride, reversed, count);
+    pack(weight, packed, taps, inputs, outputs, own_inputs, own_outputs, input_stride, output_stride, reversed, count);
 }
 
 // output (rows, outputs) = sum over taps of x (neighbour's row, inputs) packed (tap, inputs, outputs), + bias + plus.
@@ -152,13 +154,15 @@ extern "C" __global__ void __launch_bounds__(256) multiply_columns(
     }
 }
 
-// weight (outputs, all inputs, taps) from `first` on = sums over all parts of partial (part, tap, inputs, outputs).
+// weight (own outputs, all inputs, taps) from `first` on = sums over all parts of partial (part, tap, inputs, outputs), of the inputs and
+// outputs that the layer has.
 extern "C" __global__ void sum_parts_of_weights(
-    const double* partial, float* weight, int parts, int taps, int inputs, int outputs, int first, int all_inputs,
-    long long count
+    const double* partial, float* weight, int parts, int taps, int inputs, int outputs, int own_inputs, int own_outputs, int first,
+    int all_inputs, long long count
 ) {
     for (long long i = thread_number(); i < count; i += all_threads()) {
         const long long output = i % outputs, input = i / outputs % inputs, tap = i / outputs / inputs;
+        if (input >= own_inputs || output >= own_outputs) continue;
         double sum = 0.0;
         for (int part = 0; part < parts; part++) sum += partial[part * count + i];
         weight[(output * all_inputs + first + input) * taps + tap] = static_cast<float>(sum);

@@ -18,6 +18,14 @@ extern "C" __global__ void silu_backward(const Value* x, Value* gradient, long l
     for (long long i = thread_number(); i < count; i += all_threads()) gradient[i] = gradient[i] * silu_slope(x[i]);
 }
 
+// y (rows, more) = x (rows, channels), with zeros in what is more.
+extern "C" __global__ void widen(const Value* x, Value* y, int channels, int more, long long count) {
+    for (long long i = thread_number(); i < count; i += all_threads()) {
+        const long long row = i / more, c = i % more;
+        y[i] = c < channels ? static_cast<float>(x[row * channels + c]) : 0.0f;
+    }
+}
+
 // y (batch, columns, rows) = x (batch, rows, columns), each sample transposed.
 template <class From, class To>
 __device__ __forceinline__ void transpose(const From* x, To* y, long long rows, long long columns, long long count) {

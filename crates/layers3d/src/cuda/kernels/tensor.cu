@@ -1,6 +1,6 @@
 // The products of convolution.cu on tensor cores, summed in f32: of f32 values, rounded to TF32 (10 bits of mantissa) where they
-// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs and outputs are whole
-// units of 16 bytes. From capability 8.0 on.
+// meet, or of bfloat16 as they are. Tiles are fetched while earlier ones are multiplied. Channels of inputs are whole units of
+// 16 bytes, and so are packed outputs: zeros make up for what a layer does not have. From capability 8.0 on.
 
 #if __CUDA_ARCH__ >= 800
 
@@ -9,17 +9,17 @@ static const int STAGES = 3;                // tiles in flight
 static const int SLAB = 4 * UNIT;           // depth of a tile
 static const int STEP = 2 * UNIT;           // depth of a product of one warp
 static const int ROWS = 128;                // rows of a block of multiply_rows_tensor
-static const int OUTPUTS = 64;              // outputs of a block, or of two of its warps in multiply_rows_tensor_wide
-static const int INPUTS = 64;               // inputs of a block of multiply_columns_tensor
-static const int LEFT = SLAB + UNIT;        // distances in shared memory at which a warp's loads meet all banks
-static const int RIGHT = OUTPUTS + 8;
+static const int OUTPUTS = 64;              // outputs of a block; wide ones have twice as many
+static const int INPUTS = 64;               // inputs of a block of multiply_columns_tensor, likewise
+static const int LEFT = SLAB + UNIT;        // distances in shared memory at which a warp's loads meet all banks: of rows of a slab,
+static const int APART = 8;                 // and what it takes beside rows of outputs or inputs
 static const int UNITS = OUTPUTS / UNIT;    // copies of a row of OUTPUTS or INPUTS
 static const int FETCHED = 128 / UNITS;     // such rows that 128 threads fetch at once
 // Blocks of multiply_rows_tensor that a multiprocessor has shared memory for.
 static const int BLOCKS = __CUDA_ARCH__ >= 900 ? 4 : 3;
 
 // What a lane has of the factors and sums of a warp's product: a left matrix of 16 rows and STEP columns, and two right ones, side
-// by side, of STEP rows and 8 columns each. They are taken out of tiles where they lie LEFT, RIGHT or a distance apart.
+// by side, of STEP rows and 8 columns each. They are taken out of tiles whose rows lie LEFT or a distance apart.
 #ifdef FINESCALE_BF16
 
 __device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile, int lane) {
@@ -27,8 +27,8 @@ __device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile
 }
 
 // A column of the left matrix after another.
-__device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* tile, int lane) {
-    ldmatrix_x4_transposed(a, tile + (lane / 16 * 8 + lane % 8) * RIGHT + lane / 8 % 2 * 8);
+__device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* tile, int distance, int lane) {
+    ldmatrix_x4_transposed(a, tile + (lane / 16 * 8 + lane % 8) * distance + lane / 8 % 2 * 8);
 }
 
 __device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int distance, int lane) {
@@ -58,12 +58,12 @@ __device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile
 }
 
 // A column of the left matrix after another.
-__device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* tile, int lane) {
-    const float* from = tile + lane % 4 * RIGHT + lane / 4;
+__device__ __forceinline__ void left_of_columns(unsigned (&a)[4], const Value* tile, int distance, int lane) {
+    const float* from = tile + lane % 4 * distance + lane / 4;
     a[0] = to_tf32(from[0]);
     a[1] = to_tf32(from[8]);
-    a[2] = to_tf32(from[4 * RIGHT]);
-    a[3] = to_tf32(from[4 * RIGHT + 8]);
+    a[2] = to_tf32(from[4 * distance]);
+    a[3] = to_tf32(from[4 * distance + 8]);
 }
 
 __device__ __forceinline__ void right_of_rows(unsigned (&b)[2][2], const Value* tile, int distance, int lane) {
@@ -107,6 +107,42 @@ struct Voxel {
     }
 };
 
+// Where the sums of a lane go: every 8th row from one on, and two outputs of every 8 from another on.
+struct Place {
+    long long rows, first_row;
+    int outputs, first_output;
+};
+
+// Writes a lane's sums, + bias + plus, N neighbours at once.
+template <int N, int TILES>
+__device__ __forceinline__ void finish(
+    const float (&sums)[TILES][8][4], const float* bias, const Value* plus, Value* output, Place place
+) {
+#pragma unroll
+    for (int n = 0; n < 16; n += N) {
+        const int o = place.first_output + n / 2 * 8 + n % 2;
+        if (o >= place.outputs) continue;
+        float shift[N] = {};
+        if (bias) {
+#pragma unroll
+            for (int j = 0; j < N; j++) shift[j] = bias[o + j];
+        }
+#pragma unroll
+        for (int i = 0; i < 2 * TILES; i++) {
+            const long long row = place.first_row + 8 * i;
+            if (row >= place.rows) continue;
+            Several<Value, N> more, made;
+            if (plus) more = several<N>(plus + row * place.outputs + o);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                const float value = sums[i / 2][n / 2][i % 2 * 2 + n % 2 + j] + shift[j];
+                made.of[j] = plus ? value + more.of[j] : value;
+            }
+            several<N>(output + row * place.outputs + o) = made;
+        }
+    }
+}
+
 // As multiply_rows, a block for ROWS rows and ASIDE times OUTPUTS outputs. 128 threads: of the four warps, ASIDE are side by side,
 // and each has OUTPUTS outputs of 32 ASIDE rows. Wide blocks read less of shared memory for a product, and there are fewer of them.
 template <int ASIDE>
@@ -114,7 +150,7 @@ __device__ __forceinline__ void multiply_tile(
     const Value* x, const Value* packed, const float* bias, const Value* plus, Value* output, long long rows, int inputs,
     int outputs, int taps, int nx, int ny, int nz
 ) {
-    static const int DISTANCE = ASIDE * OUTPUTS + 8;
+    static const int DISTANCE = ASIDE * OUTPUTS + APART;
     Value* left = dynamic_shared<Value>();      // (STAGES, ROWS, LEFT)
     Value* right = left + STAGES * ROWS * LEFT; // (STAGES, SLAB, DISTANCE)
     const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
@@ -126,6 +162,7 @@ __device__ __forceinline__ void multiply_tile(
 #pragma unroll
     for (int i = 0; i < 4; i++) voxels[i] = Voxel::of(first_row + thread / 4 + 32 * i, nx, ny, nz);
     const int slabs = (inputs + SLAB - 1) / SLAB, steps = taps * slabs;
+    const int packed_outputs = (outputs + UNIT - 1) / UNIT * UNIT;
     const auto fetch = [&](int step) {
         const int tap = step / slabs, k = step % slabs * SLAB, stage = step % STAGES;
         const int dx = taps == 1 ? 0 : tap / 9 - 1, dy = taps == 1 ? 0 : tap / 3 % 3 - 1, dz = taps == 1 ? 0 : tap % 3 - 1;
@@ -141,8 +178,8 @@ __device__ __forceinline__ void multiply_tile(
 #pragma unroll
         for (int i = 0; i < 2 * ASIDE; i++) {
             const int of_slab = thread / (ASIDE * UNITS) + FETCHED / ASIDE * i, o = thread % (ASIDE * UNITS) * UNIT;
-            const bool is_there = k + of_slab < inputs && first_output + o < outputs;
-            const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * outputs + first_output + o;
+            const bool is_there = k + of_slab < inputs && first_output + o < packed_outputs;
+            const long long at = (static_cast<long long>(tap) * inputs + k + of_slab) * packed_outputs + first_output + o;
             copy_async_16(right + (stage * SLAB + of_slab) * DISTANCE + o, is_there ? packed + at : packed, is_there);
         }
     };
@@ -174,25 +211,11 @@ __device__ __forceinline__ void multiply_tile(
             }
         }
     }
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-        const int o = first_output + warp_output + 8 * n + 2 * member;
-        if (o >= outputs) continue;
-        Several<float, 2> shift = {};
-        if (bias) shift = several<2>(bias + o);
-#pragma unroll
-        for (int i = 0; i < 4 * ASIDE; i++) {
-            const long long row = first_row + warp_row + 8 * i + group;
-            if (row >= rows) continue;
-            Several<Value, 2> more, both;
-            if (plus) more = several<2>(plus + row * outputs + o);
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                const float value = sums[i / 2][n][i % 2 * 2 + j] + shift.of[j];
-                both.of[j] = plus ? value + more.of[j] : value;
-            }
-            several<2>(output + row * outputs + o) = both;
-        }
+    const Place place = {rows, first_row + warp_row + group, outputs, first_output + warp_output + 2 * member};
+    if (outputs % 2 == 0) {
+        finish<2, 2 * ASIDE>(sums, bias, plus, output, place);
+    } else {
+        finish<1, 2 * ASIDE>(sums, bias, plus, output, place);
     }
 }
 
@@ -210,45 +233,51 @@ extern "C" __global__ void __launch_bounds__(128, 2) multiply_rows_tensor_wide(
     multiply_tile<2>(x, packed, bias, plus, output, rows, inputs, outputs, taps, nx, ny, nz);
 }
 
-// As multiply_columns. 128 threads: each of four warps has 32 inputs and 32 outputs.
-extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
+// As multiply_columns, a block for ASIDE times INPUTS inputs and ASIDE times OUTPUTS outputs. 128 threads: each of two by two warps
+// has 32 ASIDE inputs and as many outputs. Tensor cores cut sums off instead of rounding them: parts have some thousand rows.
+template <int ASIDE>
+__device__ __forceinline__ void multiply_columns_of_tile(
     const Value* x, const Value* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
     int taps, int nx, int ny, int nz
 ) {
-    Value* left = dynamic_shared<Value>();       // (STAGES, SLAB, RIGHT): rows of x
-    Value* right = left + STAGES * SLAB * RIGHT; // (STAGES, SLAB, RIGHT): rows of the gradient
-    const int output_tiles = (outputs + OUTPUTS - 1) / OUTPUTS;
-    const int first_input = blockIdx.x / output_tiles * INPUTS, first_output = blockIdx.x % output_tiles * OUTPUTS;
+    static const int DISTANCE = ASIDE * OUTPUTS + APART;
+    Value* left = dynamic_shared<Value>();          // (STAGES, SLAB, DISTANCE): rows of x
+    Value* right = left + STAGES * SLAB * DISTANCE; // (STAGES, SLAB, DISTANCE): rows of the gradient
+    const int output_tiles = (outputs + ASIDE * OUTPUTS - 1) / (ASIDE * OUTPUTS);
+    const int first_input = blockIdx.x / output_tiles * ASIDE * INPUTS;
+    const int first_output = blockIdx.x % output_tiles * ASIDE * OUTPUTS;
     const int tap = blockIdx.y;
     const int dx = taps == 1 ? 0 : tap / 9 - 1, dy = taps == 1 ? 0 : tap / 3 % 3 - 1, dz = taps == 1 ? 0 : tap % 3 - 1;
     const long long away = (static_cast<long long>(dx) * ny + dy) * nz + dz;
     const long long begin = blockIdx.z * rows_of_part;
     const long long end = begin + rows_of_part < rows ? begin + rows_of_part : rows;
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, member = lane % 4;
-    const int column = thread % UNITS * UNIT;
+    const int column = thread % (ASIDE * UNITS) * UNIT;
     // Of the rows that this thread fetches next.
-    Voxel voxels[2];
+    Voxel voxels[2 * ASIDE];
 #pragma unroll
-    for (int i = 0; i < 2; i++) voxels[i] = Voxel::of(begin + thread / UNITS + FETCHED * i, nx, ny, nz);
+    for (int i = 0; i < 2 * ASIDE; i++) {
+        voxels[i] = Voxel::of(begin + thread / (ASIDE * UNITS) + FETCHED / ASIDE * i, nx, ny, nz);
+    }
     const long long steps = (end - begin + SLAB - 1) / SLAB;
     const auto fetch = [&](long long step) {
         const int stage = static_cast<int>(step % STAGES);
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int of_slab = thread / UNITS + FETCHED * i;
+        for (int i = 0; i < 2 * ASIDE; i++) {
+            const int of_slab = thread / (ASIDE * UNITS) + FETCHED / ASIDE * i;
             const long long row = begin + step * SLAB + of_slab;
             const bool is_row = row < end;
             const bool has_x = is_row && first_input + column < inputs && voxels[i].has(dx, dy, dz, nx, ny, nz);
             const bool has_gradient = is_row && first_output + column < outputs;
-            const int to = (stage * SLAB + of_slab) * RIGHT + column;
+            const int to = (stage * SLAB + of_slab) * DISTANCE + column;
             copy_async_16(left + to, has_x ? x + (row + away) * inputs + first_input + column : x, has_x);
             const Value* from = has_gradient ? gradient + row * outputs + first_output + column : gradient;
             copy_async_16(right + to, from, has_gradient);
             if (taps > 1) voxels[i].advance(SLAB, nx, ny, nz);
         }
     };
-    // Tensor cores cut sums off instead of rounding them: long sums are made of short ones.
-    float totals[2][4][4] = {}, sums[2][4][4] = {};
+    const int warp_input = 32 * ASIDE * (warp / 2), warp_output = 32 * ASIDE * (warp % 2);
+    float sums[2 * ASIDE][4 * ASIDE][4] = {};
     for (int step = 0; step < STAGES - 1; step++) {
         if (step < steps) fetch(step);
         copy_async_commit();
@@ -258,50 +287,51 @@ extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
         __syncthreads();
         if (step + STAGES - 1 < steps) fetch(step + STAGES - 1);
         copy_async_commit();
-        const int stage = static_cast<int>(step % STAGES) * SLAB * RIGHT;
-        const Value* of_x = left + stage + warp / 2 * 32;
-        const Value* of_gradient = right + stage + warp % 2 * 32;
+        const int stage = static_cast<int>(step % STAGES) * SLAB * DISTANCE;
+        const Value* of_x = left + stage + warp_input;
+        const Value* of_gradient = right + stage + warp_output;
 #pragma unroll
         for (int k = 0; k < SLAB; k += STEP) {
-            unsigned a[2][4], b[2][2][2];
+            unsigned a[2 * ASIDE][4], b[2 * ASIDE][2][2];
 #pragma unroll
-            for (int m = 0; m < 2; m++) left_of_columns(a[m], of_x + k * RIGHT + 16 * m, lane);
+            for (int m = 0; m < 2 * ASIDE; m++) left_of_columns(a[m], of_x + k * DISTANCE + 16 * m, DISTANCE, lane);
 #pragma unroll
-            for (int n = 0; n < 2; n++) right_of_rows(b[n], of_gradient + k * RIGHT + 16 * n, RIGHT, lane);
+            for (int n = 0; n < 2 * ASIDE; n++) right_of_rows(b[n], of_gradient + k * DISTANCE + 16 * n, DISTANCE, lane);
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
+            for (int m = 0; m < 2 * ASIDE; m++) {
 #pragma unroll
-                for (int n = 0; n < 4; n++) multiply_add(sums[m][n], a[m], b[n / 2][n % 2]);
-            }
-        }
-        if ((step + 1) % (SUMMED_ROWS / SLAB) == 0 || step + 1 == steps) {
-#pragma unroll
-            for (int m = 0; m < 2; m++) {
-#pragma unroll
-                for (int n = 0; n < 4; n++) {
-#pragma unroll
-                    for (int i = 0; i < 4; i++) {
-                        totals[m][n][i] += sums[m][n][i];
-                        sums[m][n][i] = 0.0f;
-                    }
-                }
+                for (int n = 0; n < 4 * ASIDE; n++) multiply_add(sums[m][n], a[m], b[n / 2][n % 2]);
             }
         }
     }
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < 2 * ASIDE; m++) {
 #pragma unroll
-        for (int n = 0; n < 4; n++) {
+        for (int n = 0; n < 4 * ASIDE; n++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const int input = first_input + warp / 2 * 32 + 16 * m + group + i / 2 * 8;
-                const int o = first_output + warp % 2 * 32 + 8 * n + 2 * member + i % 2;
+                const int input = first_input + warp_input + 16 * m + group + i / 2 * 8;
+                const int o = first_output + warp_output + 8 * n + 2 * member + i % 2;
                 if (input >= inputs || o >= outputs) continue;
                 const long long place = (static_cast<long long>(blockIdx.z) * taps + tap) * inputs + input;
-                partial[place * outputs + o] = totals[m][n][i];
+                partial[place * outputs + o] = sums[m][n][i];
             }
         }
     }
+}
+
+extern "C" __global__ void __launch_bounds__(128) multiply_columns_tensor(
+    const Value* x, const Value* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
+    int taps, int nx, int ny, int nz
+) {
+    multiply_columns_of_tile<1>(x, gradient, partial, rows, rows_of_part, inputs, outputs, taps, nx, ny, nz);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 2) multiply_columns_tensor_wide(
+    const Value* x, const Value* gradient, double* partial, long long rows, long long rows_of_part, int inputs, int outputs,
+    int taps, int nx, int ny, int nz
+) {
+    multiply_columns_of_tile<2>(x, gradient, partial, rows, rows_of_part, inputs, outputs, taps, nx, ny, nz);
 }
 
 #endif
