@@ -421,3 +421,28 @@ fn wrong_shapes_are_refused() {
     let error = recording.backward(&output, &w(&[1, 2, 1, 1, 1]), &mut store).unwrap_err();
     assert!(error.to_string().contains("2 channels"), "{error}");
 }
+
+/// In a batch, products come in wider blocks than alone, and norms could be summed in other parts.
+#[cfg(feature = "cuda")]
+#[test]
+fn a_samples_bits_do_not_depend_on_the_batch_that_it_is_in() {
+    let x = numbers((5, 8, 20, 20, 20), 0.1).to_dtype(DType::F32).unwrap();
+    let weights: Vec<Tensor> = [&[8][..], &[8], &[128, 8], &[128]]
+        .map(|shape| numbers(shape, 0.3).to_dtype(DType::F32).unwrap())
+        .into();
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        let output = |x: &Tensor| {
+            let engine = Engine::on(card(precision));
+            let x = engine.input(x).unwrap();
+            let y = engine.group_norm(&x, 4, &weights[0], &weights[1], None, Activation::Silu).unwrap();
+            engine.output(&engine.conv1(&y, &weights[2], &weights[3], None).unwrap()).unwrap()
+        };
+        let of_all = output(&x);
+        for sample in [0, 4] {
+            let [alone, among] =
+                [output(&x.narrow(0, sample, 1).unwrap()), of_all.narrow(0, sample, 1).unwrap()]
+                    .map(|y| y.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            assert!(alone == among, "{precision}: sample {sample}");
+        }
+    }
+}
