@@ -7,6 +7,7 @@
 mod blocks;
 mod card;
 mod error;
+mod kind;
 mod layers;
 mod memory;
 mod norms;
@@ -16,8 +17,9 @@ mod products;
 mod program;
 mod weights;
 
-pub use card::{Card, CardProperties, Precision};
+pub use card::Card;
 pub use error::CardError;
+pub use kind::{CardProperties, Precision};
 pub use memory::CardMemory;
 pub use optimizer::{AdamStep, CardLearner, CardOptimizer, Moved, Part};
 pub use program::{KERNELS, TENSOR_KERNELS, source};

@@ -1,6 +1,6 @@
 //! What can go wrong with a card.
 
-use super::Precision;
+use super::kind::Precision;
 
 /// What can go wrong with a card.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! Convolutions, linear layers and their gradients as products of rows with weights.
 
 use super::blocks::{DOUBLE, ENOUGH_BLOCKS, number, parts_of};
-use super::card::{Argument, Blocks, Card, Precision, int, long};
+use super::card::{Argument, Blocks, Card, int, long};
+use super::kind::Precision;
 use super::memory::{CardMemory, View};
 use candle_core::Result;
 

@@ -1,6 +1,7 @@
 //! The kernels as one program.
 
-use super::{CardError, Precision};
+use super::CardError;
+use super::kind::Precision;
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 /// Files that make the program, in this order.
