@@ -15,6 +15,7 @@ mod optimizer;
 mod parameters;
 mod products;
 mod program;
+mod staging;
 mod weights;
 
 pub use card::Card;

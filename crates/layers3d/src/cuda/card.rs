@@ -8,10 +8,11 @@ use super::CardError;
 use super::kind::{CardProperties, Precision};
 use super::memory::{CardMemory, Pool, View};
 use super::program::{KERNELS, TENSOR_KERNELS, compile};
+use super::staging::{MOST_BYTES, Staging};
 use super::weights::Weights;
 use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaStream, DevicePtr as _, LaunchConfig, PushKernelArg as _,
+    CudaContext, CudaFunction, CudaStream, DevicePtr as _, LaunchConfig, PushKernelArg as _, result,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,7 @@ struct Inner {
     stream: Arc<CudaStream>,
     kernels: HashMap<&'static str, CudaFunction>,
     pool: Arc<Pool>,
+    staging: Staging,
     weights: Mutex<Weights>,
     precision: Precision,
     /// That a block can have if it asks for it.
@@ -64,6 +66,13 @@ pub(super) struct Blocks {
     pub(super) blocks: [u32; 3],
     pub(super) threads: [u32; 2],
     pub(super) shared_bytes: usize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What it still reads must not be let go before.
+        self.stream.synchronize().ok();
+    }
 }
 
 impl std::fmt::Debug for Card {
@@ -108,11 +117,11 @@ impl Card {
         let of_tensor_cores = TENSOR_KERNELS.into_iter().filter(|_| has_tensor_cores);
         let kernels = KERNELS.into_iter().chain(of_tensor_cores).map(load).collect::<Result<_, _>>()?;
         let stream = context.new_stream().map_err(CardError::driver("making a stream"))?;
-        let (pool, weights) = (Arc::default(), Mutex::default());
+        let (pool, staging, weights) = (Arc::default(), Staging::default(), Mutex::default());
         let most = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         let most = context.attribute(most).map_err(CardError::driver("asking for its shared memory"))?;
         let most_shared_bytes = usize::try_from(most).unwrap_or(0).max(SHARED_BYTES);
-        Ok(Self(Arc::new(Inner { stream, kernels, pool, weights, precision, most_shared_bytes })))
+        Ok(Self(Arc::new(Inner { stream, kernels, pool, staging, weights, precision, most_shared_bytes })))
     }
 
     /// What it says of itself.
@@ -142,7 +151,14 @@ impl Card {
     /// # Errors
     /// [`CardError::Driver`] if some of it failed.
     pub fn wait(&self) -> Result<(), CardError> {
-        self.0.stream.synchronize().map_err(CardError::driver("waiting for work"))
+        let staged = self.0.staging.busy();
+        let waited = self.0.stream.synchronize().map_err(CardError::driver("waiting for work"));
+        match &waited {
+            Ok(()) => self.0.staging.put_free(staged),
+            // Copies may be under way for ever.
+            Err(_) => std::mem::forget(staged),
+        }
+        waited
     }
 
     /// Forgets its copies of weights: whoever changes parameters on the host says so before the next evaluation.
@@ -178,10 +194,21 @@ impl Card {
     /// The values of the host on the card.
     pub(super) fn upload(&self, values: &[f32]) -> Result<CardMemory, CardError> {
         let mut memory = self.memory(values.len())?;
-        let copied = self.0.stream.memcpy_htod(bytemuck::cast_slice(values), memory.slice_mut());
-        copied.map_err(CardError::driver("copying to it"))?;
-        // The values may be gone afterwards.
-        self.wait()?;
+        let (stream, failed) = (&self.0.stream, || CardError::driver("copying to it"));
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        if bytes.len() > MOST_BYTES {
+            stream.memcpy_htod(bytes, memory.slice_mut()).map_err(failed())?;
+            // The values may be gone afterwards.
+            self.wait()?;
+            return Ok(memory);
+        }
+        let piece = self.0.staging.piece(stream.context(), bytes)?;
+        stream.context().bind_to_thread().map_err(failed())?;
+        let to = memory.slice().device_ptr(stream).0;
+        // SAFETY: both are as long, and nobody writes the piece before the card was waited for.
+        let copied = unsafe { result::memcpy_htod_async(to, piece.first(bytes.len()), stream.cu_stream()) };
+        self.0.staging.put(piece);
+        copied.map_err(failed())?;
         Ok(memory)
     }
 
