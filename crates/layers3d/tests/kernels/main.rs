@@ -76,6 +76,17 @@ fn check<N: Network>(network: &N, x: &Tensor, weights: &[Tensor], what: &str) {
 #[cfg(feature = "cuda")]
 fn card(precision: Precision) -> Card {
     static CARDS: [std::sync::OnceLock<Card>; 3] = [const { std::sync::OnceLock::new() }; 3];
+    static FIRST_FAILURE: std::sync::Once = std::sync::Once::new();
+    // Whoever plants mistakes wants to know that one was found, and nothing more.
+    FIRST_FAILURE.call_once(|| {
+        if std::env::var_os("FINESCALE_STAND_IN_REPLACE").is_some() {
+            std::panic::set_hook(Box::new(|failure| {
+                // Not by `eprintln!`, which the harness keeps until tests end.
+                std::io::Write::write_all(&mut std::io::stderr(), failure.to_string().as_bytes()).ok();
+                std::process::exit(101);
+            }));
+        }
+    });
     CARDS[precision as usize].get_or_init(|| Card::open(0, precision).unwrap()).clone()
 }
 
