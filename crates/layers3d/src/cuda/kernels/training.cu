@@ -10,7 +10,7 @@ __device__ __forceinline__ double sum_block(double value) {
         __syncthreads();
         if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     }
-    return sums[0];
+    return threadIdx.x == 0 ? sums[0] : 0.0;
 }
 
 // From the output (sample, voxels, fields), the target (sample, fields, voxels), and what each voxel weighs (sample, voxels):
