@@ -40,6 +40,7 @@ impl InitialConditions {
             "% Values for {name}.hdf5, to copy into the parameter file of GADGET-4 or AREPO; all that is not here stays as in yours.\n\
              % Adapt: InitCondFile (the path), TimeMax, and the softening (a mean separation over 35; 1/40 to 1/30 are usual).\n\
              % AREPO says Type where GADGET-4 says Class: SofteningComovingType0, SofteningTypeOfPartType1.\n\
+             % Positions are f64: the Config.sh of AREPO needs INPUT_IN_DOUBLEPRECISION.\n\
              InitCondFile                  {name}\n\
              ICFormat                      3\n\
              ComovingIntegrationOn         1\n\
