@@ -39,10 +39,12 @@ fi
 
 # Every mistake must be caught: by the card (exit code 86), or because numbers are wrong (101).
 missed=0
-while IFS=$'\t' read -r name old new; do
+while IFS=$'\t' read -r name old new which; do
     [ -n "$name" ] || continue
     code=0
-    log=$(kernels FINESCALE_STAND_IN_REPLACE="$(printf %b "$old")" FINESCALE_STAND_IN_BY="$(printf %b "$new")" 2>&1) || code=$?
+    # The first failure ends the tests, of which the list may say which ones matter.
+    log=$(env RUST_TEST_THREADS=1 FINESCALE_STAND_IN_REPLACE="$(printf %b "$old")" FINESCALE_STAND_IN_BY="$(printf %b "$new")" \
+        LD_LIBRARY_PATH="$card" "$tests" --quiet $which 2>&1) || code=$?
     said=$(grep -m 1 -o 'cuda stand-in: .*\|off by .*\|compiling .*\|NVRTC_ERROR_INVALID.*' <<<"$log" | cut -c 1-110 || true)
     case $code in
         86 | 101) printf 'caught  %-34s %s\n' "$name" "$said" ;;

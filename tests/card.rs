@@ -51,6 +51,8 @@ fn training_and_generation_are_those_of_the_cpu() {
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter_map(|line| line["loss"].as_f64().or(line["validation_loss"].as_f64())).collect()
     };
+    let info = story.run("info", &["on_card/model.safetensors"]);
+    assert_eq!(info["description"]["lineage"]["devices"], serde_json::json!(["cuda"]));
     let (here, there) = (losses("on_card"), losses("run"));
     assert!(here.len() >= 4 && here.len() == there.len(), "{here:?}");
     for (here, there) in here.iter().zip(&there) {

@@ -73,6 +73,7 @@ fn from_nothing_to_a_report() {
     let story = Story::begun();
     let info = story.run("info", &["run/model.safetensors"]);
     assert_eq!(info["description"]["step"], 4);
+    assert_eq!(info["description"]["lineage"]["devices"], json!(["cpu"]));
     assert_eq!(info["description"]["voxel_mpc_h"][0], 12.5 / 16.0);
 
     // The plan is what is then done.

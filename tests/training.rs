@@ -210,9 +210,12 @@ fn minutes_become_updates_once_and_a_model_tells_where_it_comes_from() {
     assert!(told.contains("before update 1: validation loss "), "{told}");
     let info = run("info", &["more/model.safetensors"]).0;
     let [own, parent] = [0, 1].map(|line| info["made_by"][line].as_str().unwrap());
-    assert!(own.ends_with(" updates on mock gas, 2 files"), "{own}");
+    assert!(own.ends_with(" updates on mock gas, 2 files, computed by cpu"), "{own}");
     assert!(parent.starts_with("begun from run/model.safetensors ("), "{parent}");
-    assert!(parent.ends_with(&format!("): {steps} updates on mock gas, 2 files")), "{parent}");
+    assert!(
+        parent.ends_with(&format!("): {steps} updates on mock gas, 2 files, computed by cpu")),
+        "{parent}"
+    );
     let parent = &info["description"]["lineage"]["parents"][0];
     assert_eq!(parent["sha256"], run("info", &["run/model.safetensors"]).0["sha256"]);
 }

@@ -55,7 +55,8 @@ impl Context {
             Processor::Cards(cards) => {
                 let properties = cards.first().properties()?;
                 let mut program = program;
-                program["card"] = json!([properties.name, properties.capability, properties.driver]);
+                program["card"] =
+                    json!([properties.name, properties.capability, properties.driver, properties.compiler]);
                 Ok(program)
             }
         }

@@ -38,13 +38,21 @@ pub(crate) fn check_program(
     found: &Value,
     start: Start,
 ) -> Result<(), TrainingError> {
-    match difference(program, found) {
-        Some(Difference { what, expected, found }) if matches!(start, Start::Resume) => {
-            let what = if what.is_empty() { "the program".to_owned() } else { what };
-            Err(TrainingError::OtherProgram { path: out.into(), what, expected, found })
-        }
-        _ => Ok(()),
+    // Of cards, their kind says least where the run was begun on something else.
+    let device = difference(&program["device"], &found["device"]);
+    let device = device.map(|other| Difference { what: "device".to_owned(), ..other });
+    let Some(Difference { what, expected, found }) = device.or_else(|| difference(program, found)) else {
+        return Ok(());
+    };
+    let what = if what.is_empty() { "the program".to_owned() } else { what };
+    if matches!(start, Start::Resume) {
+        return Err(TrainingError::OtherProgram { path: out.into(), what, expected, found });
     }
+    tracing::warn!(
+        "{}: {what} was {found} when its state was saved, now it is {expected}: its last bits are those of neither",
+        out.display()
+    );
+    Ok(())
 }
 
 pub(crate) fn check_section(path: &Path, section: &'static str, same: bool) -> Result<(), TrainingError> {

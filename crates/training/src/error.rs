@@ -83,6 +83,12 @@ pub enum TrainingError {
         /// The first tensor that does not fit.
         source: finescale_denoiser::DenoiserError,
     },
+    /// A card failed in the middle of an update.
+    #[error(
+        "the weights on the card belong to no update, since it failed in the middle of one, and are not saved; `--resume` goes on \
+         from the state on disk"
+    )]
+    Torn,
     /// A file that memory cannot hold.
     #[error(transparent)]
     Memory(FieldError),
@@ -205,6 +211,7 @@ impl TrainingError {
             | Self::Busy { .. }
             | Self::Moved { .. }
             | Self::Memory(_)
+            | Self::Torn
             | Self::NotFinite { .. }
             | Self::NoGradient { .. }
             | Self::Tensor(_) => false,

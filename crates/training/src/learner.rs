@@ -54,9 +54,12 @@ impl<'a> Learner<'a> {
         }
         let network = Denoiser::new(&config.network, state.values.parameters(), clean_ranges)?
             .with_checkpointing(config.training.gradient_checkpointing);
-        let networks = alone.iter().map(|processor| network.clone().on(processor)).collect();
+        // Cards know when they move weights and averages.
+        let placed = |network: &Denoiser, on| network.clone().on(on).with_fixed_parameters();
+        let networks = alone.iter().map(|processor| placed(&network, processor)).collect();
         // The averages are where the values are moved: on the first card.
-        let averaged = Denoiser::new(&config.network, state.values.averages(), clean_ranges)?.on(&alone[0]);
+        let averaged = Denoiser::new(&config.network, state.values.averages(), clean_ranges)?;
+        let averaged = placed(&averaged, &alone[0]);
         state.values.train_on(processor)?;
         Ok(Self { config, state, networks, averaged })
     }
@@ -130,6 +133,7 @@ impl<'a> Learner<'a> {
         let modes: Vec<Mode> = (0..parts.len()).map(|number| self.mode(number, parts.len())).collect();
         let (networks, optimizer) = (&self.networks, self.state.values.cards());
         let optimizer = optimizer.expect("who calls has cards");
+        optimizer.begin();
         let together = networks.len();
         for (round, (exercises, modes)) in parts.chunks(together).zip(modes.chunks(together)).enumerate() {
             std::thread::scope(|scope| {

@@ -19,6 +19,10 @@ pub struct Lineage {
     /// The part of the box of each of these files that its own training never touched, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_out: Option<Region>,
+    /// What computed its updates, such as `cpu` or `cuda in bf16`, in the order in which they came; empty in a model of a version that
+    /// did not record it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
 }
 
 /// A model that another one was made from.
@@ -74,10 +78,14 @@ impl Lineage {
     }
 
     fn line(&self, updates: u64) -> String {
-        match self.files.len() {
+        let line = match self.files.len() {
             0 => format!("{updates} updates; its data is not recorded"),
             1 => format!("{updates} updates on {}, 1 file", self.data),
             files => format!("{updates} updates on {}, {files} files", self.data),
+        };
+        match self.devices.as_slice() {
+            [] => line,
+            devices => format!("{line}, computed by {}", devices.join(", then ")),
         }
     }
 }
@@ -88,7 +96,7 @@ mod tests {
 
     fn lineage(data: DataKind, files: usize, parents: Vec<Parent>) -> Lineage {
         let file = |number: usize| (format!("box_{number}.hdf5"), "ab".repeat(32));
-        Lineage { parents, data, files: (0..files).map(file).collect(), hold_out: None }
+        Lineage { parents, data, files: (0..files).map(file).collect(), hold_out: None, devices: Vec::new() }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Origin {
     pub(crate) marks: Marks,
     pub(crate) teacher: Option<Teacher>,
     pub(crate) parents: Vec<Parent>,
+    /// What computes the updates, and what computed those that were made.
+    pub(crate) devices: Vec<String>,
     /// SHA-256 of each file of the training pairs by name.
     pub(crate) trained_on: BTreeMap<String, String>,
     /// Of the run so far, if it is resumed.
@@ -72,11 +74,12 @@ impl Origin {
         };
         let taught_by = teacher.as_ref().map(|(_, model)| model.as_parent(Role::Teacher));
         let mut parents: Vec<Parent> = begun_from.into_iter().chain(taught_by).collect();
-        let mut resumed = None;
+        let (mut resumed, mut devices) = (None, Vec::new());
         let (state, stored) = match (start, &teacher) {
             (Start::Resume | Start::ResumeAnyway, _) => {
                 let (state, description) = resume(config, &folder, start, device, &marks)?;
                 parents = description.lineage.parents.clone();
+                devices = description.lineage.devices.clone();
                 resumed = Some(description.configuration.clone());
                 (state, Some(description))
             }
@@ -89,6 +92,11 @@ impl Origin {
                 (State::new(&config.network, weights, config.training.weight_decay)?, None)
             }
         };
+        if let Some(device) = program["device"].as_str()
+            && devices.last().is_none_or(|last| last != device)
+        {
+            devices.push(device.to_owned());
+        }
         let normalization = match &stored {
             Some(description) => Normalization::Given(description.normalizers()),
             None => config.data.normalization(),
@@ -100,7 +108,18 @@ impl Origin {
             check_section(path, "data", same)?;
         }
         let (teacher, processor) = (teacher.map(|(teacher, _)| teacher), processor.clone());
-        Ok(Self { folder, processor, state, marks, teacher, parents, trained_on, resumed, normalization })
+        Ok(Self {
+            folder,
+            processor,
+            state,
+            marks,
+            teacher,
+            parents,
+            devices,
+            trained_on,
+            resumed,
+            normalization,
+        })
     }
 
     /// How the pairs of the run are normalised: as those of the model or state that it goes on from, or else as

@@ -49,7 +49,9 @@ impl<'a> Run<'a> {
             let expected = "they must be made into a number of updates before the run begins".to_owned();
             return Err(config::value_error("training.minutes", "all that is said", expected));
         }
-        let Origin { folder, processor, state, marks, teacher, parents, trained_on, resumed, .. } = origin;
+        let Origin {
+            folder, processor, state, marks, teacher, parents, trained_on, resumed, devices, ..
+        } = origin;
         let mut warnings = warnings(pairs);
         if let Some(before) = &resumed {
             warnings.extend(changes(before, config, state.step));
@@ -58,7 +60,8 @@ impl<'a> Run<'a> {
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
         let learner = Learner::new(config, state, &ranges, &processor)?;
         let hold_out = config.data.hold_out;
-        let lineage = Lineage { parents, data: pairs.data_kind(), files: trained_on, hold_out };
+        let data = pairs.data_kind();
+        let lineage = Lineage { parents, data, files: trained_on, hold_out, devices };
         let device = Device::Cpu;
         let source = Arc::new(PatchSource::new(config, pairs)?);
         let validation = source.validation()?;

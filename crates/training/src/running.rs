@@ -132,7 +132,8 @@ impl<'a> Running<'a> {
             last_loss = Some(metrics.loss);
             self.log(&metrics);
             progress(&Event::Step(metrics));
-            if self.judge(progress, cancel)? || last_save.elapsed() >= save_after {
+            let is_judged = self.judge(progress, cancel).map_err(|error| self.keep_last_good_state(error))?;
+            if is_judged || last_save.elapsed() >= save_after {
                 save_after =
                     if self.save_if_possible(progress)? { save_every } else { SAVE_AGAIN.min(save_every) };
                 last_save = Instant::now();

@@ -23,7 +23,7 @@ impl Teacher {
     ) -> Result<(Self, Model), TrainingError> {
         let model = Model::load(path, &Device::Cpu)
             .map_err(|problem| TrainingError::Teacher { problem: Box::new(problem) })?;
-        Ok((Self::new(model.denoiser()?.on(processor), config)?, model))
+        Ok((Self::new(model.denoiser()?.on(processor).with_fixed_parameters(), config)?, model))
     }
 
     pub(crate) fn new(denoiser: Denoiser, config: &RunConfig) -> Result<Self, TrainingError> {

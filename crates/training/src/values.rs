@@ -23,6 +23,9 @@ pub(crate) struct Values {
     home: Home,
     /// Whether the cards have newer ones.
     is_behind: Cell<bool>,
+    /// Whether an update on the cards broke off in the middle.
+    #[cfg(feature = "cuda")]
+    is_torn: bool,
     #[cfg(feature = "cuda")]
     cards: Option<CardOptimizer>,
 }
@@ -45,12 +48,22 @@ impl Values {
             home,
             is_behind: Cell::new(false),
             #[cfg(feature = "cuda")]
+            is_torn: false,
+            #[cfg(feature = "cuda")]
             cards: None,
         }
     }
 
     /// The values on the host, brought there from the cards that trained them.
+    ///
+    /// # Errors
+    /// [`TrainingError::Torn`] if there are none that belong together; if a card does not answer.
+    #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps, reason = "a card may not answer"))]
     pub(crate) fn home(&self) -> Result<&Home, TrainingError> {
+        #[cfg(feature = "cuda")]
+        if self.is_torn {
+            return Err(TrainingError::Torn);
+        }
         #[cfg(feature = "cuda")]
         if let (true, Some(cards)) = (self.is_behind.get(), &self.cards) {
             self.bring_home(cards)?;
@@ -105,7 +118,10 @@ impl Values {
         let Home { weights, averages, optimizer } = &mut self.home;
         #[cfg(feature = "cuda")]
         if let Some(cards) = &mut self.cards {
+            // An error leaves some values moved, and others not.
+            self.is_torn = true;
             cards.step(&optimizer.on_card(step))?;
+            self.is_torn = false;
             self.is_behind.set(true);
             return Ok(());
         }

@@ -135,6 +135,9 @@ impl Card {
         let mut driver = 0;
         // SAFETY: writes one number to a place that lives.
         unsafe { cudarc::driver::sys::cuDriverGetVersion(&mut driver) }.result().map_err(asking())?;
+        let mut compiler = (0, 0);
+        // SAFETY: writes two numbers to places that live.
+        unsafe { cudarc::nvrtc::sys::nvrtcVersion(&mut compiler.0, &mut compiler.1) };
         Ok(CardProperties {
             name: context.name().map_err(asking())?,
             capability: context.compute_capability().map_err(asking())?,
@@ -143,6 +146,7 @@ impl Card {
             clock_ghz: f64::from(attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE).unwrap_or(0))
                 / 1e6,
             driver,
+            compiler,
         })
     }
 

@@ -49,6 +49,8 @@ pub struct CardProperties {
     pub clock_ghz: f64,
     /// The driver's version of CUDA, such as 13000.
     pub driver: i32,
+    /// The version of the compiler for kernels, such as (13, 0).
+    pub compiler: (i32, i32),
 }
 
 impl CardProperties {
@@ -85,6 +87,7 @@ mod tests {
             multiprocessors,
             clock_ghz,
             driver: 13_000,
+            compiler: (13, 0),
         };
         let (a100, h100) = (card((8, 0), 108, 1.41), card((9, 0), 132, 1.83));
         for (card, precision, sheet) in [

@@ -33,6 +33,8 @@ impl Pool {
                 // What is free in other sizes may make the room.
                 Err(CardError::Memory { .. }) if !self.lock().is_empty() => {
                     self.lock().clear();
+                    // It is free when the work before it is done.
+                    stream.synchronize().map_err(CardError::driver("waiting for free memory"))?;
                     allocate(stream, rounded)?
                 }
                 allocated => allocated?,

@@ -214,6 +214,11 @@ impl CardOptimizer {
         Ok(Self { learners, averaged, decayed, averages, first, second, arrived: None })
     }
 
+    /// Begins an update: what evaluations of the averages left on the card is in the way of it.
+    pub fn begin(&mut self) {
+        self.learners.iter().for_each(|learner| learner.card.weights().repack_trained());
+    }
+
     /// What computes gradients, one for each card.
     pub fn learners(&mut self) -> &mut [CardLearner] {
         &mut self.learners
@@ -266,7 +271,7 @@ impl CardOptimizer {
     /// Moves weights, moments and averages.
     ///
     /// # Errors
-    /// If a card does not answer.
+    /// If a card does not answer: then some values may have moved, and others not.
     pub fn step(&mut self, step: &AdamStep) -> Result<()> {
         let float = |value: f64| Argument::Float(value as f32);
         let Some((here, others)) = self.learners.split_first() else { return Ok(()) };

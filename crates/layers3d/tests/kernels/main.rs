@@ -457,3 +457,28 @@ fn a_samples_bits_do_not_depend_on_the_batch_that_it_is_in() {
         }
     }
 }
+
+#[cfg(feature = "cuda")]
+#[test]
+fn what_is_no_number_stays_none() {
+    // As NVIDIA's cards write it, as x86 does, and infinity.
+    for broken in [0x7fff_ffff, 0xffff_ffff, 0xffc0_0000, 0x7f80_0000].map(f32::from_bits) {
+        let values =
+            |count: usize| (0..count).map(|i| if i == 5 { broken } else { 0.5 }).collect::<Vec<f32>>();
+        let tensor = |shape: &[usize], is_broken: bool| {
+            let count = shape.iter().product();
+            let values = if is_broken { values(count) } else { vec![0.5; count] };
+            Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+        };
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            for (x, weight) in [(true, false), (false, true)] {
+                let engine = Engine::on(card(precision));
+                let x = engine.input(&tensor(&[1, 8, 2, 2, 2], x)).unwrap();
+                let y =
+                    engine.conv3(&x, &tensor(&[8, 8, 3, 3, 3], weight), &tensor(&[8], false), None).unwrap();
+                let y = engine.output(&y).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                assert!(y.iter().any(|y| !y.is_finite()), "{precision}: {:x}", broken.to_bits());
+            }
+        }
+    }
+}

@@ -84,6 +84,7 @@ pub(super) fn check(
         "memory_bytes": properties.memory_bytes.1,
         "memory_free_bytes": properties.memory_bytes.0,
         "driver_cuda": properties.driver,
+        "compiler": [properties.compiler.0, properties.compiler.1],
         "losses": here,
         "losses_on_cpu": there,
         "times": times,

@@ -46,8 +46,9 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&
 
 #else
 
-// The bits that a tensor core takes of a float: it drops the last 13, after this has rounded them to nearest.
-__device__ __forceinline__ unsigned to_tf32(float value) { return __float_as_uint(value) + 0x1000u; }
+// The bits that a tensor core takes of a float: it drops the last 13, after this has rounded them to nearest by Veltkamp's splitting
+// (Dekker 1971, Numer. Math. 18, 224). What is not finite stays so; half a unit added to the bits of a NaN could make them those of 0.
+__device__ __forceinline__ unsigned to_tf32(float value) { return __float_as_uint(fmaf(value, -8192.0f, value * 8193.0f)); }
 
 __device__ __forceinline__ void left_of_rows(unsigned (&a)[4], const Value* tile, int lane) {
     const float* from = tile + lane / 4 * LEFT + lane % 4;

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Holds mock universes to IllustrisTNG: power of the dark matter, gas over dark matter, and their correlation, as means over boxes with
+their standard errors, beside TNG300-1's (Foreman et al. 2019, arXiv:1910.03597; all baryons, of which the mock has only gas).
+
+Spectra are of the snapshots' particles, interlaced on twice as many cells, so that neither aliases nor a window matter below the grids'
+Nyquist frequency. Boxes are small: their power scatters, and lacks what longer waves would add; ratio and correlation hardly do.
+
+    scripts/measure_mock.py --binary target/release/finescale --boxes 8 --redshift 0
+    scripts/measure_mock.py --config mock.json --json runs/mock.json
+"""
+import argparse
+import csv
+import json
+import math
+import subprocess
+import tempfile
+from pathlib import Path
+from statistics import mean, stdev
+
+TABLE = Path("/tmp/mm/spectra.csv")
+
+
+def published(redshift):
+    """Rows of TNG300-1 at a redshift of the table: k, P_b, P_dm, P_bdm, P_dmo."""
+    lines = [line for line in open(TABLE) if not line.startswith("#")]
+    rows = [row for row in csv.DictReader(lines) if float(row["redshift"]) == redshift]
+    if not rows:
+        raise SystemExit(f"{TABLE} has no redshift {redshift}")
+    names = ["k_h_mpc", "p_b", "p_dm", "p_bdm", "p_dmo"]
+    return [tuple(float(row[name]) for name in names) for row in rows]
+
+
+def between(rows, k, value):
+    """What `value` makes of a row, at k: ln against ln k."""
+    for low, high in zip(rows, rows[1:]):
+        if low[0] <= k <= high[0]:
+            share = math.log(k / low[0]) / math.log(high[0] / low[0])
+            return math.exp((1 - share) * math.log(value(low)) + share * math.log(value(high)))
+    return math.nan
+
+
+def power_of_dark_matter(box):
+    return box["other_power_mpc_h3"]
+
+
+def gas_over_dark_matter(box):
+    return [gas / dm for gas, dm in zip(box["power_mpc_h3"], box["other_power_mpc_h3"])]
+
+
+def correlation(box):
+    return box["cross_correlation"]
+
+
+def at(box, k, of):
+    """One of these at k: ln against ln k, over neighbouring shells."""
+    rows = list(zip(box["k_h_mpc"], of(box)))
+    return between(rows, k, lambda row: row[1])
+
+
+def measured(options, seed, folder):
+    """The spectra of one box."""
+    mock = [options.binary, "mock", "--seed", str(seed), "--redshift", str(options.redshift), "--snapshots", "--quiet", "-o", folder]
+    mock += ["--config", options.config] if options.config else []
+    for name in ["box_size", "cells", "particles_low", "particles_high", "steps"]:
+        value = getattr(options, name)
+        mock += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    subprocess.run(mock, check=True)
+    snapshot = next(Path(folder, "high_res").glob("snapdir_*"))
+    out = Path(folder, "spectrum.json")
+    subprocess.run([options.binary, "spectrum", snapshot, "--particles", "gas", "--cross", snapshot, "--cross-particles", "dm",
+                    "--cells", str(2 * options.cells), "--scheme", "pcs", "--interlaced", "--quiet", "-o", out], check=True)
+    return json.load(open(out))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default="target/release/finescale")
+    parser.add_argument("--config", help="settings of `finescale mock` as JSON")
+    parser.add_argument("--boxes", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=801, help="of the first box")
+    parser.add_argument("--redshift", type=float, default=0.0)
+    parser.add_argument("--box-size", type=float, default=50.0)
+    parser.add_argument("--cells", type=int, default=64)
+    parser.add_argument("--particles-low", type=int, default=32)
+    parser.add_argument("--particles-high", type=int, default=128)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--json", help="where all numbers go, too")
+    options = parser.parse_args()
+    rows = published(options.redshift)
+    boxes = []
+    for seed in range(options.seed, options.seed + options.boxes):
+        with tempfile.TemporaryDirectory() as folder:
+            boxes.append(measured(options, seed, folder))
+    limit = math.pi * options.cells / options.box_size
+    lines = []
+    for k in [0.25, 0.46, 0.71, 1.01, 1.43, 2.02, 2.81, 3.63]:
+        if k > limit:
+            break
+        found = [[at(box, k, one) for box in boxes] for one in (power_of_dark_matter, gas_over_dark_matter, correlation)]
+        # Of the dark matter the mean power, over that of the run without baryons.
+        expected = [between(rows, k, lambda row: row[4]), between(rows, k, lambda row: row[1] / row[2]),
+                    between(rows, k, lambda row: row[3] / math.sqrt(row[1] * row[2]))]
+        found[0] = [power / expected[0] for power in found[0]]
+        error = [stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan for values in found]
+        lines.append({"k_h_mpc": k, "dm_over_tng_dmo": [mean(found[0]), error[0]], "gas_over_dm": [mean(found[1]), error[1]],
+                      "tng_b_over_dm": expected[1], "r": [mean(found[2]), error[2]], "tng_r": expected[2]})
+    print(f"{len(boxes)} boxes of {options.box_size:g} Mpc/h at z = {options.redshift:g}; errors of the mean")
+    print("| k [h/Mpc] | P_dm over TNG300-1-Dark's | P_gas/P_dm | TNG300-1's P_b/P_dm | r(gas, dm) | TNG300-1's r(b, dm) |")
+    print("|---|---|---|---|---|---|")
+    for line in lines:
+        (dm, dm_error), (ratio, ratio_error), (r, r_error) = (line[name] for name in ("dm_over_tng_dmo", "gas_over_dm", "r"))
+        print(f"| {line['k_h_mpc']:.2f} | {dm:.3f} ± {dm_error:.3f} | {ratio:.3f} ± {ratio_error:.3f} | {line['tng_b_over_dm']:.3f} "
+              f"| {r:.4f} ± {r_error:.4f} | {line['tng_r']:.4f} |")
+    if options.json:
+        json.dump({"options": vars(options), "lines": lines}, open(options.json, "w"), indent=1)
+
+
+if __name__ == "__main__":
+    main()
