@@ -77,6 +77,11 @@ impl Context {
         self.options.device_name()
     }
 
+    /// Cards in use.
+    pub(crate) fn cards(&self) -> usize {
+        self.options.cards()
+    }
+
     /// Threads in use.
     pub(crate) fn threads(&self) -> usize {
         rayon::current_num_threads()

@@ -63,6 +63,14 @@ impl Options {
         self.in_precision(&self.device.to_string())
     }
 
+    /// How many cards there are to compute.
+    pub(crate) fn cards(&self) -> usize {
+        match &self.device {
+            DeviceName::Cpu => 0,
+            DeviceName::Cuda(ordinals) => ordinals.len(),
+        }
+    }
+
     /// The same without which cards, and how many, they are: results do not depend on that.
     pub(crate) fn kind_of_device(&self) -> String {
         match self.device {

@@ -65,21 +65,34 @@ impl Kind {
     }
 }
 
-/// Bytes that a card has for a training step with patches of so many samples at once: the least and the most.
+/// Bytes that each of so many cards has for a training step with patches of so many samples at once: the least and the most.
 pub(crate) fn training_bytes(
     config: &RunConfig,
     batch: usize,
     precision: Products,
+    cards: usize,
 ) -> anyhow::Result<[u64; 2]> {
-    let volumes = counts(config, Work::Train, batch, precision)?.peak_bytes;
-    Ok(memory(volumes, config.network.parameter_count()? as u64, Work::Train, precision))
+    let mut volumes = counts(config, Work::Train, batch, precision)?.peak_bytes;
+    let parameters = config.network.parameter_count()? as u64;
+    if cards > 1 {
+        // Gradients that arrive from other cards.
+        volumes += parameters * size_of::<f32>() as u64;
+    }
+    if config.training.teacher.is_some() {
+        volumes += parameter_bytes(parameters, IN_GENERATION, precision);
+    }
+    Ok(memory(volumes, parameters, Work::Train, precision))
+}
+
+/// Bytes of copies of the parameters, as f32 and as kernels want them.
+fn parameter_bytes(parameters: u64, (floats, packed): (usize, usize), precision: Products) -> u64 {
+    parameters * (floats * size_of::<f32>() + packed * precision.value_bytes()) as u64
 }
 
 /// With the parameters, without and with what is not used of it.
 fn memory(volumes: u64, parameters: u64, mode: Work, precision: Products) -> [u64; 2] {
-    let (floats, packed) = if mode == Work::Train { IN_TRAINING } else { IN_GENERATION };
-    let bytes = floats * size_of::<f32>() + packed * precision.value_bytes();
-    let least = volumes + parameters * bytes as u64;
+    let copies = if mode == Work::Train { IN_TRAINING } else { IN_GENERATION };
+    let least = volumes + parameter_bytes(parameters, copies, precision);
     [least, (LARGER * (least + SUMS_BYTES) as f64) as u64]
 }
 

@@ -19,7 +19,7 @@ pub(super) fn print(context: &Context, config: &RunConfig, run: Run, out: &Path)
         context.say(line);
     }
     let at_once = config.training.batch_size.div_ceil(config.training.accumulate);
-    let [least, most] = training_bytes(config, at_once, context.precision())?;
+    let [least, most] = training_bytes(config, at_once, context.precision(), context.cards())?;
     context.say(format_args!(
         "on an NVIDIA card: {} to {} of its memory, {}",
         bytes(least),
