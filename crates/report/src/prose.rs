@@ -142,7 +142,7 @@ pub(crate) fn over_caption(comparison: &Comparison) -> String {
     let label = comparison.over.as_ref().map_or("", |over| over.label.as_str());
     format!(
         "Power over that of {label}, of the same box: the window of the mass assignment, if it is the same, and most of what \
-         is particular to the box drop out. Shot noise does not."
+         is particular to the box drop out. Shot noise does not. Beneath, r with {label}, of samples the mean."
     )
 }
 
