@@ -1,6 +1,7 @@
 //! The whole comparison: what `report.json` holds.
 
 use crate::JudgeError;
+use crate::against::Against;
 use crate::judgement::Judgement;
 use crate::measurements::Measurements;
 use crate::over::OverComparison;
@@ -32,6 +33,8 @@ pub struct Beside {
     pub published: Vec<PublishedSpectrum>,
     /// The fields beside another one of their universe.
     pub over: Option<OverComparison>,
+    /// A simulation whose spectra are among the published ones.
+    pub against: Option<Against>,
     /// Fields without a truth: a region of a real simulation, say. Their grids may be others.
     pub upscaled: Vec<Upscaled>,
     /// The part of the boxes that was measured, in cells of theirs; none for whole boxes.
@@ -73,6 +76,8 @@ pub struct Comparison {
     pub published: Vec<PublishedComparison>,
     /// Power over that of another field, and r with it; null without one.
     pub over: Option<OverComparison>,
+    /// A simulation whose spectra are among the published ones; null without one.
+    pub against: Option<Against>,
     /// Fields without a truth.
     pub also_upscaled: Vec<Upscaled>,
     /// What is known of the files and the model.
@@ -115,6 +120,7 @@ impl Comparison {
             pooled,
             published: published.map(|table| PublishedComparison::new(table, &measured)).collect(),
             over: beside.over,
+            against: beside.against,
             also_upscaled: beside.upscaled,
             provenance: beside.provenance,
             measured,

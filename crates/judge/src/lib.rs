@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod against;
 mod bands;
 mod baselines;
 mod beyond_power;
@@ -67,6 +68,7 @@ mod verdict;
 mod watch;
 mod worst;
 
+pub use against::Against;
 pub use bands::BandMeans;
 pub use baselines::Baselines;
 pub use beyond_power::BeyondPower;

@@ -1,7 +1,9 @@
 //! `finescale compare`: samples against the truth.
 
+mod against;
 mod verdict;
 
+use against::{Simulation, beside_tng300};
 pub(crate) use verdict::tell;
 
 use crate::context::Context;
@@ -17,8 +19,8 @@ use anyhow::Context as _;
 use clap::Args;
 use finescale_field::Region;
 use finescale_judge::{
-    Beside, BoxSummary, Companion, Comparison, Denominator, Fields, JudgeError, Labelled, Measurements,
-    OverComparison, PublishedPair, PublishedSpectrum, TrainedBox, steps,
+    Against, Beside, BoxSummary, Companion, Comparison, Denominator, Fields, JudgeError, Labelled,
+    Measurements, OverComparison, PublishedPair, PublishedSpectrum, TrainedBox, steps,
 };
 use finescale_report::{Pictures, write};
 use finescale_spectra::TileFaces;
@@ -75,6 +77,10 @@ pub(crate) struct Compare {
     /// Of --truth-spectrum, in their order: what each is divided by beside --over, such as the dark matter's
     #[arg(long, value_name = "FILE", requires_all = ["over", "truth_spectrum"])]
     over_spectrum: Vec<PathBuf>,
+    /// A simulation whose own spectra, which ship with finescale, are drawn in at the truth's redshift, of 0 to 3: the
+    /// power of its baryons, and beside --over also P_b/P_dm and r of both
+    #[arg(long, value_enum, value_name = "SIMULATION")]
+    against: Option<Simulation>,
     #[command(flatten)]
     cube: Cube,
     /// Heading of the report [default: Samples against the truth]
@@ -100,6 +106,8 @@ struct Prepared {
     /// What the fields are put beside, and published pairs of spectra with that.
     over: Option<Denominator>,
     published_over: Vec<PublishedPair>,
+    /// Whose spectra are the last ones of both.
+    against: Option<Against>,
     training_overlap: Option<Vec<TrainedBox>>,
     /// Warnings.
     notes: Vec<String>,
@@ -147,9 +155,9 @@ impl Compare {
         let files = self.boxes()?;
         self.check_output(&files)?;
         self.refuse_existing()?;
-        let published =
+        let mut published =
             self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        let published_over = self.published_over(&published)?;
+        let mut published_over = self.published_over(&published)?;
         let boxes = self.open(context, &files)?;
         let samples: Vec<&Input> = boxes.iter().flat_map(|of_box| &of_box.samples).collect();
         draws::check_files_differ(&samples)?;
@@ -165,7 +173,7 @@ impl Compare {
         let of_parents = lineage.as_ref().and_then(training_data::unknown);
         let training_overlap = lineage.map(|lineage| training_data::overlap(&boxes, &parts, &lineage));
         let of_training = training_overlap.iter().flatten().filter_map(training_data::warning);
-        let of_window = if published.is_empty() { None } else { window_warning(&boxes[0]) };
+        let of_window = self.window_warning(&boxes[0]);
         let of_noise = draws::shared_noise(&boxes);
         let of_files = boxes.iter().flat_map(BoxInputs::notes);
         let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_noise).chain(of_files);
@@ -176,8 +184,17 @@ impl Compare {
         let mut notes: Vec<String> = notes.collect();
         let over =
             self.over.as_deref().map(|path| Input::open("denominator", path, self.cube)).transpose()?;
+        let against = match self.against {
+            Some(Simulation::Tng300) => {
+                let (found, spectra) = beside_tng300(&boxes[0], over.as_ref(), &mut notes)?;
+                published.push(spectra.baryons());
+                published_over.push(spectra.baryons_over_dark_matter());
+                Some(found)
+            }
+            None => None,
+        };
         let over = over.map(|input| denominator(&input, &boxes[0], &parts[0], &mut notes)).transpose()?;
-        Ok(Prepared { notes, boxes, parts, published, over, published_over, training_overlap })
+        Ok(Prepared { notes, boxes, parts, published, over, published_over, against, training_overlap })
     }
 
     /// The pairs of published spectra that are divided by each other.
@@ -197,9 +214,25 @@ impl Compare {
             .collect()
     }
 
+    /// The warning that power cannot stand beside a published one without a window.
+    fn window_warning(&self, inputs: &BoxInputs) -> Option<String> {
+        let option = match (self.truth_spectrum.is_empty(), self.against) {
+            (false, _) => "--truth-spectrum",
+            (true, Some(_)) => "--against",
+            (true, None) => return None,
+        };
+        let fields = [&inputs.truth].into_iter().chain(&inputs.condition).chain(&inputs.samples);
+        let unknown = fields.into_iter().find(|input| input.meta.assignment.is_none())?;
+        Some(format!(
+            "{option}: {} does not say its mass assignment, so that all power is shown as gridded, with the windows in \
+             it, and a published one has none; grid files say theirs",
+            unknown.path.display()
+        ))
+    }
+
     /// What stands beside the measurements of the first box.
     fn beside(&self, prepared: Prepared, summaries: Vec<BoxSummary>) -> anyhow::Result<Beside> {
-        let Prepared { boxes, parts, published, training_overlap, notes, .. } = prepared;
+        let Prepared { boxes, parts, published, against, training_overlap, notes, .. } = prepared;
         let mut inputs: Vec<Value> = boxes.iter().flat_map(BoxInputs::all).map(Input::json).collect();
         if let Some(path) = &self.over {
             inputs.push(
@@ -213,6 +246,7 @@ impl Compare {
             title: self.title.clone().unwrap_or_default(),
             boxes: summaries,
             published,
+            against,
             region: (!parts[0].is_whole).then_some(parts[0].region),
             training_overlap,
             notes,
@@ -426,17 +460,6 @@ fn measured(context: &Context, name: &str, fields: &Fields<'_>) -> Result<Measur
     progress.set(done);
     progress.finish();
     measured
-}
-
-/// The warning that power cannot stand beside a published one without a window.
-fn window_warning(inputs: &BoxInputs) -> Option<String> {
-    let fields = [&inputs.truth].into_iter().chain(&inputs.condition).chain(&inputs.samples);
-    let unknown = fields.into_iter().find(|input| input.meta.assignment.is_none())?;
-    Some(format!(
-        "--truth-spectrum: {} does not say its mass assignment, so that all power is shown as gridded, with the windows in \
-         it, and a published one has none; grid files say theirs",
-        unknown.path.display()
-    ))
 }
 
 /// What truth and samples are put beside: the part of it that is compared.
