@@ -1,7 +1,7 @@
 //! Comparisons of small boxes by the binary: what is compared, what is refused, and what the report says of it.
 
 use crate::binary::{fails, finescale};
-use finescale_field::{Boundary, Centring, Field3, Grid, Region, Scheme};
+use finescale_field::{Boundary, Centring, Cosmology, Field3, Grid, Region, Scheme};
 use finescale_snapshot::{GridFile, GridMeta, write_grid, write_npy};
 use ndarray::Array3;
 use serde_json::{Value, json};
@@ -515,6 +515,123 @@ fn power_is_shown_over_that_of_another_field() {
         [&["--sample", "sample.hdf5", "--over", "dm.hdf5", "--truth-spectrum", "gas.dat"], &spectra[..]]
             .concat();
     desk.refuses(&two, &["--over-spectrum: 1 are given for 2"]);
+}
+
+/// The numbers of a list, without its gaps.
+fn without_gaps(values: &Value) -> Vec<f64> {
+    values.as_array().unwrap().iter().filter_map(Value::as_f64).collect()
+}
+
+#[test]
+fn tng300_stands_beside_the_fields() {
+    let desk = Desk::new();
+    let dark_matter = GridMeta { quantity: "dm".into(), ..gas() };
+    desk.write_as("dm", &waves(0.0).map(|v| 1.0 + 1.2 * (v - 1.0)), dark_matter);
+    let with = ["--sample", "sample.hdf5", "--over", "dm.hdf5", "--against", "tng300"];
+    let (report, said) = desk.report(&with);
+    assert!(!said.contains("warning"), "{said}");
+    let (power, pair) = (&report["published"][0], &report["over"]["published"][0]);
+    assert_eq!(power["label"], "TNG300-1, all baryons, z = 0");
+    assert_eq!((&power["k_h_mpc"][0], &power["power"][0]), (&json!(0.039113), &json!(12195.0)));
+    assert_eq!(pair["label"], "TNG300-1, baryons / dm, z = 0");
+    // From 0.8 to 6 h/Mpc: TNG's baryons are smoother than its dark matter, and more so at small scales.
+    let [ratio, r] = ["ratio", "correlation"].map(|key| without_gaps(&pair[key]));
+    assert!(ratio.len() > 2 && ratio.len() == r.len(), "{pair}");
+    assert!(ratio.is_sorted_by(|a, b| a > b) && ratio.iter().all(|v| (0.4..0.95).contains(v)), "{ratio:?}");
+    assert!(r.is_sorted_by(|a, b| a > b) && r.iter().all(|v| (0.9..1.0).contains(v)), "{r:?}");
+    // The truth is its dark matter but for a factor; samples have other small waves.
+    let powers = report["bands"]["truth_power"].as_array().unwrap();
+    let most = powers.iter().filter_map(Value::as_f64).fold(0.0, f64::max);
+    let of = |key: &str| report["over"][key].as_array().unwrap().clone();
+    let (of_truth, of_sample) = (of("truth_correlation"), of("sample_correlation"));
+    let expected = report["bands"]["sample_cross_correlation"].as_array().unwrap();
+    for band in (0..8).filter(|&band| powers[band].as_f64().is_some_and(|power| power > 1e-3 * most)) {
+        let [truth, sample, expected] = [&of_truth, &of_sample, expected].map(|r| r[band].as_f64().unwrap());
+        assert!(
+            (truth - 1.0).abs() < 1e-4 && (sample - expected).abs() < 1e-4,
+            "{truth} {sample} {expected}"
+        );
+    }
+    let against = &report["against"];
+    assert_eq!((&against["simulation"], &against["redshift"]), (&json!("TNG300-1"), &json!(0.0)));
+    assert!(against["between"].is_null() && against["source"].as_str().unwrap().contains("1910.03597"));
+    let told = against["differences"].to_string();
+    let expected =
+        ["205 Mpc/h", "of 8 Mpc/h", "stars and black holes", "gas alone", "truth.hdf5 does not say its own"];
+    assert!(expected.iter().all(|words| told.contains(words)), "{told}");
+    // Of what nobody asked for nothing is said.
+    let (report, _) = desk.report(&with[..4]);
+    assert!(report["against"].is_null() && report["published"] == json!([]));
+    assert_eq!(report["over"]["published"], json!([]));
+
+    // Figures and tables have it, too.
+    let all = [&["--truth", "truth.hdf5", "-o", "report"], &with[..]].concat();
+    desk.command(&all).assert().success();
+    let read = |name: &str| std::fs::read_to_string(desk.path("report").join(name)).unwrap();
+    let (table, page) = (read("tables/over.csv"), read("report.html"));
+    let columns = "truth_correlation,sample_correlation,\"TNG300-1, baryons / dm, z = 0\",\"TNG300-1, baryons / dm, z = 0 correlation\"";
+    assert!(table.lines().next().unwrap().ends_with(columns), "{table}");
+    assert!(page.contains("<h2>Beside TNG300-1</h2>") && page.contains("Beneath, r with dm"));
+}
+
+#[test]
+fn what_differs_from_tng300_is_said_as_far_as_files_say_it() {
+    let desk = Desk::new();
+    let universe = Cosmology { omega_m: Some(0.3089), sigma_8: Some(0.85), ..Cosmology::UNKNOWN };
+    let mock =
+        GridMeta { redshift: 0.5, cosmology: universe, provenance: json!({ "origin": "mock" }), ..gas() };
+    desk.write_as("truth", &waves(0.0), mock.clone());
+    desk.write_as("sample", &waves(0.3), mock.clone());
+    desk.write_as("coarse", &waves(0.1), GridMeta { quantity: "dm".into(), ..mock.clone() });
+    let arguments = ["--sample", "sample.hdf5", "--condition", "coarse.hdf5", "--over", "coarse.hdf5"];
+    let (report, said) = desk.report(&[&arguments[..], &["--against", "tng300"]].concat());
+    assert!(!said.contains("--against"), "{said}");
+    let against = &report["against"];
+    assert_eq!((&against["redshift"], &against["between"]), (&json!(0.5), &json!([0.0, 1.0])));
+    assert_eq!(report["published"][0]["label"], "TNG300-1, all baryons, z = 0.5");
+    let told = against["differences"].to_string();
+    for words in [
+        "interpolated between z = 0 and 1",
+        "mock gas, which follows a recipe",
+        "the field of --over is the condition",
+        "sigma_8 0.8159 there and 0.85 here",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("omega_m"), "{told}");
+    // Dark matter is no gas, nor gas dark matter.
+    desk.write_as("truth", &waves(0.0), GridMeta { quantity: "dm".into(), ..mock.clone() });
+    desk.write_as("gas", &waves(0.2), mock);
+    let swapped = ["--sample", "sample.hdf5", "--over", "gas.hdf5", "--against", "tng300"];
+    let (_, said) = desk.report(&swapped);
+    for words in ["--against: truth.hdf5 holds dm", "--against: gas.hdf5 holds gas"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn redshifts_without_spectra_of_tng300_are_refused() {
+    let desk = Desk::new();
+    let against = ["--sample", "sample.hdf5", "--against", "tng300"];
+    for redshift in [4.0, -0.5] {
+        desk.write_as("truth", &waves(0.0), GridMeta { redshift, ..gas() });
+        let found = format!("truth.hdf5 is at redshift {redshift:.2}");
+        desk.refuses(&against, &[&found, "known from 0 to 3", "--against", "--truth-spectrum"]);
+    }
+    // A cube has no redshift, whatever stands for it; a grid file that is made of it has.
+    write_npy(&desk.path("cube.npy"), &waves(0.0)).unwrap();
+    let size = (CELLS as f64 * VOXEL_MPC_H).to_string();
+    let cube = ["--truth", "cube.npy", "--box-size", &size, "-o", "report"];
+    let words = ["cube.npy does not say its redshift", "finescale grid cube.npy", "--scalar redshift=Z"];
+    fails(&mut desk.command(&[&cube[..], &against].concat()), &words);
+    let mut grid = finescale();
+    grid.current_dir(desk.folder.path()).args(["grid", "cube.npy", "--box-size", &size]);
+    grid.args(["--scalar", "redshift=2", "--quantity", "gas", "-o", "of_cube.hdf5"]).assert().success();
+    let of_cube = ["--truth", "of_cube.hdf5", "-o", "report"];
+    desk.command(&[&of_cube[..], &against].concat()).assert().success();
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(desk.path("report/report.json")).unwrap()).unwrap();
+    assert_eq!(report["against"]["redshift"], 2.0);
 }
 
 #[test]

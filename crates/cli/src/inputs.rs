@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const SAME_REDSHIFT: f64 = 0.02;
 
 /// Cosmological parameters closer than this are the same.
-const SAME_PARAMETER: f64 = 1e-3;
+pub(crate) const SAME_PARAMETER: f64 = 1e-3;
 
 /// The role of a field that is judged as it is.
 const SAMPLE: &str = "sample";
@@ -44,6 +44,7 @@ pub(crate) struct Input {
     pub(crate) meta: GridMeta,
     /// What is said of it, if it is a numpy cube.
     cube: Cube,
+    is_cube: bool,
     pub(crate) note: Option<String>,
     stamp: Stamp,
 }
@@ -143,9 +144,15 @@ impl Input {
     pub(crate) fn open(role: &'static str, path: &Path, cube: Cube) -> anyhow::Result<Self> {
         let stamp = Stamp::read(path)?;
         let open = fields::open_header(path, &cube)?;
-        let (grid, meta, note) = (*open.values.grid(), open.meta, open.note);
+        let (grid, meta, note, is_cube) = (*open.values.grid(), open.meta, open.note, open.is_cube);
         let cube = Cube { box_size: Some(grid.box_size_mpc_h()), ..cube };
-        Ok(Self { role, path: path.to_owned(), sha256: stamp.sha256(path)?, grid, meta, cube, note, stamp })
+        let (path, sha256) = (path.to_owned(), stamp.sha256(path)?);
+        Ok(Self { role, path, sha256, grid, meta, cube, is_cube, note, stamp })
+    }
+
+    /// Whether it is a numpy cube beside which nothing says its redshift: 0 then stands for any.
+    pub(crate) fn is_bare_cube(&self) -> anyhow::Result<bool> {
+        Ok(self.is_cube && !fields::says_redshift(&self.path)?)
     }
 
     /// In what it differs from the truth.

@@ -1,9 +1,10 @@
 //! The whole comparison: what `report.json` holds.
 
 use crate::JudgeError;
+use crate::against::Against;
 use crate::judgement::Judgement;
 use crate::measurements::Measurements;
-use crate::over::{Denominator, OverComparison};
+use crate::over::OverComparison;
 use crate::pooled::Pooled;
 use crate::published::{PublishedComparison, PublishedSpectrum};
 use crate::statistics::FieldStatistics;
@@ -30,10 +31,10 @@ pub struct Beside {
     pub boxes: Vec<BoxSummary>,
     /// Spectra that others published.
     pub published: Vec<PublishedSpectrum>,
-    /// A field whose power that of the others is divided by.
-    pub over: Option<Denominator>,
-    /// Pairs of published spectra to be divided by each other.
-    pub published_over: Vec<(PublishedSpectrum, PublishedSpectrum)>,
+    /// The fields beside another one of their universe.
+    pub over: Option<OverComparison>,
+    /// A simulation whose spectra are among the published ones.
+    pub against: Option<Against>,
     /// Fields without a truth: a region of a real simulation, say. Their grids may be others.
     pub upscaled: Vec<Upscaled>,
     /// The part of the boxes that was measured, in cells of theirs; none for whole boxes.
@@ -73,8 +74,10 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// Published spectra beside the fields.
     pub published: Vec<PublishedComparison>,
-    /// Power over that of another field; null without one.
+    /// Power over that of another field, and r with it; null without one.
     pub over: Option<OverComparison>,
+    /// A simulation whose spectra are among the published ones; null without one.
+    pub against: Option<Against>,
     /// Fields without a truth.
     pub also_upscaled: Vec<Upscaled>,
     /// What is known of the files and the model.
@@ -102,7 +105,6 @@ impl Comparison {
         let mut boxes = vec![measured.summary.clone()];
         boxes.extend(beside.boxes);
         let pooled = Pooled::new(&boxes, measured.places());
-        let over = beside.over.map(|under| OverComparison::new(&under, &beside.published_over, &measured));
         let published = beside.published.into_iter();
         let title =
             if beside.title.is_empty() { "Samples against the truth".to_owned() } else { beside.title };
@@ -117,7 +119,8 @@ impl Comparison {
             boxes,
             pooled,
             published: published.map(|table| PublishedComparison::new(table, &measured)).collect(),
-            over,
+            over: beside.over,
+            against: beside.against,
             also_upscaled: beside.upscaled,
             provenance: beside.provenance,
             measured,

@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod against;
 mod bands;
 mod baselines;
 mod beyond_power;
@@ -58,6 +59,7 @@ mod published;
 mod seam_test;
 mod statistics;
 mod summary;
+mod tng300;
 mod trained;
 mod transformed;
 mod triangles;
@@ -66,6 +68,7 @@ mod verdict;
 mod watch;
 mod worst;
 
+pub use against::Against;
 pub use bands::BandMeans;
 pub use baselines::Baselines;
 pub use beyond_power::BeyondPower;
@@ -87,10 +90,11 @@ pub use measurements::{Measurements, Places};
 pub use octants::CosmicVariance;
 pub use over::{Denominator, OverComparison, PublishedRatio};
 pub use pooled::{ErrorSource, Pooled};
-pub use published::{PublishedComparison, PublishedSpectrum};
+pub use published::{PublishedComparison, PublishedPair, PublishedSpectrum};
 pub use seam_test::SeamTest;
 pub use statistics::{AgainstTruth, FieldStatistics};
 pub use summary::BoxSummary;
+pub use tng300::Tng300;
 pub use trained::TrainedBox;
 pub use triangles::Bispectra;
 pub use upscaled::Upscaled;

@@ -18,6 +18,27 @@ pub struct PublishedSpectrum {
     pub power: Vec<f64>,
 }
 
+/// Two published spectra, such as those of gas and of dark matter, that stand beside the fields over that of another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedPair {
+    /// Its name in the report.
+    pub label: String,
+    /// What is divided.
+    pub above: PublishedSpectrum,
+    /// What it is divided by.
+    pub below: PublishedSpectrum,
+    /// Their cross power, where that is published.
+    pub cross: Option<PublishedSpectrum>,
+}
+
+impl PublishedPair {
+    /// Two spectra of unknown cross power.
+    #[must_use]
+    pub fn new(above: PublishedSpectrum, below: PublishedSpectrum) -> Self {
+        Self { label: format!("{} / {}", above.label, below.label), above, below, cross: None }
+    }
+}
+
 /// A published spectrum beside the fields, by band; null where the table does not reach.
 #[derive(Clone, Debug, Serialize)]
 pub struct PublishedComparison {

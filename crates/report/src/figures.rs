@@ -107,7 +107,7 @@ const PLOTS: [Spec; 17] = [
     },
     Spec {
         id: "over",
-        description: "Power of truth and samples over that of another field, by k.",
+        description: "Power of truth and samples over that of another field, and correlation with it, by k.",
         caption: prose::over_caption,
         plot: power::over,
     },

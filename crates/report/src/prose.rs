@@ -5,7 +5,7 @@ use crate::numbers::{error_percent, percent, plain, signed_percent, significant}
 use crate::slices::Slices;
 use finescale_field::Grid;
 use finescale_judge::limits::{DENSE_PERCENT, EXPECTED_PERCENT, POWER};
-use finescale_judge::{Comparison, EnvironmentReport, ErrorSource, Judgement, Outcome, Upscaled};
+use finescale_judge::{Against, Comparison, EnvironmentReport, ErrorSource, Judgement, Outcome, Upscaled};
 
 /// A number that is shown large.
 pub(crate) struct Tile {
@@ -142,7 +142,19 @@ pub(crate) fn over_caption(comparison: &Comparison) -> String {
     let label = comparison.over.as_ref().map_or("", |over| over.label.as_str());
     format!(
         "Power over that of {label}, of the same box: the window of the mass assignment, if it is the same, and most of what \
-         is particular to the box drop out. Shot noise does not."
+         is particular to the box drop out. Shot noise does not. Beneath, r with {label}, of samples the mean."
+    )
+}
+
+/// What stands above the differences from a simulation.
+pub(crate) fn against_note(against: &Against) -> String {
+    let redshift = significant(against.redshift, 3);
+    let from =
+        against.between.map_or(String::new(), |[low, high]| format!(", interpolated from {low} and {high}"));
+    format!(
+        "Drawn into the figures of power are spectra of {} itself at z = {redshift}{from} ({}). Right samples of another box \
+         need not lie on them, and what is too far off is cut from the panel of ratios to the truth:",
+        against.simulation, against.source
     )
 }
 

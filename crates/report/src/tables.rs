@@ -82,7 +82,13 @@ const SCATTER: &[Column] = &[
     ("scatter_ratio", "pooled/covariance/scatter_ratio/value"),
     ("scatter_ratio_standard_error", "pooled/covariance/scatter_ratio/standard_error"),
 ];
-const OVER: &[Column] = &[("truth", "over/truth"), ("samples", "over/samples")];
+const OVER: &[Column] = &[
+    ("truth", "over/truth"),
+    ("samples", "over/samples"),
+    ("truth_correlation", "over/truth_correlation"),
+    ("sample_correlation", "over/sample_correlation"),
+];
+const OVER_PUBLISHED: &[Column] = &[("{}", "ratio"), ("{} correlation", "correlation")];
 const TRIANGLES: &[Column] = &[
     ("triangle", "truth/bispectrum/@/triangles"),
     ("k1_h_mpc", "truth/bispectrum/*/k_h_mpc/*/0"),
@@ -138,7 +144,7 @@ const TABLES: &[Spec] = &[
     ("companion", BANDS, COMPANION, "", &[]),
     ("response", BANDS, RESPONSE, "fields", &[("{}", "response")]),
     ("scatter", BANDS, SCATTER, "", &[]),
-    ("over", BANDS, OVER, "over_published", &[("{}", "ratio")]),
+    ("over", BANDS, OVER, "over_published", OVER_PUBLISHED),
     ("bispectrum", TRIANGLES, &[], "fields", BISPECTRA),
     ("pdf_voxels", PDF[0], &[], "fields", &[("{}", "densities/0/of_blocks/per_dex")]),
     ("pdf_blocks_2", PDF[1], &[], "fields", &[("{}", "densities/1/of_blocks/per_dex")]),

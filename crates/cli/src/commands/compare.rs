@@ -1,7 +1,9 @@
 //! `finescale compare`: samples against the truth.
 
+mod against;
 mod verdict;
 
+use against::{Simulation, beside_tng300};
 pub(crate) use verdict::tell;
 
 use crate::context::Context;
@@ -17,8 +19,8 @@ use anyhow::Context as _;
 use clap::Args;
 use finescale_field::Region;
 use finescale_judge::{
-    Beside, BoxSummary, Companion, Comparison, Denominator, Fields, JudgeError, Labelled, Measurements,
-    PublishedSpectrum, TrainedBox, steps,
+    Against, Beside, BoxSummary, Companion, Comparison, Denominator, Fields, JudgeError, Labelled,
+    Measurements, OverComparison, PublishedPair, PublishedSpectrum, TrainedBox, steps,
 };
 use finescale_report::{Pictures, write};
 use finescale_spectra::TileFaces;
@@ -68,12 +70,17 @@ pub(crate) struct Compare {
     /// assignment window, or one of `finescale spectrum -o x.csv`; the fields' windows are divided out beside it
     #[arg(long, value_name = "FILE")]
     truth_spectrum: Vec<PathBuf>,
-    /// A field that the power of truth and samples is divided by, such as the dark matter of the box (the first, with --box)
+    /// A field that the power of truth and samples is divided by and that they are correlated with, such as the dark matter
+    /// of the box (the first, with --box)
     #[arg(long, value_name = "GRID")]
     over: Option<PathBuf>,
     /// Of --truth-spectrum, in their order: what each is divided by beside --over, such as the dark matter's
     #[arg(long, value_name = "FILE", requires_all = ["over", "truth_spectrum"])]
     over_spectrum: Vec<PathBuf>,
+    /// A simulation whose own spectra, which ship with finescale, are drawn in at the truth's redshift, of 0 to 3: the
+    /// power of its baryons, and beside --over also P_b/P_dm and r of both
+    #[arg(long, value_enum, value_name = "SIMULATION")]
+    against: Option<Simulation>,
     #[command(flatten)]
     cube: Cube,
     /// Heading of the report [default: Samples against the truth]
@@ -96,9 +103,11 @@ struct Prepared {
     /// What of each box is compared.
     parts: Vec<Part>,
     published: Vec<PublishedSpectrum>,
-    /// What power is divided by, and published power beside that.
+    /// What the fields are put beside, and published pairs of spectra with that.
     over: Option<Denominator>,
-    published_over: Vec<(PublishedSpectrum, PublishedSpectrum)>,
+    published_over: Vec<PublishedPair>,
+    /// Whose spectra are the last ones of both.
+    against: Option<Against>,
     training_overlap: Option<Vec<TrainedBox>>,
     /// Warnings.
     notes: Vec<String>,
@@ -108,16 +117,22 @@ impl Compare {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let mut prepared = self.prepare(context)?;
         prepared.notes.iter().for_each(|note| context.warn(note));
-        let Prepared { boxes, parts, .. } = &prepared;
+        let over = prepared.over.take();
+        let Prepared { boxes, parts, published_over, .. } = &prepared;
         let (told, mut found) = (prepared.notes.len(), Vec::new());
-        let (measured, pictures) = self.measure(context, &boxes[0], &parts[0], &mut found, Pictures::new)?;
+        let look = |fields: &Fields<'_>, measured: &Measurements| {
+            let over = over.map(|under| OverComparison::new(&under, published_over, fields, measured));
+            (Pictures::new(fields), over.transpose())
+        };
+        let (measured, (pictures, over)) = self.measure(context, &boxes[0], &parts[0], &mut found, look)?;
         let mut summaries = Vec::new();
         for (of_box, part) in boxes.iter().zip(parts).skip(1) {
             context.say(format_args!("{}", of_box.name));
-            summaries.push(self.measure(context, of_box, part, &mut found, |_| ())?.0.summary);
+            summaries.push(self.measure(context, of_box, part, &mut found, |_, _| ())?.0.summary);
         }
         prepared.notes.extend(found);
-        let comparison = Comparison::new(measured, self.beside(prepared, summaries)?)?;
+        let beside = Beside { over: over?, ..self.beside(prepared, summaries)? };
+        let comparison = Comparison::new(measured, beside)?;
         let folder = finescale_durable::create_folder(&self.output);
         folder.map_err(|error| cannot_write(&self.output, &error))?;
         let _alone = lock(&self.output.join(REPORT[0]))?;
@@ -140,9 +155,9 @@ impl Compare {
         let files = self.boxes()?;
         self.check_output(&files)?;
         self.refuse_existing()?;
-        let published =
+        let mut published =
             self.truth_spectrum.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        let published_over = self.published_over(&published)?;
+        let mut published_over = self.published_over(&published)?;
         let boxes = self.open(context, &files)?;
         let samples: Vec<&Input> = boxes.iter().flat_map(|of_box| &of_box.samples).collect();
         draws::check_files_differ(&samples)?;
@@ -158,7 +173,7 @@ impl Compare {
         let of_parents = lineage.as_ref().and_then(training_data::unknown);
         let training_overlap = lineage.map(|lineage| training_data::overlap(&boxes, &parts, &lineage));
         let of_training = training_overlap.iter().flatten().filter_map(training_data::warning);
-        let of_window = if published.is_empty() { None } else { window_warning(&boxes[0]) };
+        let of_window = self.window_warning(&boxes[0]);
         let of_noise = draws::shared_noise(&boxes);
         let of_files = boxes.iter().flat_map(BoxInputs::notes);
         let notes = of_model.into_iter().chain(of_training).chain(of_parents).chain(of_noise).chain(of_files);
@@ -167,15 +182,23 @@ impl Compare {
         let notes =
             notes.chain(draws::what_they_are(&boxes)).chain(of_universes).chain(of_parts).chain(of_window);
         let mut notes: Vec<String> = notes.collect();
-        let over = self.denominator(&boxes[0], &parts[0], &mut notes)?;
-        Ok(Prepared { notes, boxes, parts, published, over, published_over, training_overlap })
+        let over =
+            self.over.as_deref().map(|path| Input::open("denominator", path, self.cube)).transpose()?;
+        let against = match self.against {
+            Some(Simulation::Tng300) => {
+                let (found, spectra) = beside_tng300(&boxes[0], over.as_ref(), &mut notes)?;
+                published.push(spectra.baryons());
+                published_over.push(spectra.baryons_over_dark_matter());
+                Some(found)
+            }
+            None => None,
+        };
+        let over = over.map(|input| denominator(&input, &boxes[0], &parts[0], &mut notes)).transpose()?;
+        Ok(Prepared { notes, boxes, parts, published, over, published_over, against, training_overlap })
     }
 
     /// The pairs of published spectra that are divided by each other.
-    fn published_over(
-        &self,
-        published: &[PublishedSpectrum],
-    ) -> anyhow::Result<Vec<(PublishedSpectrum, PublishedSpectrum)>> {
+    fn published_over(&self, published: &[PublishedSpectrum]) -> anyhow::Result<Vec<PublishedPair>> {
         let (above, below) = (published.len(), self.over_spectrum.len());
         if ![0, above].contains(&below) {
             return Err(bad_input(format!(
@@ -183,28 +206,33 @@ impl Compare {
             )));
         }
         let below = self.over_spectrum.iter().map(|path| table(path));
-        published.iter().cloned().zip(below).map(|(above, below)| Ok((above, below?))).collect()
+        published
+            .iter()
+            .cloned()
+            .zip(below)
+            .map(|(above, below)| Ok(PublishedPair::new(above, below?)))
+            .collect()
     }
 
-    /// The power that truth and samples are divided by.
-    fn denominator(
-        &self,
-        of_box: &BoxInputs,
-        part: &Part,
-        notes: &mut Vec<String>,
-    ) -> anyhow::Result<Option<Denominator>> {
-        let Some(path) = &self.over else { return Ok(None) };
-        let input = Input::open("denominator", path, self.cube)?;
-        let field = input.read(&part.window(&input, &of_box.truth)?, part.grid, notes)?;
-        let found = input.other_origin(&of_box.truth).into_iter().chain(input.note.clone());
-        notes.extend(found.map(|note| format!("--over: {note}")));
-        let label = input.meta.quantity.replace("unknown", "the field of --over");
-        Ok(Some(Denominator::new(&Labelled::new(label, &field).with_boundary(part.boundary))?))
+    /// The warning that power cannot stand beside a published one without a window.
+    fn window_warning(&self, inputs: &BoxInputs) -> Option<String> {
+        let option = match (self.truth_spectrum.is_empty(), self.against) {
+            (false, _) => "--truth-spectrum",
+            (true, Some(_)) => "--against",
+            (true, None) => return None,
+        };
+        let fields = [&inputs.truth].into_iter().chain(&inputs.condition).chain(&inputs.samples);
+        let unknown = fields.into_iter().find(|input| input.meta.assignment.is_none())?;
+        Some(format!(
+            "{option}: {} does not say its mass assignment, so that all power is shown as gridded, with the windows in \
+             it, and a published one has none; grid files say theirs",
+            unknown.path.display()
+        ))
     }
 
     /// What stands beside the measurements of the first box.
     fn beside(&self, prepared: Prepared, summaries: Vec<BoxSummary>) -> anyhow::Result<Beside> {
-        let Prepared { boxes, parts, published, over, published_over, training_overlap, notes } = prepared;
+        let Prepared { boxes, parts, published, against, training_overlap, notes, .. } = prepared;
         let mut inputs: Vec<Value> = boxes.iter().flat_map(BoxInputs::all).map(Input::json).collect();
         if let Some(path) = &self.over {
             inputs.push(
@@ -218,8 +246,7 @@ impl Compare {
             title: self.title.clone().unwrap_or_default(),
             boxes: summaries,
             published,
-            over,
-            published_over,
+            against,
             region: (!parts[0].is_whole).then_some(parts[0].region),
             training_overlap,
             notes,
@@ -337,14 +364,14 @@ impl Compare {
         opened
     }
 
-    /// All statistics of a part of one box, and what `look` takes from its fields.
+    /// All statistics of a part of one box, and what `look` takes from its fields and them.
     fn measure<T>(
         &self,
         context: &Context,
         inputs: &BoxInputs,
         part: &Part,
         notes: &mut Vec<String>,
-        look: impl FnOnce(&Fields<'_>) -> T,
+        look: impl FnOnce(&Fields<'_>, &Measurements) -> T,
     ) -> anyhow::Result<(Measurements, T)> {
         let mut read = |input: &Input| input.read(&part.window(input, &inputs.truth)?, part.grid, notes);
         let truth = read(&inputs.truth)?;
@@ -389,7 +416,7 @@ impl Compare {
         };
         let name = &inputs.name;
         let measured = measured(context, name, &fields).with_context(|| format!("comparing {name}"))?;
-        let seen = look(&fields);
+        let seen = look(&fields, &measured);
         Ok((measured, seen))
     }
 
@@ -435,13 +462,16 @@ fn measured(context: &Context, name: &str, fields: &Fields<'_>) -> Result<Measur
     measured
 }
 
-/// The warning that power cannot stand beside a published one without a window.
-fn window_warning(inputs: &BoxInputs) -> Option<String> {
-    let fields = [&inputs.truth].into_iter().chain(&inputs.condition).chain(&inputs.samples);
-    let unknown = fields.into_iter().find(|input| input.meta.assignment.is_none())?;
-    Some(format!(
-        "--truth-spectrum: {} does not say its mass assignment, so that all power is shown as gridded, with the windows in \
-         it, and a published one has none; grid files say theirs",
-        unknown.path.display()
-    ))
+/// What truth and samples are put beside: the part of it that is compared.
+fn denominator(
+    input: &Input,
+    of_box: &BoxInputs,
+    part: &Part,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Denominator> {
+    let field = input.read(&part.window(input, &of_box.truth)?, part.grid, notes)?;
+    let found = input.other_origin(&of_box.truth).into_iter().chain(input.note.clone());
+    notes.extend(found.map(|note| format!("--over: {note}")));
+    let label = input.meta.quantity.replace("unknown", "the field of --over");
+    Ok(Denominator::new(&Labelled::new(label, &field).with_boundary(part.boundary))?)
 }

@@ -5,7 +5,9 @@ use crate::plot::{Curve, Panel, Plot, linear_scale, log_scale};
 use crate::svg::Pen;
 use crate::ticks::Scale;
 use finescale_judge::limits::POWER;
-use finescale_judge::{AgainstTruth, Comparison, Estimate, FieldStatistics, Upscaled, mean_of};
+use finescale_judge::{
+    AgainstTruth, Comparison, Estimate, FieldStatistics, PublishedRatio, Upscaled, mean_of,
+};
 
 /// P(k) of all fields above, P / P_truth beneath.
 pub(crate) fn power(comparison: &Comparison) -> Plot {
@@ -42,20 +44,30 @@ pub(crate) fn power(comparison: &Comparison) -> Plot {
     }
 }
 
-/// P over P of another field, and published ratios of the same.
+/// P over P of another field above, r with it beneath, and both of published pairs.
 pub(crate) fn over(comparison: &Comparison) -> Option<Plot> {
     let found = comparison.over.as_ref()?;
     let k = &comparison.measured.bands.k_h_mpc;
-    let mut curves = vec![
-        Curve::line("truth", TRUTH, k, &found.truth),
-        Curve::line(sample_name(&comparison.measured.samples), SAMPLE, k, &found.samples),
-    ];
-    let y = linear_scale(values(&curves), [0.6, 1.1], [0.0, 3.0]);
-    curves.extend(found.published.iter().map(|one| Curve::line(&one.label, PUBLISHED, k, &one.ratio)));
+    let curves = |[truth, samples]: [&[f64]; 2], published: fn(&PublishedRatio) -> &[f64]| {
+        let mut curves = vec![
+            Curve::line("truth", TRUTH, k, truth),
+            Curve::line(sample_name(&comparison.measured.samples), SAMPLE, k, samples),
+        ];
+        let of_pairs = found.published.iter().filter(|pair| !published(pair).is_empty());
+        curves.extend(of_pairs.map(|pair| Curve::line(&pair.label, PUBLISHED, k, published(pair))));
+        curves
+    };
+    let ratio = curves([&found.truth, &found.samples], |pair| &pair.ratio);
+    let r = curves([&found.truth_correlation, &found.sample_correlation], |pair| &pair.correlation);
+    let y = linear_scale(values(&ratio), [0.6, 1.1], [0.0, 3.0]);
+    let y_r = linear_scale(values(&r), [0.9, 1.0], [-1.05, 1.05]);
     Some(Plot {
         x_label: "k [h/Mpc]".to_owned(),
         x: x_scale(k, comparison.measured.nyquist_h_mpc),
-        panels: vec![Panel::new(format!("P / P({})", found.label), y, 200.0, curves)],
+        panels: vec![
+            Panel::new(format!("P / P({})", found.label), y, 200.0, ratio),
+            Panel::new("r(k)", y_r, 125.0, r),
+        ],
     })
 }
 
