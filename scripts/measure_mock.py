@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean, stdev
 
-TABLE = Path("/tmp/mm/spectra.csv")
+TABLE = Path(__file__).resolve().parent.parent / "crates/judge/data/tng300_spectra.csv"
 
 
 def published(redshift):
