@@ -9,6 +9,7 @@ use crate::{NamedTensors, TrainingError, average};
 #[cfg(feature = "cuda")]
 use finescale_denoiser::{CardOptimizer, Moved, Part};
 use finescale_denoiser::{NetworkConfig, Parameters, Processor};
+#[cfg(feature = "cuda")]
 use std::cell::Cell;
 
 /// Weights, their averages, and the optimizer's moments, as they are on the host.
@@ -21,13 +22,18 @@ pub(crate) struct Home {
 /// The same, wherever it is newest.
 pub(crate) struct Values {
     home: Home,
-    /// Whether the cards have newer ones.
-    is_behind: Cell<bool>,
-    /// Whether an update on the cards broke off in the middle.
     #[cfg(feature = "cuda")]
-    is_torn: bool,
-    #[cfg(feature = "cuda")]
-    cards: Option<CardOptimizer>,
+    cards: Option<OnCards>,
+}
+
+/// Values that cards train.
+#[cfg(feature = "cuda")]
+struct OnCards {
+    optimizer: CardOptimizer,
+    /// Whether they are newer than those on the host.
+    are_newer: Cell<bool>,
+    /// Whether an update broke off in the middle.
+    are_torn: bool,
 }
 
 impl Values {
@@ -46,9 +52,6 @@ impl Values {
     pub(crate) fn at_home(home: Home) -> Self {
         Self {
             home,
-            is_behind: Cell::new(false),
-            #[cfg(feature = "cuda")]
-            is_torn: false,
             #[cfg(feature = "cuda")]
             cards: None,
         }
@@ -61,12 +64,12 @@ impl Values {
     #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps, reason = "a card may not answer"))]
     pub(crate) fn home(&self) -> Result<&Home, TrainingError> {
         #[cfg(feature = "cuda")]
-        if self.is_torn {
-            return Err(TrainingError::Torn);
-        }
-        #[cfg(feature = "cuda")]
-        if let (true, Some(cards)) = (self.is_behind.get(), &self.cards) {
-            self.bring_home(cards)?;
+        match &self.cards {
+            Some(cards) if cards.are_torn => return Err(TrainingError::Torn),
+            Some(cards) if cards.are_newer.replace(false) => {
+                self.bring_home(&cards.optimizer).inspect_err(|_| cards.are_newer.set(true))?
+            }
+            _ => {}
         }
         Ok(&self.home)
     }
@@ -101,7 +104,8 @@ impl Values {
                         first: optimizer.first[name].clone(),
                         second: optimizer.second[name].clone(),
                     });
-                self.cards = Some(CardOptimizer::new(cards.all(), &moved.collect::<Vec<_>>())?);
+                let optimizer = CardOptimizer::new(cards.all(), &moved.collect::<Vec<_>>())?;
+                self.cards = Some(OnCards { optimizer, are_newer: Cell::new(false), are_torn: false });
             }
         }
         Ok(())
@@ -110,7 +114,7 @@ impl Values {
     /// The cards that train the values, if there are some.
     #[cfg(feature = "cuda")]
     pub(crate) fn cards(&mut self) -> Option<&mut CardOptimizer> {
-        self.cards.as_mut()
+        self.cards.as_mut().map(|cards| &mut cards.optimizer)
     }
 
     /// Moves weights, moments and averages by `gradients`, or by what the cards have of them.
@@ -119,10 +123,10 @@ impl Values {
         #[cfg(feature = "cuda")]
         if let Some(cards) = &mut self.cards {
             // An error leaves some values moved, and others not.
-            self.is_torn = true;
-            cards.step(&optimizer.on_card(step))?;
-            self.is_torn = false;
-            self.is_behind.set(true);
+            cards.are_torn = true;
+            cards.optimizer.step(&optimizer.on_card(step))?;
+            cards.are_torn = false;
+            cards.are_newer.set(true);
             return Ok(());
         }
         optimizer.step(weights.vars(), gradients, step.gradient_scale, step.learning_rate, step.count)?;
@@ -146,7 +150,6 @@ impl Values {
                 tensor.inplace_op1(&Overwrite(values))?;
             }
         }
-        self.is_behind.set(false);
         Ok(())
     }
 }

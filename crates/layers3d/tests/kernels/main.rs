@@ -19,6 +19,7 @@ const WINOGRAD_REL: f64 = 3e-5;
 #[cfg(feature = "cuda")]
 const TF32_REL: f64 = 5e-3;
 /// Weights, volumes and their gradients with 7 bits of mantissa: 2^-9 each, rounded again after every layer.
+#[cfg(feature = "cuda")]
 const BF16_REL: f64 = 2e-2;
 
 /// Numbers in (-1, 1) that differ from element to element: the golden-ratio sequence.
@@ -40,6 +41,7 @@ trait Network {
     /// Largest relative L2 error of f32.
     const REL: f64 = F32_REL;
     /// Of cards in bfloat16.
+    #[cfg(feature = "cuda")]
     const BF16_REL: f64 = BF16_REL;
     fn run<L: Layers>(&self, on: &L, x: &L::Volume, weights: &[Tensor]) -> Result<L::Volume>;
 }
@@ -284,6 +286,7 @@ impl Network for Attention {
     const REL: f64 = 1e-5;
     /// Exponentials multiply the errors of scores of this size, and the gradient by the first bias is a sum that cancels; NumPy with
     /// values rounded at the same places finds 6.3e-2.
+    #[cfg(feature = "cuda")]
     const BF16_REL: f64 = 8e-2;
     fn run<L: Layers>(&self, on: &L, x: &L::Volume, w: &[Tensor]) -> Result<L::Volume> {
         let qkv = on.conv1(x, &w[0], &w[1], None)?;
