@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds mock universes to IllustrisTNG: power of the dark matter, gas over dark matter, and their correlation, as means over boxes with
-their standard errors, beside TNG300-1's (Foreman et al. 2019, arXiv:1910.03597; all baryons, of which the mock has only gas).
+"""Holds mock universes to IllustrisTNG: power of the dark matter, gas over dark matter, and their correlation, of the mean spectra of
+boxes with errors by the jackknife, beside TNG300-1's (Foreman et al. 2019, arXiv:1910.03597; all baryons, of which the mock has only gas).
 
 Spectra are of the snapshots' particles, interlaced on twice as many cells, so that neither aliases nor a window matter below the grids'
 Nyquist frequency. Boxes are small: their power scatters, and lacks what longer waves would add; ratio and correlation hardly do.
@@ -12,12 +12,15 @@ import argparse
 import csv
 import json
 import math
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from statistics import mean, stdev
+
+import numpy as np
 
 TABLE = Path(__file__).resolve().parent.parent / "crates/judge/data/tng300_spectra.csv"
+SPECTRA = ["k_h_mpc", "power_mpc_h3", "other_power_mpc_h3", "cross_power_mpc_h3"]
 
 
 def published(redshift):
@@ -39,16 +42,31 @@ def between(rows, k, value):
     return math.nan
 
 
-def power_of_dark_matter(box):
-    return box["other_power_mpc_h3"]
+# Of the mean spectra of boxes, so that a rare cluster counts as it does in one large box.
+def power_of_dark_matter(spectra):
+    return spectra["other_power_mpc_h3"]
 
 
-def gas_over_dark_matter(box):
-    return [gas / dm for gas, dm in zip(box["power_mpc_h3"], box["other_power_mpc_h3"])]
+def gas_over_dark_matter(spectra):
+    return spectra["power_mpc_h3"] / spectra["other_power_mpc_h3"]
 
 
-def correlation(box):
-    return box["cross_correlation"]
+def correlation(spectra):
+    return spectra["cross_power_mpc_h3"] / np.sqrt(spectra["power_mpc_h3"] * spectra["other_power_mpc_h3"])
+
+
+def mean_of(boxes):
+    """The mean spectra of some boxes."""
+    return {name: np.mean([box[name] for box in boxes], axis=0) for name in SPECTRA}
+
+
+def with_error(boxes, k, of):
+    """One of these at k, of the mean spectra of all boxes, with its error by leaving out one box at a time."""
+    value = at(mean_of(boxes), k, of)
+    if len(boxes) == 1:
+        return value, math.nan
+    left = [at(mean_of(boxes[:i] + boxes[i + 1:]), k, of) for i in range(len(boxes))]
+    return value, math.sqrt((len(boxes) - 1) * np.var(left))
 
 
 def at(box, k, of):
@@ -57,19 +75,26 @@ def at(box, k, of):
     return between(rows, k, lambda row: row[1])
 
 
-def measured(options, seed, folder):
-    """The spectra of one box."""
-    mock = [options.binary, "mock", "--seed", str(seed), "--redshift", str(options.redshift), "--snapshots", "--quiet", "-o", folder]
-    mock += ["--config", options.config] if options.config else []
-    for name in ["box_size", "cells", "particles_low", "particles_high", "steps"]:
-        value = getattr(options, name)
-        mock += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
-    subprocess.run(mock, check=True)
-    snapshot = next(Path(folder, "high_res").glob("snapdir_*"))
-    out = Path(folder, "spectrum.json")
-    subprocess.run([options.binary, "spectrum", snapshot, "--particles", "gas", "--cross", snapshot, "--cross-particles", "dm",
-                    "--cells", str(2 * options.cells), "--scheme", "pcs", "--interlaced", "--quiet", "-o", out], check=True)
-    return json.load(open(out))
+def measured(options, seed):
+    """The spectra of one box: those kept of it, or of a box that is made now and not kept."""
+    kept = Path(options.keep or "none", f"{seed}.json")
+    if options.keep and kept.exists():
+        return json.load(open(kept))
+    with tempfile.TemporaryDirectory() as folder:
+        mock = [options.binary, "mock", "--seed", str(seed), "--redshift", str(options.redshift), "--snapshots", "--quiet", "-o", folder]
+        mock += ["--config", options.config] if options.config else []
+        for name in ["box_size", "cells", "particles_low", "particles_high", "steps"]:
+            value = getattr(options, name)
+            mock += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+        subprocess.run(mock, check=True)
+        snapshot = next(Path(folder, "high_res").glob("snapdir_*"))
+        out = Path(folder, "spectrum.json")
+        subprocess.run([options.binary, "spectrum", snapshot, "--particles", "gas", "--cross", snapshot, "--cross-particles", "dm",
+                        "--cells", str(2 * options.cells), "--scheme", "pcs", "--interlaced", "--quiet", "-o", out], check=True)
+        if options.keep:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(out, kept)
+        return json.load(open(out))
 
 
 def main():
@@ -79,31 +104,27 @@ def main():
     parser.add_argument("--boxes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=801, help="of the first box")
     parser.add_argument("--redshift", type=float, default=0.0)
-    parser.add_argument("--box-size", type=float, default=50.0)
-    parser.add_argument("--cells", type=int, default=64)
-    parser.add_argument("--particles-low", type=int, default=32)
-    parser.add_argument("--particles-high", type=int, default=128)
+    parser.add_argument("--box-size", type=float, default=100.0)
+    parser.add_argument("--cells", type=int, default=128)
+    parser.add_argument("--particles-low", type=int, default=64)
+    parser.add_argument("--particles-high", type=int, default=256)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--keep", metavar="FOLDER", help="where the spectra of each box are kept, to go on from; for one redshift and one configuration")
     parser.add_argument("--json", help="where all numbers go, too")
     options = parser.parse_args()
     rows = published(options.redshift)
-    boxes = []
-    for seed in range(options.seed, options.seed + options.boxes):
-        with tempfile.TemporaryDirectory() as folder:
-            boxes.append(measured(options, seed, folder))
+    boxes = [measured(options, seed) for seed in range(options.seed, options.seed + options.boxes)]
     limit = math.pi * options.cells / options.box_size
     lines = []
     for k in [0.25, 0.46, 0.71, 1.01, 1.43, 2.02, 2.81, 3.63]:
         if k > limit:
             break
-        found = [[at(box, k, one) for box in boxes] for one in (power_of_dark_matter, gas_over_dark_matter, correlation)]
+        (dm, dm_error), ratio, r = (with_error(boxes, k, one) for one in (power_of_dark_matter, gas_over_dark_matter, correlation))
         # Of the dark matter the mean power, over that of the run without baryons.
         expected = [between(rows, k, lambda row: row[4]), between(rows, k, lambda row: row[1] / row[2]),
                     between(rows, k, lambda row: row[3] / math.sqrt(row[1] * row[2]))]
-        found[0] = [power / expected[0] for power in found[0]]
-        error = [stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan for values in found]
-        lines.append({"k_h_mpc": k, "dm_over_tng_dmo": [mean(found[0]), error[0]], "gas_over_dm": [mean(found[1]), error[1]],
-                      "tng_b_over_dm": expected[1], "r": [mean(found[2]), error[2]], "tng_r": expected[2]})
+        lines.append({"k_h_mpc": k, "dm_over_tng_dmo": [dm / expected[0], dm_error / expected[0]], "gas_over_dm": ratio,
+                      "tng_b_over_dm": expected[1], "r": r, "tng_r": expected[2]})
     print(f"{len(boxes)} boxes of {options.box_size:g} Mpc/h at z = {options.redshift:g}; errors of the mean")
     print("| k [h/Mpc] | P_dm over TNG300-1-Dark's | P_gas/P_dm | TNG300-1's P_b/P_dm | r(gas, dm) | TNG300-1's r(b, dm) |")
     print("|---|---|---|---|---|---|")

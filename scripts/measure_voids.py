@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much of a mock's voids is its particles' lattice: the scatter of truths around gas that fills space.
 
-Makes one universe twice with `finescale mock`, without and with --spread-gas, reads its gas particles, which lie in the order
+Makes one universe twice with `finescale mock`, with and without --gas-particles, reads its gas particles, which lie in the order
 of their lattice, interpolates them trilinearly between neighbours on the lattice (64 pieces each), and prints, for the
 third of the voxels with the least gas, rms, mean and median of truth / interpolated - 1, as JSON. The interpolation is
 right where streams have not crossed, as in voids; elsewhere it says nothing.
@@ -70,7 +70,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         truths = {}
-        for name, more in [("particles", ["--snapshots"]), ("spread", ["--spread-gas"])]:
+        for name, more in [("particles", ["--snapshots", "--gas-particles"]), ("spread", [])]:
             subprocess.run([options.binary, "mock", "--box-size", str(MPC_H_PER_CELL * options.cells), "--cells",
                             str(options.cells), "--particles-low", str(options.particles // 4), "--particles-high",
                             str(options.particles), "--seed", str(options.seed), "--quiet", "-o", f"{folder}/{name}",

@@ -7,15 +7,39 @@ use finescale_spectra::Complex32;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Enthalpy-gradient descent: gas lies at x − β ∇(1 + δ_s)^(γ−1), with δ_s the dark matter's overdensity
-/// smoothed by exp(−k² r² / 2).
+/// Most pressures of a model: each costs two transforms of the mesh's size.
+const MOST_PRESSURES: usize = 8;
+
+/// The pressures of [`GasModel::tng300`] at redshifts 0, 1, 2 and 3: of what groups push out, and in haloes.
+const TNG300: [[Pressure; 2]; 4] = [
+    [pressure(0.0044, 2.5, 2.31), pressure(0.00011, 1.92, 0.316)],
+    [pressure(0.0028, 2.5, 1.44), pressure(0.00071, 1.92, 0.336)],
+    [pressure(0.00054, 2.5, 0.735), pressure(0.00064, 1.92, 0.302)],
+    [pressure(0.00018, 2.5, 0.673), pressure(0.00041, 1.92, 0.270)],
+];
+
+const fn pressure(strength_mpc_h2: f64, index: f64, smoothing_mpc_h: f64) -> Pressure {
+    Pressure { strength_mpc_h2, index, smoothing_mpc_h }
+}
+
+/// Gas at x − ∇ Σ β (1 + δ_r)^(γ−1), summed over a few pressures: enthalpy-gradient descent.
+///
+/// One pressure cannot do what the baryons of IllustrisTNG do. It either takes power away in haloes and leaves larger scales
+/// alone, or the other way round. [`tng300`](Self::tng300) has two: one of the gas in a halo, and one that groups push out.
 ///
 /// # Source
-/// Dai, Feng & Seljak 2018, JCAP 11, 009 (arXiv:1804.00671), section 2.3. The defaults are tuned so that
-/// P_gas/P_dm is about 0.9 at k = 1 h/Mpc and 0.7 at 3 h/Mpc in the default box.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// Dai, Feng & Seljak 2018, JCAP 11, 009 (arXiv:1804.00671), section 2.3, which has one pressure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GasModel {
+    /// What drives gas away from dense places. Without any, gas is dark matter.
+    pub pressures: Vec<Pressure>,
+}
+
+/// β (1 + δ_r)^(γ−1), with δ_r the dark matter's overdensity smoothed by exp(−k² r² / 2).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pressure {
     /// β, the strength of the displacement, in (Mpc/h)².
     pub strength_mpc_h2: f64,
     /// γ, the polytropic index.
@@ -24,24 +48,49 @@ pub struct GasModel {
     pub smoothing_mpc_h: f64,
 }
 
-impl Default for GasModel {
-    fn default() -> Self {
-        Self { strength_mpc_h2: 0.023, index: 1.6, smoothing_mpc_h: 0.9 }
-    }
-}
-
 impl GasModel {
+    /// What makes P_gas/P_dm and r(gas, dm) those of the baryons of TNG300-1 for k ≤ 4 h/Mpc, between redshifts 0 and 3;
+    /// before, what it is at 3.
+    ///
+    /// # Source
+    /// Fitted to the spectra of Foreman et al. 2019, arXiv:1910.03597, whose baryons are gas, stars and black holes.
+    pub fn tng300(redshift: f64) -> Self {
+        let at = redshift.clamp(0.0, (TNG300.len() - 1) as f64);
+        let (low, share) = (at.floor() as usize, at.fract());
+        let (from, to) = (TNG300[low], TNG300[(low + 1).min(TNG300.len() - 1)]);
+        let between = |a: f64, b: f64| a.powf(1.0 - share) * b.powf(share);
+        let pressure = |(a, b): (Pressure, Pressure)| Pressure {
+            strength_mpc_h2: between(a.strength_mpc_h2, b.strength_mpc_h2),
+            index: 1.0 + between(a.index - 1.0, b.index - 1.0),
+            smoothing_mpc_h: between(a.smoothing_mpc_h, b.smoothing_mpc_h),
+        };
+        Self { pressures: from.into_iter().zip(to).map(pressure).collect() }
+    }
+
     /// # Errors
     /// [`MockError::Config`] if a parameter is not a number or out of its range.
     pub(crate) fn check(&self) -> Result<(), MockError> {
         let config = |name, value: f64, sound: bool, expected| {
             if sound { Ok(()) } else { Err(MockError::Config { name, found: value.to_string(), expected }) }
         };
-        let strength = self.strength_mpc_h2;
-        config("gas.strength_mpc_h2", strength, (0.0..=1.0).contains(&strength), "from 0 to 1 (Mpc/h)^2")?;
-        config("gas.index", self.index, (1.0..=3.0).contains(&self.index), "from 1 to 3")?;
-        let smoothing = self.smoothing_mpc_h;
-        config("gas.smoothing_mpc_h", smoothing, (0.0..=10.0).contains(&smoothing), "from 0 to 10 Mpc/h")
+        let count = self.pressures.len();
+        config("gas.pressures", count as f64, count <= MOST_PRESSURES, "at most 8 of them")?;
+        for &Pressure { strength_mpc_h2: strength, index, smoothing_mpc_h: smoothing } in &self.pressures {
+            config(
+                "gas.strength_mpc_h2",
+                strength,
+                (0.0..=1.0).contains(&strength),
+                "from 0 to 1 (Mpc/h)^2",
+            )?;
+            config("gas.index", index, (1.0..=3.0).contains(&index), "from 1 to 3")?;
+            config(
+                "gas.smoothing_mpc_h",
+                smoothing,
+                (0.0..=10.0).contains(&smoothing),
+                "from 0 to 10 Mpc/h",
+            )?;
+        }
+        Ok(())
     }
 
     /// Positions of gas particles, one for each dark-matter particle.
@@ -51,22 +100,28 @@ impl GasModel {
         dark_matter: &[[f32; 3]],
         box_size_mpc_h: f64,
     ) -> Vec<[f32; 3]> {
-        // Smooth the density, raise it to the temperature's power.
         let mut field = mesh.density(dark_matter);
         let spectrum = mesh.forward(&field);
         let mut work = vec![Complex32::new(0.0, 0.0); spectrum.len()];
-        let fall = -0.5 * (mesh.fundamental() * self.smoothing_mpc_h).powi(2);
-        mesh.inverse_with(&spectrum, &mut work, &mut field, |mode| {
-            let squared: i64 = mode.iter().map(|m| m * m).sum();
-            Complex32::new((fall * squared as f64).exp() as f32, 0.0)
-        });
-        let power = (self.index - 1.0) as f32;
-        field.par_iter_mut().for_each(|density| *density = density.max(0.0).powf(power));
+
+        // Smooth the density, raise it to the temperature's power, and add the pressures up.
+        let mut sum = vec![0f32; mesh.nodes()];
+        for pressure in &self.pressures {
+            let fall = -0.5 * (mesh.fundamental() * pressure.smoothing_mpc_h).powi(2);
+            mesh.inverse_with(&spectrum, &mut work, &mut field, |mode| {
+                let squared: i64 = mode.iter().map(|m| m * m).sum();
+                Complex32::new((fall * squared as f64).exp() as f32, 0.0)
+            });
+            let (strength, power) = (pressure.strength_mpc_h2 as f32, (pressure.index - 1.0) as f32);
+            sum.par_iter_mut().zip(&field).for_each(|(sum, density)| {
+                *sum += strength * density.max(0.0).powf(power);
+            });
+        }
 
         // Step down its gradient, axis by axis.
-        let spectrum = mesh.forward(&field);
+        let spectrum = mesh.forward(&sum);
         let mut gas = dark_matter.to_vec();
-        let unit = -self.strength_mpc_h2 * mesh.fundamental();
+        let unit = -mesh.fundamental();
         for axis in 0..3 {
             mesh.inverse_with(&spectrum, &mut work, &mut field, |mode| {
                 let k = if mesh.is_nyquist(mode[axis]) { 0.0 } else { unit * mode[axis] as f64 };
@@ -92,10 +147,14 @@ mod tests {
         lattice.chain(std::iter::repeat_n([8.25, 8.0, 8.0], 400)).collect()
     }
 
+    fn one_pressure(strength_mpc_h2: f64, index: f64) -> GasModel {
+        GasModel { pressures: vec![Pressure { strength_mpc_h2, index, smoothing_mpc_h: 1.0 }] }
+    }
+
     #[test]
     fn gas_leaves_a_clump_along_every_axis() {
         let (mesh, dark_matter) = (Mesh::new(16, BOX), clump());
-        let gas = GasModel { smoothing_mpc_h: 1.0, ..GasModel::default() }.displace(&mesh, &dark_matter, BOX);
+        let gas = one_pressure(0.023, 1.6).displace(&mesh, &dark_matter, BOX);
         for axis in 0..3 {
             for side in [-1.0f32, 1.0] {
                 let mut neighbour = [8.0f32; 3];
@@ -110,10 +169,7 @@ mod tests {
     #[test]
     fn without_pressure_gas_is_dark_matter() {
         let (mesh, dark_matter) = (Mesh::new(16, BOX), clump());
-        for model in [
-            GasModel { strength_mpc_h2: 0.0, ..GasModel::default() },
-            GasModel { index: 1.0, ..GasModel::default() },
-        ] {
+        for model in [one_pressure(0.0, 1.6), one_pressure(0.023, 1.0), GasModel { pressures: Vec::new() }] {
             for (gas, dark) in model.displace(&mesh, &dark_matter, BOX).iter().zip(&dark_matter) {
                 assert!((0..3).all(|a| (gas[a] - dark[a]).abs() < 1e-5), "{gas:?} against {dark:?}");
             }

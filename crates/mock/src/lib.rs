@@ -51,7 +51,7 @@ mod universe;
 mod write;
 
 pub use error::MockError;
-pub use gas::GasModel;
+pub use gas::{GasModel, Pressure};
 pub use initial_conditions::{Baryons, InitialConditions, write_initial_conditions};
 pub use lambda_cdm::LambdaCdm;
 pub use universe::{MockConfig, Progress, Stage, Universe, make_universe};

@@ -78,7 +78,8 @@ pub(crate) fn evolve(
 }
 
 /// Scale factors of `steps` steps, equal in a^1.5: haloes need shorter steps late, when they are dense and fast.
-/// With 40 steps from z = 9, P(k ≤ 2 h/Mpc) is within 0.3 % of that of 240; equal steps in a leave 1 %.
+/// The finer the mesh, the more of them: from z = 9, with nodes of 0.2 Mpc/h, 40, 60 and 80 steps leave P(k = 2 h/Mpc) 4.4, 2.1 and
+/// 0.5 % below that of 160, and P(k = 4) 8.6, 5.2 and 2.2 %; equal steps in a leave more.
 pub(crate) fn step_times(first: f64, last: f64, steps: usize) -> Vec<f64> {
     let (first, last) = (first.powf(1.5), last.powf(1.5));
     (0..=steps).map(|i| (first + (last - first) * i as f64 / steps as f64).powf(1.0 / 1.5)).collect()

@@ -45,10 +45,10 @@ pub(crate) struct Mock {
     /// Linear rms overdensity in spheres of 8 Mpc/h, today
     #[arg(long)]
     sigma_8: Option<f64>,
-    /// Let gas fill the space between its particles, as cells of gas do, where it is not dense. Snapshots hold the particles
-    /// only: of them `finescale grid` makes the field without
+    /// Deposit the gas as particles, whose lattice shows in voids. Without, gas fills the space between them, as cells of gas do,
+    /// where it is not dense. Snapshots hold the particles: of them `finescale grid` makes the field with this option
     #[arg(long)]
-    spread_gas: bool,
+    gas_particles: bool,
     /// Also write the particles as AREPO snapshots, into low_res/ and high_res/
     #[arg(long)]
     snapshots: bool,
@@ -131,7 +131,7 @@ impl Mock {
         config.redshift = self.redshift.unwrap_or(config.redshift);
         config.cosmology.omega_m = self.omega_m.unwrap_or(config.cosmology.omega_m);
         config.cosmology.sigma_8 = self.sigma_8.unwrap_or(config.cosmology.sigma_8);
-        config.spread_gas |= self.spread_gas;
+        config.spread_gas &= !self.gas_particles;
         Ok(config)
     }
 
