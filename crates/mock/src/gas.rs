@@ -94,12 +94,15 @@ impl GasModel {
     }
 
     /// Positions of gas particles, one for each dark-matter particle.
+    ///
+    /// # Errors
+    /// [`MockError::Config`] if the pressures throw gas farther than half the box.
     pub(crate) fn displace(
         &self,
         mesh: &Mesh,
         dark_matter: &[[f32; 3]],
         box_size_mpc_h: f64,
-    ) -> Vec<[f32; 3]> {
+    ) -> Result<Vec<[f32; 3]>, MockError> {
         let mut field = mesh.density(dark_matter);
         let spectrum = mesh.forward(&field);
         let mut work = vec![Complex32::new(0.0, 0.0); spectrum.len()];
@@ -127,11 +130,17 @@ impl GasModel {
                 let k = if mesh.is_nyquist(mode[axis]) { 0.0 } else { unit * mode[axis] as f64 };
                 Complex32::new(0.0, k as f32)
             });
+            let farthest = field.par_iter().map(|step| step.abs()).reduce(|| 0.0, f32::max);
+            if f64::from(farthest) > 0.5 * box_size_mpc_h {
+                let expected = "weak enough to move gas by less than half the box";
+                let found = format!("pressures that move it by {farthest} Mpc/h");
+                return Err(MockError::Config { name: "gas", found, expected });
+            }
             mesh.gather(&field, dark_matter, &mut gas, |x, step| {
                 x[axis] = wrap(x[axis] + step, box_size_mpc_h as f32)
             });
         }
-        gas
+        Ok(gas)
     }
 }
 
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn gas_leaves_a_clump_along_every_axis() {
         let (mesh, dark_matter) = (Mesh::new(16, BOX), clump());
-        let gas = one_pressure(0.023, 1.6).displace(&mesh, &dark_matter, BOX);
+        let gas = one_pressure(0.023, 1.6).displace(&mesh, &dark_matter, BOX).unwrap();
         for axis in 0..3 {
             for side in [-1.0f32, 1.0] {
                 let mut neighbour = [8.0f32; 3];
@@ -167,10 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn pressures_that_throw_gas_across_the_box_are_refused() {
+        let error = one_pressure(1.0, 3.0).displace(&Mesh::new(16, BOX), &clump(), BOX).unwrap_err();
+        assert!(error.to_string().contains("less than half the box"), "{error}");
+    }
+
+    #[test]
     fn without_pressure_gas_is_dark_matter() {
         let (mesh, dark_matter) = (Mesh::new(16, BOX), clump());
         for model in [one_pressure(0.0, 1.6), one_pressure(0.023, 1.0), GasModel { pressures: Vec::new() }] {
-            for (gas, dark) in model.displace(&mesh, &dark_matter, BOX).iter().zip(&dark_matter) {
+            for (gas, dark) in model.displace(&mesh, &dark_matter, BOX).unwrap().iter().zip(&dark_matter) {
                 assert!((0..3).all(|a| (gas[a] - dark[a]).abs() < 1e-5), "{gas:?} against {dark:?}");
             }
         }

@@ -202,8 +202,8 @@ impl Universe {
 /// threads.
 ///
 /// # Errors
-/// [`MockError::Config`] if a setting is out of range; [`MockError::Cancelled`] at the end of the time step in which
-/// `cancel` is set.
+/// [`MockError::Config`] if a setting is out of range, or throws gas across the box; [`MockError::Cancelled`] at the end of
+/// the time step in which `cancel` is set.
 pub fn make_universe(
     config: &MockConfig,
     progress: &mut dyn FnMut(Progress),
@@ -213,7 +213,7 @@ pub fn make_universe(
     let low = run(config, Stage::LowRes, progress, cancel)?.0;
     let (high, mesh) = run(config, Stage::HighRes, progress, cancel)?;
     let model = config.gas_model();
-    let gas = model.displace(&mesh, &high, config.box_size_mpc_h);
+    let gas = model.displace(&mesh, &high, config.box_size_mpc_h)?;
     let config = MockConfig { gas: Some(model), ..config.clone() };
     let offset = lattice_offset(&config);
     let mut universe = Universe { config, low, high, gas };

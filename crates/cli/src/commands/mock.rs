@@ -132,6 +132,7 @@ impl Mock {
         config.cosmology.omega_m = self.omega_m.unwrap_or(config.cosmology.omega_m);
         config.cosmology.sigma_8 = self.sigma_8.unwrap_or(config.cosmology.sigma_8);
         config.spread_gas &= !self.gas_particles;
+        config.gas = Some(config.gas_model());
         Ok(config)
     }
 
