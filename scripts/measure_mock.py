@@ -3,7 +3,7 @@
 boxes with errors by the jackknife, beside TNG300-1's (Foreman et al. 2019, arXiv:1910.03597; all baryons, of which the mock has only gas).
 
 Spectra are of the snapshots' particles, interlaced on twice as many cells, so that neither aliases nor a window matter below the grids'
-Nyquist frequency. Boxes are small: their power scatters, and lacks what longer waves would add; ratio and correlation hardly do.
+Nyquist frequency. Boxes are small: their power scatters and is mostly too low, and with less power gas differs less from dark matter.
 
     scripts/measure_mock.py --binary target/release/finescale --boxes 8 --redshift 0
     scripts/measure_mock.py --config mock.json --json runs/mock.json

@@ -35,12 +35,16 @@ def seeds(text):
     return list(range(int(first), int(last) + 1)) if dash else [int(word) for word in text.split(",")]
 
 
+# Those of the universes that the shipped model was trained on.
+SETTINGS = Path(__file__).resolve().parent.parent / "configs/mock_of_the_shipped_model.json"
+
+
 def mock_box(finescale, folder, seed, cells):
     """A pair of `cells`^3 cells of 0.78 Mpc/h, as the training pairs: condition.hdf5 and truth.hdf5 in `folder`."""
     size = ["--cells", cells, "--box-size", cells / 1.28]
     particles = ["--particles-low", cells // 2, "--particles-high", cells * 2]
     folder.mkdir(parents=True, exist_ok=True)
-    run([finescale, "mock", "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
+    run([finescale, "mock", "--config", SETTINGS, "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
 
 
 def linked_box(finescale, boxes, out, seed, cells):
