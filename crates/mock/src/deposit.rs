@@ -24,12 +24,12 @@ pub(crate) fn cell(u: f32, n: usize) -> (usize, usize, f32) {
     (node, if node + 1 == n { 0 } else { node + 1 }, fraction)
 }
 
-/// Sum of `weight` per particle on the n³ nodes, `per_mpc_h` nodes to a Mpc/h, of positions inside the box.
-pub(crate) fn cloud_in_cell(positions: &[[f32; 3]], n: usize, per_mpc_h: f32, weight: f32) -> Vec<f32> {
+/// Writes to `mesh` the sum of `weight` per particle on the n³ nodes, `per_mpc_h` nodes to a Mpc/h, of positions inside the box.
+pub(crate) fn cloud_in_cell(positions: &[[f32; 3]], n: usize, per_mpc_h: f32, weight: f32, mesh: &mut [f32]) {
     let chunks: Vec<SlabOrder> =
         positions.par_chunks(CHUNK).map(|chunk| SlabOrder::new(chunk, n, per_mpc_h)).collect();
-    let mut mesh = vec![0f32; n * n * n];
     mesh.par_chunks_mut(n * n).enumerate().for_each(|(plane, sums)| {
+        sums.fill(0.0);
         let below = if plane == 0 { n - 1 } else { plane - 1 };
         for (slab, above) in [(below, true), (plane, false)] {
             for (chunk, order) in positions.chunks(CHUNK).zip(&chunks) {
@@ -42,7 +42,6 @@ pub(crate) fn cloud_in_cell(positions: &[[f32; 3]], n: usize, per_mpc_h: f32, we
             }
         }
     });
-    mesh
 }
 
 /// Spreads `share` over the four nodes of a plane around a point.
@@ -95,6 +94,12 @@ impl SlabOrder {
 mod tests {
     use super::*;
     use finescale_seed::{KeyedStream, Purpose};
+
+    fn cloud_in_cell(positions: &[[f32; 3]], n: usize, per_mpc_h: f32, weight: f32) -> Vec<f32> {
+        let mut mesh = vec![f32::NAN; n * n * n]; // what was there does not count
+        super::cloud_in_cell(positions, n, per_mpc_h, weight, &mut mesh);
+        mesh
+    }
 
     fn points(count: usize, end: f32) -> Vec<[f32; 3]> {
         let stream = KeyedStream::new(3, Purpose::Points);

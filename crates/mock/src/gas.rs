@@ -103,9 +103,10 @@ impl GasModel {
         dark_matter: &[[f32; 3]],
         box_size_mpc_h: f64,
     ) -> Result<Vec<[f32; 3]>, MockError> {
-        let mut field = mesh.density(dark_matter);
-        let spectrum = mesh.forward(&field);
-        let mut work = vec![Complex32::new(0.0, 0.0); spectrum.len()];
+        let [mut spectrum, mut work] = std::array::from_fn(|_| vec![Complex32::new(0.0, 0.0); mesh.modes()]);
+        let mut field = vec![0f32; mesh.nodes()];
+        mesh.density(dark_matter, &mut field);
+        mesh.forward(&field, &mut spectrum);
 
         // Smooth the density, raise it to the temperature's power, and add the pressures up.
         let mut sum = vec![0f32; mesh.nodes()];
@@ -122,14 +123,10 @@ impl GasModel {
         }
 
         // Step down its gradient, axis by axis.
-        let spectrum = mesh.forward(&sum);
+        mesh.forward(&sum, &mut spectrum);
         let mut gas = dark_matter.to_vec();
-        let unit = -mesh.fundamental();
         for axis in 0..3 {
-            mesh.inverse_with(&spectrum, &mut work, &mut field, |mode| {
-                let k = if mesh.is_nyquist(mode[axis]) { 0.0 } else { unit * mode[axis] as f64 };
-                Complex32::new(0.0, k as f32)
-            });
+            mesh.derivative(&spectrum, axis, &mut work, &mut field);
             let farthest = field.par_iter().map(|step| step.abs()).reduce(|| 0.0, f32::max);
             if f64::from(farthest) > 0.5 * box_size_mpc_h {
                 let expected = "weak enough to move gas by less than half the box";
@@ -137,7 +134,7 @@ impl GasModel {
                 return Err(MockError::Config { name: "gas", found, expected });
             }
             mesh.gather(&field, dark_matter, &mut gas, |x, step| {
-                x[axis] = wrap(x[axis] + step, box_size_mpc_h as f32)
+                x[axis] = wrap(x[axis] - step, box_size_mpc_h as f32)
             });
         }
         Ok(gas)

@@ -122,5 +122,7 @@ fn second_order_modes(mesh: &Mesh, modes: &[Complex32], work: &mut [Complex32]) 
         tidal(a, b, &mut other);
         source.par_iter_mut().zip(&other).for_each(|(s, shear)| *s -= shear * shear);
     }
-    mesh.forward(&source)
+    let mut modes = vec![Complex32::new(0.0, 0.0); mesh.modes()];
+    mesh.forward(&source, &mut modes);
+    modes
 }

@@ -42,14 +42,69 @@ impl Mesh {
         (self.cells as f64 / self.box_size_mpc_h) as f32
     }
 
-    /// 1 + δ of particles by cloud-in-cell, in node order.
-    pub(crate) fn density(&self, positions: &[[f32; 3]]) -> Vec<f32> {
-        let mean = positions.len() as f64 / self.nodes() as f64;
-        deposit::cloud_in_cell(positions, self.cells, self.per_mpc_h(), (1.0 / mean) as f32)
+    /// The row of nodes along z below `position`.
+    pub(crate) fn row(&self, position: &[f32; 3]) -> usize {
+        let node = |x: f32| deposit::cell(deposit::coordinate(x, self.cells, self.per_mpc_h()), self.cells).0;
+        node(position[0]) * self.cells + node(position[1])
     }
 
-    pub(crate) fn forward(&self, values: &[f32]) -> Vec<Complex32> {
-        self.fft.forward(values)
+    /// Values of a field's spectrum.
+    pub(crate) fn modes(&self) -> usize {
+        self.fft.spectrum_shape().iter().product()
+    }
+
+    /// Writes 1 + δ of particles by cloud-in-cell to `out`, in node order.
+    pub(crate) fn density(&self, positions: &[[f32; 3]], out: &mut [f32]) {
+        let mean = positions.len() as f64 / self.nodes() as f64;
+        deposit::cloud_in_cell(positions, self.cells, self.per_mpc_h(), (1.0 / mean) as f32, out);
+    }
+
+    /// Writes the modes of `values`, as sums over nodes, to `spectrum`.
+    pub(crate) fn forward(&self, values: &[f32], spectrum: &mut [Complex32]) {
+        self.fft.forward_into(values, spectrum);
+    }
+
+    /// Divides each mode by k² in (h/Mpc)² and multiplies it by `window[|mode|]` of each axis; the mean becomes zero.
+    pub(crate) fn inverse_laplacian(&self, spectrum: &mut [Complex32], window: &[f32]) {
+        let (n, row) = (self.cells, self.cells / 2 + 1);
+        let unit = self.fundamental().powi(-2) as f32;
+        spectrum.par_chunks_mut(row).enumerate().for_each(|(line, modes)| {
+            let [x, y] = [line / n, line % n].map(|i| frequency(i, n).unsigned_abs() as usize);
+            let (plane, factor) = ((x * x + y * y) as f32, unit * window[x] * window[y]);
+            for (z, (mode, window)) in modes.iter_mut().zip(window).enumerate() {
+                *mode *= factor * window / (plane + (z as u32).pow(2) as f32).max(1.0);
+            }
+        });
+        spectrum[0] = Complex32::new(0.0, 0.0);
+    }
+
+    /// Writes ∂/∂x_axis of the field of `spectrum` to `out`; `work` is overwritten.
+    pub(crate) fn derivative(
+        &self,
+        spectrum: &[Complex32],
+        axis: usize,
+        work: &mut [Complex32],
+        out: &mut [f32],
+    ) {
+        let (n, row) = (self.cells, self.cells / 2 + 1);
+        let wavenumber = |mode: i64| {
+            if self.is_nyquist(mode) { 0.0 } else { (self.fundamental() * mode as f64) as f32 }
+        };
+        let along_z: Vec<f32> = (0..row).map(|z| wavenumber(z as i64)).collect();
+        work.par_chunks_mut(row).zip(spectrum.par_chunks(row)).enumerate().for_each(|(line, (to, from))| {
+            let multiplied = |mode: Complex32, k: f32| Complex32::new(-k * mode.im, k * mode.re);
+            if axis == 2 {
+                for ((to, &from), &k) in to.iter_mut().zip(from).zip(&along_z) {
+                    *to = multiplied(from, k);
+                }
+            } else {
+                let k = wavenumber(frequency(if axis == 0 { line / n } else { line % n }, n));
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to = multiplied(from, k);
+                }
+            }
+        });
+        self.fft.inverse(work, out);
     }
 
     /// The real field of `spectrum` after each mode is multiplied by `kernel(mode)`; `work` and `out` are

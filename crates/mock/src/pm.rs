@@ -12,6 +12,9 @@ use crate::{LambdaCdm, MockError};
 use finescale_spectra::Complex32;
 use rayon::prelude::*;
 
+/// Steps between two orderings of the particles along the mesh, in which they drift by a few nodes.
+const STEPS_IN_ORDER: usize = 10;
+
 /// Positions in Mpc/h and momenta in H0 · Mpc/h, in lattice order.
 pub(crate) struct Particles {
     pub(crate) positions: Vec<[f32; 3]>,
@@ -25,6 +28,30 @@ impl Particles {
             positions: vec![[0.0; 3]; count],
             momenta: vec![[0.0; 3]; count],
             box_size_mpc_h: box_size_mpc_h as f32,
+        }
+    }
+
+    /// Puts neighbours next to each other, row of the mesh after row, so that they find its nodes in the cache. `sites` says
+    /// which lattice site each left, and goes with them.
+    fn order_along(&mut self, mesh: &Mesh, sites: &mut Vec<u32>) {
+        let key = |(i, x): (usize, &[f32; 3])| (mesh.row(x) as u64) << 32 | i as u64;
+        let mut keys: Vec<u64> = self.positions.par_iter().enumerate().map(key).collect();
+        keys.par_sort_unstable();
+        let order: Vec<usize> = keys.into_par_iter().map(|key| key as u32 as usize).collect();
+        for values in [&mut self.positions, &mut self.momenta] {
+            *values = order.par_iter().map(|&i| values[i]).collect();
+        }
+        *sites = order.par_iter().map(|&i| sites[i]).collect();
+    }
+
+    /// Undoes [`order_along`](Self::order_along).
+    fn order_by_sites(&mut self, sites: &[u32]) {
+        for values in [&mut self.positions, &mut self.momenta] {
+            let mut ordered = vec![[0.0; 3]; values.len()];
+            for (&site, &value) in sites.iter().zip(values.iter()) {
+                ordered[site as usize] = value;
+            }
+            *values = ordered;
         }
     }
 
@@ -63,17 +90,22 @@ pub(crate) fn evolve(
     let mut solver = ForceSolver::new(mesh);
     let Some(&first) = times.first() else { return Ok(()) };
     let mut momentum_time = first;
+    let mut sites: Vec<u32> = (0..particles.positions.len() as u32).collect();
     for (step, pair) in times.windows(2).enumerate() {
         let (start, end) = (pair[0], pair[1]);
         let middle = 0.5 * (start + end);
         // The closing half kick of the last step and the opening one of this step share one force.
         let kick = cosmology.growth_momentum(middle) - cosmology.growth_momentum(momentum_time);
+        if step % STEPS_IN_ORDER == 0 {
+            particles.order_along(mesh, &mut sites);
+        }
         solver.kick(particles, (kick / cosmology.growth(start)) as f32);
         momentum_time = middle;
         let drift = cosmology.growth(end) - cosmology.growth(start);
         particles.drift((drift / cosmology.growth_momentum(middle)) as f32);
         after_step(step + 1)?;
     }
+    particles.order_by_sites(&sites);
     Ok(())
 }
 
@@ -90,28 +122,29 @@ struct ForceSolver<'a> {
     mesh: &'a Mesh,
     /// Correction of a mode's amplitude, per axis and |mode|.
     window: Vec<f32>,
+    /// −∇⁻²δ.
+    potential: Vec<Complex32>,
     work: Vec<Complex32>,
-    force: Vec<f32>,
+    /// The density, then each component of the force.
+    field: Vec<f32>,
 }
 
 impl<'a> ForceSolver<'a> {
     fn new(mesh: &'a Mesh) -> Self {
         let n = mesh.cells();
         let window = (0..=n / 2).map(|mode| sharpening(2.0 * mode as f64 / n as f64) as f32).collect();
-        let modes = n * n * (n / 2 + 1);
-        Self { mesh, window, work: vec![Complex32::new(0.0, 0.0); modes], force: vec![0.0; mesh.nodes()] }
+        let modes = || vec![Complex32::new(0.0, 0.0); mesh.modes()];
+        Self { mesh, window, potential: modes(), work: modes(), field: vec![0.0; mesh.nodes()] }
     }
 
     /// Adds `factor` times the force to all momenta.
     fn kick(&mut self, particles: &mut Particles, factor: f32) {
-        let spectrum = self.mesh.forward(&self.mesh.density(&particles.positions));
+        self.mesh.density(&particles.positions, &mut self.field);
+        self.mesh.forward(&self.field, &mut self.potential);
+        self.mesh.inverse_laplacian(&mut self.potential, &self.window);
         for axis in 0..3 {
-            let descent = self.mesh.descent_kernel(axis);
-            let window = |m: i64| self.window[m.unsigned_abs() as usize];
-            self.mesh.inverse_with(&spectrum, &mut self.work, &mut self.force, |mode| {
-                descent(mode) * (window(mode[0]) * window(mode[1]) * window(mode[2]))
-            });
-            self.mesh.gather(&self.force, &particles.positions, &mut particles.momenta, |p, force| {
+            self.mesh.derivative(&self.potential, axis, &mut self.work, &mut self.field);
+            self.mesh.gather(&self.field, &particles.positions, &mut particles.momenta, |p, force| {
                 p[axis] += factor * force;
             });
         }
