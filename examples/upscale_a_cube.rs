@@ -8,6 +8,7 @@
 use candle_core::Device;
 use finescale_field::{Boundary, Field3, Grid, Region};
 use finescale_outpaint::{Job, PreparedCondition, Store, generate};
+use finescale_ranks::Ranks;
 use finescale_snapshot::GridReader;
 use finescale_spectra::power_spectrum;
 use finescale_training::Model;
@@ -50,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         config: configuration.generation, // strategy, sampler, seed
         batch: 4,
         device: &Device::Cpu,
+        ranks: &Ranks::alone(),
         program: &json!({ "program": "upscale_a_cube" }),
     };
 

@@ -30,4 +30,6 @@ step ./scripts/prove_durability.sh --short --no-signals --binary "${CARGO_TARGET
 step python3 ./scripts/check_book.py --binary "${CARGO_TARGET_DIR:-target}/debug/finescale"
 # NVIDIA cards, without one. Exit code 3 says that there is no g++ here.
 step ./scripts/check_cuda.sh --short || [ $? = 3 ]
+# Processes under MPI. Exit code 3 says that there is none to be had.
+step ./scripts/check_mpi.sh --short || [ $? = 3 ]
 echo "== all is well"

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate uses.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("durable", &[]),
+    ("ranks", &[]),
     ("seed", &[]),
     ("field", &[]),
     ("snapshot", &["durable", "field"]),
@@ -16,14 +17,18 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("layers3d", &["seed"]),
     ("denoiser", &["layers3d", "seed", "diffusion"]),
     ("diffusion", &["seed"]),
-    ("training", &["durable", "field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "spectra"]),
-    ("outpaint", &["durable", "field", "seed", "diffusion"]),
+    (
+        "training",
+        &["durable", "field", "seed", "pairs", "denoiser", "diffusion", "outpaint", "ranks", "spectra"],
+    ),
+    ("outpaint", &["durable", "field", "ranks", "seed", "diffusion"]),
     ("judge", &["field", "seed", "spectra"]),
     ("report", &["durable", "field", "judge"]),
     ("cli", &ALL_BUT_CLI),
 ];
-const ALL_BUT_CLI: [&str; 15] = [
+const ALL_BUT_CLI: [&str; 16] = [
     "durable",
+    "ranks",
     "tng",
     "seed",
     "field",
@@ -40,9 +45,10 @@ const ALL_BUT_CLI: [&str; 15] = [
     "report",
 ];
 /// Libraries that only some crates may name.
-const RESERVED: [(&str, &[&str]); 7] = [
+const RESERVED: [(&str, &[&str]); 8] = [
     ("hdf5", &["snapshot"]),
     ("hdf5-metno-sys", &["snapshot"]),
+    ("mpi", &["ranks"]),
     ("ureq", &["tng"]),
     ("zip", &["denoiser"]),
     ("ndarray-npy", &["snapshot", "denoiser"]),
@@ -50,7 +56,7 @@ const RESERVED: [(&str, &[&str]); 7] = [
     ("anyhow", &["cli"]),
 ];
 /// Crates of pure numbers, which know no tensors.
-const WITHOUT_CANDLE: [&str; 7] = ["seed", "field", "snapshot", "tng", "spectra", "judge", "report"];
+const WITHOUT_CANDLE: [&str; 8] = ["ranks", "seed", "field", "snapshot", "tng", "spectra", "judge", "report"];
 /// What lies visibly at the top, beside folders that git ignores.
 const TOP: [&str; 15] = [
     "ARCHITECTURE.md",
@@ -180,10 +186,11 @@ const WRITING: [&str; 15] = [
     "create_excl",
 ];
 /// Lines elsewhere that say one of these words, and why they may.
-const MAY_WRITE: [(&str, &str); 7] = [
+const MAY_WRITE: [(&str, &str); 8] = [
     // HDF5 makes its files itself, inside of a draft.
     ("snapshot/src/new_file.rs", "create_excl"),
     ("outpaint/src/store.rs", "finescale_durable::remove_file"),
+    ("outpaint/src/condition.rs", "finescale_durable::remove_file"),
     ("cli/src/gridding/unfinished.rs", "finescale_durable::remove_file"),
     ("report/src/write.rs", "finescale_durable::remove_file"),
     ("outpaint/src/store/steps.rs", "finescale_durable::remove_file"),

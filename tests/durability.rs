@@ -34,8 +34,10 @@ fn signalled(
     while !begun(child.id()) && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    let kill = format!("kill -s {signal} {}", child.id());
-    std::process::Command::new("bash").args(["-c", &kill]).status().unwrap();
+    if child.try_wait().unwrap().is_none() {
+        let kill = format!("kill -s {signal} {}", child.id());
+        std::process::Command::new("bash").args(["-c", &kill]).status().unwrap();
+    }
     child.wait_with_output().unwrap()
 }
 
@@ -142,6 +144,27 @@ fn work_of_another_kind_of_kernel_is_resumed_only_when_asked() {
     assert_eq!(programs.len(), 2, "{programs:?}");
     // It is this sample, whoever computed it.
     resume("--resume").assert().success();
+}
+
+#[test]
+fn what_is_stopped_before_its_time_is_over_ends_well_and_is_resumed() {
+    let story = Story::begun();
+    let more = ["-o", "s.hdf5", "--steps", "3000"];
+    let stopped = |arguments: &[&str], begun: &dyn Fn(u32) -> bool, signal| {
+        let arguments = [&["upscale"][..], &CONDITION, &more, arguments].concat();
+        let output = signalled(&story.path(""), &arguments, signal, begun);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(said.contains("resume me") && said.contains("--resume"), "{said}");
+        assert!(!story.path("s.hdf5").exists() && story.path("s.hdf5.work").exists());
+    };
+    let journal = story.path("s.hdf5.work/journal");
+    let begun = |_: u32| std::fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0);
+    stopped(&[], &begun, "USR1");
+    // Ten seconds before the limit, no signal needed.
+    stopped(&["--resume", "--walltime", "0:11"], &|_| false, "USR1");
+    let mut wrong = finescale();
+    fails(wrong.args(["upscale", "--walltime", "soon"]), &["--walltime", "HOURS:MINUTES:SECONDS"]);
 }
 
 #[test]

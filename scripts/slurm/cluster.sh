@@ -175,8 +175,8 @@ is_decided() {
 start() {
     command -v munged slurmctld slurmd srun sbatch > /dev/null || {
         mkdir -p "$root/target"
-        source "$root/scripts/slurm/install.sh"
-        install_packages "To start a Slurm" "$root/target/slurm_install.log" munge slurmctld slurmd slurm-client || {
+        source "$root/scripts/installing.sh"
+        install_by_apt "To start a Slurm" munge slurmctld slurmd slurm-client || {
             echo "Slurm is missing: as root, apt-get install munge slurmctld slurmd slurm-client" >&2
             exit 3
         }

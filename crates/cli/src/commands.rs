@@ -14,6 +14,7 @@ pub(crate) mod train;
 pub(crate) mod upscale;
 
 use crate::context::Context;
+use crate::failure::bad_input;
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -47,6 +48,12 @@ pub(crate) enum Command {
 
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> {
+    let ranks = context.ranks().count();
+    if ranks > 1 && !matches!(command, Command::Upscale(_)) {
+        return Err(bad_input(format!(
+            "of the commands, upscale can be shared by several processes; start one of this, not {ranks}"
+        )));
+    }
     match command {
         Command::Demo(command) => command.run(context),
         Command::Grid(command) => command.run(context),

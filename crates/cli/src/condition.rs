@@ -108,7 +108,14 @@ impl OpenCondition {
         let scalars = conditioning.channels.scalars.iter().map(scalar).collect::<anyhow::Result<Vec<_>>>()?;
         let boundary = field.meta.boundary;
         let values = field.values.as_ref();
-        let prepared = match PreparedCondition::new(&conditioning, values, boundary, &scalars, part, output) {
+        let prepared = match output {
+            None => PreparedCondition::new(&conditioning, values, boundary, &scalars, part, None),
+            Some(output) => {
+                let at = (output, context.ranks());
+                PreparedCondition::of_ranks(&conditioning, values, boundary, &scalars, part, at)
+            }
+        };
+        let prepared = match prepared {
             // That is about the output.
             Err(error @ OutpaintError::Io { .. }) => return Err(error.into()),
             prepared => prepared.with_context(|| path.display().to_string())?,

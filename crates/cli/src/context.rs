@@ -7,6 +7,7 @@ use crate::stop::Stop;
 use crate::terminal::plain;
 use anyhow::Context as _;
 use finescale_denoiser::Processor;
+use finescale_ranks::Ranks;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
 use std::sync::atomic::AtomicBool;
@@ -16,21 +17,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Context {
     options: Options,
     stop: Arc<Stop>,
+    ranks: Ranks,
     /// Why a line could not be said.
     unsaid: Mutex<Option<anyhow::Error>>,
 }
 
 impl Context {
-    /// Sets up threads, logging and signals.
-    pub(crate) fn new(options: Options, stop: Arc<Stop>) -> anyhow::Result<Self> {
-        start_logging(&options.log)?;
+    /// Sets up threads, logging and signals for one of the processes that share the work.
+    pub(crate) fn new(options: Options, stop: Arc<Stop>, ranks: Ranks) -> anyhow::Result<Self> {
+        start_logging(if ranks.is_first() { &options.log } else { "error" })?;
         finescale_layers3d::check_instruction_set_wish().map_err(bad_input)?;
         if let Some(threads) = options.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
             pool.build_global().context("starting the threads")?;
         }
         survive_full_disks()?;
-        Ok(Self { options, stop, unsaid: Mutex::new(None) })
+        options.walltime.map_or(Ok(()), |limit| stop.within(limit))?;
+        Ok(Self { options, stop, ranks, unsaid: Mutex::new(None) })
+    }
+
+    /// The processes that share the work. Rank 0 speaks for all of them.
+    pub(crate) fn ranks(&self) -> &Ranks {
+        &self.ranks
+    }
+
+    /// Whether nobody hears what is said.
+    fn is_quiet(&self) -> bool {
+        self.options.quiet || !self.ranks.is_first()
     }
 
     /// From here on a signal does not end the process: it sets what is returned, and whoever works keeps what is done.
@@ -89,7 +102,7 @@ impl Context {
 
     /// A line for a person, on stdout. That it cannot be written is told at the end, and ends no work.
     pub(crate) fn say(&self, line: impl std::fmt::Display) {
-        if self.options.quiet || self.options.json {
+        if self.is_quiet() || self.options.json {
             return;
         }
         if let Err(error) = print_line(plain(line)) {
@@ -99,15 +112,17 @@ impl Context {
 
     /// A remark on how it goes, on stderr.
     pub(crate) fn note(&self, line: impl std::fmt::Display) {
-        if !self.options.quiet {
+        if !self.is_quiet() {
             let _ = writeln!(std::io::stderr(), "{}", plain(line));
         }
     }
 
     /// A warning, on stderr.
     pub(crate) fn warn(&self, line: impl std::fmt::Display) {
-        // Nowhere to tell that stderr is closed.
-        let _ = writeln!(std::io::stderr(), "warning: {}", plain(line));
+        if self.ranks.is_first() {
+            // Nowhere to tell that stderr is closed.
+            let _ = writeln!(std::io::stderr(), "warning: {}", plain(line));
+        }
     }
 
     /// The result as the last line of stdout, if it was asked for.
@@ -115,12 +130,12 @@ impl Context {
         if let Some(error) = self.unsaid.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        if self.options.json { print_line(result) } else { Ok(()) }
+        if self.options.json && self.ranks.is_first() { print_line(result) } else { Ok(()) }
     }
 
     /// Progress of `total` units of work, `done` of which are there already.
     pub(crate) fn progress(&self, label: &str, unit: &'static str, total: u64, done: u64) -> Progress {
-        Progress::new(label, unit, total, done, self.options.quiet, Arc::clone(&self.stop))
+        Progress::new(label, unit, total, done, self.is_quiet(), Arc::clone(&self.stop))
     }
 }
 

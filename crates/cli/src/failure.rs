@@ -7,14 +7,18 @@ use finescale_judge::JudgeError;
 use finescale_mock::MockError;
 use finescale_outpaint::OutpaintError;
 use finescale_pairs::PairError;
+use finescale_ranks::{Ranks, RanksError};
 use finescale_snapshot::SnapshotError;
 use finescale_spectra::SpectraError;
 use finescale_tng::TngError;
 use finescale_training::TrainingError;
 use std::io::Write;
+use std::time::Duration;
 
 /// Exit code when the input or the usage is wrong, as clap uses it, too.
 const BAD_INPUT: u8 = 2;
+/// How long a rank leaves it to the others to say what is wrong.
+const FOR_OTHERS: Duration = Duration::from_secs(1);
 /// Exit code when something failed that was asked for rightly.
 const FAILED: u8 = 1;
 
@@ -22,6 +26,16 @@ const FAILED: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct BadInput(String);
+
+/// A command that was stopped, and has kept what is done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Stopped(String);
+
+/// The error of a command that was stopped, and has kept what is done.
+pub(crate) fn stopped(message: impl Into<String>) -> anyhow::Error {
+    Stopped(message.into()).into()
+}
 
 /// The error of input that cannot be used.
 pub(crate) fn bad_input(message: impl Into<String>) -> anyhow::Error {
@@ -34,8 +48,37 @@ pub(crate) fn report(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {}", plain(message(error)));
 }
 
+/// The same on one of several ranks, which ends all of them, unless they all stop together. An error that all have is said once,
+/// by rank 0, and that another rank has ended is said by that rank.
+pub(crate) fn report_of_rank(error: &anyhow::Error, code: u8, ranks: &Ranks) {
+    let has_ended = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(RanksError::Ended { .. }))
+    };
+    if ranks.count() == 1 || is_stop(error) {
+        if ranks.is_first() {
+            report(error);
+        }
+        return;
+    }
+    if !ranks.is_first() || error.chain().any(has_ended) {
+        std::thread::sleep(FOR_OTHERS);
+    }
+    report(&anyhow::anyhow!("rank {}: {}", ranks.rank(), message(error)));
+    ranks.abort(code);
+}
+
+/// Whether it was stopped, all ranks of it, and has kept what is done.
+pub(crate) fn is_stop(error: &anyhow::Error) -> bool {
+    let is_cancelled = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Stopped>()
+            || matches!(cause.downcast_ref(), Some(OutpaintError::Cancelled))
+            || matches!(cause.downcast_ref(), Some(TngError::Stopped { .. }))
+    };
+    error.chain().any(is_cancelled)
+}
+
 /// The chain of causes, each said once: some messages hold their cause already.
-fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain().map(|cause| cause.to_string()).filter(|cause| !cause.is_empty()) {
         if message.is_empty() {
@@ -60,7 +103,8 @@ fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
         .or(error.downcast_ref().map(TrainingError::is_input))
         .or(error.downcast_ref().map(OutpaintError::is_input))
         .or(error.downcast_ref().map(MockError::is_input))
-        .or(error.downcast_ref().map(TngError::is_input));
+        .or(error.downcast_ref().map(TngError::is_input))
+        .or(error.downcast_ref().map(RanksError::is_input));
     said.unwrap_or(
         error.is::<BadInput>()
             || error.is::<SpectraError>()

@@ -57,6 +57,7 @@ impl Generator {
     /// The volume `region` of the condition's box.
     pub(crate) fn job<'a>(
         &'a self,
+        context: &'a Context,
         condition: &'a Condition,
         region: Region,
         config: GenerationConfig,
@@ -73,6 +74,7 @@ impl Generator {
             config,
             batch: BATCH,
             device: &Device::Cpu,
+            ranks: context.ranks(),
             program: &self.program,
         }
     }

@@ -14,7 +14,7 @@ pub(crate) use unfinished::Unfinished;
 pub(crate) use window::{Section, section};
 
 use crate::context::Context;
-use crate::failure::bad_input;
+use crate::failure::{bad_input, stopped};
 use crate::provenance::provenance;
 use anyhow::Context as _;
 use finescale_field::{Depositor, Grid, LocalDensity, Scheme};
@@ -234,10 +234,10 @@ fn gather(
             file = batch.file;
             let is_stopped = stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
             unfinished.keep(context, file, sums, is_stopped)?;
-            anyhow::ensure!(
-                !is_stopped,
-                "stopped before file {file} of {files}; the same command goes on from there"
-            );
+            if is_stopped {
+                let goes_on = "the same command goes on from there";
+                return Err(stopped(format!("stopped before file {file} of {files}; {goes_on}")));
+            }
         }
         let name =
             || snapshot.files().nth(batch.file).map_or_else(String::new, |path| path.display().to_string());

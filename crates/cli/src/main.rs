@@ -28,6 +28,8 @@ mod units;
 use arguments::Arguments;
 use clap::Parser;
 use context::Context;
+use finescale_ranks::Ranks;
+use serde_json::json;
 use std::process::ExitCode;
 use stop::Stop;
 
@@ -36,23 +38,41 @@ fn main() -> ExitCode {
     finescale_snapshot::follow_links(arguments.options.follow_links);
     let listening =
         finescale_snapshot::end_with_unreadable_files().map_err(Into::into).and_then(|()| Stop::listen());
-    let stop = match listening {
-        Ok(stop) => stop,
+    let begun = listening.and_then(|stop| {
+        let context = Context::new(arguments.options, stop.clone(), Ranks::start()?)?;
+        Ok((context, stop))
+    });
+    let (context, stop) = match begun {
+        Ok(begun) => begun,
         Err(error) => {
             failure::report(&error);
             return ExitCode::from(failure::exit_code(&error));
         }
     };
-    let finished = Context::new(arguments.options, stop.clone()).and_then(|context| {
-        let result = commands::run(&context, arguments.command)?;
-        context.result(&result)
-    });
+    let finished = commands::run(&context, arguments.command).and_then(|result| context.result(&result));
     match finished {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stop::wait_if_ending();
+            if stop.is_in_time() && failure::is_stop(&error) {
+                return resume_me(&context, &error);
+            }
+            let code = stop.exit_code().unwrap_or_else(|| failure::exit_code(&error));
+            failure::report_of_rank(&error, code, context.ranks());
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Ends what was stopped before its time was over.
+fn resume_me(context: &Context, why: &anyhow::Error) -> ExitCode {
+    let why = failure::message(why);
+    context.say(format_args!("resume me: {why}"));
+    match context.result(&json!({ "resume": why })) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             failure::report(&error);
-            ExitCode::from(stop.exit_code().unwrap_or_else(|| failure::exit_code(&error)))
+            ExitCode::from(failure::exit_code(&error))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Options that every command has.
 
 use crate::failure::bad_input;
+use crate::parse::walltime;
 use clap::Args;
 #[cfg(feature = "cuda")]
 use finescale_denoiser::Cards;
@@ -9,6 +10,7 @@ use finescale_denoiser::Processor;
 use finescale_layers3d::cuda::{Card, Precision};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Options that every command has.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +26,10 @@ pub(crate) struct Options {
     /// volumes and factors of 7 bits; sums are f32
     #[arg(long, global = true, value_enum, value_name = "PRECISION", default_value_t = Products::F32)]
     pub(crate) precision: Products,
+    /// Time that this may take, as batch systems count it (MINUTES, H:MM:SS, D-H), or `slurm`, what is left of the job: commands that
+    /// go on with --resume stop in time then, keep what is done and end with exit code 0, as after SIGUSR1
+    #[arg(long, global = true, value_name = "TIME", value_parser = walltime)]
+    pub(crate) walltime: Option<Duration>,
     /// Only errors and warnings; with --json, the result as well
     #[arg(long, global = true)]
     pub(crate) quiet: bool,

@@ -4,6 +4,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use finescale_field::{FieldError, Region, ScalarName, Scheme};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A folder for what a command writes; `-` is no name for one.
 pub(crate) fn folder() -> impl TypedValueParser<Value = PathBuf> {
@@ -41,6 +42,53 @@ pub(crate) fn region(text: &str) -> Result<Region, String> {
     Ok(Region { start: three(start)?, shape: three(shape)? })
 }
 
+/// A time limit as Slurm takes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
+/// days-hours:minutes:seconds; or `slurm` for what is left of the job.
+pub(crate) fn walltime(text: &str) -> Result<Duration, String> {
+    if text == "slurm" {
+        let end = end_of_job().ok_or("Slurm does not say when this job ends, if it is one; say the time")?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        return Ok(Duration::from_secs(end).saturating_sub(now));
+    }
+    let numbers = |text: &str| -> Option<Vec<u64>> { text.split(':').map(|n| n.parse().ok()).collect() };
+    let seconds = match text.split_once('-') {
+        Some((days, rest)) => match (days.parse().ok(), numbers(rest).as_deref()) {
+            (Some(days), Some(&[hours])) => in_seconds([days, hours, 0, 0]),
+            (Some(days), Some(&[hours, minutes])) => in_seconds([days, hours, minutes, 0]),
+            (Some(days), Some(&[hours, minutes, seconds])) => in_seconds([days, hours, minutes, seconds]),
+            _ => None,
+        },
+        None => match numbers(text).as_deref() {
+            Some(&[minutes]) => in_seconds([0, 0, minutes, 0]),
+            Some(&[minutes, seconds]) => in_seconds([0, 0, minutes, seconds]),
+            Some(&[hours, minutes, seconds]) => in_seconds([0, hours, minutes, seconds]),
+            _ => None,
+        },
+    };
+    let expected =
+        "MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS[:MINUTES[:SECONDS]] or slurm is needed";
+    seconds.map(Duration::from_secs).ok_or_else(|| expected.to_owned())
+}
+
+/// When the job of Slurm that this is part of ends, in seconds since 1970. Older versions do not set the variable.
+fn end_of_job() -> Option<u64> {
+    if let Ok(end) = std::env::var("SLURM_JOB_END_TIME") {
+        return end.parse().ok();
+    }
+    let job = std::env::var("SLURM_JOB_ID").ok()?;
+    let mut squeue = std::process::Command::new("squeue");
+    let said = squeue.env("SLURM_TIME_FORMAT", "%s").args(["-h", "-o", "%e", "-j", &job]).output().ok()?;
+    String::from_utf8(said.stdout).ok()?.trim().parse().ok()
+}
+
+/// Of days, hours, minutes and seconds; none if there are too many.
+fn in_seconds(parts: [u64; 4]) -> Option<u64> {
+    parts
+        .into_iter()
+        .zip([86_400, 3_600, 60, 1])
+        .try_fold(0u64, |sum, (part, unit)| sum.checked_add(part.checked_mul(unit)?))
+}
+
 /// A number that holds for a whole box, as NAME=VALUE.
 pub(crate) fn scalar(text: &str) -> Result<(ScalarName, f64), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
@@ -63,6 +111,24 @@ pub(crate) fn scalar(text: &str) -> Result<(ScalarName, f64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_limits_are_those_of_slurm() {
+        let seconds = |text| walltime(text).map(|time| time.as_secs());
+        for (text, expected) in [
+            ("90", 5_400),
+            ("1:30", 90),
+            ("2:00:05", 7_205),
+            ("1-0", 86_400),
+            ("1-2:3", 93_780),
+            ("0-0:0:7", 7),
+        ] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for text in ["", "1h", "-5", "1:2:3:4", "1-", "99999999999999999-0", "1.5"] {
+            assert!(seconds(text).unwrap_err().contains("HOURS:MINUTES:SECONDS"), "{text}");
+        }
+    }
 
     #[test]
     fn triples_are_read() {

@@ -2,9 +2,12 @@
 //!
 //! Most commands end at once: what they write appears whole or not at all, so nothing is lost but time. Those that keep
 //! what is done finish what is in progress first, and say how long that may take. A second signal ends them, too.
+//!
+//! SIGUSR1, which batch systems send some time before they end a job, and a time limit are no failures: whoever keeps what is done
+//! stops in time and exits with 0, to be resumed.
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -16,6 +19,10 @@ use std::time::{Duration, Instant};
 const ONE_WISH: Duration = Duration::from_millis(500);
 /// How long a process waits for its last line to be read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Time before a limit that it takes to keep what is done, beside what two units of work take.
+const TO_KEEP: Duration = Duration::from_secs(10);
+/// How often the time is looked at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// Exit codes of processes that a signal ends begin here, as shells have it.
 const BY_SIGNAL: i32 = 128;
 
@@ -40,7 +47,7 @@ impl Stop {
         let stop = Arc::new(Self::default());
         stop.begins();
         let seen = Arc::clone(&stop);
-        let mut wishes = vec![SIGINT, SIGTERM];
+        let mut wishes = vec![SIGINT, SIGTERM, SIGUSR1];
         if !is_ignored(SIGHUP) {
             wishes.push(SIGHUP);
         }
@@ -72,6 +79,28 @@ impl Stop {
     pub(crate) fn exit_code(&self) -> Option<u8> {
         let signal = self.signal.load(Ordering::SeqCst);
         if signal == 0 { None } else { u8::try_from(BY_SIGNAL + signal).ok() }
+    }
+
+    /// Whether it is stopped before its time is over, to be resumed.
+    pub(crate) fn is_in_time(&self) -> bool {
+        self.signal.load(Ordering::SeqCst) == SIGUSR1
+    }
+
+    /// Stops in time what keeps what is done, if it takes more than `limit` from now on.
+    pub(crate) fn within(self: &Arc<Self>, limit: Duration) -> anyhow::Result<()> {
+        let (stop, begun) = (Arc::clone(self), Instant::now());
+        let watch = move || {
+            while !stop.wanted.load(Ordering::SeqCst) {
+                let longest = Duration::from_millis(stop.longest.load(Ordering::Relaxed));
+                let is_late = begun.elapsed() + 2 * longest + TO_KEEP >= limit;
+                if is_late && stop.keeps.load(Ordering::SeqCst) {
+                    stop.wish(SIGUSR1);
+                }
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+        };
+        std::thread::Builder::new().name("walltime".to_owned()).spawn(watch).context("watching the time")?;
+        Ok(())
     }
 
     /// A unit of work begins.

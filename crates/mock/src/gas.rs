@@ -12,7 +12,7 @@ const MOST_PRESSURES: usize = 8;
 
 /// The pressures of [`GasModel::tng300`] at redshifts 0, 1, 2 and 3: one of long range and one of short.
 const TNG300: [[Pressure; 2]; 4] = [
-    [pressure(0.0044, 2.5, 2.31), pressure(0.00011, 1.92, 0.316)],
+    [pressure(0.0044, 2.5, 2.31), pressure(0.000127, 1.92, 0.316)],
     [pressure(0.0028, 2.5, 1.44), pressure(0.00071, 1.92, 0.336)],
     [pressure(0.00054, 2.5, 0.735), pressure(0.00064, 1.92, 0.302)],
     [pressure(0.00018, 2.5, 0.673), pressure(0.00041, 1.92, 0.270)],
@@ -49,8 +49,9 @@ pub struct Pressure {
 }
 
 impl GasModel {
-    /// What makes P_gas/P_dm and r(gas, dm) those of the baryons of TNG300-1 for k ≤ 4 h/Mpc, between redshifts 0 and 3, in
-    /// the one box at each redshift that it was fitted to: in boxes of less power gas differs less. Before, what it is at 3.
+    /// What makes P_gas/P_dm and r(gas, dm) those of the baryons of TNG300-1 for k ≤ 4 h/Mpc, between redshifts 0 and 3: fitted to
+    /// one box at each redshift, its short range at redshift 0 to the mean of eight, for in boxes of less power gas differs less.
+    /// Before, what it is at 3.
     ///
     /// # Source
     /// Fitted to the spectra of Foreman et al. 2019, arXiv:1910.03597, whose baryons are gas, stars and black holes.

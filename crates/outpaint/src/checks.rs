@@ -1,5 +1,6 @@
 //! Checks of regions and of what networks answer.
 
+use crate::sums::LARGEST;
 use crate::{Boundary, OutpaintError};
 use finescale_field::{Region, position};
 
@@ -19,14 +20,14 @@ pub(crate) fn check_inside(
     if is_inside { Ok(()) } else { Err(OutpaintError::Region { start, shape, cells }) }
 }
 
-/// The first voxel of a window that is no number in any field, as an error.
+/// The first voxel of a window that is no number in any field, or one too large to add up, as an error.
 pub(crate) fn check_finite(
     window: usize,
     region: &Region,
     values: &[f32],
     cells: [usize; 3],
 ) -> Result<(), OutpaintError> {
-    match values.iter().position(|value| !value.is_finite()) {
+    match values.iter().position(|value| value.is_nan() || value.abs() >= LARGEST) {
         None => Ok(()),
         Some(index) => {
             let at = position(index % region.voxels(), region.shape);

@@ -5,7 +5,8 @@ use crate::checks::check_inside;
 use crate::hash::{hash_of_density, hash_of_values};
 use crate::volume::{Shape, Volume};
 use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows, blocks};
-use std::path::Path;
+use finescale_ranks::Ranks;
+use std::path::{Path, PathBuf};
 
 /// Cells of the blocks in which channels are made: what lies within reach of a smoothing is read with each.
 const BLOCK: [usize; 3] = [64; 3];
@@ -72,6 +73,23 @@ pub struct PreparedCondition {
     scalars: Vec<f32>,
     values: Volume,
     hash: String,
+    /// The file of several ranks, on the one that removes it.
+    _file: Option<SharedFile>,
+}
+
+/// What the name of the file of several ranks ends with, after that of the output.
+const SHARED: &str = ".condition";
+
+/// A file that several ranks have open, until this is dropped.
+#[derive(Debug)]
+struct SharedFile(PathBuf);
+
+impl Drop for SharedFile {
+    fn drop(&mut self) {
+        if let Err(error) = finescale_durable::remove_file(&self.0) {
+            tracing::warn!("{}: {error}; it is of no more use", self.0.display());
+        }
+    }
 }
 
 impl PreparedCondition {
@@ -92,24 +110,86 @@ impl PreparedCondition {
         part: Region,
         output: Option<&Path>,
     ) -> Result<Self, OutpaintError> {
-        let grid = *density.grid();
-        check_inside(&part, grid.cells(), boundary)?;
+        check_inside(&part, density.grid().cells(), boundary)?;
         let hash = hash_of_density(density)?;
-        let [before, after] = conditioning.channel_counts();
-        let shape = Shape { cells: part.shape, fields: before + after };
-        let mut kept = match output {
+        let shape = shape_of(conditioning, &part);
+        let kept = match output {
             Some(output) => Volume::unnamed(output, shape)?,
             None => Volume::in_memory(shape),
         };
-        let start = [0, 1, 2].map(|axis| part.start[axis].rem_euclid(grid.cells()[axis] as i64));
-        for block in blocks(part.shape, BLOCK) {
-            let in_box = Region { start: [0, 1, 2].map(|axis| start[axis] + block.start[axis]), ..block };
+        let mut made = Self::empty(conditioning, *density.grid(), values, part, kept);
+        made.hash = format!("{hash} {values:?}");
+        made.fill(conditioning, density, boundary, &Ranks::alone())?;
+        Ok(made)
+    }
+
+    /// The same for `ranks`, each of which makes its share of the channels, kept in a file beside `output` that all can open: it
+    /// goes when rank 0 drops this, or is made again by the next run.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`OutpaintError::Ranks`].
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn of_ranks(
+        conditioning: &Conditioning,
+        density: &dyn Windows,
+        boundary: Boundary,
+        values: &[f64],
+        part: Region,
+        (output, ranks): (&Path, &Ranks),
+    ) -> Result<Self, OutpaintError> {
+        let mut path = output.as_os_str().to_owned();
+        path.push(SHARED);
+        let path = PathBuf::from(path);
+        if ranks.count() == 1 {
+            // What killed ranks have left.
+            if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+                drop(SharedFile(path));
+            }
+            return Self::new(conditioning, density, boundary, values, part, Some(output));
+        }
+        check_inside(&part, density.grid().cells(), boundary)?;
+        let mut hash = if ranks.is_first() { hash_of_density(density)?.into_bytes() } else { Vec::new() };
+        let shape = shape_of(conditioning, &part);
+        let first = ranks.is_first().then(|| Volume::in_file(&path, shape, false)).transpose()?;
+        let file = first.is_some().then(|| SharedFile(path.clone()));
+        // Also tells the others that the file is there.
+        ranks.broadcast(&mut hash)?;
+        let kept = first.map_or_else(|| Volume::in_file(&path, shape, true), Ok)?;
+        let mut made = Self::empty(conditioning, *density.grid(), values, part, kept);
+        made.hash = format!("{} {values:?}", String::from_utf8_lossy(&hash));
+        made._file = file;
+        made.fill(conditioning, density, boundary, ranks)?;
+        made.values.sync()?;
+        ranks.barrier()?;
+        Ok(made)
+    }
+
+    fn empty(conditioning: &Conditioning, grid: Grid, values: &[f64], part: Region, kept: Volume) -> Self {
+        let [before, _] = conditioning.channel_counts();
+        let scalars = conditioning.constants(values);
+        Self { grid, part, before, scalars, values: kept, hash: String::new(), _file: None }
+    }
+
+    /// Makes this rank's share of the channels, block by block.
+    fn fill(
+        &mut self,
+        conditioning: &Conditioning,
+        density: &dyn Windows,
+        boundary: Boundary,
+        ranks: &Ranks,
+    ) -> Result<(), OutpaintError> {
+        let Region { start, shape } = self.part;
+        let start = [0, 1, 2].map(|axis| start[axis].rem_euclid(self.grid.cells()[axis] as i64));
+        let blocks = blocks(shape, BLOCK);
+        for block in &blocks[ranks.share(blocks.len())] {
+            let in_box = Region { start: [0, 1, 2].map(|axis| start[axis] + block.start[axis]), ..*block };
             let channels = conditioning.window(density, boundary, &in_box).map_err(OutpaintError::Read)?;
             let values: Vec<f32> = channels.into_iter().flatten().flatten().collect();
-            kept.write(&block, &values)?;
+            self.values.write(block, &values)?;
         }
-        let scalars = conditioning.constants(values);
-        Ok(Self { grid, part, before, scalars, values: kept, hash: format!("{hash} {values:?}") })
+        Ok(())
     }
 
     /// Bytes of what is kept for a part of a box.
@@ -158,6 +238,10 @@ impl Condition for PreparedCondition {
     fn hash(&self) -> Result<String, OutpaintError> {
         Ok(self.hash.clone())
     }
+}
+
+fn shape_of(conditioning: &Conditioning, part: &Region) -> Shape {
+    Shape { cells: part.shape, fields: conditioning.channel_counts().iter().sum() }
 }
 
 #[cfg(test)]
@@ -213,6 +297,32 @@ mod tests {
         let whole = conditioning().apply(&density(), Boundary::Periodic, &[0.5]).unwrap();
         let found = prepared(part, Boundary::Periodic, None).unwrap().channels(&window).unwrap();
         assert_eq!(found, whole.channels(&window).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn ranks_make_one_condition_and_leave_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("sample.hdf5");
+        let part = Region { start: [66, 3, 1], shape: [69, 6, 11] };
+        let alone = prepared(part, Boundary::Periodic, None).unwrap();
+        let window = Region { start: [100, 4, 2], shape: [30, 5, 10] };
+        Ranks::on_threads(3, |ranks| {
+            let (conditioning, density) = (conditioning(), density());
+            let (boundary, at) = (Boundary::Periodic, (output.as_path(), ranks));
+            let made =
+                PreparedCondition::of_ranks(&conditioning, &density, boundary, &[0.5], part, at).unwrap();
+            assert_eq!(made.channels(&window).unwrap(), alone.channels(&window).unwrap());
+            assert_eq!(made.hash().unwrap(), alone.hash().unwrap());
+            ranks.barrier().unwrap();
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        // One process clears away what several have left.
+        std::fs::write(folder.path().join("sample.hdf5.condition"), "").unwrap();
+        let (conditioning, density, alone) = (conditioning(), density(), Ranks::alone());
+        let (boundary, at) = (Boundary::Periodic, (output.as_path(), &alone));
+        PreparedCondition::of_ranks(&conditioning, &density, boundary, &[0.5], part, at).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

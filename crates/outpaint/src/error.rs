@@ -1,6 +1,7 @@
 //! Errors of this crate.
 
 use finescale_field::Grid;
+use finescale_ranks::RanksError;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong when a volume is generated.
@@ -64,9 +65,9 @@ pub enum OutpaintError {
         /// Cells of the condition.
         cells: [usize; 3],
     },
-    /// A network that answers with infinities or no numbers.
+    /// A network that answers with infinities, no numbers, or what is next to them.
     #[error(
-        "window {window}: the network's estimate is not finite at voxel {voxel:?} of the volume; the model or the condition is at fault"
+        "window {window}: the network's estimate is not finite, or larger than 2^24, at voxel {voxel:?} of the volume; the model or the condition is at fault"
     )]
     NotFinite {
         /// Number of the window.
@@ -77,6 +78,9 @@ pub enum OutpaintError {
     /// The user stopped it.
     #[error("stopped; what was done is kept, go on with --resume")]
     Cancelled,
+    /// Ranks that do not work together.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// A given region on another grid.
     #[error(
         "the given region has voxels of {found:?} Mpc/h, the condition of {expected:?}: they must be the same"
@@ -181,6 +185,7 @@ impl OutpaintError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Field(source) => source.is_input(),
+            Self::Ranks(source) => source.is_input(),
             Self::NotFinite { .. }
             | Self::Cancelled
             | Self::Busy { .. }

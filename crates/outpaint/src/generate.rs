@@ -6,7 +6,8 @@ use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
 use finescale_field::check_memory;
 use std::sync::atomic::AtomicBool;
 
-/// Generates a volume. The result has the same bits for any number of threads and any batch, and however often the work
+/// Generates a volume. The result has the same bits for any number of ranks and threads and
+/// any batch, and however often the work
 /// was interrupted and resumed, on one kind of instruction set and device. In memory are some windows and blocks; the
 /// volume lies in the store.
 ///
@@ -38,5 +39,5 @@ pub fn generate<'a>(
         }
     };
     let (grid, normalizers, given) = (job.result_grid()?, job.truth_normalizers, job.given_values());
-    Ok(Generated { values, grid, normalizers, given })
+    Ok(Generated { values, grid, normalizers, given, ranks: job.ranks })
 }

@@ -2,19 +2,23 @@
 
 use crate::OutpaintError;
 use crate::given::GivenValues;
+use crate::slabs::fetch;
 use crate::store::{StepStore, WindowStore};
 use crate::volume::Volume;
 use finescale_field::{Field3, Grid, Normalizer, Region, WindowError, Windows};
+use finescale_ranks::Ranks;
 use ndarray::Array3;
 use serde_json::Value;
 use std::fmt;
 
-/// A volume that is generated. Its values stay where the work was, to be read window by window.
+/// A volume that is generated. Its values stay where the work was, to be read window by window: by rank 0, while the others
+/// [serve](Self::serve) it.
 pub struct Generated<'a> {
     pub(crate) values: Values,
     pub(crate) grid: Grid,
     pub(crate) normalizers: &'a [Normalizer],
     pub(crate) given: Option<GivenValues<'a>>,
+    pub(crate) ranks: &'a Ranks,
 }
 
 /// The work of a volume, done.
@@ -61,7 +65,40 @@ impl Generated<'_> {
         self.fields().map(|field| Field3::read_from(&field).map_err(OutpaintError::Read)).collect()
     }
 
-    /// Network units.
+    /// Gives rank 0 what it reads, until it has [read all](Self::read_all). Returns at once on rank 0.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Ranks`] if rank 0 ends before; [`OutpaintError::Io`] if the values cannot be read.
+    pub fn serve(&self) -> Result<(), OutpaintError> {
+        while !self.ranks.is_first() {
+            let mut wanted = Vec::new();
+            self.ranks.broadcast::<i64>(&mut wanted)?;
+            let Some(region) = region_of(&wanted) else { break };
+            fetch(self.ranks, self.values(), &by_first(self.ranks, region))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the others, on rank 0, that nothing more will be read.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Ranks`] if another rank has ended.
+    pub fn read_all(self) -> Result<(), OutpaintError> {
+        Ok(self.ranks.broadcast::<i64>(&mut Vec::new())?)
+    }
+
+    /// The values of one field, in network units.
+    fn read_values(&self, field: usize, region: &Region, values: &mut [f32]) -> Result<(), OutpaintError> {
+        if self.ranks.count() == 1 {
+            return self.values().read_field(field, region, values);
+        }
+        self.ranks.broadcast(&mut [region.start, region.shape.map(|cells| cells as i64)].concat())?;
+        let all = fetch(self.ranks, self.values(), &by_first(self.ranks, *region))?.remove(0);
+        values.copy_from_slice(&all[field * values.len()..][..values.len()]);
+        Ok(())
+    }
+
+    /// Network units, of this rank's slab.
     fn values(&self) -> &Volume {
         match &self.values {
             Values::Steps(store) => &store.present()[0],
@@ -79,7 +116,7 @@ impl Windows for GeneratedField<'_> {
         let Generated { grid, normalizers, given, .. } = self.generated;
         region.check_fits(grid.cells())?;
         let mut density = vec![0.0; region.voxels()];
-        self.generated.values().read_field(self.field, region, &mut density)?;
+        self.generated.read_values(self.field, region, &mut density)?;
         for density in &mut density {
             *density = normalizers[self.field].denormalize(*density);
         }
@@ -87,4 +124,18 @@ impl Windows for GeneratedField<'_> {
         given.map_or(Ok(()), |given| given.lay_density_over(self.field, region, &mut density))?;
         Ok(Array3::from_shape_vec(region.shape, density)?)
     }
+}
+
+/// A region that rank 0 wants and no other, by rank.
+fn by_first(ranks: &Ranks, region: Region) -> Vec<Vec<Region>> {
+    let mut regions = vec![Vec::new(); ranks.count()];
+    regions[0].push(region);
+    regions
+}
+
+/// The region that rank 0 has sent; none when it has read all.
+fn region_of(wanted: &[i64]) -> Option<Region> {
+    let (start, shape) = wanted.split_first_chunk()?;
+    let shape = shape.first_chunk::<3>()?;
+    Some(Region { start: *start, shape: shape.map(|cells| cells as usize) })
 }

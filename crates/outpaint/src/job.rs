@@ -11,6 +11,7 @@ use crate::{
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
 use finescale_field::{Grid, Normalizer, Region, TileFaces};
+use finescale_ranks::Ranks;
 use serde_json::{Value, json};
 
 /// Times that the windows of a batch are in memory beside what the network itself keeps: their noisy values, what is known
@@ -44,6 +45,8 @@ pub struct Job<'a> {
     pub batch: usize,
     /// The device that holds the network.
     pub device: &'a Device,
+    /// The processes that generate it together: all have the same job.
+    pub ranks: &'a Ranks,
     /// Who computes: what else the last bits depend on, such as version, device and instruction set.
     pub program: &'a Value,
 }
@@ -219,7 +222,7 @@ pub fn identity(job: &Job) -> Result<Value, OutpaintError> {
     };
     let identity = json!({
         "format": "finescale-generation",
-        "version": 8,
+        "version": 9,
         "model": job.model_hash,
         "condition": job.condition.hash()?,
         "region": job.region,

@@ -10,13 +10,18 @@ use crate::given::GivenValues;
 use crate::job::identity;
 use crate::moving_lattice::MovingLattice;
 use crate::progress::Listener;
+use crate::shares::Shares;
+use crate::slabs::Halo;
 use crate::store::StepStore;
+use crate::sums::add_weighted;
 use crate::updates::{Updates, VolumeNoise, by_blocks, values};
 use crate::volume::{Shape, Volume};
 use crate::{Job, Joint, OutpaintError, Progress, Store};
 use candle_core::DType;
 use finescale_diffusion::{Denoise, WithKnown};
 use finescale_field::{Grid, Region};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Generates a volume; network units. The volume lies in the store: in memory are some windows, or some slabs.
 ///
@@ -31,10 +36,12 @@ pub(crate) fn generate(
 ) -> Result<StepStore, OutpaintError> {
     let joint = JointSampling::new(job, settings)?;
     let shape = Shape { cells: job.region.shape, fields: job.fields() };
-    let mut store = store.steps(identity(job)?, shape)?;
-    let windows = |lattices: &[MovingLattice]| lattices.iter().map(MovingLattice::windows).sum();
+    let mut store = store.steps(identity(job)?, shape, job.ranks)?;
+    // One rank is as far as another.
+    let share = |windows: usize| windows.div_ceil(job.ranks.count());
+    let windows = |lattices: &[MovingLattice]| lattices.iter().map(|lattice| share(lattice.windows())).sum();
     (listener.progress)(Progress::Begun {
-        done: windows(&joint.lattices[..store.finished()]) + store.estimated(),
+        done: windows(&joint.lattices[..store.finished()]) + share(store.estimated()),
         evaluations: windows(&joint.lattices),
     });
     if store.finished() == 0 {
@@ -43,7 +50,7 @@ pub(crate) fn generate(
     while store.finished() < joint.lattices.len() {
         joint.estimate(&mut store, listener)?;
         joint.advance(&mut store)?;
-        store.finish()?;
+        store.finish(job.ranks)?;
     }
     Ok(store)
 }
@@ -78,52 +85,67 @@ impl<'a> JointSampling<'a> {
         })
     }
 
+    /// The planes of the volume that are this rank's.
+    fn slab(&self) -> Range<usize> {
+        self.job.ranks.share(self.job.region.shape[0])
+    }
+
     /// Unit noise at every voxel.
     fn start(&self, state: &mut Volume) -> Result<(), OutpaintError> {
         let noise = &self.updates.noise;
         let start = |block: &Region| values(&noise.block(block)?.start()?);
-        by_blocks(&self.grid, start, |block, noise| state.write(block, &noise))
+        by_blocks(&self.grid, self.slab(), start, |block, noise| state.write(block, &noise))
     }
 
-    /// The clean estimate of the volume: every window's, weighted, added up in the order of the windows. A stop keeps
-    /// what is there of it.
+    /// The clean estimate of the volume: every window's, weighted, added up. A stop keeps what is there of it.
     fn estimate(&self, store: &mut StepStore, listener: &mut Listener) -> Result<(), OutpaintError> {
-        let step = store.finished();
+        let (ranks, cells, step) = (self.job.ranks, self.job.region.shape, store.finished());
         let lattice = &self.lattices[step];
-        let done = store.go_on()?.min(lattice.windows());
-        if done == 0 {
-            store.estimating().1.clear()?;
-        }
-        let windows: Vec<usize> = (done..lattice.windows()).collect();
+        let mut done: BTreeSet<usize> = store.go_on(ranks)?.into_iter().collect();
+        let left = (0..lattice.windows()).filter(|window| !done.contains(window));
+        let Shares { windows, halos } = Shares::new(lattice, left, cells, ranks);
+        let ([state, _], sums) = store.estimating();
+        let halo = Halo::fetch(ranks, state, &halos)?;
+        let mut halo_sums = Halo::zeros(sums.shape(), &halos[ranks.rank()]);
+        let mut stopped = Ok(());
+        let mut evaluated = Vec::new();
         for batch in windows.chunks(self.job.batch.max(1)) {
             let regions: Vec<Region> = batch.iter().map(|&window| lattice.region(window)).collect();
-            let ([state, _], fused) = store.estimating();
-            let clean = self.clean_windows(state, &regions, step)?;
+            let noisy =
+                regions.iter().map(|region| halo.read(state, region)).collect::<Result<Vec<_>, _>>()?;
+            let clean = self.clean_windows(noisy.concat(), &regions, step)?;
             for ((&window, region), clean) in batch.iter().zip(&regions).zip(&clean) {
                 check_finite(window, region, clean, self.grid.cells())?;
-                let mut sum = fused.read(region)?;
-                add_weighted(&mut sum, region, lattice.weights(window), clean);
-                fused.write(region, &sum)?;
+                let mut sum = halo_sums.read(sums, region)?;
+                add_weighted(&mut sum, region.shape, lattice.weights(window), clean);
+                halo_sums.write(sums, region, &sum)?;
+                evaluated.push(window as u64);
             }
-            if let Err(stopped) = listener.evaluated(batch.len()) {
-                store.pause(batch[batch.len() - 1] + 1)?;
-                return Err(stopped);
+            stopped = listener.evaluated(batch.len());
+            if stopped.is_err() {
+                break;
             }
+        }
+        halo_sums.add_to_owners(ranks, sums, &halos)?;
+        if ranks.any(stopped.is_err())? {
+            let evaluated = ranks.gather(&evaluated)?;
+            done.extend(evaluated.concat().into_iter().map(|window| window as usize));
+            store.pause(done.into_iter().collect(), ranks)?;
+            return Err(OutpaintError::Cancelled);
         }
         Ok(())
     }
 
-    /// The network's clean estimates of some windows, flat, one field after another.
+    /// The network's clean estimates of some windows with these values, flat, one field after another.
     fn clean_windows(
         &self,
-        state: &Volume,
+        noisy: Vec<f32>,
         regions: &[Region],
         step: usize,
     ) -> Result<Vec<Vec<f32>>, OutpaintError> {
         let job = self.job;
         let noise_level = self.updates.solver.noise_level(step, regions.len(), job.device)?;
-        let noisy = regions.iter().map(|region| state.read(region)).collect::<Result<Vec<_>, _>>()?;
-        let noisy = job.batch_of(noisy.concat(), regions.len())?; // (b, fields, w, w, w)
+        let noisy = job.batch_of(noisy, regions.len())?; // (b, fields, w, w, w)
         let mut given = vec![f32::NAN; noisy.elem_count()];
         if let Some(known) = &self.given {
             let windows = given.chunks_exact_mut(job.fields() * regions[0].voxels());
@@ -150,23 +172,12 @@ impl<'a> JointSampling<'a> {
         let updates = &self.updates;
         by_blocks(
             &self.grid,
+            self.slab(),
             |block| updates.block(block, present, estimate, step),
             |block, next| {
                 next_state.write(block, &values(&next.state)?)?;
                 next.memory.map_or(Ok(()), |memory| next_memory.write(block, &values(&memory)?))
             },
         )
-    }
-}
-
-/// sum += weight · clean of each field, over a window.
-fn add_weighted(sum: &mut [f32], region: &Region, [wx, wy, wz]: [&[f32]; 3], clean: &[f32]) {
-    let [nx, ny, nz] = region.shape;
-    let rows = sum.chunks_exact_mut(nz).zip(clean.chunks_exact(nz));
-    for (row, (sum, clean)) in rows.enumerate() {
-        let weight = wx[row / ny % nx] * wy[row % ny];
-        for ((sum, clean), wz) in sum.iter_mut().zip(clean).zip(wz) {
-            *sum += weight * wz * clean;
-        }
     }
 }

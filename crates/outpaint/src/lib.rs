@@ -12,6 +12,7 @@
 //! use candle_core::{Device, Tensor};
 //! use finescale_diffusion::Denoise;
 //! use finescale_field::{Boundary, Field3, Grid, Normalizer, Region, Transform};
+//! use finescale_ranks::Ranks;
 //! use finescale_outpaint::{GenerationConfig, Job, Store, Strategy, StrategyName, generate};
 //! use ndarray::Array3;
 //! use serde_json::Value;
@@ -43,6 +44,7 @@
 //!     config: GenerationConfig { strategy: Strategy::new(StrategyName::Joint, 4), ..GenerationConfig::default() },
 //!     batch: 4,
 //!     device: &Device::Cpu,
+//!     ranks: &Ranks::alone(),
 //!     program: &Value::Null,
 //! };
 //! let generated = generate(&job, &Store::Memory, &mut |_| (), &AtomicBool::new(false))?;
@@ -69,7 +71,10 @@ mod order;
 mod outpainting;
 mod plan;
 mod progress;
+mod shares;
+mod slabs;
 mod store;
+mod sums;
 mod tiling;
 mod updates;
 mod values;

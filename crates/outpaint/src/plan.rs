@@ -136,6 +136,6 @@ mod tests {
         assert_eq!((colour.windows, colour.groups, colour.evaluations), (64, 8, 320));
         let joint = plan(StrategyName::Joint, 1);
         assert_eq!((joint.windows, joint.groups, joint.evaluations), (27, 5, 3 * 8 + 2 * 27));
-        assert_eq!((joint.work_bytes, joint.result_bytes), (5 << 20, 1 << 20));
+        assert_eq!((joint.work_bytes, joint.result_bytes), (6 << 20, 1 << 20));
     }
 }

@@ -14,6 +14,9 @@ use crate::identity::{Difference, continued, key, program_difference, sample_dif
 use crate::journal::{Checksum, Journal};
 use crate::volume::Shape;
 use crate::{Order, OutpaintError};
+use finescale_ranks::Ranks;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -95,21 +98,29 @@ impl Store {
         identity: Value,
         order: &Order,
         fields: usize,
+        ranks: &Ranks,
     ) -> Result<WindowStore, OutpaintError> {
         match self {
-            Self::Memory => Ok(WindowStore::in_memory(identity, order, fields)),
+            Self::Memory => Ok(WindowStore::in_memory(identity, order, fields, ranks)),
             Self::Folder { path, existing } => {
-                WindowStore::open(WorkFolder::open(path, *existing, identity)?, order, fields)
+                let open = || WorkFolder::open(path, *existing, identity);
+                WindowStore::open(path, ranks.is_first().then(open).transpose()?, order, fields, ranks)
             }
         }
     }
 
     /// The work of a volume that takes one step after another.
-    pub(crate) fn steps(&self, identity: Value, shape: Shape) -> Result<StepStore, OutpaintError> {
+    pub(crate) fn steps(
+        &self,
+        identity: Value,
+        shape: Shape,
+        ranks: &Ranks,
+    ) -> Result<StepStore, OutpaintError> {
         match self {
-            Self::Memory => Ok(StepStore::in_memory(identity, shape)),
+            Self::Memory => Ok(StepStore::in_memory(identity, shape, ranks)),
             Self::Folder { path, existing } => {
-                StepStore::open(WorkFolder::open(path, *existing, identity)?, shape)
+                let open = || WorkFolder::open(path, *existing, identity);
+                StepStore::open(path, ranks.is_first().then(open).transpose()?, shape, ranks)
             }
         }
     }
@@ -185,6 +196,14 @@ fn check_only_ours(folder: &Path) -> Result<(), OutpaintError> {
         }
     }
     Ok(())
+}
+
+/// What rank 0 has `found`, on all ranks.
+fn told<T: Serialize + DeserializeOwned>(ranks: &Ranks, found: Option<T>) -> Result<T, OutpaintError> {
+    let text = found.map(|found| serde_json::to_vec(&found).expect("numbers and text are JSON"));
+    let mut text = text.unwrap_or_default();
+    ranks.broadcast(&mut text)?;
+    Ok(serde_json::from_slice(&text).expect("what was JSON on rank 0 is JSON"))
 }
 
 /// Whether a file is there; that nobody can tell is an error, not a no.

@@ -2,11 +2,13 @@
 
 use crate::OutpaintError;
 use crate::store::StepVolumes;
+use crate::sums::number;
 use crate::volume::Volume;
 use candle_core::{Device, Tensor};
 use finescale_diffusion::{KeyedNoise, Next, Solver};
 use finescale_field::{Grid, Region, blocks};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Voxels that the solver updates at once; a bound on memory that no bit depends on.
 const BLOCK_VOXELS: usize = 1 << 16;
@@ -33,36 +35,42 @@ impl Updates {
         &self,
         block: &Region,
         [state, memory]: &StepVolumes,
-        estimate: &Volume,
+        estimate: &Volume<i64>,
         step: usize,
     ) -> Result<Next, OutpaintError> {
         let [planes, ny, nz] = block.shape;
-        let tensor = |volume: &Volume| -> Result<Tensor, OutpaintError> {
-            let shape = (1, self.noise.fields, planes, ny, nz);
-            Ok(Tensor::from_vec(volume.read(block)?, shape, &Device::Cpu)?)
+        let tensor = |values: Vec<f32>| -> Result<Tensor, OutpaintError> {
+            Ok(Tensor::from_vec(values, (1, self.noise.fields, planes, ny, nz), &Device::Cpu)?)
         };
+        let state = tensor(state.read(block)?)?;
+        let estimate = tensor(estimate.read(block)?.into_iter().map(number).collect())?;
         // A solver that remembers nothing does not look.
         let at = match step {
-            0 => Next::noise(tensor(state)?),
-            _ => Next::after(tensor(state)?, tensor(memory)?),
+            0 => Next::noise(state),
+            _ => Next::after(state, tensor(memory.read(block)?)?),
         };
-        Ok(self.solver.advance(&at, &tensor(estimate)?, step, &self.noise.block(block)?)?)
+        Ok(self.solver.advance(&at, &estimate, step, &self.noise.block(block)?)?)
     }
 }
 
-/// Computes all blocks of a grid, some at once, and writes them in their order.
+/// Computes all blocks of some planes of a grid, some at once, and writes them in their order.
 pub(crate) fn by_blocks<T: Send>(
     grid: &Grid,
+    slab: Range<usize>,
     compute: impl Fn(&Region) -> Result<T, OutpaintError> + Sync,
     mut write: impl FnMut(&Region, T) -> Result<(), OutpaintError>,
 ) -> Result<(), OutpaintError> {
-    let [nx, ny, nz] = grid.cells();
+    let [_, ny, nz] = grid.cells();
+    let nx = slab.len();
+    if nx == 0 {
+        return Ok(()); // more ranks than planes
+    }
     // Whole planes, or whole rows of one plane: contiguous in a file.
     let planes = (BLOCK_VOXELS / (ny * nz)).clamp(1, nx);
     let rows = (BLOCK_VOXELS / nz).clamp(1, ny);
-    for some in
-        blocks(grid.cells(), [planes, rows, nz]).chunks(BLOCKS_PER_THREAD * rayon::current_num_threads())
-    {
+    let mut blocks = blocks([nx, ny, nz], [planes, rows, nz]);
+    blocks.iter_mut().for_each(|block| block.start[0] += slab.start as i64);
+    for some in blocks.chunks(BLOCKS_PER_THREAD * rayon::current_num_threads()) {
         let computed = some.par_iter().map(&compute).collect::<Result<Vec<T>, _>>()?;
         some.iter().zip(computed).try_for_each(|(block, computed)| write(block, computed))?;
     }

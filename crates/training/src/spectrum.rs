@@ -7,6 +7,7 @@ use finescale_diffusion::Denoise;
 use finescale_field::{Field3, Normalizer, Region};
 use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Plan, Store, generate};
 use finescale_pairs::PairSet;
+use finescale_ranks::Ranks;
 use finescale_spectra::{Bands, Modes, SpectraError, Spectrum, fundamental_h_mpc, nyquist_h_mpc};
 use std::sync::atomic::AtomicBool;
 
@@ -28,6 +29,7 @@ pub(crate) struct SpectrumCheck {
     boundary: Boundary,
     bands: Bands,
     truth: Vec<Spectrum>,
+    ranks: Ranks,
 }
 
 impl SpectrumCheck {
@@ -55,6 +57,7 @@ impl SpectrumCheck {
             condition: part.condition,
             boundary: part.boundary,
             bands,
+            ranks: Ranks::alone(),
         };
         Ok(Some(check))
     }
@@ -114,6 +117,7 @@ impl SpectrumCheck {
             config: GenerationConfig { seed, ..self.generation },
             batch: self.batch,
             device,
+            ranks: &self.ranks,
             program: &serde_json::Value::Null,
         }
     }

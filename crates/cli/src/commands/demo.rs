@@ -199,7 +199,7 @@ impl Demo {
         config: GenerationConfig,
         name: &str,
     ) -> anyhow::Result<GridFile> {
-        let job = generator.job(condition, region, config);
+        let job = generator.job(context, condition, region, config);
         let stop = AtomicBool::new(false);
         let generated = generator.sample(context, name, condition, &job, &Store::Memory, &stop)?;
         let metas = generator.metas(condition, &job, generated.identity())?;

@@ -4,7 +4,7 @@ mod display;
 mod plan;
 
 use crate::context::Context;
-use crate::failure::bad_input;
+use crate::failure::{bad_input, stopped};
 use anyhow::Context as _;
 use candle_core::Device;
 use clap::Args;
@@ -161,10 +161,11 @@ fn go(context: &Context, config: &RunConfig, run: Run, out: &Path) -> anyhow::Re
     let summary = run.go(&mut |event: &Event| display.show(event), context.keep_work_on_stop())?;
     display.finish();
     let (updates, model) = (summary.step, model_of(out));
-    anyhow::ensure!(
-        summary.complete,
-        "stopped after {updates} updates; all of them are kept, go on with --resume"
-    );
+    if !summary.complete {
+        return Err(stopped(format!(
+            "stopped after {updates} updates; all of them are kept, go on with --resume"
+        )));
+    }
     context.say(format_args!("{}: {updates} updates done", model.display()));
     Ok(json!({ "run": out.to_string_lossy(), "model": model.to_string_lossy(), "summary": summary }))
 }

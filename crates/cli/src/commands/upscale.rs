@@ -135,7 +135,8 @@ impl Upscale {
         let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
         let condition =
             open.prepare(context, model, part, (!self.dry_run).then_some(self.output.as_path()))?;
-        let job = Job { given, batch: self.batch as usize, ..generator.job(&condition, region, config) };
+        let job =
+            Job { given, batch: self.batch as usize, ..generator.job(context, &condition, region, config) };
         if job.windows_are_independent()? {
             let name = serde_json::to_value(config.strategy.name())?;
             context.warn(format_args!(
@@ -153,7 +154,9 @@ impl Upscale {
         if self.dry_run {
             return self.plan(context, &generator, &job);
         }
-        condition.tell_if_unlike(context, model, &region)?;
+        if context.ranks().is_first() {
+            condition.tell_if_unlike(context, model, &region)?;
+        }
         job.plan()?;
         let mut samples = Vec::new();
         for seed in config.seed..=last {
@@ -337,7 +340,8 @@ impl Upscale {
 
         // Nobody else works on this sample until its work folder is gone.
         let name = self.output_of(seed, None);
-        let lock = lock(&name)?;
+        let ranks = context.ranks();
+        let lock = ranks.is_first().then(|| lock(&name)).transpose()?;
         let locked = || {
             let moved = |error| {
                 anyhow::anyhow!(
@@ -345,7 +349,7 @@ impl Upscale {
                     name.display()
                 )
             };
-            lock.check().map_err(moved)
+            lock.as_ref().map_or(Ok(()), |lock| lock.check().map_err(moved))
         };
         let existing = match (self.resume, self.resume_anyway) {
             (_, true) => Existing::ResumeAnyway,
@@ -355,15 +359,25 @@ impl Upscale {
         let store = Store::Folder { path: with_ending(&name, ".work"), existing };
         let identity = identity(job)?;
         let expected = generator.metas(condition, job, &identity)?;
-        if self.are_complete(&outputs, &expected)? {
+        let is_complete = ranks.is_first() && self.are_complete(&outputs, &expected)?;
+        if is_complete {
             store.remove_of(&identity)?;
             samples::tell_complete(context, &outputs);
+        }
+        if ranks.any(is_complete)? {
             return Ok(outputs);
         }
 
         let label = format!("upscale, seed {seed}");
         let stop = context.keep_work_on_stop();
         let generated = generator.sample(context, &label, condition, job, &store, stop)?;
+        // Rank 0 writes what all have made.
+        generated.serve()?;
+        if !ranks.is_first() {
+            drop(generated);
+            ranks.barrier()?;
+            return Ok(outputs);
+        }
         // Hours later: what somebody else put there since is not replaced either.
         locked()?;
         self.are_complete(&outputs, &expected)?;
@@ -384,7 +398,9 @@ impl Upscale {
             samples::save(output, &field, meta, is_unchanged)?;
             summaries.push(format!("{}: {}", output.display(), fields::summary(&field)?));
         }
-        drop(generated);
+        generated.read_all()?;
+        // Nobody has a file of the work folder open any more.
+        ranks.barrier()?;
         locked()?;
         store.remove()?;
         summaries.iter().for_each(|summary| context.say(format_args!("{summary}")));

@@ -5,7 +5,7 @@ use super::unfinished::Unfinished;
 use super::window::Window;
 use super::{Gridding, PARTICLES_AT_ONCE};
 use crate::context::Context;
-use crate::failure::bad_input;
+use crate::failure::{bad_input, stopped};
 use crate::inputs::SAME_REDSHIFT;
 use anyhow::Context as _;
 use finescale_snapshot::{GivenUnits, GridFile, Header, Particles, Snapshot};
@@ -134,10 +134,10 @@ impl State<'_> {
             if number + 1 < files {
                 unfinished.keep(context, number + 1, sums, is_stopped)?;
             }
-            anyhow::ensure!(
-                !is_stopped,
-                "stopped after file {number} of {files}; the same command goes on from there"
-            );
+            if is_stopped {
+                let goes_on = "the same command goes on from there";
+                return Err(stopped(format!("stopped after file {number} of {files}; {goes_on}")));
+            }
         }
         progress.finish();
         Ok(())

@@ -1,20 +1,31 @@
 //! The values of windows that are finished one after another.
 
-use super::WorkFolder;
+use super::{WorkFolder, told};
 use crate::journal::{Checksum, Journal};
+use crate::slabs::{dealt, fetch, write_new};
 use crate::volume::{Shape, Volume};
 use crate::{Order, OutpaintError};
 use finescale_field::Region;
+use finescale_ranks::Ranks;
 use ndarray::Array3;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::path::Path;
 
 pub(super) const VALUES: &str = "values.f32";
 
-/// The values of each field so far, and how many windows are finished.
+/// Windows that each rank checks at once: a bound on memory.
+const CHECKED_AT_ONCE: usize = 16;
+
+/// The values of each field so far, and how many windows are finished. Each rank has its slab of the values; in a file, it
+/// reads and writes its planes of the file of all.
 #[derive(Debug)]
 pub(crate) struct WindowStore {
     volume: Volume,
+    /// Whether the values lie in a file.
+    is_kept: bool,
+    /// Of rank 0, which speaks for all.
     journal: Option<Journal>,
     identity: Value,
     finished: usize,
@@ -23,26 +34,40 @@ pub(crate) struct WindowStore {
 }
 
 impl WindowStore {
-    pub(super) fn in_memory(identity: Value, order: &Order, fields: usize) -> Self {
+    pub(super) fn in_memory(identity: Value, order: &Order, fields: usize, ranks: &Ranks) -> Self {
         let shape = Shape { cells: order.tiling().cells(), fields };
-        let (volume, checksums) = (Volume::in_memory(shape), Vec::new());
-        Self { volume, journal: None, identity, finished: 0, checksums }
+        let volume = Volume::some_in_memory(shape, ranks.share(shape.cells[0]));
+        Self { volume, is_kept: false, journal: None, identity, finished: 0, checksums: Vec::new() }
     }
 
-    pub(super) fn open(folder: WorkFolder, order: &Order, fields: usize) -> Result<Self, OutpaintError> {
+    /// Opens what is in the folder `path`, of which rank 0 has opened the rest.
+    pub(super) fn open(
+        path: &Path,
+        folder: Option<WorkFolder>,
+        order: &Order,
+        fields: usize,
+        ranks: &Ranks,
+    ) -> Result<Self, OutpaintError> {
         let shape = Shape { cells: order.tiling().cells(), fields };
-        let volume = Volume::in_file(&folder.path.join(VALUES), shape, folder.begun())?;
-        let mut store =
-            Self { volume, journal: None, identity: Value::Null, finished: 0, checksums: Vec::new() };
-        let recorded = folder.checksums.len().min(order.windows());
-        while store.finished < recorded
-            && store.is_intact(order, store.finished, &folder.checksums[store.finished])?
-        {
-            store.finished += 1;
+        let path = path.join(VALUES);
+        // Rank 0 makes the file, if it is missing, before the others open it.
+        let volume =
+            folder.as_ref().map(|folder| Volume::in_file(&path, shape, folder.begun())).transpose()?;
+        let found = folder.as_ref().map(|folder| (folder.checksums.clone(), folder.identity.clone()));
+        let (mut checksums, identity): (Vec<Checksum>, Value) = told(ranks, found)?;
+        let volume = volume.map_or_else(|| Volume::in_file(&path, shape, true), Ok)?;
+        checksums.truncate(order.windows());
+        let mut store = Self { volume, is_kept: true, journal: None, identity, finished: 0, checksums };
+        if let Some(damaged) = store.first_damaged(order, ranks)? {
+            store.checksums.truncate(damaged);
         }
-        let checksums = folder.checksums[..store.finished].to_vec();
-        let (journal, identity) = folder.begin(store.finished)?;
-        Ok(Self { journal: Some(journal), identity, checksums, ..store })
+        store.finished = store.checksums.len();
+        let begun = folder.map(|folder| folder.begin(store.finished)).transpose()?;
+        ranks.barrier()?;
+        match begun {
+            Some((journal, identity)) => Ok(Self { journal: Some(journal), identity, ..store }),
+            None => Ok(store),
+        }
     }
 
     /// What the values are of, and who computed them.
@@ -50,19 +75,32 @@ impl WindowStore {
         &self.identity
     }
 
-    fn is_intact(&self, order: &Order, window: usize, expected: &Checksum) -> Result<bool, OutpaintError> {
-        let values = self.volume.read(&order.region(window))?;
-        Ok(checksum(&order.filled(window), &values) == *expected)
+    /// The first window that is recorded and has other values than what was written.
+    fn first_damaged(&self, order: &Order, ranks: &Ranks) -> Result<Option<usize>, OutpaintError> {
+        let recorded: Vec<usize> = (0..self.checksums.len()).collect();
+        for round in recorded.chunks(CHECKED_AT_ONCE * ranks.count()) {
+            let regions = round.iter().map(|&window| order.region(window)).collect::<Vec<_>>();
+            let of_ranks = dealt(&regions, ranks);
+            let mut damaged = Vec::new();
+            let ours = &round[ranks.share(round.len())];
+            for (&window, values) in ours.iter().zip(fetch(ranks, &self.volume, &of_ranks)?) {
+                if checksum(&order.filled(window), &values) != self.checksums[window] {
+                    damaged.push(window as u64);
+                }
+            }
+            if let Some(first) = ranks.gather(&damaged)?.concat().first() {
+                return Ok(Some(*first as usize));
+            }
+        }
+        Ok(None)
     }
 
     /// Checks, after the work of `order` is done, that the values of its windows are still what was written.
-    pub(crate) fn check(&self, order: &Order) -> Result<(), OutpaintError> {
-        for (window, expected) in self.checksums.iter().enumerate() {
-            if !self.is_intact(order, window, expected)? {
-                return Err(OutpaintError::Damaged { window });
-            }
+    pub(crate) fn check(&self, order: &Order, ranks: &Ranks) -> Result<(), OutpaintError> {
+        match self.first_damaged(order, ranks)? {
+            Some(window) => Err(OutpaintError::Damaged { window }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Number of finished windows: those at positions 0, 1, ... of the order.
@@ -75,22 +113,35 @@ impl WindowStore {
         &self.volume
     }
 
-    /// Adds the next window: writes the voxels that it fills, then its journal line. The `values` are those of its
-    /// fields, one after another.
+    /// Adds the next `windows`, of which this rank has its share, with their values, one field after another: writes the voxels
+    /// that they fill, then their journal lines.
     pub(crate) fn finish(
         &mut self,
-        region: &Region,
-        filled: &Array3<f32>,
-        values: &[f32],
+        order: &Order,
+        windows: Range<usize>,
+        ours: &[&[f32]],
+        ranks: &Ranks,
     ) -> Result<(), OutpaintError> {
-        self.volume.write_where(region, values, |voxel| flat(filled)[voxel] == 1.0)?;
-        if let Some(journal) = &mut self.journal {
+        let windows: Vec<usize> = windows.collect();
+        let regions: Vec<Region> = windows.iter().map(|&window| order.region(window)).collect();
+        let filled: Vec<Array3<f32>> = windows.iter().map(|&window| order.filled(window)).collect();
+        let is_new = |rank, nth| flat(&filled[ranks.share_of(windows.len(), rank)][nth]);
+        write_new(ranks, &mut self.volume, &dealt(&regions, ranks), ours, is_new)?;
+        if self.is_kept {
             self.volume.sync()?;
-            let checksum = checksum(filled, values);
-            journal.append(self.finished, &checksum)?;
-            self.checksums.push(checksum);
+            let filled = &filled[ranks.share(windows.len())];
+            let ours: Vec<Checksum> =
+                filled.iter().zip(ours).map(|(filled, values)| checksum(filled, values)).collect();
+            // Also waits until all ranks' values are durable.
+            let checksums = ranks.gather(&ours)?.concat();
+            if let Some(journal) = &mut self.journal {
+                for (&window, checksum) in windows.iter().zip(&checksums) {
+                    journal.append(window, checksum)?;
+                }
+            }
+            self.checksums.extend(checksums);
         }
-        self.finished += 1;
+        self.finished += windows.len();
         Ok(())
     }
 }

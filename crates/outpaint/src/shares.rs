@@ -1,0 +1,105 @@
+//! Which rank evaluates which windows of a step, and which planes beyond its own it needs for that.
+
+use crate::moving_lattice::MovingLattice;
+use finescale_field::Region;
+use finescale_ranks::Ranks;
+use std::ops::Range;
+
+/// The windows of a step that are left to evaluate, dealt to ranks.
+///
+/// In the order of their first plane, so that windows lie about where the planes of their rank do.
+pub(crate) struct Shares {
+    /// This rank's windows.
+    pub(crate) windows: Vec<usize>,
+    /// By rank, whole planes that its windows reach into and others own.
+    pub(crate) halos: Vec<Vec<Region>>,
+}
+
+impl Shares {
+    /// Deals `windows` of a lattice over a volume of `cells`.
+    pub(crate) fn new(
+        lattice: &MovingLattice,
+        windows: impl Iterator<Item = usize>,
+        cells: [usize; 3],
+        ranks: &Ranks,
+    ) -> Self {
+        let first_plane = |window: usize| lattice.region(window).wrapped(0, 0, cells);
+        let mut dealt: Vec<(usize, usize)> = windows.map(|window| (first_plane(window), window)).collect();
+        dealt.sort_unstable();
+        let share = |rank| &dealt[ranks.share_of(dealt.len(), rank)];
+        let halo = |rank| {
+            let mut reached = vec![false; cells[0]];
+            for &(_, window) in share(rank) {
+                let region = lattice.region(window);
+                (0..region.shape[0]).for_each(|plane| reached[region.wrapped(0, plane, cells)] = true);
+            }
+            reached[ranks.share_of(cells[0], rank)].fill(false);
+            planes(&reached).map(|planes| slab(&planes, cells)).collect()
+        };
+        Self {
+            windows: share(ranks.rank()).iter().map(|&(_, window)| window).collect(),
+            halos: (0..ranks.count()).map(halo).collect(),
+        }
+    }
+}
+
+/// Runs of planes that are `reached`.
+fn planes(reached: &[bool]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    reached.chunk_by(|a, b| a == b).filter_map(move |run| {
+        let planes = start..start + run.len();
+        start = planes.end;
+        run[0].then_some(planes)
+    })
+}
+
+/// Whole planes of a volume.
+pub(crate) fn slab(planes: &Range<usize>, [_, ny, nz]: [usize; 3]) -> Region {
+    Region { start: [planes.start as i64, 0, 0], shape: [planes.len(), ny, nz] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Boundary;
+    use std::collections::BTreeSet;
+
+    const CELLS: [usize; 3] = [40, 12, 9];
+
+    fn lattice(shift: usize, boundary: Boundary) -> MovingLattice {
+        MovingLattice::new(CELLS, 9, 3, boundary, [shift; 3]).unwrap()
+    }
+
+    #[test]
+    fn every_window_is_someones_and_what_it_reaches_into_is_there() {
+        for (boundary, shift) in
+            [(Boundary::Periodic, 0), (Boundary::Periodic, 33), (Boundary::Open, 0), (Boundary::Open, 4)]
+        {
+            for count in [1, 2, 3, 7, 45] {
+                let lattice = lattice(shift, boundary);
+                let shares = Ranks::on_threads(count, |ranks| {
+                    let shares = Shares::new(&lattice, 0..lattice.windows(), CELLS, ranks);
+                    let halo: BTreeSet<usize> = shares.halos[ranks.rank()]
+                        .iter()
+                        .flat_map(|region| (0..region.shape[0]).map(|x| region.wrapped(0, x, CELLS)))
+                        .collect();
+                    let own = ranks.share(CELLS[0]);
+                    assert!(own.clone().all(|plane| !halo.contains(&plane)));
+                    for &window in &shares.windows {
+                        let region = lattice.region(window);
+                        let reached = (0..9).map(|x| region.wrapped(0, x, CELLS));
+                        assert!(reached.into_iter().all(|x| own.contains(&x) || halo.contains(&x)));
+                    }
+                    (shares.windows, halo.len())
+                });
+                let mut windows: Vec<usize> =
+                    shares.iter().flat_map(|(windows, _)| windows).copied().collect();
+                windows.sort_unstable();
+                assert_eq!(windows, (0..lattice.windows()).collect::<Vec<_>>());
+                assert!(count > 1 || shares[0].1 == 0, "one rank needs no halo");
+                // At most a window's planes on either side, and what shares of windows and of planes are apart.
+                assert!(count != 3 || shares.iter().all(|(_, halo)| *halo <= 18), "{shares:?}");
+            }
+        }
+    }
+}
