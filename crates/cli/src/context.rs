@@ -26,6 +26,9 @@ impl Context {
     /// Sets up threads, logging and signals for one of the processes that share the work.
     pub(crate) fn new(options: Options, stop: Arc<Stop>, ranks: Ranks) -> anyhow::Result<Self> {
         start_logging(if ranks.is_first() { &options.log } else { "error" })?;
+        if !ranks.is_first() {
+            stop.be_quiet();
+        }
         finescale_layers3d::check_instruction_set_wish().map_err(bad_input)?;
         if let Some(threads) = options.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());

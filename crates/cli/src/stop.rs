@@ -33,6 +33,8 @@ pub(crate) struct Stop {
     keeps: AtomicBool,
     /// Whether it is to stop.
     wanted: AtomicBool,
+    /// Whether another process speaks for this one.
+    is_quiet: AtomicBool,
     /// The first signal.
     signal: AtomicI32,
     /// The longest that one unit of work has taken so far, in milliseconds.
@@ -60,13 +62,18 @@ impl Stop {
                     match first {
                         Some(first) if first.elapsed() <= ONE_WISH => {}
                         None if seen.keeps.load(Ordering::SeqCst) => seen.wish(signal),
-                        _ => end(signal, seen.keeps.load(Ordering::SeqCst)),
+                        _ => seen.end(signal),
                     }
                     first.get_or_insert_with(Instant::now);
                 }
             })
             .context("listening for signals")?;
         Ok(stop)
+    }
+
+    /// Leaves it to another process to say what happens.
+    pub(crate) fn be_quiet(&self) {
+        self.is_quiet.store(true, Ordering::SeqCst);
     }
 
     /// The command keeps what is done when this is set.
@@ -122,7 +129,33 @@ impl Stop {
         };
         self.signal.store(signal, Ordering::SeqCst);
         self.wanted.store(true, Ordering::SeqCst);
-        say(format!("stopping {time}, what is done is kept; another signal ends this at once"));
+        self.say(format!("stopping {time}, what is done is kept; another signal ends this at once"));
+    }
+
+    fn end(&self, signal: i32) -> ! {
+        ENDS.store(true, Ordering::SeqCst);
+        finescale_durable::remove_drafts();
+        let said = self.say(match self.keeps.load(Ordering::SeqCst) {
+            true => "stopped at once; what was finished before is kept, go on with --resume".to_owned(),
+            false => "stopped; nothing half-written was left".to_owned(),
+        });
+        // Whoever does not read it does not keep the process.
+        let begun = Instant::now();
+        while !said.is_finished() && begun.elapsed() < LAST_WORDS {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::process::exit(BY_SIGNAL + signal);
+    }
+
+    /// Prints a line from a thread of its own: nobody may read what is printed, and then writing never ends.
+    fn say(&self, line: String) -> JoinHandle<()> {
+        let is_quiet = self.is_quiet.load(Ordering::SeqCst);
+        std::thread::spawn(move || {
+            if !is_quiet {
+                // Nowhere to tell that stderr is closed.
+                let _ = writeln!(std::io::stderr(), "\n{line}");
+            }
+        })
     }
 }
 
@@ -136,31 +169,8 @@ pub(crate) fn wait_if_ending() {
     }
 }
 
-fn end(signal: i32, keeps: bool) -> ! {
-    ENDS.store(true, Ordering::SeqCst);
-    finescale_durable::remove_drafts();
-    let said = say(match keeps {
-        true => "stopped at once; what was finished before is kept, go on with --resume".to_owned(),
-        false => "stopped; nothing half-written was left".to_owned(),
-    });
-    // Whoever does not read it does not keep the process.
-    let begun = Instant::now();
-    while !said.is_finished() && begun.elapsed() < LAST_WORDS {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    std::process::exit(BY_SIGNAL + signal);
-}
-
 fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64().ceil().max(1.0))
-}
-
-/// Prints a line from a thread of its own: nobody may read what is printed, and then writing never ends.
-fn say(line: String) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        // Nowhere to tell that stderr is closed.
-        let _ = writeln!(std::io::stderr(), "\n{line}");
-    })
 }
 
 /// Whether `nohup` or a shell has turned a signal off for us.
