@@ -87,6 +87,7 @@ done
 
 fails "*" "2 or more copies of this program were started" launch 2 "$without" count
 step launch 1 "$without" count
+fails 3 "" "$without" lost abort
 
 if ! $short; then
     step launch 2 "$program" huge

@@ -11,7 +11,7 @@ impl Ranks {
     ///
     /// All travel at once, so that no pattern of who sends to whom can lock the ranks up. A rank may send to itself, and
     /// none needs to send or receive anything; a message of no values is none. Before anything travels, each rank hears
-    /// what every other will send to it, and all hear whether that is what it expects.
+    /// what every other will send to it, and all hear whether that is what it expects: two rounds of notes among all ranks.
     ///
     /// # Errors
     /// [`RanksError::Message`] on all ranks if one expects something else than is sent to it; nothing was sent then, and

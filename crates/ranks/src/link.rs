@@ -32,9 +32,12 @@ impl Operation {
     }
 }
 
-/// MPI counts bytes in 32 bits with a sign.
+const _: () = assert!(Operation::NAMES.len() == Operation::End as usize + 1);
+
+/// In bytes. MPI counts them in 32 bits with a sign.
 pub(crate) const LARGEST_PART: usize = 1 << 30;
 
+/// What a rank has of the others.
 pub(crate) struct Link {
     pub(crate) rank: usize,
     pub(crate) count: usize,

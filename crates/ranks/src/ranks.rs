@@ -185,3 +185,15 @@ impl fmt::Debug for Ranks {
         write!(formatter, "rank {} of {}", self.rank, self.count)
     }
 }
+
+#[cfg(all(test, not(feature = "mpi")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_mpi_there_is_one_process() {
+        let launched = |ranks| Ranks::launched(&Launch { variable: "PMI_SIZE", ranks });
+        assert_eq!(launched(2).unwrap_err(), RanksError::WithoutMpi { variable: "PMI_SIZE", ranks: 2 });
+        assert_eq!(launched(1).unwrap().count(), 1);
+    }
+}

@@ -9,7 +9,7 @@ pub(crate) type Note = [u64; 2];
 #[derive(Debug)]
 pub(crate) struct Gone(pub(crate) usize);
 
-/// The two things that all operations are made of.
+/// All operations are made of the first two.
 pub(crate) trait Transport: Send {
     /// Hands `notes[r]` to rank `r`, this one too; returns what each handed to this one. Nobody returns before all came.
     fn trade(&self, notes: &[Note]) -> Result<Vec<Note>, Gone>;

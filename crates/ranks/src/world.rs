@@ -14,6 +14,8 @@ use std::thread;
 
 /// Messages need no tags: there is one at a time for a pair of ranks, or several in their order.
 const TAG: Tag = 0;
+/// Exit code of Rust's panics.
+const PANICKED: i32 = 101;
 
 /// MPI from its beginning to its end.
 pub(crate) struct World {
@@ -92,6 +94,3 @@ impl Transport for World {
         self.universe.world().abort(code)
     }
 }
-
-/// Exit code of Rust's panics.
-const PANICKED: i32 = 101;
