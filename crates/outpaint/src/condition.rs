@@ -78,7 +78,7 @@ pub struct PreparedCondition {
 }
 
 /// What the name of the file of several ranks ends with, after that of the output.
-const SHARED: &str = ".condition";
+const SHARED: &str = ".condition.f32";
 
 /// A file that several ranks have open, until this is dropped.
 #[derive(Debug)]
@@ -144,7 +144,8 @@ impl PreparedCondition {
         let path = PathBuf::from(path);
         if ranks.count() == 1 {
             // What killed ranks have left.
-            if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            let bytes = Self::bytes(conditioning, &part) as u64;
+            if path.metadata().is_ok_and(|found| found.is_file() && found.len() == bytes) {
                 drop(SharedFile(path));
             }
             return Self::new(conditioning, density, boundary, values, part, Some(output));
@@ -319,8 +320,9 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
         // One process clears away what several have left.
-        std::fs::write(folder.path().join("sample.hdf5.condition"), "").unwrap();
         let (conditioning, density, alone) = (conditioning(), density(), Ranks::alone());
+        let left = vec![0u8; PreparedCondition::bytes(&conditioning, &part)];
+        std::fs::write(folder.path().join("sample.hdf5.condition.f32"), left).unwrap();
         let (boundary, at) = (Boundary::Periodic, (output.as_path(), &alone));
         PreparedCondition::of_ranks(&conditioning, &density, boundary, &[0.5], part, at).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
