@@ -22,9 +22,9 @@ options=${OPTIONS:-}                               # further ones of upscale
 mpi=${MPI:-pmix}                                  # `srun --mpi=list` says what there is; Open MPI: pmix, MPICH: pmi2
 
 set -euo pipefail
-# Also without the signal, and with the time that Slurm gave, it stops in time.
-srun --mpi="$mpi" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --kill-on-bad-exit=1 \
+# Also without the signal, and with the time that Slurm gave, it stops in time. The last line says whether it did.
+said=$(srun --mpi="$mpi" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --kill-on-bad-exit=1 \
     "$finescale" upscale --model "$model" --condition "$condition" --output "$output" --seed "$seed" \
-    --threads "${SLURM_CPUS_PER_TASK:-1}" --walltime slurm --resume $options
-# Exit code 0 without a sample means that it was stopped in time, to be resumed.
-[ -e "$output" ] || scontrol requeue "$SLURM_JOB_ID"
+    --threads "${SLURM_CPUS_PER_TASK:-1}" --walltime slurm --resume --json $options)
+echo "$said"
+case $said in *'{"resume":'*) scontrol requeue "$SLURM_JOB_ID" ;; esac

@@ -54,6 +54,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stop::wait_if_ending();
+            if failure::is_stop(&error) {
+                stop.agree(context.ranks());
+            }
             if stop.is_in_time() && failure::is_stop(&error) {
                 return resume_me(&context, &error);
             }

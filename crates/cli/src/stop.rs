@@ -7,6 +7,7 @@
 //! stops in time and exits with 0, to be resumed.
 
 use anyhow::Context as _;
+use finescale_ranks::Ranks;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io::Write as _;
@@ -60,6 +61,8 @@ impl Stop {
                 let mut first: Option<Instant> = None;
                 for signal in signals.forever() {
                     match first {
+                        // Batch systems may say it twice.
+                        Some(_) if signal == SIGUSR1 => {}
                         Some(first) if first.elapsed() <= ONE_WISH => {}
                         None if seen.keeps.load(Ordering::SeqCst) => seen.wish(signal),
                         _ => seen.end(signal),
@@ -91,6 +94,15 @@ impl Stop {
     /// Whether it is stopped before its time is over, to be resumed.
     pub(crate) fn is_in_time(&self) -> bool {
         self.signal.load(Ordering::SeqCst) == SIGUSR1
+    }
+
+    /// The first signal that any rank had, as that of all: they stop together.
+    pub(crate) fn agree(&self, ranks: &Ranks) {
+        let ours = self.signal.load(Ordering::SeqCst);
+        if let Ok(all) = ranks.gather(&[ours]) {
+            let first = all.into_iter().flatten().find(|&signal| signal != 0);
+            self.signal.store(first.unwrap_or(ours), Ordering::SeqCst);
+        }
     }
 
     /// Stops in time what keeps what is done, if it takes more than `limit` from now on.

@@ -7,6 +7,7 @@ use crate::volume::{Shape, Volume};
 use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows, blocks};
 use finescale_ranks::Ranks;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Cells of the blocks in which channels are made: what lies within reach of a smoothing is read with each.
 const BLOCK: [usize; 3] = [64; 3];
@@ -73,23 +74,6 @@ pub struct PreparedCondition {
     scalars: Vec<f32>,
     values: Volume,
     hash: String,
-    /// The file of several ranks, on the one that removes it.
-    _file: Option<SharedFile>,
-}
-
-/// What the name of the file of several ranks ends with, after that of the output.
-const SHARED: &str = ".condition.f32";
-
-/// A file that several ranks have open, until this is dropped.
-#[derive(Debug)]
-struct SharedFile(PathBuf);
-
-impl Drop for SharedFile {
-    fn drop(&mut self) {
-        if let Err(error) = finescale_durable::remove_file(&self.0) {
-            tracing::warn!("{}: {error}; it is of no more use", self.0.display());
-        }
-    }
 }
 
 impl PreparedCondition {
@@ -123,8 +107,8 @@ impl PreparedCondition {
         Ok(made)
     }
 
-    /// The same for `ranks`, each of which makes its share of the channels, kept in a file beside `output` that all can open: it
-    /// goes when rank 0 drops this, or is made again by the next run.
+    /// The same for `ranks`, each of which makes its share of the channels, kept in a file beside `output` that all have open. It
+    /// loses its name once they have, as [`new`](Self::new)'s has none.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`OutpaintError::Ranks`].
@@ -139,28 +123,31 @@ impl PreparedCondition {
         part: Region,
         (output, ranks): (&Path, &Ranks),
     ) -> Result<Self, OutpaintError> {
-        let mut path = output.as_os_str().to_owned();
-        path.push(SHARED);
-        let path = PathBuf::from(path);
         if ranks.count() == 1 {
-            // What killed ranks have left.
-            let bytes = Self::bytes(conditioning, &part) as u64;
-            if path.metadata().is_ok_and(|found| found.is_file() && found.len() == bytes) {
-                drop(SharedFile(path));
-            }
             return Self::new(conditioning, density, boundary, values, part, Some(output));
         }
         check_inside(&part, density.grid().cells(), boundary)?;
-        let mut hash = if ranks.is_first() { hash_of_density(density)?.into_bytes() } else { Vec::new() };
         let shape = shape_of(conditioning, &part);
-        let first = ranks.is_first().then(|| Volume::in_file(&path, shape, false)).transpose()?;
-        let file = first.is_some().then(|| SharedFile(path.clone()));
+        let mut first = None;
+        let mut said = Vec::new();
+        if ranks.is_first() {
+            let hash = hash_of_density(density)?;
+            let path = new_name(output);
+            first = Some(Volume::in_file(&path, shape, false)?);
+            said = format!("{hash} {}", path.to_string_lossy()).into_bytes();
+        }
         // Also tells the others that the file is there.
-        ranks.broadcast(&mut hash)?;
-        let kept = first.map_or_else(|| Volume::in_file(&path, shape, true), Ok)?;
+        ranks.broadcast(&mut said)?;
+        let said = String::from_utf8_lossy(&said);
+        let (hash, name) = said.split_once(' ').expect("rank 0 has said both");
+        let name = Path::new(name);
+        let kept = first.map_or_else(|| Volume::in_existing_file(name, shape), Ok)?;
+        ranks.barrier()?;
+        if ranks.is_first() {
+            finescale_durable::remove_file(name).map_err(OutpaintError::io(name, "removing"))?;
+        }
         let mut made = Self::empty(conditioning, *density.grid(), values, part, kept);
-        made.hash = format!("{} {values:?}", String::from_utf8_lossy(&hash));
-        made._file = file;
+        made.hash = format!("{hash} {values:?}");
         made.fill(conditioning, density, boundary, ranks)?;
         made.values.sync()?;
         ranks.barrier()?;
@@ -170,7 +157,7 @@ impl PreparedCondition {
     fn empty(conditioning: &Conditioning, grid: Grid, values: &[f64], part: Region, kept: Volume) -> Self {
         let [before, _] = conditioning.channel_counts();
         let scalars = conditioning.constants(values);
-        Self { grid, part, before, scalars, values: kept, hash: String::new(), _file: None }
+        Self { grid, part, before, scalars, values: kept, hash: String::new() }
     }
 
     /// Makes this rank's share of the channels, block by block.
@@ -239,6 +226,14 @@ impl Condition for PreparedCondition {
     fn hash(&self) -> Result<String, OutpaintError> {
         Ok(self.hash.clone())
     }
+}
+
+/// A name beside `output` that nobody else has, for a moment.
+fn new_name(output: &Path) -> PathBuf {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let mut name = output.as_os_str().to_owned();
+    name.push(format!(".condition-{}-{now}", std::process::id()));
+    PathBuf::from(name)
 }
 
 fn shape_of(conditioning: &Conditioning, part: &Region) -> Shape {
@@ -317,14 +312,6 @@ mod tests {
             assert_eq!(made.hash().unwrap(), alone.hash().unwrap());
             ranks.barrier().unwrap();
         });
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-
-        // One process clears away what several have left.
-        let (conditioning, density, alone) = (conditioning(), density(), Ranks::alone());
-        let left = vec![0u8; PreparedCondition::bytes(&conditioning, &part)];
-        std::fs::write(folder.path().join("sample.hdf5.condition.f32"), left).unwrap();
-        let (boundary, at) = (Boundary::Periodic, (output.as_path(), &alone));
-        PreparedCondition::of_ranks(&conditioning, &density, boundary, &[0.5], part, at).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

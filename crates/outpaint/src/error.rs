@@ -78,6 +78,17 @@ pub enum OutpaintError {
     /// The user stopped it.
     #[error("stopped; what was done is kept, go on with --resume")]
     Cancelled,
+    /// Ranks that were given different things to do, or do them differently.
+    #[error(
+        "rank {rank} generates something else than rank 0, or another way ({what} differs): all must have the same files, options and \
+         program, and nodes of one kind (FINESCALE_SIMD=avx2 for all where some know less)"
+    )]
+    RanksDiffer {
+        /// Another rank.
+        rank: usize,
+        /// What differs first.
+        what: String,
+    },
     /// Ranks that do not work together.
     #[error(transparent)]
     Ranks(#[from] RanksError),
@@ -195,6 +206,7 @@ impl OutpaintError {
             | Self::Tensor(_) => false,
             Self::SmallerThanWindow { .. }
             | Self::Overlap { .. }
+            | Self::RanksDiffer { .. }
             | Self::Setting { .. }
             | Self::Channels { .. }
             | Self::Damaged { .. }

@@ -127,7 +127,8 @@ impl<'a> JointSampling<'a> {
             }
         }
         halo_sums.add_to_owners(ranks, sums, &halos)?;
-        if ranks.any(stopped.is_err())? {
+        // A rank without windows is asked here.
+        if ranks.any(stopped.is_err() || windows.is_empty() && listener.is_cancelled())? {
             let evaluated = ranks.gather(&evaluated)?;
             done.extend(evaluated.concat().into_iter().map(|window| window as usize));
             store.pause(done.into_iter().collect(), ranks)?;

@@ -76,6 +76,7 @@ impl Windows<'_> {
             self.given.as_ref().map_or(Ok(()), |given| given.lay_values_over(region, known))?;
         }
         let sampled = match positions.is_empty() {
+            true if listener.is_cancelled() => Err(OutpaintError::Cancelled),
             true => Ok(Vec::new()), // fewer windows than ranks
             false => self.sample_ours(&positions, regions, known.concat(), listener),
         };

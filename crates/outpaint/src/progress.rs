@@ -33,6 +33,11 @@ impl Listener<'_> {
     /// [`OutpaintError::Cancelled`] if the user wants to stop.
     pub(crate) fn evaluated(&mut self, windows: usize) -> Result<(), OutpaintError> {
         (self.progress)(Progress::Evaluated { windows });
-        if self.cancel.load(Ordering::Relaxed) { Err(OutpaintError::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() { Err(OutpaintError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Whether the user wants to stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
     }
 }

@@ -76,6 +76,13 @@ impl<T: Number> Values<T> {
         }
     }
 
+    /// The values in a file of `voxels` that must be there.
+    pub(crate) fn open_existing(path: &Path, voxels: usize) -> Result<Self, OutpaintError> {
+        let file = WorkFile::open(path, (voxels * T::BYTES) as u64);
+        let file = file.map_err(OutpaintError::io(path, "opening what rank 0 has made"))?;
+        Ok(Self::Disk { path: path.into(), file })
+    }
+
     /// Fills `out` with the values from voxel `index` on.
     pub(crate) fn read(&self, index: usize, out: &mut [T]) -> Result<(), OutpaintError> {
         match self {

@@ -68,6 +68,11 @@ impl<T: Number> Volume<T> {
         Ok(Self::of_all(shape, values))
     }
 
+    /// A file that another rank has made.
+    pub(crate) fn in_existing_file(path: &Path, shape: Shape) -> Result<Self, OutpaintError> {
+        Ok(Self::of_all(shape, Values::open_existing(path, shape.values())?))
+    }
+
     /// A file of zeros without a name beside the file `path`, for this run only.
     pub(crate) fn unnamed(path: &Path, shape: Shape) -> Result<Self, OutpaintError> {
         Ok(Self::of_all(shape, Values::unnamed(path, shape.values())?))

@@ -4,11 +4,13 @@ use super::{WorkFolder, is_there, told};
 use crate::OutpaintError;
 use crate::identity::key;
 use crate::journal::{Checksum, Journal};
+use crate::values::Number;
 use crate::volume::{Shape, Volume};
 use finescale_ranks::Ranks;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub(super) const STATES: [&str; 2] = ["state-even.f32", "state-odd.f32"];
@@ -97,11 +99,11 @@ impl StepStore {
             Ok::<_, OutpaintError>(Found { checksums, pause, identity })
         });
         // Rank 0 makes the files that are missing before the others open them.
-        let volumes = folder.as_ref().map(|folder| volumes(path, shape, folder.begun())).transpose()?;
+        let volumes = folder.as_ref().map(|folder| volumes(path, shape, Some(folder.begun()))).transpose()?;
         let found = told(ranks, found.transpose()?)?;
         let (generations, estimate) = match volumes {
             Some(volumes) => volumes,
-            None => self::volumes(path, shape, true)?,
+            None => self::volumes(path, shape, None)?,
         };
         let mut finished = found.checksums.len();
         // The last step, or the one before it if the last one's values are damaged.
@@ -208,18 +210,23 @@ impl StepStore {
     }
 }
 
-/// The files of a folder, made where they are missing.
+/// The files of a folder: of rank 0, which makes those that are missing, whether there was work; of the others, none.
 fn volumes(
     folder: &Path,
     shape: Shape,
-    begun: bool,
+    begun: Option<bool>,
 ) -> Result<([StepVolumes; 2], Volume<i64>), OutpaintError> {
-    let open = |name: &str| Volume::in_file(&folder.join(name), shape, begun);
+    fn open<T: Number>(path: &Path, shape: Shape, begun: Option<bool>) -> Result<Volume<T>, OutpaintError> {
+        match begun {
+            Some(begun) => Volume::in_file(path, shape, begun),
+            None => Volume::in_existing_file(path, shape),
+        }
+    }
     let generation = |parity: usize| -> Result<StepVolumes, OutpaintError> {
-        Ok([open(STATES[parity])?, open(MEMORIES[parity])?])
+        let [state, memory] = [STATES[parity], MEMORIES[parity]].map(|name| folder.join(name));
+        Ok([open(&state, shape, begun)?, open(&memory, shape, begun)?])
     };
-    let generations = [generation(0)?, generation(1)?];
-    Ok((generations, Volume::in_file(&folder.join(ESTIMATE), shape, begun)?))
+    Ok(([generation(0)?, generation(1)?], open(&folder.join(ESTIMATE), shape, begun)?))
 }
 
 /// What the file of a pause says; nothing if it is not there, or damaged.
@@ -227,8 +234,11 @@ fn read_pause(path: &Path) -> Result<Option<Pause>, OutpaintError> {
     if !is_there(path)? {
         return Ok(None);
     }
-    let text = finescale_durable::read_text(path).map_err(OutpaintError::io(path, "reading"))?;
-    Ok(serde_json::from_str(&text).ok())
+    match finescale_durable::read_text(path) {
+        Ok(text) => Ok(serde_json::from_str(&text).ok()),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(None), // no text
+        Err(error) => Err(OutpaintError::io(path, "reading")(error)),
+    }
 }
 
 /// Windows that a paused step has in its estimate; none if it is another step's or damaged.

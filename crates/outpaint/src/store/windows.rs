@@ -55,7 +55,7 @@ impl WindowStore {
             folder.as_ref().map(|folder| Volume::in_file(&path, shape, folder.begun())).transpose()?;
         let found = folder.as_ref().map(|folder| (folder.checksums.clone(), folder.identity.clone()));
         let (mut checksums, identity): (Vec<Checksum>, Value) = told(ranks, found)?;
-        let volume = volume.map_or_else(|| Volume::in_file(&path, shape, true), Ok)?;
+        let volume = volume.map_or_else(|| Volume::in_existing_file(&path, shape), Ok)?;
         checksums.truncate(order.windows());
         let mut store = Self { volume, is_kept: true, journal: None, identity, finished: 0, checksums };
         if let Some(damaged) = store.first_damaged(order, ranks)? {
