@@ -71,8 +71,12 @@ fn ranks_out_of_step_are_told() {
 #[test]
 fn who_waits_for_a_rank_that_ended_is_told() {
     let errors = Ranks::on_threads(3, |ranks| (ranks.rank() != 1).then(|| ranks.barrier().unwrap_err()));
-    let ended = Some(RanksError::Ended { rank: 1, ours: "barrier" });
-    assert_eq!(errors, [ended.clone(), None, ended]);
+    let [Some(first), None, Some(last)] = &errors[..] else { panic!("{errors:?}") };
+    // Who has been told ends, too, and the other one may hear of that.
+    let of = |rank| RanksError::Ended { rank, ours: "barrier" };
+    assert!(*first == of(1) || *first == of(2), "{first}");
+    assert!(*last == of(1) || *last == of(0), "{last}");
+    assert!(*first == of(1) || *last == of(1), "{first}; {last}");
 }
 
 #[test]
