@@ -132,7 +132,8 @@ impl PreparedCondition {
         let mut said = Vec::new();
         if ranks.is_first() {
             let hash = hash_of_density(density)?;
-            let path = new_name(output);
+            let (path, folder) = (new_name(output), output.parent().unwrap_or(Path::new("")));
+            finescale_durable::create_folder(folder).map_err(OutpaintError::io(folder, "making"))?;
             first = Some(Volume::in_file(&path, shape, false)?);
             said = format!("{hash} {}", path.to_string_lossy()).into_bytes();
         }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn ranks_make_one_condition_and_leave_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("sample.hdf5");
+        let output = folder.path().join("new/sample.hdf5");
         let part = Region { start: [66, 3, 1], shape: [69, 6, 11] };
         let alone = prepared(part, Boundary::Periodic, None).unwrap();
         let window = Region { start: [100, 4, 2], shape: [30, 5, 10] };
@@ -312,7 +313,7 @@ mod tests {
             assert_eq!(made.hash().unwrap(), alone.hash().unwrap());
             ranks.barrier().unwrap();
         });
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
     }
 
     #[test]
