@@ -8,8 +8,7 @@ use crate::{Job, OutpaintError, Progress, Store, Strategy, joint, outpainting};
 use finescale_field::check_memory;
 use std::sync::atomic::AtomicBool;
 
-/// Generates a volume. The result has the same bits for any number of ranks and threads and
-/// any batch, and however often the work
+/// Generates a volume. The result has the same bits for any number of ranks and threads and any batch, and however often the work
 /// was interrupted and resumed, on one kind of instruction set and device. In memory are some windows and blocks; the
 /// volume lies in the store.
 ///
