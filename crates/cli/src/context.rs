@@ -30,8 +30,8 @@ impl Context {
             stop.be_quiet();
         }
         finescale_layers3d::check_instruction_set_wish().map_err(bad_input)?;
-        if let Some(threads) = options.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        if let Some(threads) = options.threads.map(usize::from).or(own_share_of_cores(&ranks)?) {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build_global().context("starting the threads")?;
         }
         survive_full_disks()?;
@@ -149,6 +149,20 @@ fn print_line(line: impl std::fmt::Display) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("writing to stdout"),
     }
+}
+
+/// Threads for one of several ranks, so that those of a node that may run on the same cores do not crowd them.
+fn own_share_of_cores(ranks: &Ranks) -> anyhow::Result<Option<usize>> {
+    if ranks.count() == 1 {
+        return Ok(None);
+    }
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let status = read("/proc/self/status");
+    let cores = status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap_or_default();
+    let place = read("/proc/sys/kernel/random/boot_id") + cores;
+    let sharing = ranks.gather(place.as_bytes())?.into_iter().filter(|other| other == place.as_bytes());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Some((cores / sharing.count()).max(1)))
 }
 
 fn start_logging(filter: &str) -> anyhow::Result<()> {

@@ -65,6 +65,20 @@ impl Generated<'_> {
         self.fields().map(|field| Field3::read_from(&field).map_err(OutpaintError::Read)).collect()
     }
 
+    /// The fields in the memory of rank 0, and nothing on the others. Nothing more can be read then.
+    ///
+    /// # Errors
+    /// As [`in_memory`](Self::in_memory) and [`serve`](Self::serve).
+    pub fn for_first(self) -> Result<Vec<Field3>, OutpaintError> {
+        if !self.ranks.is_first() {
+            self.serve()?;
+            return Ok(Vec::new());
+        }
+        let fields = self.in_memory()?;
+        self.read_all()?;
+        Ok(fields)
+    }
+
     /// Gives rank 0 what it reads, until it has [read all](Self::read_all). Returns at once on rank 0.
     ///
     /// # Errors

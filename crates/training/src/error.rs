@@ -2,6 +2,7 @@
 
 use finescale_field::FieldError;
 use finescale_outpaint::OutpaintError;
+use finescale_ranks::RanksError;
 use std::path::PathBuf;
 
 /// What can go wrong with configurations, runs and models.
@@ -103,6 +104,20 @@ pub enum TrainingError {
         /// Voxel of the condition.
         found: [f64; 3],
     },
+    /// Ranks that were given different things to do, or do them differently.
+    #[error(
+        "ranks differ in {what}: rank {rank} has another than rank 0; start all with the same program, options and files, on \
+         processors of one kind"
+    )]
+    RanksDiffer {
+        /// A rank.
+        rank: usize,
+        /// In what.
+        what: &'static str,
+    },
+    /// Ranks that do not work together.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// A new run in a folder that already has one, or a part of one.
     #[error(
         "{path}: this folder already holds a run ({name}); continue it with --resume or name another folder"
@@ -207,6 +222,7 @@ impl TrainingError {
         match self {
             Self::Pairs(error) => error.is_input(),
             Self::Tiling(error) => error.is_input(),
+            Self::Ranks(error) => error.is_input(),
             Self::Write { .. }
             | Self::Busy { .. }
             | Self::Moved { .. }
@@ -224,6 +240,7 @@ impl TrainingError {
             | Self::Weights { .. }
             | Self::VoxelSize { .. }
             | Self::RunExists { .. }
+            | Self::RanksDiffer { .. }
             | Self::OtherProgram { .. }
             | Self::ConfigChanged { .. }
             | Self::Teacher { .. }

@@ -7,10 +7,12 @@ use candle_core::{Device, Tensor};
 use finescale_denoiser::{Parameters, Processor};
 use finescale_field::{Channels, Field3, Grid, Region, Scalar, ScalarName};
 use finescale_pairs::{Normalization, Pair, PairError, PairSet};
+use finescale_ranks::Ranks;
 use finescale_seed::{KeyedStream, Purpose};
 use ndarray::Array3;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Six steps with a network of some thousand weights on patches of 8^3.
@@ -29,6 +31,9 @@ pub(crate) const CONFIG: &str = r#"{
     },
     "generation": {"overlap_cells": 3}
 }"#;
+
+/// The ranks of a run of one.
+pub(crate) static ALONE: LazyLock<Ranks> = LazyLock::new(Ranks::alone);
 
 pub(crate) fn config() -> RunConfig {
     RunConfig::parse(CONFIG).unwrap()
@@ -97,8 +102,8 @@ pub(crate) fn description() -> ModelDescription {
     ModelDescription::new(&config, &pairs_for(&config), Lineage::default())
 }
 
-pub(crate) fn origin(config: &RunConfig, out: &Path, start: Start) -> Result<Origin, TrainingError> {
-    Origin::find(config, out, start, &Processor::Cpu, &Value::Null)
+pub(crate) fn origin(config: &RunConfig, out: &Path, start: Start) -> Result<Origin<'static>, TrainingError> {
+    Origin::find(config, out, start, &Processor::Cpu, &Value::Null, &ALONE)
 }
 
 /// Trains until it is done, or stops after update `stop_at`.
@@ -108,12 +113,24 @@ pub(crate) fn go(
     start: Start,
     stop_at: u64,
 ) -> Result<(Summary, Vec<Event>), TrainingError> {
+    go_on(&ALONE, config, out, start, stop_at)
+}
+
+/// The same as one of some ranks, of which the last hears that it is to stop.
+pub(crate) fn go_on(
+    ranks: &Ranks,
+    config: &RunConfig,
+    out: &Path,
+    start: Start,
+    stop_at: u64,
+) -> Result<(Summary, Vec<Event>), TrainingError> {
     let (stop, mut events) = (AtomicBool::new(false), Vec::new());
-    let origin = origin(config, out, start)?;
+    let origin = Origin::find(config, out, start, &Processor::Cpu, &Value::Null, ranks)?;
     let pairs = pairs(origin.normalization())?;
     let summary = Run::new(config, origin, &pairs)?.go(
         &mut |event| {
-            if matches!(event, Event::Step(m) if m.step == stop_at) {
+            let is_last = ranks.rank() + 1 == ranks.count();
+            if is_last && matches!(event, Event::Step(m) if m.step == stop_at) {
                 stop.store(true, Ordering::Relaxed);
             }
             events.push(event.clone());

@@ -40,16 +40,16 @@ impl RunFolder {
         Ok(Self { path: path.into(), lock: None })
     }
 
-    /// The folder of a run that is to go on, locked.
+    /// The folder of a run that is to go on, locked if it `is_ours`: it is rank 0's.
     ///
     /// # Errors
     /// [`TrainingError::Read`] if there is none, [`TrainingError::Busy`] if another process works on it.
-    pub(crate) fn for_resuming(path: &Path) -> Result<Self, TrainingError> {
+    pub(crate) fn for_resuming(path: &Path, is_ours: bool) -> Result<Self, TrainingError> {
         if !path.is_dir() {
             let source = std::io::ErrorKind::NotFound.into();
             return Err(TrainingError::Read { path: path.join(STATE), source });
         }
-        let lock = Some(acquire(path)?);
+        let lock = is_ours.then(|| acquire(path)).transpose()?;
         refuse_links(path)?;
         Ok(Self { path: path.into(), lock })
     }
@@ -135,6 +135,6 @@ mod tests {
         let file = parent.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(RunFolder::for_new_run(&file.join("run")).is_err());
-        assert!(matches!(RunFolder::for_resuming(&file.join("run")), Err(TrainingError::Read { .. })));
+        assert!(matches!(RunFolder::for_resuming(&file.join("run"), true), Err(TrainingError::Read { .. })));
     }
 }

@@ -1,17 +1,20 @@
 //! One update of the weights.
 
 use crate::objective::Exercise;
+use crate::parts::{OrderedSum, OwnParts, in_turn};
 use crate::state::State;
 use crate::step::Step;
 use crate::{
     NamedTensors, RunConfig, TrainingError, average, config as settings, learning_rate, objective, optimizer,
 };
 use finescale_denoiser::{Denoiser, Mode, Processor};
+use finescale_ranks::Ranks;
 use finescale_seed::{KeyedStream, Purpose};
 
 /// A network that learns: its state and what the state is followed by.
 pub(crate) struct Learner<'a> {
     config: &'a RunConfig,
+    ranks: &'a Ranks,
     pub(crate) state: State,
     /// The network as each card computes it, or the CPU.
     networks: Vec<Denoiser>,
@@ -43,15 +46,10 @@ impl<'a> Learner<'a> {
         mut state: State,
         clean_ranges: &[(f32, f32)],
         processor: &Processor,
+        ranks: &'a Ranks,
     ) -> Result<Self, TrainingError> {
         let alone = processor.one_by_one();
-        if !config.training.accumulate.is_multiple_of(alone.len()) {
-            let expected = format!(
-                "it must be a multiple of {}, so that each card takes as many parts of a batch",
-                alone.len()
-            );
-            return Err(settings::value_error("training.accumulate", config.training.accumulate, expected));
-        }
+        check_parts(config, alone.len(), ranks)?;
         let network = Denoiser::new(&config.network, state.values.parameters(), clean_ranges)?
             .with_checkpointing(config.training.gradient_checkpointing);
         // Cards know when they move weights and averages.
@@ -61,7 +59,7 @@ impl<'a> Learner<'a> {
         let averaged = Denoiser::new(&config.network, state.values.averages(), clean_ranges)?;
         let averaged = placed(&averaged, &alone[0]);
         state.values.train_on(processor)?;
-        Ok(Self { config, state, networks, averaged })
+        Ok(Self { config, ranks, state, networks, averaged })
     }
 
     /// The network, as what makes exercises for it.
@@ -69,14 +67,14 @@ impl<'a> Learner<'a> {
         &self.networks[0]
     }
 
-    /// Parts of a batch that are computed at once.
+    /// Parts of a batch that are computed at once, on all ranks.
     pub(crate) fn parts_at_once(&self) -> usize {
-        self.networks.len()
+        self.networks.len() * self.ranks.count()
     }
 
     /// Moves the weights and their averages by one step, with a batch that comes in equal parts. None if the
-    /// loss or its gradient is not finite: then nothing has changed.
-    pub(crate) fn update(&mut self, parts: &[Exercise]) -> Result<Option<Update>, TrainingError> {
+    /// loss or its gradient is not finite: then nothing has changed. The same on all ranks.
+    pub(crate) fn update(&mut self, parts: &OwnParts) -> Result<Option<Update>, TrainingError> {
         let (training, step) = (&self.config.training, self.state.step);
         let Learned { loss, norm, gradients } = self.learn(parts)?;
         if !(loss.is_finite() && norm.is_finite()) {
@@ -102,7 +100,7 @@ impl<'a> Learner<'a> {
         Ok(Some(Update { loss, learning_rate: rate, gradient_norm: norm }))
     }
 
-    fn learn(&mut self, parts: &[Exercise]) -> Result<Learned, TrainingError> {
+    fn learn(&mut self, parts: &OwnParts) -> Result<Learned, TrainingError> {
         #[cfg(feature = "cuda")]
         if self.state.values.cards().is_some() {
             return self.learn_on_cards(parts);
@@ -114,28 +112,37 @@ impl<'a> Learner<'a> {
 
     /// The loss of a batch and its gradients, from its parts: the mean over equal
     /// parts is that over the batch, up to rounding. Units dropped depend on the part they are in.
-    fn loss_and_gradients(&self, parts: &[Exercise]) -> Result<(f64, NamedTensors), TrainingError> {
-        let share = 1.0 / parts.len() as f64;
-        let (mut mean, mut gradients) = (0.0, NamedTensors::new());
-        for (number, part) in parts.iter().enumerate() {
-            let loss = objective::loss(&self.networks[0], part, self.mode(number, parts.len()))?;
-            mean += share * loss.value()?;
-            let part = optimizer::gradients(loss.backward(share)?, self.state.values.parameters().vars())?;
-            optimizer::add(&mut gradients, part)?;
+    fn loss_and_gradients(&self, parts: &OwnParts) -> Result<(f64, NamedTensors), TrainingError> {
+        let (share, ranks) = (1.0 / parts.of as f64, self.ranks);
+        let variables = || self.state.values.parameters().vars();
+        let mut sum = OrderedSum::new(ranks, self.state.values.parameters().count());
+        let mut losses = Vec::new();
+        for (round, first) in (0..parts.of).step_by(ranks.count()).enumerate() {
+            let mut own = None;
+            if let Some(part) = parts.exercises.get(round) {
+                let mode = self.mode(first + ranks.rank(), parts.of);
+                let loss = objective::loss(&self.networks[0], part, mode)?;
+                losses.push(loss.value()?);
+                own = Some(optimizer::flat(&optimizer::gradients(loss.backward(share)?, variables())?)?);
+            }
+            sum.add(own.as_deref(), ranks.count().min(parts.of - first))?;
         }
-        Ok((mean, gradients))
+        let mean = in_turn(ranks, &losses, parts.of)?.into_iter().fold(0.0, |mean, loss| mean + share * loss);
+        Ok((mean, optimizer::named(&sum.all()?, variables())?))
     }
 
     /// The same, where the gradients stay on the cards. Each card has the next part; sums are made in the order of the parts, so that
     /// their bits are those of one card.
     #[cfg(feature = "cuda")]
-    fn learn_on_cards(&mut self, parts: &[Exercise]) -> Result<Learned, TrainingError> {
-        let modes: Vec<Mode> = (0..parts.len()).map(|number| self.mode(number, parts.len())).collect();
+    fn learn_on_cards(&mut self, parts: &OwnParts) -> Result<Learned, TrainingError> {
+        let modes: Vec<Mode> = (0..parts.of).map(|number| self.mode(number, parts.of)).collect();
         let (networks, optimizer) = (&self.networks, self.state.values.cards());
         let optimizer = optimizer.expect("who calls has cards");
         optimizer.begin();
         let together = networks.len();
-        for (round, (exercises, modes)) in parts.chunks(together).zip(modes.chunks(together)).enumerate() {
+        for (round, (exercises, modes)) in
+            parts.exercises.chunks(together).zip(modes.chunks(together)).enumerate()
+        {
             std::thread::scope(|scope| {
                 let learners = optimizer.learners().iter_mut().enumerate();
                 let work = learners.zip(networks).zip(exercises).zip(modes);
@@ -167,7 +174,7 @@ impl<'a> Learner<'a> {
         Mode::Train { dropout, step }
     }
 
-    /// Loss and bias of the averaged weights, of a batch in equal parts.
+    /// Loss and bias of the averaged weights, of a batch in equal parts, all of them on this rank.
     pub(crate) fn validate(&self, parts: &[Exercise]) -> Result<Judged, TrainingError> {
         let mut sum = Judged { loss: 0.0, bias: 0.0 };
         for part in parts {
@@ -178,6 +185,22 @@ impl<'a> Learner<'a> {
         let count = parts.len() as f64;
         Ok(Judged { loss: sum.loss / count, bias: sum.bias / count })
     }
+}
+
+/// Checks that a batch has a part for each that takes its turn.
+fn check_parts(config: &RunConfig, cards: usize, ranks: &Ranks) -> Result<(), TrainingError> {
+    let (parts, batch, ranks) = (config.training.accumulate, config.training.batch_size, ranks.count());
+    let expected = if !parts.is_multiple_of(cards) {
+        format!("it must be a multiple of {cards}, so that each card takes as many parts of a batch")
+    } else if parts < ranks {
+        format!(
+            "a batch must have a part for each of {ranks} ranks, and then has the same bits for any number of them; \
+             write at least {ranks}, and a number that divides the batch of {batch} patches"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(settings::value_error("training.accumulate", parts, expected))
 }
 
 /// What validation finds in some patches.
@@ -202,7 +225,12 @@ mod tests {
 
     fn learner(config: &RunConfig) -> Learner<'_> {
         let state = State::new(&config.network, fixtures::random_weights(config), 0.0).unwrap();
-        Learner::new(config, state, &[(-99.0, 99.0)], &Processor::Cpu).unwrap()
+        Learner::new(config, state, &[(-99.0, 99.0)], &Processor::Cpu, &fixtures::ALONE).unwrap()
+    }
+
+    /// A batch in so many parts, all of one rank.
+    fn parts(learner: &Learner, batch: &NoisedBatch, count: usize) -> OwnParts {
+        OwnParts::of_batch(learner.network(), batch, count, learner.ranks).unwrap()
     }
 
     fn config() -> RunConfig {
@@ -229,9 +257,9 @@ mod tests {
         let config = config();
         let (learner, batch) = (learner(&config), batch(&config));
         let in_parts = |count| {
-            let parts = Exercise::parts(learner.network(), &batch, count).unwrap();
+            let parts = parts(&learner, &batch, count);
             let (loss, gradients) = learner.loss_and_gradients(&parts).unwrap();
-            (loss, gradients, learner.validate(&parts).unwrap().loss)
+            (loss, gradients, learner.validate(&parts.exercises).unwrap().loss)
         };
         let (loss, gradients, validation) = in_parts(1);
         for parts in [2, 4] {
@@ -249,9 +277,12 @@ mod tests {
         config.network.dropout = 0.3;
         let learner = learner(&config);
         // Twice the same half: without dropout, both parts would have one loss, and so would the whole.
-        let half = || Exercise::parts(learner.network(), &batch(&config), 2).unwrap().remove(0);
-        let of_both = learner.loss_and_gradients(&[half(), half()]).unwrap().0;
-        let of_one = learner.loss_and_gradients(&[half()]).unwrap().0;
+        let half = || parts(&learner, &batch(&config), 2).exercises.remove(0);
+        let loss = |exercises: Vec<Exercise>| {
+            let of = exercises.len();
+            learner.loss_and_gradients(&OwnParts { exercises, of }).unwrap().0
+        };
+        let (of_both, of_one) = (loss(vec![half(), half()]), loss(vec![half()]));
         assert!((of_both / of_one - 1.0).abs() > 10.0 * REL, "{of_both} {of_one}");
     }
 
@@ -268,8 +299,7 @@ mod tests {
         let error = (known.predict_clean(&noisy, condition, &levels).unwrap() - clean).unwrap();
         let sum = |t: &Tensor| t.to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
         let expected = sum(&(&error * weight).unwrap()) / sum(&(mask * weight).unwrap());
-        let parts = Exercise::parts(learner.network(), &batch, 1).unwrap();
-        let found = learner.validate(&parts).unwrap().bias;
+        let found = learner.validate(&parts(&learner, &batch, 1).exercises).unwrap().bias;
         assert!(found.abs() > 1e-3 && (found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
     }
 
@@ -286,7 +316,7 @@ mod tests {
             learner.state.values.parameters().tensors().map(flat).collect()
         };
         let before = weights(&learner);
-        let parts = Exercise::parts(learner.network(), &batch, 2).unwrap();
+        let parts = parts(&learner, &batch, 2);
         assert!(learner.update(&parts).unwrap().is_none());
         assert!(learner.state.step == 0 && weights(&learner) == before);
     }

@@ -47,6 +47,7 @@ mod noised_batch;
 mod objective;
 mod optimizer;
 mod origin;
+mod parts;
 mod patch_source;
 mod patient_log;
 mod plan;

@@ -21,7 +21,7 @@ pub(crate) struct Exercise {
 impl Exercise {
     /// What `denoiser` is shown of a batch, which is one of `parts` of a larger one.
     #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only cards weigh parts beforehand"))]
-    fn new(denoiser: &Denoiser, batch: &NoisedBatch, parts: usize) -> Result<Self, TrainingError> {
+    pub(crate) fn new(denoiser: &Denoiser, batch: &NoisedBatch, parts: usize) -> Result<Self, TrainingError> {
         let NoisedBatch { condition, clean, noise, mask, weight, alpha_bars } = batch;
         let known = Known::new(mask, clean)?;
         let noisy = known.hold(&noising(clean, noise, alpha_bars)?)?;
@@ -37,15 +37,6 @@ impl Exercise {
             weight: weight.clone(),
             alpha_bars: alpha_bars.clone(),
         })
-    }
-
-    /// Those of a batch in so many equal parts.
-    pub(crate) fn parts(
-        denoiser: &Denoiser,
-        batch: &NoisedBatch,
-        count: usize,
-    ) -> Result<Vec<Self>, TrainingError> {
-        batch.parts(count)?.iter().map(|part| Self::new(denoiser, part, count)).collect()
     }
 
     /// What the loss is made of: the network's output minus what it should be.

@@ -3,8 +3,8 @@
 pub(crate) mod in_place;
 
 use crate::{NamedTensors, TrainingError};
-use candle_core::Var;
 use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
 use in_place::{Blend, Step};
 
 const FIRST_MOMENT_DECAY: f64 = 0.9;
@@ -26,16 +26,27 @@ pub(crate) fn gradients<'a>(
     variables.map(gradient).collect()
 }
 
-/// Adds `part` to `sum`, which is empty before the first part.
-pub(crate) fn add(sum: &mut NamedTensors, part: NamedTensors) -> candle_core::Result<()> {
-    for (name, gradient) in part {
-        let gradient = match sum.get(&name) {
-            Some(sum) => (sum + gradient)?,
-            None => gradient,
-        };
-        sum.insert(name, gradient);
+/// All values of some tensors, in name order.
+pub(crate) fn flat(tensors: &NamedTensors) -> candle_core::Result<Vec<f32>> {
+    let mut values = Vec::with_capacity(tensors.values().map(Tensor::elem_count).sum());
+    for tensor in tensors.values() {
+        values.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
     }
-    Ok(())
+    Ok(values)
+}
+
+/// Tensors of the names and shapes of some variables, which come in name order, of all their values.
+pub(crate) fn named<'a>(
+    values: &[f32],
+    variables: impl Iterator<Item = (&'a str, &'a Var)>,
+) -> candle_core::Result<NamedTensors> {
+    let mut rest = values;
+    let tensor = |(name, var): (&str, &Var)| {
+        let (values, others) = rest.split_at(var.elem_count());
+        rest = others;
+        Ok((name.to_owned(), Tensor::from_slice(values, var.shape(), var.device())?))
+    };
+    variables.map(tensor).collect()
 }
 
 /// The Euclidean norm of all gradients together, summed in f64 in name order.
@@ -138,7 +149,7 @@ mod golden;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
     use std::collections::BTreeMap;
 
     /// f32 arithmetic against f64 arithmetic over a few steps.
@@ -215,6 +226,16 @@ mod tests {
         assert_eq!(found.keys().collect::<Vec<_>>(), ["b", "w"]);
         let by_hand = (2.0 + 4.0 * (0.25 + 1.0 + 4.0 + 0.0625f64)).sqrt();
         assert!((global_norm(&found).unwrap() - by_hand).abs() < 1e-6);
+    }
+
+    #[test]
+    fn tensors_come_back_from_their_values() {
+        let (vars, gradients) = (variables(), gradients_at(3));
+        let back = named(&super::flat(&gradients).unwrap(), each(&vars)).unwrap();
+        assert!(back.keys().eq(gradients.keys()));
+        for (found, expected) in back.values().zip(gradients.values()) {
+            assert_eq!((flat(found), found.dims()), (flat(expected), expected.dims()));
+        }
     }
 
     #[test]

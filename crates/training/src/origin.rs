@@ -9,6 +9,7 @@ use crate::{Model, ModelDescription, Parent, Role, RunConfig, Start, TrainingErr
 use candle_core::Device;
 use finescale_denoiser::{Parameters, Processor};
 use finescale_pairs::{Normalization, PairError, PairFiles, Truth};
+use finescale_ranks::Ranks;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,9 +21,10 @@ use std::path::{Path, PathBuf};
 ///
 /// The normalizers of a model or state hold for the pairs, too: so the pairs are loaded between
 /// [`find`](Self::find) and [`Run::new`](crate::Run::new), with [`normalization`](Self::normalization).
-pub struct Origin {
+pub struct Origin<'a> {
     pub(crate) folder: RunFolder,
     pub(crate) processor: Processor,
+    pub(crate) ranks: &'a Ranks,
     pub(crate) state: State,
     /// Who computes, and from what.
     pub(crate) marks: Marks,
@@ -37,10 +39,10 @@ pub struct Origin {
     normalization: Normalization,
 }
 
-impl Origin {
+impl<'a> Origin<'a> {
     /// Finds what the run of `config` in the folder `out` starts from, and checks that the two belong together.
-    /// Makes nothing in the folder of a new run. `processor` computes the network. `program` says who computes: version, device, instruction set,
-    /// whatever makes other bits.
+    /// Makes nothing in the folder of a new run. `processor` computes the network, on each of `ranks`; the first of them has the folder.
+    /// `program` says who computes: version, device, instruction set, whatever makes other bits.
     ///
     /// # Errors
     /// As [`RunConfig::check`]; [`TrainingError::RunExists`] if a fresh run would overwrite another,
@@ -53,12 +55,13 @@ impl Origin {
         start: Start,
         processor: &Processor,
         program: &Value,
+        ranks: &'a Ranks,
     ) -> Result<Self, TrainingError> {
         config.check()?;
         let device = &Device::Cpu;
         let folder = match start {
             Start::Fresh | Start::From(_) => RunFolder::for_new_run(out),
-            Start::Resume | Start::ResumeAnyway => RunFolder::for_resuming(out),
+            Start::Resume | Start::ResumeAnyway => RunFolder::for_resuming(out, ranks.is_first()),
         }?;
         let teacher = config.training.teacher.as_deref();
         let teacher = teacher.map(|path| Teacher::load(path, config, processor)).transpose()?;
@@ -111,6 +114,7 @@ impl Origin {
         Ok(Self {
             folder,
             processor,
+            ranks,
             state,
             marks,
             teacher,

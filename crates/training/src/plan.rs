@@ -2,8 +2,9 @@
 
 use crate::TrainingError;
 use crate::memory::peak_memory_bytes;
-use crate::objective::Exercise;
+use crate::parts::OwnParts;
 use crate::run::{Run, key};
+use finescale_ranks::Ranks;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ pub struct Plan {
     pub updates_done: u64,
     /// Seconds of an update.
     pub seconds_per_update: f64,
-    /// Seconds of an evaluation of one patch without gradients.
+    /// Seconds of an evaluation of one patch without gradients, divided by the ranks that take turns.
     pub seconds_per_evaluation: f64,
     /// Seconds of all updates, validations and samples that are left.
     pub expected_seconds: f64,
@@ -76,17 +77,23 @@ impl Run<'_> {
         let step = self.learner.state.step;
         let batch = self.source.training(key(step))?;
         let started = Instant::now();
-        let mut parts = self.exercises(&batch)?;
+        let mut parts = self.own_parts(&batch)?;
         let preparation = started.elapsed().as_secs_f64();
         // From the second part on, they take the same.
-        parts.truncate(2 * self.learner.parts_at_once());
+        parts.truncate(2 * self.learner.parts_at_once(), self.ranks);
         let first = seconds(|| self.learner.update(&parts))?;
-        let update = if first > WARM_SECONDS { first } else { seconds(|| self.learner.update(&parts))? };
-        let seconds_per_update = preparation + update * training.accumulate as f64 / parts.len() as f64;
+        let is_warm = self.ranks.all(first > WARM_SECONDS)?;
+        let update = if is_warm { first } else { seconds(|| self.learner.update(&parts))? };
+        let seconds_per_update = preparation + update * training.accumulate as f64 / parts.of as f64;
         let memory_bytes = peak_memory_bytes();
-        let patch = &Exercise::parts(self.learner.network(), &batch.parts(training.batch_size)?[0], 1)?;
-        seconds(|| self.learner.validate(patch))?;
-        let seconds_per_evaluation = seconds(|| self.learner.validate(patch))?;
+        let patch = &batch.parts(training.batch_size)?[0];
+        let patch = OwnParts::of_batch(self.learner.network(), patch, 1, &Ranks::alone())?.exercises;
+        seconds(|| self.learner.validate(&patch))?;
+        let evaluation = seconds(|| self.learner.validate(&patch))? / self.ranks.count() as f64;
+        // All ranks reckon with the same seconds.
+        let mut measured = vec![seconds_per_update, evaluation];
+        self.ranks.broadcast(&mut measured)?;
+        let (seconds_per_update, seconds_per_evaluation) = (measured[0], measured[1]);
 
         let data_memory_bytes = self.data_memory_bytes();
         let evaluations = self.evaluations()?;

@@ -2,11 +2,12 @@
 
 use crate::learner::Learner;
 use crate::noised_batch::NoisedBatch;
-use crate::objective::Exercise;
+use crate::parts::OwnParts;
 use crate::state::State;
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_denoiser::{Parameters, Processor};
+use finescale_ranks::Ranks;
 use finescale_seed::{KeyedStream, Purpose};
 
 /// How far first weights are moved: some layers begin at zero, and would hide what comes before them.
@@ -25,7 +26,8 @@ pub fn rehearsal(config: &RunConfig, processor: &Processor) -> Result<Vec<f64>, 
     }
     let state = State::new(network, weights, training.weight_decay)?;
     let ranges = vec![(-9.0, 9.0); network.fields];
-    let mut learner = Learner::new(config, state, &ranges, processor)?;
+    let alone = Ranks::alone();
+    let mut learner = Learner::new(config, state, &ranges, processor, &alone)?;
     let (samples, cells) = (training.batch_size, training.patch_cells);
     let patches = |number, channels| normal(number, &[samples, channels, cells, cells, cells]);
     let batch = NoisedBatch {
@@ -36,13 +38,13 @@ pub fn rehearsal(config: &RunConfig, processor: &Processor) -> Result<Vec<f64>, 
         weight: patches(4, 1)?.abs()?,
         alpha_bars: (0..samples).map(|sample| (sample as f64 + 0.5) / samples as f64).collect(),
     };
-    let parts = Exercise::parts(learner.network(), &batch, training.accumulate)?;
+    let parts = OwnParts::of_batch(learner.network(), &batch, training.accumulate, &alone)?;
     let mut losses = Vec::new();
     for step in 1..=training.steps {
         let failed = || TrainingError::NotFinite { step, saved: 0, path: "a rehearsal".into() };
         losses.push(learner.update(&parts)?.ok_or_else(failed)?.loss);
     }
-    losses.push(learner.validate(&parts)?.loss);
+    losses.push(learner.validate(&parts.exercises)?.loss);
     Ok(losses)
 }
 

@@ -4,17 +4,20 @@ use crate::changes::changes;
 use crate::folder::RunFolder;
 use crate::learner::Learner;
 use crate::noised_batch::NoisedBatch;
-use crate::objective::Exercise;
 use crate::origin::Origin;
+use crate::parts::OwnParts;
 use crate::patch_source::PatchSource;
 use crate::spectrum::SpectrumCheck;
 use crate::state::Marks;
 use crate::teacher::Teacher;
-use crate::warnings::warnings;
-use crate::{Lineage, ModelDescription, RunConfig, TrainingError, config};
+use crate::tensor_file::named;
+use crate::warnings::{idle_warning, warnings};
+use crate::{Lineage, ModelDescription, RunConfig, TrainingError, config, optimizer};
 use candle_core::Device;
 use finescale_field::Normalizer;
 use finescale_pairs::PairSet;
+use finescale_ranks::Ranks;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The training of a network, from its [`Origin`] on its pairs.
@@ -22,6 +25,7 @@ use std::sync::Arc;
 /// [`go`](Self::go) does it, [`plan`](Self::plan) measures what that will take.
 pub struct Run<'a> {
     pub(crate) config: &'a RunConfig,
+    pub(crate) ranks: &'a Ranks,
     pub(crate) folder: RunFolder,
     pub(crate) device: Device,
     pub(crate) source: Arc<PatchSource<'a>>,
@@ -44,21 +48,32 @@ impl<'a> Run<'a> {
     /// [`TrainingError::ConfigValue`] if `config` names minutes instead of updates (see
     /// [`RunConfig::with_steps`]); [`TrainingError::Pairs`] if no patch fits; whatever validation, masks and
     /// the network report.
-    pub fn new(config: &'a RunConfig, origin: Origin, pairs: &'a PairSet) -> Result<Self, TrainingError> {
+    pub fn new(config: &'a RunConfig, origin: Origin<'a>, pairs: &'a PairSet) -> Result<Self, TrainingError> {
         if config.training.steps == 0 {
             let expected = "they must be made into a number of updates before the run begins".to_owned();
             return Err(config::value_error("training.minutes", "all that is said", expected));
         }
         let Origin {
-            folder, processor, state, marks, teacher, parents, trained_on, resumed, devices, ..
+            folder,
+            processor,
+            ranks,
+            state,
+            marks,
+            teacher,
+            parents,
+            trained_on,
+            resumed,
+            devices,
+            ..
         } = origin;
         let mut warnings = warnings(pairs);
+        warnings.extend(idle_warning(config.training.accumulate, ranks.count()));
         if let Some(before) = &resumed {
             warnings.extend(changes(before, config, state.step));
         }
 
         let ranges: Vec<_> = pairs.normalizers().truth.iter().map(Normalizer::range).collect();
-        let learner = Learner::new(config, state, &ranges, &processor)?;
+        let learner = Learner::new(config, state, &ranges, &processor, ranks)?;
         let hold_out = config.data.hold_out;
         let data = pairs.data_kind();
         let lineage = Lineage { parents, data, files: trained_on, hold_out, devices };
@@ -71,6 +86,7 @@ impl<'a> Run<'a> {
             spectrum: SpectrumCheck::new(config, pairs)?,
             description: ModelDescription::new(config, pairs, lineage),
             config,
+            ranks,
             folder,
             device,
             source,
@@ -89,16 +105,42 @@ impl<'a> Run<'a> {
         &self.warnings
     }
 
+    /// Makes sure that all ranks have the same run before them, and waits for all.
+    pub(crate) fn check_ranks(&self) -> Result<(), TrainingError> {
+        if self.ranks.count() == 1 {
+            return Ok(());
+        }
+        let digest = |text: &[u8]| <[u8; 32]>::from(Sha256::digest(text));
+        let weights = optimizer::flat(&named(&self.learner.state.values.home()?.weights))?;
+        let ours = [
+            ("the configuration", digest(self.config.resolved().as_bytes())),
+            ("the program, or the processor's kind", digest(self.marks.program.to_string().as_bytes())),
+            ("the data files or the teacher", digest(self.marks.inputs.to_string().as_bytes())),
+            ("the updates made", digest(&self.learner.state.step.to_le_bytes())),
+            (
+                "the weights",
+                digest(&weights.iter().flat_map(|weight| weight.to_le_bytes()).collect::<Vec<u8>>()),
+            ),
+        ];
+        for (what, ours) in ours {
+            let all = self.ranks.gather(&ours)?;
+            if let Some(rank) = all.iter().position(|theirs| *theirs != all[0]) {
+                return Err(TrainingError::RanksDiffer { rank, what });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is a validation before the first update: of what a model knows. Fresh weights know nothing.
     pub(crate) fn validates_first(&self) -> bool {
         let is_model = !self.description.lineage.parents.is_empty();
         is_model && self.learner.state.step == 0 && !self.validation.is_empty()
     }
 
-    /// What the network is asked about a batch.
-    pub(crate) fn exercises(&self, batch: &NoisedBatch) -> Result<Vec<Exercise>, TrainingError> {
+    /// What the network is asked about a batch on this rank.
+    pub(crate) fn own_parts(&self, batch: &NoisedBatch) -> Result<OwnParts, TrainingError> {
         let batch = shown(batch, &self.device, self.teacher.as_ref())?;
-        Exercise::parts(self.learner.network(), &batch, self.config.training.accumulate)
+        OwnParts::of_batch(self.learner.network(), &batch, self.config.training.accumulate, self.ranks)
     }
 }
 

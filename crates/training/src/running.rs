@@ -4,7 +4,7 @@ use crate::event::LogLine;
 use crate::folder::{BEST, CONFIG, METRICS, MODEL, STATE};
 use crate::metrics::Metrics;
 use crate::noised_batch::NoisedBatch;
-use crate::objective::Exercise;
+use crate::parts::OwnParts;
 use crate::prefetch::prefetch;
 use crate::run::{Run, key};
 use crate::spectrum::SpectrumCheck;
@@ -14,6 +14,7 @@ use crate::tensorboard::EventFile;
 use crate::validation::validate;
 use crate::{Event, Model, ModelDescription, Precision, StepMetrics, Summary, TrainingError};
 use finescale_denoiser::Parameters;
+use finescale_ranks::Ranks;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -48,15 +49,15 @@ impl Run<'_> {
 /// What is made for the next update while the network computes.
 enum Next {
     /// All but the network's part of it.
-    Exercises(Vec<Exercise>),
+    Parts(OwnParts),
     Batch(NoisedBatch),
 }
 
 /// A run that has its folder and writes to it.
 pub(crate) struct Running<'a> {
     pub(crate) run: Run<'a>,
-    metrics: Metrics,
-    events: EventFile,
+    /// What rank 0 writes as it goes.
+    logs: Option<(Metrics, EventFile)>,
     /// Step of the state on disk.
     saved: u64,
     /// Whether a model on disk is older than the state.
@@ -64,19 +65,25 @@ pub(crate) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Takes the folder of `run`, and writes what a run has before its next update.
+    /// Takes the folder of `run`, and writes what a run has before its next update. Rank 0 does so.
     pub(crate) fn begin(mut run: Run<'a>) -> Result<Self, TrainingError> {
-        // The state first: from here on there is a run to resume.
-        if run.folder.claim()? {
-            run.learner.state.save(&run.folder.file(STATE), &run.description, &run.marks)?;
+        // No rank still looks whether there is a run.
+        run.check_ranks()?;
+        let mut logs = None;
+        if run.ranks.is_first() {
+            // The state first: from here on there is a run to resume.
+            if run.folder.claim()? {
+                run.learner.state.save(&run.folder.file(STATE), &run.description, &run.marks)?;
+            }
+            let config = run.config.resolved();
+            tensor_file::write_atomically(&run.folder.file(CONFIG), |file| writeln!(file, "{config}"))?;
+            let saved = run.learner.state.step;
+            let metrics = Metrics::open(&run.folder.file(METRICS), saved)?;
+            logs = Some((metrics, EventFile::create(run.folder.path(), saved + 1)?));
         }
-        let config = run.config.resolved();
-        tensor_file::write_atomically(&run.folder.file(CONFIG), |file| writeln!(file, "{config}"))?;
         let state = &run.learner.state;
         let (saved, is_model_behind) = (state.step, state.unwritten_best.is_some());
-        let metrics = Metrics::open(&run.folder.file(METRICS), saved)?;
-        let events = EventFile::create(run.folder.path(), saved + 1)?;
-        Ok(Self { run, metrics, events, saved, is_model_behind })
+        Ok(Self { run, logs, saved, is_model_behind })
     }
 
     pub(crate) fn go(
@@ -86,18 +93,19 @@ impl<'a> Running<'a> {
     ) -> Result<Summary, TrainingError> {
         let (step, steps) = (self.state().step, self.run.config.training.steps);
         progress(&Event::Started { step, steps, parameters: self.state().values.parameters().count() });
-        if self.run.validates_first() && !cancel.load(Ordering::Relaxed) {
+        if self.run.validates_first() && !self.is_stopped(cancel)? {
             self.validate(progress)?;
         }
         let (source, network) = (Arc::clone(&self.run.source), self.run.learner.network().clone());
-        let (parts, device) = (self.run.config.training.accumulate, self.run.device.clone());
+        let (parts, device, ranks) =
+            (self.run.config.training.accumulate, self.run.device.clone(), self.run.ranks);
         let is_taught = self.run.teacher.is_some();
         let make = |step| {
             let batch = source.training(step)?;
             match is_taught {
                 // A teacher evaluates a network, which has no room beside an update.
                 true => Ok(Next::Batch(batch)),
-                false => Ok(Next::Exercises(Exercise::parts(&network, &batch.on(&device)?, parts)?)),
+                false => Ok(Next::Parts(OwnParts::of_batch(&network, &batch.on(&device)?, parts, ranks)?)),
             }
         };
         let last_loss = std::thread::scope(|scope| {
@@ -108,7 +116,7 @@ impl<'a> Running<'a> {
         if self.saved != self.state().step || self.is_model_behind || last_loss.is_none() {
             self.save(progress)?;
         }
-        self.metrics.sync();
+        self.sync_logs();
         Ok(Summary {
             step: self.state().step,
             complete: self.state().step >= steps,
@@ -127,7 +135,7 @@ impl<'a> Running<'a> {
         let training = &self.run.config.training;
         let save_every = Duration::from_secs_f64(60.0 * training.save_every_minutes);
         let (mut last_save, mut last_loss, mut save_after) = (Instant::now(), None, save_every);
-        while self.state().step < training.steps && !cancel.load(Ordering::Relaxed) {
+        while self.state().step < training.steps && !self.is_stopped(cancel)? {
             let metrics = self.step(batches).map_err(|error| self.keep_last_good_state(error))?;
             last_loss = Some(metrics.loss);
             self.log(&metrics);
@@ -149,8 +157,8 @@ impl<'a> Running<'a> {
     ) -> Result<StepMetrics, TrainingError> {
         let (started, step, training) = (Instant::now(), self.state().step, &self.run.config.training);
         let parts = match batches.recv().expect("batches are made for every step that is left")? {
-            Next::Exercises(parts) => parts,
-            Next::Batch(batch) => self.run.exercises(&batch)?,
+            Next::Parts(parts) => parts,
+            Next::Batch(batch) => self.run.own_parts(&batch)?,
         };
         let path = self.run.folder.path();
         let failed = || TrainingError::NotFinite { step: step + 1, saved: step, path: path.into() };
@@ -178,7 +186,9 @@ impl<'a> Running<'a> {
         }
         let due = |check: &&SpectrumCheck| check.is_due(step, training.steps);
         let Some(check) = self.run.spectrum.as_ref().filter(due) else { return Ok(validate) };
-        if let Some(metrics) = check.measure(&self.run.learner.averaged, &self.run.device, step, cancel)? {
+        let found =
+            check.measure(&self.run.learner.averaged, &self.run.device, step, (self.run.ranks, cancel))?;
+        if let Some(metrics) = found {
             self.log(&metrics);
             progress(&Event::Spectrum(metrics));
         }
@@ -187,9 +197,12 @@ impl<'a> Running<'a> {
 
     pub(crate) fn validate(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
         let (learner, parts) = (&self.run.learner, self.run.config.training.accumulate);
-        let judge =
-            |batch: &NoisedBatch| learner.validate(&Exercise::parts(learner.network(), batch, parts)?);
-        let metrics = validate(&self.run.validation, learner.state.step, judge)?;
+        let alone = Ranks::alone();
+        let judge = |batch: &NoisedBatch| {
+            let parts = OwnParts::of_batch(learner.network(), batch, parts, &alone)?;
+            learner.validate(&parts.exercises)
+        };
+        let metrics = validate(&self.run.validation, learner.state.step, self.run.ranks, judge)?;
         self.log(&metrics);
         let state = self.state();
         let unwritten = state.unwritten_best.as_ref().map(|best| best.loss);
@@ -202,11 +215,14 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Makes everything durable. The state comes last: whatever is written before it is made again, with the
+    /// Makes everything durable, on rank 0. The state comes last: whatever is written before it is made again, with the
     /// same bits, on the way from an older state.
     fn save(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<(), TrainingError> {
+        if !self.run.ranks.is_first() {
+            return Ok(());
+        }
         self.run.folder.check_in_place()?;
-        self.metrics.sync();
+        self.sync_logs();
         let best = self.save_best();
         let model = self.model()?.save(&self.run.folder.file(MODEL), Precision::F32);
         // The state is saved even where the others cannot be: hours of updates hang on it.
@@ -262,8 +278,21 @@ impl<'a> Running<'a> {
     }
 
     fn log(&mut self, line: &impl LogLine) {
-        self.metrics.write(line);
-        self.events.scalars(line.step(), &line.scalars());
+        if let Some((metrics, events)) = &mut self.logs {
+            metrics.write(line);
+            events.scalars(line.step(), &line.scalars());
+        }
+    }
+
+    fn sync_logs(&mut self) {
+        if let Some((metrics, _)) = &mut self.logs {
+            metrics.sync();
+        }
+    }
+
+    /// Whether any rank is to stop: all do after the same update.
+    fn is_stopped(&self, cancel: &AtomicBool) -> Result<bool, TrainingError> {
+        Ok(self.run.ranks.any(cancel.load(Ordering::Relaxed))?)
     }
 
     pub(crate) fn state(&self) -> &State {

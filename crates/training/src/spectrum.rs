@@ -29,7 +29,6 @@ pub(crate) struct SpectrumCheck {
     boundary: Boundary,
     bands: Bands,
     truth: Vec<Spectrum>,
-    ranks: Ranks,
 }
 
 impl SpectrumCheck {
@@ -57,7 +56,6 @@ impl SpectrumCheck {
             condition: part.condition,
             boundary: part.boundary,
             bands,
-            ranks: Ranks::alone(),
         };
         Ok(Some(check))
     }
@@ -79,20 +77,21 @@ impl SpectrumCheck {
         Ok((plan.evaluations * self.config.samples) as u64)
     }
 
-    /// Draws the samples and compares their mean power with the truth's. None if `stop` became true meanwhile.
+    /// Draws the samples, shared by all ranks, and compares their mean power with the truth's. None if `stop` became true
+    /// meanwhile, and on all ranks but the first.
     pub(crate) fn measure(
         &self,
         denoiser: &dyn Denoise,
         device: &Device,
         step: u64,
-        stop: &AtomicBool,
+        (ranks, stop): (&Ranks, &AtomicBool),
     ) -> Result<Option<SpectrumMetrics>, TrainingError> {
         let mut power = vec![vec![0.0; self.bands.count()]; self.truth.len()];
         for number in 0..self.config.samples {
-            let job = self.job(denoiser, device, number as u64);
+            let job = self.job(denoiser, device, number as u64, ranks);
             let sample = match generate(&job, &Store::Memory, &mut |_| {}, stop) {
                 Err(OutpaintError::Cancelled) => return Ok(None),
-                generated => generated?.in_memory()?,
+                generated => generated?.for_first()?,
             };
             for (sums, field) in power.iter_mut().zip(&sample) {
                 for (sum, power) in sums.iter_mut().zip(self.power(field)?) {
@@ -100,10 +99,16 @@ impl SpectrumCheck {
                 }
             }
         }
-        Ok(Some(compare(step, &power, &self.truth)))
+        Ok(ranks.is_first().then(|| compare(step, &power, &self.truth)))
     }
 
-    fn job<'a>(&'a self, denoiser: &'a dyn Denoise, device: &'a Device, number: u64) -> Job<'a> {
+    fn job<'a>(
+        &'a self,
+        denoiser: &'a dyn Denoise,
+        device: &'a Device,
+        number: u64,
+        ranks: &'a Ranks,
+    ) -> Job<'a> {
         let seed = self.generation.seed.wrapping_add(number);
         Job {
             denoiser,
@@ -117,7 +122,7 @@ impl SpectrumCheck {
             config: GenerationConfig { seed, ..self.generation },
             batch: self.batch,
             device,
-            ranks: &self.ranks,
+            ranks,
             program: &serde_json::Value::Null,
         }
     }
@@ -181,7 +186,10 @@ mod tests {
 
     fn measure(check: &SpectrumCheck, normalizers: Normalizers, exponent: f64) -> SpectrumMetrics {
         let network = Knowing { normalizers, exponent };
-        check.measure(&network, &Device::Cpu, 4, &AtomicBool::new(false)).unwrap().unwrap()
+        check
+            .measure(&network, &Device::Cpu, 4, (&fixtures::ALONE, &AtomicBool::new(false)))
+            .unwrap()
+            .unwrap()
     }
 
     #[test]
@@ -216,7 +224,8 @@ mod tests {
         let due: Vec<u64> = (1..=10).filter(|&step| check.is_due(step, 10)).collect();
         assert_eq!(due, [4, 8, 10]);
         let network = Knowing { normalizers, exponent: 1.0 };
-        let stopped = check.measure(&network, &Device::Cpu, 4, &AtomicBool::new(true)).unwrap();
+        let stopped =
+            check.measure(&network, &Device::Cpu, 4, (&fixtures::ALONE, &AtomicBool::new(true))).unwrap();
         assert_eq!(stopped, None);
     }
 

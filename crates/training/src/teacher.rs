@@ -125,7 +125,7 @@ mod tests {
         let config = config(100, 1.9);
         let (teacher, batch) = (teacher(&config), batch(&config));
         let loss = |batch: &NoisedBatch| {
-            let whole = Exercise::parts(&teacher.denoiser, batch, 1).unwrap().remove(0);
+            let whole = Exercise::new(&teacher.denoiser, batch, 1).unwrap();
             objective::loss(&teacher.denoiser, &whole, Mode::Evaluate).unwrap().value().unwrap()
         };
         let (own, truth) = (loss(&teacher.lesson(&batch).unwrap()), loss(&batch));

@@ -29,6 +29,17 @@ pub(crate) fn warnings(pairs: &PairSet) -> Vec<String> {
     warnings
 }
 
+/// Ranks that wait, since the parts of a batch cannot be divided evenly among them.
+pub(crate) fn idle_warning(parts: usize, ranks: usize) -> Option<String> {
+    let idle = parts.next_multiple_of(ranks) - parts;
+    (idle > 0).then(|| {
+        format!(
+            "training.accumulate is {parts}: {idle} of {ranks} ranks wait for the others in each update; a multiple of {ranks} \
+             uses all"
+        )
+    })
+}
+
 fn phase_warning(condition: &Path, correlation: f64) -> Option<String> {
     (correlation < UNRELATED).then(|| {
         format!(

@@ -50,6 +50,7 @@ impl Train {
         config.data.check().with_context(|| format!("data of {}", self.config.display()))?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&self.config));
         let processor = context.processor()?;
+        check_ranks(context)?;
         let resumes = self.resumes(&out)?;
         let from = self.model_to_begin_with(context, &out, resumes)?;
         let from = from.map(model_file);
@@ -63,7 +64,8 @@ impl Train {
         };
 
         let program = context.program(&processor)?;
-        let find = |config: &RunConfig| Origin::find(config, &out, start, &processor, &program);
+        let find =
+            |config: &RunConfig| Origin::find(config, &out, start, &processor, &program, context.ranks());
         let origin = find(&config)?;
         let pairs = PairSet::load_with(&config.data, origin.normalization())?;
         let (config, origin) = match config.training.minutes {
@@ -113,6 +115,17 @@ impl Train {
         }
         Ok(from.filter(|_| !resumes))
     }
+}
+
+/// Checks that several ranks train on CPUs: cards add up gradients among themselves.
+fn check_ranks(context: &Context) -> anyhow::Result<()> {
+    let ranks = context.ranks().count();
+    if ranks > 1 && context.cards() > 0 {
+        return Err(bad_input(format!(
+            "{ranks} ranks: several ranks train on CPUs; on cards start one, with all cards of a machine: --device cuda:0,1"
+        )));
+    }
+    Ok(())
 }
 
 /// The model itself, or that of a run folder.

@@ -150,7 +150,7 @@ fn a_run_of_another_program_is_resumed_only_when_asked() {
     let pairs = pairs_for(&config);
     let start = |start, program: &Value| {
         let stop = AtomicBool::new(true);
-        let origin = Origin::find(&config, folder.path(), start, &Processor::Cpu, program)?;
+        let origin = Origin::find(&config, folder.path(), start, &Processor::Cpu, program, &fixtures::ALONE)?;
         Run::new(&config, origin, &pairs)?.go(&mut |_| {}, &stop)
     };
     let (here, there) = (json!({"instruction_set": "avx2"}), json!({"instruction_set": "portable"}));

@@ -5,6 +5,7 @@ use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
 use finescale_field::{Boundary, Field3, Grid};
 use finescale_pairs::{Normalization, PairSet};
+use finescale_ranks::Ranks;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -59,6 +60,63 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
         let generation = json!({"overlap_cells": 3, "sampling": {"levels": levels}});
         config.generation = serde_json::from_value(generation).unwrap();
         resumes(&config);
+    }
+}
+
+#[test]
+fn any_number_of_ranks_trains_with_the_same_bits() {
+    let mut config = fixtures::config();
+    (config.training.batch_size, config.training.accumulate) = (4, 4);
+    config.training.spectrum = Some(SpectrumConfig { every_steps: 2, cells: 12, samples: 1 });
+    let levels = json!({"log_uniform": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
+    let generation = json!({"overlap_cells": 3, "sampling": {"levels": levels}});
+    config.generation = serde_json::from_value(generation).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("alone");
+    go(&config, &alone, Start::Fresh, u64::MAX).unwrap();
+    // Stopped after three updates, and gone on with another number.
+    for (before, after) in [(2, 3), (3, 4), (4, 1)] {
+        let out = folder.path().join(format!("{before} {after}"));
+        let train = |count, start, stop_at| {
+            let train = |ranks: &Ranks| fixtures::go_on(ranks, &config, &out, start, stop_at).unwrap().0;
+            Ranks::on_threads(count, train)
+        };
+        for summary in train(before, Start::Fresh, 3) {
+            assert_eq!((summary.step, summary.complete), (3, false));
+        }
+        assert!(train(after, Start::Resume, u64::MAX).iter().all(|summary| summary.complete));
+        for name in [STATE, MODEL, BEST, CONFIG] {
+            let [a, b] = [&alone, &out].map(|out| std::fs::read(out.join(name)).unwrap());
+            assert!(a == b, "{name} differs after {before} and {after} ranks");
+        }
+        assert_eq!(log(&alone), log(&out));
+    }
+}
+
+#[test]
+fn ranks_with_other_runs_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |ranks: &Ranks| {
+        let mut config = fixtures::config();
+        config.training.accumulate = 2;
+        config.training.learning_rate += 1e-4 * ranks.rank() as f64;
+        fixtures::go_on(ranks, &config, folder.path(), Start::Fresh, 1).unwrap_err()
+    };
+    for error in Ranks::on_threads(2, train) {
+        let is_told = matches!(error, TrainingError::RanksDiffer { rank: 1, what: "the configuration" });
+        assert!(is_told, "{error}");
+    }
+}
+
+#[test]
+fn a_batch_has_a_part_for_each_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |ranks: &Ranks| {
+        fixtures::go_on(ranks, &fixtures::config(), folder.path(), Start::Fresh, 1).unwrap_err()
+    };
+    for error in Ranks::on_threads(2, train) {
+        let TrainingError::ConfigValue { key, expected, .. } = error else { panic!("{error}") };
+        assert!(key == "training.accumulate" && expected.contains("at least 2"), "{expected}");
     }
 }
 
