@@ -49,9 +49,9 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> {
     let ranks = context.ranks().count();
-    if ranks > 1 && !matches!(command, Command::Upscale(_) | Command::Train(_)) {
+    if ranks > 1 && !matches!(command, Command::Grid(_) | Command::Upscale(_) | Command::Train(_)) {
         return Err(bad_input(format!(
-            "of the commands, upscale and train can be shared by several processes; start one of this, not {ranks}"
+            "of the commands, grid, upscale and train can be shared by several processes; start one of this, not {ranks}"
         )));
     }
     match command {

@@ -3,6 +3,7 @@
 mod passes;
 mod quantity;
 mod remote;
+mod slabs;
 mod sums;
 mod unfinished;
 mod window;
@@ -10,6 +11,7 @@ mod window;
 pub(crate) use passes::{deposit_in_passes, planes_of_slabs, slab_bytes};
 pub(crate) use quantity::{Axis, Quantity, Weight};
 pub(crate) use remote::deposit_remote;
+pub(crate) use slabs::deposit_on_ranks;
 pub(crate) use unfinished::Unfinished;
 pub(crate) use window::{Section, section};
 
@@ -22,7 +24,7 @@ use finescale_snapshot::{GridFile, GridMeta, Header, Particles, SizeOf, Snapshot
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::atomic::Ordering;
-use sums::Sums;
+use sums::{Mark, Sums};
 use window::Window;
 
 /// Particles of a batch: 50 MB of positions; up to three batches are in memory.
@@ -166,13 +168,19 @@ fn local_density(
     let mut counts = LocalDensity::depositor(&how.whole_box(header)?)?;
     let mut progress = context.progress("counting", "particles", particles, 0);
     let mut done = 0;
-    snapshot.for_each_batch(&how.particles, &Wanted::default(), PARTICLES_AT_ONCE, 0, |batch| {
+    let turns = (context.ranks().rank(), context.ranks().count());
+    snapshot.for_own_batches(&how.particles, &Wanted::default(), PARTICLES_AT_ONCE, turns, |batch| {
         counts.add(&batch.positions_mpc_h, None)?;
         done += batch.positions_mpc_h.len() as u64;
-        progress.set(done);
+        progress.set(turns.1 as u64 * done);
         anyhow::Ok(())
     })?;
     progress.finish();
+    let (values, total) = counts.state();
+    let mut values = [values, &[total]].concat();
+    context.ranks().sum_f64(&mut values)?;
+    let total = values.pop().unwrap_or_default();
+    counts.resume(total, |sums| anyhow::Ok(sums.copy_from_slice(&values)))?;
     Ok(Some(LocalDensity::new(counts)?))
 }
 
@@ -241,7 +249,7 @@ fn gather(
         }
         let name =
             || snapshot.files().nth(batch.file).map_or_else(String::new, |path| path.display().to_string());
-        sums.check_new(&batch, batch.file).with_context(name)?;
+        sums.check_new(Mark::new(&batch, batch.file)).with_context(name)?;
         sums.add(batch, how)?;
         progress.set(sums.done);
         anyhow::Ok(())

@@ -152,12 +152,39 @@ impl Snapshot {
         wanted: &Wanted,
         most: usize,
         first_file: usize,
+        visit: impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_batches(particles, wanted, most, Turns { first_file, own: 0, of: 1 }, visit)
+    }
+
+    /// The same for one of several readers that take turns at the batches: of all of them in their order, this one reads number
+    /// `own`, `own + of`, `own + 2 of`, ...
+    ///
+    /// # Errors
+    /// As [`Self::for_each_batch`].
+    pub fn for_own_batches<E: From<SnapshotError>>(
+        &self,
+        particles: &Particles,
+        wanted: &Wanted,
+        most: usize,
+        (own, of): (usize, usize),
+        visit: impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_batches(particles, wanted, most, Turns { first_file: 0, own, of }, visit)
+    }
+
+    fn for_batches<E: From<SnapshotError>>(
+        &self,
+        particles: &Particles,
+        wanted: &Wanted,
+        most: usize,
+        turns: Turns,
         mut visit: impl FnMut(Batch) -> Result<(), E>,
     ) -> Result<(), E> {
         self.check_present(particles)?;
         std::thread::scope(|scope| {
             let (send, batches) = sync_channel(BATCHES_AHEAD);
-            scope.spawn(move || self.read_batches(particles, wanted, most.max(1), first_file, &send));
+            scope.spawn(move || self.read_batches(particles, wanted, most.max(1), turns, &send));
             batches.into_iter().try_for_each(|batch| visit(batch?))
         })
     }
@@ -168,17 +195,19 @@ impl Snapshot {
         particles: &Particles,
         wanted: &Wanted,
         most: usize,
-        first_file: usize,
+        turns: Turns,
         send: &SyncSender<Result<Batch, SnapshotError>>,
     ) {
-        let read = self.walk(particles, wanted, first_file, |chunk, file| {
+        let mut number = 0;
+        let read = self.walk(particles, wanted, turns.first_file, |chunk, file| {
             let mut start = 0;
             while start < chunk.particles {
                 let end = (start + most).min(chunk.particles);
-                if send.send(Ok(chunk.read(file, start..end)?)).is_err() {
+                let is_ours = number % turns.of == turns.own;
+                if is_ours && send.send(Ok(chunk.read(file, start..end)?)).is_err() {
                     return Ok(false);
                 }
-                start = end;
+                (start, number) = (end, number + 1);
             }
             Ok(true)
         });
@@ -280,6 +309,14 @@ impl Snapshot {
             *total = self.files.iter().map(|file| file.count(kind)).fold(0, u64::saturating_add);
         }
     }
+}
+
+/// Which batches are read: from this file on, those whose number leaves `own` as the rest.
+#[derive(Clone, Copy)]
+struct Turns {
+    first_file: usize,
+    own: usize,
+    of: usize,
 }
 
 /// All files of the set to which `first` belongs, or some of them; every one must exist.

@@ -119,6 +119,15 @@ struct CubeOptions {
     mean_count: Option<f64>,
 }
 
+fn check_alone(is_shared: bool, what: &str) -> anyhow::Result<()> {
+    match is_shared {
+        true => Err(bad_input(format!(
+            "{what} are gridded by one process; start one, and several for snapshots on disk"
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
     number.ok_or_else(|| "a positive number is needed".to_owned())
@@ -149,8 +158,10 @@ fn numbers(text: &str) -> Result<Numbers, String> {
 
 impl GridCommand {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        let is_shared = context.ranks().count() > 1;
         if let Some(address) = self.source.to_str().map(Address::parse).transpose()?.flatten() {
             self.check_applies(false)?;
+            check_alone(is_shared, "snapshots over the web")?;
             return self.grid_tng(context, &address);
         }
         let of_run = self.snapshot.number.is_some();
@@ -165,7 +176,7 @@ impl GridCommand {
         let is_cube = source == Source::Cube;
         self.check_applies(is_cube)?;
         match is_cube {
-            true => self.grid_cube(context),
+            true => check_alone(is_shared, ".npy cubes").and_then(|()| self.grid_cube(context)),
             false => self.grid_snapshot(context),
         }
     }

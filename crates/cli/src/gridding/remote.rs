@@ -1,6 +1,6 @@
 //! Snapshots of IllustrisTNG that come over the web, file by file.
 
-use super::sums::Sums;
+use super::sums::{Mark, Sums};
 use super::unfinished::Unfinished;
 use super::window::Window;
 use super::{Gridding, PARTICLES_AT_ONCE};
@@ -124,7 +124,7 @@ impl State<'_> {
             let particles = &how.particles;
             if snapshot.header().count(particles) > 0 {
                 snapshot.for_each_batch(particles, &how.wanted(), PARTICLES_AT_ONCE, 0, |batch| {
-                    sums.check_new(&batch, number).with_context(|| format!("file {number}"))?;
+                    sums.check_new(Mark::new(&batch, number)).with_context(|| format!("file {number}"))?;
                     sums.add(batch, how)
                 })?;
             }

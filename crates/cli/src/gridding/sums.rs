@@ -5,6 +5,7 @@ use super::window::Window;
 use crate::context::Context;
 use crate::failure::bad_input;
 use finescale_field::{Boundary, Depositor, Field3, LocalDensity};
+use finescale_ranks::Ranks;
 use finescale_snapshot::{Batch, Header, SizeOf};
 
 /// Particles at the beginning of a file by which it is known.
@@ -18,6 +19,40 @@ const FEWEST: u64 = 1000;
 const MOST_FILLED: f64 = 10.0;
 /// Times the volume of the box that all of its gas cells can have.
 const PLAUSIBLE_FILLED: std::ops::RangeInclusive<f64> = 0.5..=2.0;
+
+/// What the first batch of a file is known by.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// Of the first particles.
+    pub(super) sum: u64,
+    pub(super) file: usize,
+    pub(super) kind: usize,
+    /// A few particles may lie in the same places.
+    pub(super) says_much: bool,
+}
+
+impl Mark {
+    /// Of a batch of this file.
+    pub(super) fn new(batch: &Batch, file: usize) -> Self {
+        let first = &batch.positions_mpc_h[..batch.positions_mpc_h.len().min(COMPARED)];
+        let mut hash = crc32fast::Hasher::new();
+        first.as_flattened().iter().for_each(|x| hash.update(&x.to_le_bytes()));
+        let sum = u64::from(hash.finalize()) << 32 | batch.positions_mpc_h.len() as u64 & 0xffff_ffff;
+        Self { sum, file, kind: batch.kind, says_much: first.len() == COMPARED }
+    }
+}
+
+/// Particles as they are put on grids.
+pub(super) struct Parcel {
+    /// In the box.
+    pub(super) positions_mpc_h: Vec<[f64; 3]>,
+    /// Of what they are spread over, if they are.
+    pub(super) sides_mpc_h: Option<Vec<f32>>,
+    /// For each grid; 1 without weights.
+    pub(super) weights: Vec<Option<Vec<f32>>>,
+    /// The sum of the particles' own weights.
+    pub(super) total: f64,
+}
 
 /// Sums over particles on a grid, and of all of them.
 pub(crate) struct Sums<'a> {
@@ -73,27 +108,29 @@ impl<'a> Sums<'a> {
 
     /// Checks that no other file of the snapshot begins with the same particles: one was copied over another, or sent in its
     /// place.
-    pub(super) fn check_new(&mut self, batch: &Batch, file: usize) -> anyhow::Result<()> {
-        if self.seen.iter().any(|&(_, of, kind)| (of, kind) == (file, batch.kind)) {
+    pub(super) fn check_new(&mut self, Mark { sum, file, kind, says_much }: Mark) -> anyhow::Result<()> {
+        if self.seen.iter().any(|&(_, of, other)| (of, other) == (file, kind)) {
             return Ok(());
         }
-        let first = &batch.positions_mpc_h[..batch.positions_mpc_h.len().min(COMPARED)];
-        let mut hash = crc32fast::Hasher::new();
-        first.as_flattened().iter().for_each(|x| hash.update(&x.to_le_bytes()));
-        let sum = u64::from(hash.finalize()) << 32 | batch.positions_mpc_h.len() as u64 & 0xffff_ffff;
-        let same =
-            self.seen.iter().find(|&&(seen, of, kind)| seen == sum && kind == batch.kind && of != file);
-        // A few particles may lie in the same places.
-        if let Some((_, of, _)) = same.filter(|_| first.len() == COMPARED) {
+        let same = self.seen.iter().find(|&&(seen, of, other)| seen == sum && other == kind && of != file);
+        if let Some((_, of, _)) = same.filter(|_| says_much) {
             return Err(bad_input(format!(
                 "holds the particles of file {of} again: was one copied or sent in place of the other?"
             )));
         }
-        self.seen.push((sum, file, batch.kind));
+        self.seen.push((sum, file, kind));
         Ok(())
     }
 
-    pub(super) fn add(&mut self, mut batch: Batch, how: &Gridding) -> anyhow::Result<()> {
+    pub(super) fn add(&mut self, batch: Batch, how: &Gridding) -> anyhow::Result<()> {
+        let parcel = self.parcel(batch, how)?;
+        self.total += parcel.total;
+        self.done += parcel.positions_mpc_h.len() as u64;
+        self.deposit(parcel)
+    }
+
+    /// What of a batch is put on grids, and where.
+    pub(super) fn parcel(&mut self, mut batch: Batch, how: &Gridding) -> anyhow::Result<Parcel> {
         for position in &batch.positions_mpc_h {
             for (farthest, x) in self.farthest_mpc_h.iter_mut().zip(position) {
                 *farthest = farthest.max(x.abs());
@@ -121,30 +158,49 @@ impl<'a> Sums<'a> {
                 )));
             }
         }
+        let particles = batch.positions_mpc_h.len() as f64;
+        let total = weights.as_ref().map_or(particles, |w| w.iter().map(|&weight| f64::from(weight)).sum());
         // Means have a second grid, of the weights alone.
-        let summed = [weighted.as_deref().or(weights.as_deref()), weights.as_deref()];
-        for (depositor, weights) in self.depositors.iter_mut().zip(summed) {
-            match by_density.as_ref().or(batch.sides_mpc_h.as_ref()) {
-                Some(sides) => depositor.add_cells(&batch.positions_mpc_h, sides, weights)?,
-                None => depositor.add(&batch.positions_mpc_h, weights)?,
+        let weights = match (self.depositors.len(), weighted, weights) {
+            (1, Some(weighted), _) => vec![Some(weighted)],
+            (1, None, weights) => vec![weights],
+            (_, weighted, weights) => vec![weighted.or_else(|| weights.clone()), weights],
+        };
+        let sides_mpc_h = by_density.or(batch.sides_mpc_h);
+        Ok(Parcel { positions_mpc_h: batch.positions_mpc_h, sides_mpc_h, weights, total })
+    }
+
+    /// Adds a parcel to the grids.
+    pub(super) fn deposit(&mut self, mut parcel: Parcel) -> anyhow::Result<()> {
+        if self.window.start_mpc_h != [0.0; 3] {
+            parcel.positions_mpc_h.iter_mut().for_each(|position| *position = self.window.moved(*position));
+        }
+        for (depositor, weights) in self.depositors.iter_mut().zip(&parcel.weights) {
+            match &parcel.sides_mpc_h {
+                Some(sides) => depositor.add_cells(&parcel.positions_mpc_h, sides, weights.as_deref())?,
+                None => depositor.add(&parcel.positions_mpc_h, weights.as_deref())?,
             }
         }
-        let particles = batch.positions_mpc_h.len();
-        self.total += weights.map_or(particles as f64, |w| w.iter().map(|&weight| f64::from(weight)).sum());
-        self.done += particles as u64;
         Ok(())
     }
 
-    /// Moves particles to where their redshifts put them, and to the coordinates of the grid.
+    /// Moves particles to where their redshifts put them.
     fn place(&self, batch: &mut Batch) {
         if let (Some((axis, shift)), Some(velocities)) = (self.shift, &batch.velocities_km_s) {
             for (position, velocity) in batch.positions_mpc_h.iter_mut().zip(velocities) {
                 position[axis] += shift * f64::from(velocity[axis]);
             }
         }
-        if self.window.start_mpc_h != [0.0; 3] {
-            batch.positions_mpc_h.iter_mut().for_each(|position| *position = self.window.moved(*position));
-        }
+    }
+
+    /// Puts together what each rank has seen.
+    pub(super) fn agree(&mut self, ranks: &Ranks) -> anyhow::Result<()> {
+        let [x, y, z] = self.farthest_mpc_h;
+        let all = ranks.gather(&[x, y, z, self.filled_mpc_h3])?;
+        let values = |number: usize| all.iter().map(move |values| values[number]);
+        self.farthest_mpc_h = [0, 1, 2].map(|axis| values(axis).fold(0.0, f64::max));
+        self.filled_mpc_h3 = values(3).sum();
+        Ok(())
     }
 
     /// Particles of a whole box are all over it: others have positions in another unit than the box.

@@ -101,6 +101,14 @@ impl Window {
         Self::whole(slab).as_part([first as f64 * voxel, 0.0, 0.0], self.periods_mpc_h, scheme)
     }
 
+    /// Whether what has this place along x, and this side around it, may be in the grid. Places repeat after the box.
+    pub(super) fn reaches(&self, x_mpc_h: f64, side_mpc_h: f64) -> bool {
+        let (length, period) = (self.grid.box_size_mpc_h()[0], self.periods_mpc_h[0]);
+        let from_start = (x_mpc_h + 0.5 * side_mpc_h - self.start_mpc_h[0]).rem_euclid(period);
+        // A place that is no number is everybody's, who will say so.
+        length + side_mpc_h >= period || !(from_start >= length + side_mpc_h)
+    }
+
     /// The grid of what is wanted.
     pub(super) fn wanted(&self) -> Result<Grid, FieldError> {
         if self.inner == Region::whole(&self.grid) { Ok(self.grid) } else { self.grid.part(self.inner.shape) }

@@ -6,7 +6,8 @@ use crate::failure::bad_input;
 use crate::fields;
 use crate::files::{is_npy, lock};
 use crate::gridding::{
-    Gridding, Quantity, Spread, Unfinished, Weight, deposit, deposit_in_passes, planes_of_slabs, slab_bytes,
+    Gridding, Quantity, Spread, Unfinished, Weight, deposit, deposit_in_passes, deposit_on_ranks,
+    planes_of_slabs, slab_bytes,
 };
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
@@ -37,7 +38,13 @@ impl GridCommand {
         how.check_use()?;
         self.check_scalars(&how)?;
         snapshot.check(&how.particles, &how.wanted()).context("reading a snapshot")?;
-        let planes = self.planes(&snapshot, &how)?;
+        let planes = match context.ranks().count() {
+            1 => self.planes(&snapshot, &how)?,
+            ranks => {
+                self.check_ranks(ranks, &how)?;
+                Some(snapshot.header().grid(how.cells)?.cells()[0].div_ceil(ranks))
+            }
+        };
         if options.dry_run {
             return Self::dry_run(context, &snapshot, &how, planes);
         }
@@ -47,8 +54,13 @@ impl GridCommand {
                 "--chunks: a part of a snapshot; its voxels hold what these files have of the box, in units of their own mean"
             ));
         }
-        let _lock = lock(&self.output)?;
+        let _lock = context.ranks().is_first().then(|| lock(&self.output)).transpose()?;
         let (meta, summary) = match planes {
+            _ if context.ranks().count() > 1 => {
+                let say = |meta: &mut GridMeta| self.set_scalars(meta);
+                let meta = deposit_on_ranks(context, &snapshot, &how, &self.output, say)?;
+                (meta, self.summary_of_first(context)?)
+            }
             None => self.at_once(context, &snapshot, &how)?,
             Some(planes) => {
                 let say = |meta: &mut GridMeta| self.set_scalars(meta);
@@ -84,6 +96,29 @@ impl GridCommand {
         let unit = grid.meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
         let summary = fields::summary(&grid.field)? + &unit;
         Ok((grid.meta, summary))
+    }
+
+    /// What rank 0 says of the grid file.
+    fn summary_of_first(&self, context: &Context) -> anyhow::Result<String> {
+        match context.ranks().is_first() {
+            true => fields::summary(&GridReader::open(&self.output).context("reading a grid")?),
+            false => Ok(String::new()),
+        }
+    }
+
+    /// What several ranks grid: a whole box, into a grid file.
+    fn check_ranks(&self, ranks: usize, how: &Gridding) -> anyhow::Result<()> {
+        let refused = [
+            ("--region", how.section.is_some()),
+            ("a .npy cube", is_npy(&self.output)),
+            ("--memory", self.snapshot.memory.is_some()),
+        ];
+        match refused.into_iter().find(|(_, is_asked)| *is_asked) {
+            Some((what, _)) => Err(bad_input(format!(
+                "{what}: {ranks} ranks grid whole boxes into grid files, a slab in the memory of each; start one process for this"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Planes of a slab, if the grid does not fit into memory at once.
@@ -155,6 +190,8 @@ impl GridCommand {
                 (slab_bytes(snapshot, how, planes)?, header.grid(how.cells)?.cells()[0].div_ceil(planes))
             }
         };
+        // Ranks take turns at reading.
+        let passes = if context.ranks().count() > 1 { 1 } else { passes };
         let passes = passes + usize::from(how.spread == Some(Spread::Density));
         context.say(format_args!(
             "{particles} {} in {files} files, read {passes} times; memory needed: {}, available: {}",

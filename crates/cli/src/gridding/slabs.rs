@@ -1,0 +1,388 @@
+//! Grids of several ranks: each has a slab of planes, takes its turn at reading, and hands particles to those in whose slabs they are.
+
+use super::sums::{Mark, Parcel, Sums};
+use super::window::Window;
+use super::{Gridding, PARTICLES_AT_ONCE, local_density, meta, names_of, say_sizes};
+use crate::context::Context;
+use crate::failure::bad_input;
+use anyhow::Context as _;
+use bytemuck::Pod;
+use finescale_field::{FILE_BLOCK, Field3, LocalDensity, Region};
+use finescale_ranks::Ranks;
+use finescale_snapshot::{Batch, GridMeta, GridWriter, Header, Snapshot};
+use ndarray::ArrayView3;
+use std::path::Path;
+
+/// Grids a whole box as [`super::deposit`] does, a slab on each rank; rank 0 writes it.
+///
+/// # Errors
+/// As [`super::deposit`], and those of writing.
+pub(crate) fn deposit_on_ranks(
+    context: &Context,
+    snapshot: &Snapshot,
+    how: &Gridding,
+    output: &Path,
+    finish_meta: impl FnOnce(&mut GridMeta),
+) -> anyhow::Result<GridMeta> {
+    let (ranks, header) = (context.ranks(), snapshot.header());
+    let grid = Window::new(header, how)?.wanted()?;
+    let cells = grid.cells();
+    if cells[0] < ranks.count() * (1 + 2 * how.scheme.order()) {
+        return Err(bad_input(format!(
+            "--cells: {} planes are too few for slabs of {} ranks; start fewer",
+            cells[0],
+            ranks.count()
+        )));
+    }
+    let local_density = local_density(context, snapshot, how)?;
+    let mut progress = context.progress("gridding", "particles", header.count(&how.particles), 0);
+    let mut shared = Shared::new(ranks, header, how, local_density.as_ref())?;
+    shared.gather(snapshot, how, |done| progress.set(done))?;
+    progress.finish();
+    let mut sums = shared.sums;
+    sums.agree(ranks)?;
+    sums.warn_of_volumes(context);
+    sums.warn_of_positions(context);
+    let mean = sums.done as f64 / grid.voxels() as f64;
+    let mut meta = meta(header, how, &names_of(snapshot), mean, sums.total);
+    say_sizes(&mut meta, how, sums.sizes_from);
+    finish_meta(&mut meta);
+    let field = sums.finish()?;
+    let mut writer = None;
+    if ranks.is_first() {
+        writer = Some(GridWriter::create(output, &grid, &meta).context("writing a grid")?);
+    }
+    write(ranks, &field, cells, |region, values| match &mut writer {
+        Some(writer) => writer.write(region, values).context("writing a grid"),
+        None => Ok(()),
+    })?;
+    writer.map_or(Ok(()), |writer| writer.finish().context("writing a grid"))?;
+    // Nobody ends, or reads the file, before it is there.
+    ranks.barrier()?;
+    Ok(meta)
+}
+
+/// Sums of a rank's slab, and whose the others are.
+struct Shared<'a> {
+    ranks: &'a Ranks,
+    /// Slabs by rank, each with what is assigned across its faces.
+    windows: Vec<Window>,
+    sums: Sums<'a>,
+}
+
+impl<'a> Shared<'a> {
+    /// Without particles yet.
+    fn new(
+        ranks: &'a Ranks,
+        header: &Header,
+        how: &Gridding,
+        local_density: Option<&'a LocalDensity>,
+    ) -> anyhow::Result<Self> {
+        let whole = Window::new(header, how)?;
+        let slab = |rank: usize| {
+            let planes = ranks.share_of(whole.wanted()?.cells()[0], rank);
+            whole.planes(planes.start, planes.len(), how.scheme)
+        };
+        let windows = (0..ranks.count()).map(slab).collect::<anyhow::Result<Vec<_>>>()?;
+        let sums = Sums::new(windows[ranks.rank()], how, header, local_density)?;
+        Ok(Self { ranks, windows, sums })
+    }
+
+    /// Sums up all particles. Ranks take turns at batches, which are added in their order.
+    fn gather(
+        &mut self,
+        snapshot: &Snapshot,
+        how: &Gridding,
+        mut done: impl FnMut(u64),
+    ) -> anyhow::Result<()> {
+        let turns = (self.ranks.rank(), self.ranks.count());
+        let wanted = how.wanted();
+        let name =
+            |file| snapshot.files().nth(file).map_or_else(String::new, |path| path.display().to_string());
+        snapshot.for_own_batches(&how.particles, &wanted, PARTICLES_AT_ONCE, turns, |batch| {
+            self.ranks.any(true)?;
+            self.add(&name, how, Some(batch))?;
+            done(self.sums.done);
+            anyhow::Ok(())
+        })?;
+        // Others may have a turn more.
+        while self.ranks.any(false)? {
+            self.add(&name, how, None)?;
+        }
+        Ok(())
+    }
+
+    /// Adds this rank's batch, if it has one, and what comes from the others; `name` is that of a file.
+    fn add(
+        &mut self,
+        name: &dyn Fn(usize) -> String,
+        how: &Gridding,
+        batch: Option<Batch>,
+    ) -> anyhow::Result<()> {
+        let (mut ours, mut shares) = (Vec::new(), vec![Share::default(); self.ranks.count()]);
+        if let Some(batch) = batch {
+            let mark = Mark::new(&batch, batch.file);
+            let parcel = self.sums.parcel(batch, how)?;
+            shares = self.deal(&parcel);
+            ours.push(Told::new(mark, &parcel, &shares).into_words());
+        }
+        for (from, words) in self.ranks.gather(&ours.concat())?.into_iter().enumerate() {
+            let Some(told) = Told::from_words(&words) else { continue };
+            let own = &shares[..if from == self.ranks.rank() { shares.len() } else { 0 }];
+            let particles = told.particles[self.ranks.rank()] as usize;
+            let positions =
+                self.send(from, own, |share| share.positions_mpc_h.as_flattened(), 3 * particles)?;
+            let columns = told.columns.count_ones() as usize;
+            let numbers = self.send(from, own, |share| &share.numbers, columns * particles)?;
+
+            self.sums.check_new(told.mark).with_context(|| name(told.mark.file))?;
+            self.sums.done += told.all;
+            self.sums.total += told.total;
+            self.sums.deposit(told.parcel(&positions, &numbers, self.sums.depositors.len()))?;
+        }
+        Ok(())
+    }
+
+    /// What rank `from` has of its `shares` for this rank, `expected` numbers.
+    fn send<'s, T: Pod>(
+        &self,
+        from: usize,
+        shares: &'s [Share],
+        of: impl Fn(&'s Share) -> &'s [T],
+        expected: usize,
+    ) -> anyhow::Result<Vec<T>> {
+        let outgoing: Vec<(usize, &[T])> = shares.iter().map(of).enumerate().collect();
+        Ok(self.ranks.exchange(&outgoing, &[(from, expected)])?.remove(0))
+    }
+
+    /// The particles of a parcel for each rank: those that reach into its slab.
+    fn deal(&self, parcel: &Parcel) -> Vec<Share> {
+        let columns: Vec<&[f32]> =
+            parcel.sides_mpc_h.iter().chain(parcel.weights.iter().flatten()).map(Vec::as_slice).collect();
+        let mut shares = vec![Share::default(); self.windows.len()];
+        for (index, position) in parcel.positions_mpc_h.iter().enumerate() {
+            let side = parcel.sides_mpc_h.as_ref().map_or(0.0, |sides| f64::from(sides[index]));
+            for (window, share) in self.windows.iter().zip(&mut shares) {
+                if window.reaches(position[0], side) {
+                    share.positions_mpc_h.push(*position);
+                    share.numbers.extend(columns.iter().map(|column| column[index]));
+                }
+            }
+        }
+        shares
+    }
+}
+
+/// What a rank is sent of a parcel.
+#[derive(Clone, Default)]
+struct Share {
+    positions_mpc_h: Vec<[f64; 3]>,
+    /// Of each particle its side and its weight on each grid, as far as it has them.
+    numbers: Vec<f32>,
+}
+
+/// What all ranks are told of a batch.
+struct Told {
+    mark: Mark,
+    /// Particles of the batch.
+    all: u64,
+    /// The sum of their weights.
+    total: f64,
+    /// A bit for each column: sides, and weights on the first and second grid.
+    columns: u64,
+    /// Particles for each rank.
+    particles: Vec<u64>,
+}
+
+impl Told {
+    fn new(mark: Mark, parcel: &Parcel, shares: &[Share]) -> Self {
+        let has =
+            std::iter::once(parcel.sides_mpc_h.is_some()).chain(parcel.weights.iter().map(Option::is_some));
+        Self {
+            mark,
+            all: parcel.positions_mpc_h.len() as u64,
+            total: parcel.total,
+            columns: has.enumerate().map(|(column, has)| u64::from(has) << column).sum(),
+            particles: shares.iter().map(|share| share.positions_mpc_h.len() as u64).collect(),
+        }
+    }
+
+    fn into_words(self) -> Vec<u64> {
+        let Mark { sum, file, kind, says_much } = self.mark;
+        let mut words = vec![
+            sum,
+            file as u64,
+            kind as u64,
+            says_much.into(),
+            self.all,
+            self.total.to_bits(),
+            self.columns,
+        ];
+        words.extend(self.particles);
+        words
+    }
+
+    /// None of a rank that has no batch.
+    fn from_words(words: &[u64]) -> Option<Self> {
+        let (&[sum, file, kind, says_much, all, total, columns], particles) = words.split_first_chunk()?;
+        let mark = Mark { sum, file: file as usize, kind: kind as usize, says_much: says_much != 0 };
+        Some(Self { mark, all, total: f64::from_bits(total), columns, particles: particles.to_vec() })
+    }
+
+    /// The particles that came.
+    fn parcel(&self, positions: &[f64], numbers: &[f32], grids: usize) -> Parcel {
+        let count = self.columns.count_ones() as usize;
+        let column = |bit: usize| {
+            let place = (self.columns & ((1 << bit) - 1)).count_ones() as usize;
+            let is_there = self.columns >> bit & 1 == 1;
+            is_there.then(|| numbers.iter().skip(place).step_by(count).copied().collect())
+        };
+        Parcel {
+            positions_mpc_h: positions.as_chunks().0.to_vec(),
+            sides_mpc_h: column(0),
+            weights: (1..=grids).map(column).collect(),
+            total: self.total,
+        }
+    }
+}
+
+/// Hands rank 0 the planes of all slabs, some at a time, which it `put`s.
+fn write(
+    ranks: &Ranks,
+    slab: &Field3,
+    [nx, ny, nz]: [usize; 3],
+    mut put: impl FnMut(&Region, ArrayView3<f32>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let own = ranks.share(nx);
+    for owner in 0..ranks.count() {
+        let planes = ranks.share_of(nx, owner);
+        for first in planes.clone().step_by(FILE_BLOCK[0]) {
+            let some = first..planes.end.min(first + FILE_BLOCK[0]);
+            let values = (owner == ranks.rank()).then(|| {
+                &slab.as_slice()[(some.start - own.start) * ny * nz..(some.end - own.start) * ny * nz]
+            });
+            let outgoing: Vec<_> = values.map(|values| (0, values)).into_iter().collect();
+            let shape = [some.len(), ny, nz];
+            let incoming = ranks.is_first().then_some((owner, shape.iter().product()));
+            for values in ranks.exchange(&outgoing, incoming.as_slice())? {
+                let region = Region { start: [i64::try_from(first)?, 0, 0], shape };
+                put(&region, ArrayView3::from_shape(shape, &values)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gridding::{Axis, Quantity, Spread};
+    use finescale_field::{Cosmology, Scheme};
+    use finescale_seed::{KeyedStream, Purpose};
+    use finescale_snapshot::Species;
+
+    /// Relative to the largest value: places in a slab are rounded otherwise than in the box, in f32.
+    const REL: f32 = 1e-4;
+    const CELLS: usize = 32;
+    const BOX_MPC_H: f64 = 20.0;
+    const PARTICLES: u64 = 900;
+
+    fn header() -> Header {
+        Header {
+            box_size_mpc_h: [BOX_MPC_H; 3],
+            redshift: 0.0,
+            scale_factor: 1.0,
+            contradicting_time: None,
+            cosmology: Cosmology { omega_m: Some(0.3), omega_lambda: Some(0.7), ..Cosmology::UNKNOWN },
+            counts: Vec::new(),
+            mass_table: Vec::new(),
+            length_unit_mpc_h: 1e-3,
+            length_unit_is_assumed: false,
+            origin: None,
+            files: 5,
+        }
+    }
+
+    /// Particles of a file, some of them outside of the box, with masses, velocities and sizes up to six voxels.
+    fn batch(file: usize) -> Batch {
+        let stream = KeyedStream::new(file as u64, Purpose::Points);
+        let numbers = |column: u32| (0..PARTICLES).map(move |index| stream.uniform(column, index));
+        let along = |axis: u32| numbers(axis).map(|x| BOX_MPC_H * (1.2 * x - 0.1));
+        let speeds = |axis: u32| numbers(axis).map(|x| (2000.0 * (x - 0.5)) as f32);
+        let positions = along(0).zip(along(1)).zip(along(2)).map(|((x, y), z)| [x, y, z]);
+        let velocities = speeds(3).zip(speeds(4)).zip(speeds(5)).map(|((x, y), z)| [x, y, z]);
+        Batch {
+            file,
+            positions_mpc_h: positions.collect(),
+            masses: Some(numbers(6).map(|x| (1.0 + x) as f32).collect()),
+            velocities_km_s: Some(velocities.collect()),
+            sides_mpc_h: Some(numbers(7).map(|x| (3.7 * x.powi(4)) as f32).collect()),
+            ..Batch::default()
+        }
+    }
+
+    /// What several ranks make of five batches: the field, how many particles, and the bits of their weight.
+    fn gridded(count: usize, how: &Gridding) -> (Vec<f32>, u64, u64) {
+        let by_rank = Ranks::on_threads(count, |ranks| {
+            let mut shared = Shared::new(ranks, &header(), how, None).unwrap();
+            let wanted = how.wanted();
+            for round in (0..5).step_by(count) {
+                let file = round + ranks.rank();
+                let own = (file < 5).then(|| {
+                    let batch = batch(file);
+                    Batch { sides_mpc_h: batch.sides_mpc_h.filter(|_| wanted.sides), ..batch }
+                });
+                shared.add(&|_| String::new(), how, own).unwrap();
+            }
+            let sums = shared.sums;
+            let (done, total) = (sums.done, sums.total.to_bits());
+            let (mut all, slab) = (Vec::new(), sums.finish().unwrap());
+            write(ranks, &slab, [CELLS; 3], |_, values| {
+                all.extend(values);
+                Ok(())
+            })
+            .unwrap();
+            (all, done, total)
+        });
+        by_rank.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn slabs_of_ranks_are_the_box_of_one() {
+        let plain = |scheme| Gridding::density(Species::Gas.into(), CELLS, scheme);
+        let counted = Gridding { weight: "count".parse().unwrap(), ..plain(Scheme::Pcs) };
+        let velocity = Gridding { quantity: Quantity::Velocity(Axis::Y), ..plain(Scheme::Cic) };
+        let counted_velocity = Gridding { weight: "count".parse().unwrap(), ..velocity.clone() };
+        let shifted = Gridding { redshift_space: Some(Axis::X), ..plain(Scheme::Tsc) };
+        let spread = Gridding { spread: Some(Spread::Cells), ..plain(Scheme::Ngp) };
+        for how in [plain(Scheme::Cic), counted, velocity, counted_velocity, shifted, spread] {
+            let (alone, done, total) = gridded(1, &how);
+            assert_eq!(done, 5 * PARTICLES);
+            for count in [2, 3] {
+                let (shared, of_ranks, weight) = gridded(count, &how);
+                assert_eq!((of_ranks, weight), (done, total), "of {count} ranks");
+                let scale = alone.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+                let differences = shared.iter().zip(&alone).map(|(a, b)| (a - b).abs() / scale);
+                let largest = differences.fold(0f32, f32::max);
+                assert!(shared.len() == CELLS.pow(3) && largest < REL, "{count} ranks, {how:?}: {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_comes_twice_is_told_whoever_reads_it() {
+        let how = Gridding::density(Species::Gas.into(), CELLS, Scheme::Cic);
+        let errors = Ranks::on_threads(2, |ranks| {
+            let mut shared = Shared::new(ranks, &header(), &how, None).unwrap();
+            let copy = Batch { file: ranks.rank(), ..batch(0) };
+            let own = Batch { sides_mpc_h: None, ..copy };
+            shared.add(&|file| format!("file {file}"), &how, Some(own)).unwrap_err()
+        });
+        for error in errors {
+            assert!(
+                format!("{error:#}").contains("file 1: holds the particles of file 0 again"),
+                "{error:#}"
+            );
+        }
+    }
+}
