@@ -31,8 +31,8 @@ pub struct TrainingConfig {
     #[schemars(range(min = 1, max = 65536), extend("unit" = "patches"))]
     pub batch_size: usize,
     /// Parts in which the patches of an update are computed one after another: the memory of one part, and the
-    /// gradient of all. It must divide `batch_size`. Raise it when a batch does not fit in memory. On several cards a
-    /// multiple of their number: each computes the next part.
+    /// gradient of all. It must divide `batch_size`. Raise it when a batch does not fit in memory. On several cards or
+    /// ranks a multiple of their number: each computes the next part.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 65536), extend("unit" = "parts"))]
     pub accumulate: usize,
