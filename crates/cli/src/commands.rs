@@ -8,6 +8,7 @@ pub(crate) mod grid;
 pub(crate) mod ics;
 pub(crate) mod import;
 pub(crate) mod info;
+pub(crate) mod join;
 pub(crate) mod mock;
 pub(crate) mod spectrum;
 pub(crate) mod train;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Train(train::Train),
     /// Draw the high-resolution field of a low-resolution one
     Upscale(upscale::Upscale),
+    /// Put the parts of a volume together that `upscale --part` has drawn
+    Join(join::Join),
     /// Judge samples against the truth: spectra, plots, report
     Compare(compare::Compare),
     /// Measure the power spectrum of a grid, a numpy cube, or the particles of a snapshot
@@ -59,6 +62,7 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> 
         Command::Grid(command) => command.run(context),
         Command::Train(command) => command.run(context),
         Command::Upscale(command) => command.run(context),
+        Command::Join(command) => command.run(context),
         Command::Compare(command) => command.run(context),
         Command::Spectrum(command) => command.run(context),
         Command::Import(command) => command.run(context),

@@ -16,6 +16,7 @@ mod measurement;
 mod options;
 mod parse;
 mod part;
+mod parts;
 mod progress;
 mod provenance;
 mod samples;

@@ -6,7 +6,8 @@ use crate::hash::{hash_of_density, seed_of};
 use crate::identity::PROGRAMS;
 use crate::moving_lattice::MovingLattice;
 use crate::{
-    Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Plan, Sequential, Strategy,
+    Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Place, Plan, Sequential,
+    Strategy,
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
@@ -58,6 +59,11 @@ impl<'a> Job<'a> {
         self.boundary.of_part(self.region.shape, self.grid().cells())
     }
 
+    /// Where the result lies in the condition's box.
+    fn place(&self) -> Place {
+        Place::part(self.region, self.grid().cells(), self.boundary)
+    }
+
     /// The grid of the condition's box.
     pub(crate) fn grid(&self) -> &Grid {
         self.condition.grid()
@@ -69,9 +75,8 @@ impl<'a> Job<'a> {
     /// As [`generate`](crate::generate()) before its first evaluation.
     pub fn plan(&self) -> Result<Plan, OutpaintError> {
         self.check()?;
-        let (cells, boundary) = (self.region.shape, self.result_boundary());
         let plan =
-            Plan::new(&self.config, self.noise_seed()?, cells, self.window_cells, boundary, self.fields())?;
+            Plan::new(&self.config, self.noise_seed()?, &self.place(), self.window_cells, self.fields())?;
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
         Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes), ..plan })
@@ -106,8 +111,7 @@ impl<'a> Job<'a> {
     pub fn faces(&self) -> Result<Vec<TileFaces>, OutpaintError> {
         let planes = match self.config.strategy {
             Strategy::Joint(joint) => {
-                let (cells, boundary) = (self.region.shape, self.result_boundary());
-                self.lattices(joint)?.iter().map(|lattice| lattice.faces(cells, boundary)).collect()
+                self.lattices(joint)?.iter().map(|lattice| lattice.faces(&self.place())).collect()
             }
             Strategy::Sequential(sequential) => vec![self.order(sequential)?.faces().clone()],
         };
@@ -162,15 +166,14 @@ impl<'a> Job<'a> {
 
     /// The windows that follow each other.
     pub(crate) fn order(&self, sequential: Sequential) -> Result<Order, OutpaintError> {
-        let order = Order::new(sequential, self.region.shape, self.window_cells, self.result_boundary())?;
+        let order = Order::new(sequential, self.region.shape, self.window_cells, self.place())?;
         Ok(order.around(self.given_values().map(|given| given.place)))
     }
 
     /// The windows of each evaluation of joint sampling.
     pub(crate) fn lattices(&self, joint: Joint) -> Result<Vec<MovingLattice>, OutpaintError> {
-        let (cells, boundary) = (self.region.shape, self.result_boundary());
         let levels = self.config.sampling.levels.levels()?;
-        MovingLattice::at_each_level(joint, &levels, self.noise_seed()?, cells, self.window_cells, boundary)
+        MovingLattice::at_each_level(joint, &levels, self.noise_seed()?, &self.place(), self.window_cells)
     }
 
     /// The grid of the result.
@@ -222,7 +225,7 @@ pub fn identity(job: &Job) -> Result<Value, OutpaintError> {
     };
     let identity = json!({
         "format": "finescale-generation",
-        "version": 9,
+        "version": 10,
         "model": job.model_hash,
         "condition": job.condition.hash()?,
         "region": job.region,

@@ -1,7 +1,7 @@
 //! The order in which the windows of a tiling are generated.
 
 use crate::given::GivenPlace;
-use crate::{Boundary, OutpaintError, Overlap, Sequential, Tiling, WindowOrder};
+use crate::{Boundaries, OutpaintError, Overlap, Sequential, Tiling, WindowOrder};
 use finescale_field::Region;
 use ndarray::Array3;
 use std::ops::Range;
@@ -30,11 +30,12 @@ impl Order {
         Sequential { order, overlap }: Sequential,
         cells: [usize; 3],
         window_cells: usize,
-        boundary: Boundary,
+        boundaries: impl Into<Boundaries>,
     ) -> Result<Self, OutpaintError> {
         let Overlap { overlap_cells, margin_cells } = overlap;
-        let tiling = || Tiling::new(cells, window_cells, overlap_cells, boundary);
-        let alternating = || Tiling::alternating(cells, window_cells, overlap_cells, boundary);
+        let boundaries = boundaries.into();
+        let tiling = || Tiling::new(cells, window_cells, overlap_cells, boundaries);
+        let alternating = || Tiling::alternating(cells, window_cells, overlap_cells, boundaries);
         Ok(match order {
             WindowOrder::Raster => Self::raster(tiling()?.with_margins(margin_cells)),
             WindowOrder::Wavefront => Self::wavefront(tiling()?.with_margins(margin_cells)),
@@ -176,6 +177,7 @@ fn faces_of_every_other(tiling: &Tiling) -> [Vec<usize>; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Boundary;
     use finescale_field::{Field3, Grid};
     use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 use crate::checks::check_inside;
 use crate::moving_lattice::MovingLattice;
 use crate::store::StepStore;
-use crate::{Boundary, GenerationConfig, Order, OutpaintError, Strategy, updates};
+use crate::{Boundary, GenerationConfig, Order, OutpaintError, Place, Strategy, updates};
 use finescale_field::Region;
 use serde::Serialize;
 
@@ -52,11 +52,10 @@ impl Plan {
     ) -> Result<(), OutpaintError> {
         config.check()?;
         check_inside(region, cells, boundary)?;
-        let boundary = boundary.of_part(region.shape, cells);
-        Self::new(config, config.seed, region.shape, window_cells, boundary, 1).map(drop)
+        Self::new(config, config.seed, &Place::part(*region, cells, boundary), window_cells, 1).map(drop)
     }
 
-    /// The plan of generating some fields of a volume of `cells` with windows of `window_cells`^3. In open volumes, how
+    /// The plan of generating some fields of the volume at `place` with windows of `window_cells`^3. Along open axes, how
     /// many windows there are depends on where `noise_seed` puts them.
     ///
     /// # Errors
@@ -65,24 +64,23 @@ impl Plan {
     pub fn new(
         config: &GenerationConfig,
         noise_seed: u64,
-        cells: [usize; 3],
+        place: &Place,
         window_cells: usize,
-        boundary: Boundary,
         fields: usize,
     ) -> Result<Self, OutpaintError> {
+        let cells = place.cells();
         let (windows_per_axis, groups, steps, evaluations, volumes, update_bytes);
         match config.strategy {
             Strategy::Joint(joint) => {
                 let levels = config.sampling.levels.levels()?;
-                let lattices =
-                    MovingLattice::at_each_level(joint, &levels, noise_seed, cells, window_cells, boundary)?;
+                let lattices = MovingLattice::at_each_level(joint, &levels, noise_seed, place, window_cells)?;
                 let last = lattices.last().expect("there is always a level");
                 (windows_per_axis, groups, steps) = (last.windows_per_axis(), lattices.len(), lattices.len());
                 evaluations = lattices.iter().map(MovingLattice::windows).sum::<usize>();
                 (volumes, update_bytes) = (StepStore::VOLUMES, updates::update_bytes(fields));
             }
             Strategy::Sequential(sequential) => {
-                let order = Order::new(sequential, cells, window_cells, boundary)?;
+                let order = Order::new(sequential, cells, window_cells, *place)?;
                 (windows_per_axis, groups) = (order.tiling().windows_per_axis(), order.groups().len());
                 steps = config.sampling.levels.levels()?.len();
                 evaluations = order.windows() * steps;
@@ -123,7 +121,7 @@ mod tests {
             joint.overlap_below_sigma = 0.5;
         }
         let config = GenerationConfig { strategy, sampling, ..Default::default() };
-        Plan::new(&config, 0, [64; 3], 32, Boundary::Periodic, fields).unwrap()
+        Plan::new(&config, 0, &Place::whole([64; 3], Boundary::Periodic), 32, fields).unwrap()
     }
 
     #[test]

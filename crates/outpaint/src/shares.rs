@@ -61,13 +61,13 @@ pub(crate) fn slab(planes: &Range<usize>, [_, ny, nz]: [usize; 3]) -> Region {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Boundary;
+    use crate::{Boundary, Place};
     use std::collections::BTreeSet;
 
     const CELLS: [usize; 3] = [40, 12, 9];
 
     fn lattice(shift: usize, boundary: Boundary) -> MovingLattice {
-        MovingLattice::new(CELLS, 9, 3, boundary, [shift; 3]).unwrap()
+        MovingLattice::new(&Place::whole(CELLS, boundary), 9, 3, [shift; 3]).unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Windows that stay where they are, for outpainting.
 
-use crate::OutpaintError;
+use crate::{Boundaries, OutpaintError};
 use finescale_field::{Boundary, Region, position};
 use ndarray::Array3;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use std::ops::Range;
 pub struct Tiling {
     cells: [usize; 3],
     window_cells: usize,
-    boundary: Boundary,
+    boundaries: Boundaries,
     origins: [Vec<usize>; 3],
     margins: [usize; 3],
 }
@@ -32,20 +32,25 @@ impl Tiling {
         cells: [usize; 3],
         window_cells: usize,
         overlap_cells: usize,
-        boundary: Boundary,
+        boundaries: impl Into<Boundaries>,
     ) -> Result<Self, OutpaintError> {
+        let boundaries = boundaries.into();
         check_windows(cells, window_cells, overlap_cells)?;
-        let origins = cells.map(|n| match boundary {
-            Boundary::Periodic => {
-                let windows = periodic_windows(n, window_cells, overlap_cells);
-                periodic_origins(n, windows)
+        let origins = |axis: usize| {
+            let n: usize = cells[axis];
+            match boundaries.along(axis) {
+                Boundary::Periodic => {
+                    let windows = periodic_windows(n, window_cells, overlap_cells);
+                    periodic_origins(n, windows)
+                }
+                Boundary::Open => {
+                    let windows = (n - overlap_cells).div_ceil(window_cells - overlap_cells);
+                    open_origins(n, window_cells, windows)
+                }
             }
-            Boundary::Open => {
-                let windows = (n - overlap_cells).div_ceil(window_cells - overlap_cells);
-                open_origins(n, window_cells, windows)
-            }
-        });
-        Ok(Self { cells, window_cells, boundary, origins, margins: [0; 3] })
+        };
+        let origins = [0, 1, 2].map(origins);
+        Ok(Self { cells, window_cells, boundaries, origins, margins: [0; 3] })
     }
 
     /// A lattice whose windows of even number share no cell along an axis, and those of odd number neither: the
@@ -57,24 +62,28 @@ impl Tiling {
         cells: [usize; 3],
         window_cells: usize,
         overlap_cells: usize,
-        boundary: Boundary,
+        boundaries: impl Into<Boundaries>,
     ) -> Result<Self, OutpaintError> {
-        let mut tiling = Self::new(cells, window_cells, overlap_cells, boundary)?;
-        tiling.origins = cells.map(|n| match boundary {
-            Boundary::Periodic if n == window_cells => vec![0],
-            Boundary::Periodic => {
-                let wanted = n.div_ceil(window_cells - overlap_cells).next_multiple_of(2);
-                // Two strides hold a window; two windows always cover what is shorter than four.
-                periodic_origins(n, wanted.min(2 * n / window_cells / 2 * 2))
-            }
-            Boundary::Open => {
-                let mut windows = (n - overlap_cells).div_ceil(window_cells - overlap_cells);
-                while windows > 2 && 2 * (n - window_cells) / (windows - 1) < window_cells {
-                    windows -= 1;
+        let mut tiling = Self::new(cells, window_cells, overlap_cells, boundaries)?;
+        let origins = |axis: usize| {
+            let n: usize = cells[axis];
+            match tiling.boundaries.along(axis) {
+                Boundary::Periodic if n == window_cells => vec![0],
+                Boundary::Periodic => {
+                    let wanted = n.div_ceil(window_cells - overlap_cells).next_multiple_of(2);
+                    // Two strides hold a window; two windows always cover what is shorter than four.
+                    periodic_origins(n, wanted.min(2 * n / window_cells / 2 * 2))
                 }
-                open_origins(n, window_cells, windows)
+                Boundary::Open => {
+                    let mut windows = (n - overlap_cells).div_ceil(window_cells - overlap_cells);
+                    while windows > 2 && 2 * (n - window_cells) / (windows - 1) < window_cells {
+                        windows -= 1;
+                    }
+                    open_origins(n, window_cells, windows)
+                }
             }
-        });
+        };
+        tiling.origins = [0, 1, 2].map(origins);
         Ok(tiling)
     }
 
@@ -111,13 +120,16 @@ impl Tiling {
         self.windows_per_axis().iter().product()
     }
 
+    fn is_periodic(&self, axis: usize) -> bool {
+        self.boundaries.along(axis).is_periodic()
+    }
+
     /// Least overlap of neighbouring windows per axis, in cells; a whole window where there is only one.
     #[must_use]
     pub fn overlap_cells(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| {
             let origins = &self.origins[axis];
-            let around =
-                (self.boundary == Boundary::Periodic && origins.len() > 1).then_some(self.cells[axis]);
+            let around = (self.is_periodic(axis) && origins.len() > 1).then_some(self.cells[axis]);
             let ends = origins.iter().skip(1).copied().chain(around);
             let longest_stride = origins.iter().zip(ends).map(|(start, next)| next - start).max();
             self.window_cells - longest_stride.unwrap_or(0)
@@ -167,7 +179,7 @@ impl Tiling {
     fn core_of(&self, axis: usize, index: usize) -> Range<usize> {
         let (n, w, margin) = (self.cells[axis], self.window_cells, self.margins[axis]);
         let start = self.origins[axis][index];
-        let goes_on = |inside: bool| n > w && (inside || self.boundary == Boundary::Periodic);
+        let goes_on = |inside: bool| n > w && (inside || self.is_periodic(axis));
         let margin_if = |goes_on| if goes_on { margin } else { 0 };
         margin_if(goes_on(start > 0))..w - margin_if(goes_on(start + w < n))
     }
@@ -193,11 +205,11 @@ impl Tiling {
             .collect()
     }
 
-    /// Faces wrapped, sorted, each once, and without the faces of the volume if it is open.
+    /// Faces wrapped, sorted, each once, and without the faces of the volume if the axis is open.
     pub(crate) fn inner_faces(&self, axis: usize, faces: impl Iterator<Item = usize>) -> Vec<usize> {
         let n = self.cells[axis];
         let mut faces: Vec<usize> = faces.map(|face| face % n).collect();
-        faces.retain(|&face| face > 0 || self.boundary == Boundary::Periodic);
+        faces.retain(|&face| face > 0 || self.is_periodic(axis));
         faces.sort_unstable();
         faces.dedup();
         faces

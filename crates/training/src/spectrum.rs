@@ -5,7 +5,7 @@ use crate::{RunConfig, SpectrumConfig, SpectrumMetrics, TrainingError};
 use candle_core::Device;
 use finescale_diffusion::Denoise;
 use finescale_field::{Field3, Normalizer, Region};
-use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Plan, Store, generate};
+use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Place, Plan, Store, generate};
 use finescale_pairs::PairSet;
 use finescale_ranks::Ranks;
 use finescale_spectra::{Bands, Modes, SpectraError, Spectrum, fundamental_h_mpc, nyquist_h_mpc};
@@ -72,8 +72,8 @@ impl SpectrumCheck {
     pub(crate) fn evaluations(&self) -> Result<u64, TrainingError> {
         let cells = self.condition[0].grid().cells();
         let GenerationConfig { seed, .. } = self.generation;
-        let plan =
-            Plan::new(&self.generation, seed, cells, self.window_cells, self.boundary, self.truth.len())?;
+        let place = Place::whole(cells, self.boundary);
+        let plan = Plan::new(&self.generation, seed, &place, self.window_cells, self.truth.len())?;
         Ok((plan.evaluations * self.config.samples) as u64)
     }
 

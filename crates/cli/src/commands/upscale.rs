@@ -12,12 +12,13 @@ use crate::measurement::{
     Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
 };
 use crate::parse::{region, scalar, three};
+use crate::parts::{PART, Part, PartNumber, part_number};
 use crate::progress::duration;
 use crate::samples;
 use crate::units::UnitOptions;
 use clap::Args;
 use finescale_diffusion::Sampler;
-use finescale_field::{Region, ScalarName, Windows, is_plain_name};
+use finescale_field::{Boundary, Grid, Region, ScalarName, Windows, is_plain_name};
 use finescale_outpaint::{
     Existing, GenerationConfig, Given, Job, Overlap, Plan, PreparedCondition, Store, Strategy, StrategyName,
     identity,
@@ -58,6 +59,13 @@ pub(crate) struct Upscale {
     /// Only a part: first cell and cells, as X,Y,Z:NX,NY,NZ or X,Y,Z:N
     #[arg(long, value_parser = region, allow_hyphen_values = true)]
     region: Option<Region>,
+    /// Only part I of N slabs along x, or of NX x NY x NZ boxes, with --halo cells around it: jobs that know nothing of each other draw
+    /// all parts of one sample, and `finescale join` puts them together
+    #[arg(long, value_name = "I/N", value_parser = part_number, conflicts_with_all = ["region", "extend"])]
+    part: Option<PartNumber>,
+    /// Cells that a part has beyond its own, which it shares with its neighbours [default: half a window]
+    #[arg(long, value_name = "CELLS", requires = "part")]
+    halo: Option<usize>,
     /// High-resolution field to go on from, a grid of the same voxels; the result holds it to the bit. Give it once per
     /// field if the model draws several
     #[arg(long, value_name = "GRID")]
@@ -116,7 +124,10 @@ impl Upscale {
         let model = &generator.description;
         let open =
             OpenCondition::open(context, model, &self.condition, &self.cube, &self.units, &self.scalars)?;
-        let region = self.region.unwrap_or(Region::whole(open.grid()));
+        let part = self.part_of(open.grid(), open.meta().boundary, generator.window_cells())?;
+        let part = part.as_ref();
+        let whole = Region::whole(open.grid());
+        let region = part.map_or(self.region.unwrap_or(whole), Part::region);
         let config = self.settings(&model.configuration)?;
         // What cannot be is told before anything is read.
         let (cells, boundary) = (open.grid().cells(), open.meta().boundary);
@@ -132,9 +143,9 @@ impl Upscale {
             self.checked_outputs(seed, &generator, &open.files)?;
         }
         // A plan needs none of the channels.
-        let part = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
+        let of_channels = if self.dry_run { Region { shape: [0; 3], ..region } } else { region };
         let condition =
-            open.prepare(context, model, part, (!self.dry_run).then_some(self.output.as_path()))?;
+            open.prepare(context, model, of_channels, (!self.dry_run).then_some(self.output.as_path()))?;
         let job =
             Job { given, batch: self.batch as usize, ..generator.job(context, &condition, region, config) };
         if job.windows_are_independent()? {
@@ -162,7 +173,7 @@ impl Upscale {
         for seed in config.seed..=last {
             let config = GenerationConfig { seed, ..config };
             let job = Job { config, ..job };
-            let outputs = self.sample(context, &generator, &condition, &job)?;
+            let outputs = self.sample(context, &generator, &condition, &job, part)?;
             for (output, field) in outputs.iter().zip(&generator.description.truth) {
                 samples.push(
                     json!({ "grid": output.to_string_lossy(), "field": field.quantity, "seed": config.seed }),
@@ -170,6 +181,13 @@ impl Upscale {
             }
         }
         Ok(json!({ "samples": samples, "region": region, "generation": config }))
+    }
+
+    /// The part that --part asks for.
+    fn part_of(&self, whole: &Grid, boundary: Boundary, window_cells: usize) -> anyhow::Result<Option<Part>> {
+        let halo = self.halo.unwrap_or(window_cells / 2);
+        let part = |number| Part::new(number, halo, (whole.cells(), whole.box_size_mpc_h()), boundary);
+        self.part.map(part).transpose()
     }
 
     /// The model's settings with those of the command line.
@@ -334,6 +352,7 @@ impl Upscale {
         generator: &Generator,
         condition: &Condition,
         job: &Job,
+        part: Option<&Part>,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let seed = job.config.seed;
         let outputs = self.checked_outputs(seed, generator, &condition.files)?;
@@ -392,7 +411,10 @@ impl Upscale {
             );
             Ok(())
         };
-        let metas = generator.metas(condition, job, generated.identity())?;
+        let mut metas = generator.metas(condition, job, generated.identity())?;
+        if let Some(part) = part {
+            metas.iter_mut().for_each(|meta| meta.provenance[PART] = json!(part));
+        }
         let mut summaries = Vec::new();
         for ((output, field), meta) in outputs.iter().zip(generated.fields()).zip(&metas) {
             samples::save(output, &field, meta, is_unchanged)?;

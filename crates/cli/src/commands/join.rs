@@ -1,0 +1,202 @@
+//! `finescale join`: one volume of the parts that jobs have drawn.
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::fields;
+use crate::files::{Overwrite, check_grid_name};
+use crate::parts::{PART, Part};
+use crate::samples::{self, IDENTITY};
+use anyhow::Context as _;
+use clap::Args;
+use finescale_field::{Grid, Region, TileFaces, WindowError, Windows};
+use finescale_outpaint::{Difference, sample_difference};
+use finescale_snapshot::{GridMeta, GridReader};
+use ndarray::Array3;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+pub(crate) struct Join {
+    /// The parts that `upscale --part` has drawn of one sample, all of them, in any order
+    #[arg(value_name = "GRID", required = true)]
+    parts: Vec<PathBuf>,
+    /// The grid file to write; a name ending in .npy gives a numpy cube
+    #[arg(short, long, value_name = "GRID")]
+    output: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
+}
+
+impl Join {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
+        for file in samples::files_of(&self.output) {
+            self.overwrite.check(&file, self.parts.iter().map(PathBuf::as_path))?;
+        }
+        check_grid_name(&self.output)?;
+        let open = |path: &PathBuf| OpenPart::open(path);
+        let parts = self.parts.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
+        check(&parts)?;
+        let joined = Joined::new(parts)?;
+        let meta = joined.meta()?;
+        samples::save(&self.output, &joined, &meta, || Ok(()))?;
+        context.say(format_args!("{}: {}", self.output.display(), fields::summary(&joined)?));
+        Ok(json!({ "grid": self.output.to_string_lossy(), "parts": self.parts.len() }))
+    }
+}
+
+/// A part on disk.
+struct OpenPart {
+    path: PathBuf,
+    part: Part,
+    values: GridReader,
+}
+
+impl OpenPart {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let values = GridReader::open(path).context("reading a part")?;
+        let part: Option<Part> = serde_json::from_value(values.meta().provenance[PART].clone()).ok();
+        let is_one = |part: &Part| {
+            let numbered = (1..=part.count()).contains(&part.number) && part.of.iter().all(|&of| of > 0);
+            numbered && part.region().shape == values.grid().cells()
+        };
+        match part.filter(is_one) {
+            Some(part) => Ok(Self { path: path.into(), part, values }),
+            None => Err(bad_input(format!(
+                "{}: does not say which part of a volume it is; parts are drawn by `finescale upscale --part I/N`",
+                path.display()
+            ))),
+        }
+    }
+}
+
+/// Checks that all parts of one sample are there, once.
+fn check(parts: &[OpenPart]) -> anyhow::Result<()> {
+    let [first, ..] = parts else { return Ok(()) };
+    for other in parts {
+        let like_first = Part { number: first.part.number, ..other.part.clone() };
+        let (ours, theirs) = (first.values.meta(), other.values.meta());
+        let what = if like_first != first.part {
+            Some(format!("{} of {:?} with {} cells around it", PART, other.part.of, other.part.halo_cells))
+        } else if ours.quantity != theirs.quantity {
+            Some(theirs.quantity.clone())
+        } else {
+            let difference = sample_difference(&of_whole(ours), &of_whole(theirs));
+            difference
+                .map(|Difference { what, expected, found }| format!("{what}: {found} instead of {expected}"))
+        };
+        if let Some(what) = what {
+            let (ours, theirs) = (first.path.display(), other.path.display());
+            return Err(bad_input(format!("{theirs} is no part of the same sample as {ours} ({what})")));
+        }
+    }
+    let found = |number: usize| parts.iter().filter(move |other| other.part.number == number);
+    for number in 1..=first.part.count() {
+        let mut these = found(number);
+        match (these.next(), these.next()) {
+            (Some(_), None) => {}
+            (None, _) => {
+                let of = first.part.of.map(|of| of.to_string()).join("x");
+                return Err(bad_input(format!(
+                    "part {number}/{of} is missing; draw it with --part {number}/{of}"
+                )));
+            }
+            (Some(one), Some(other)) => {
+                let (one, other) = (one.path.display(), other.path.display());
+                return Err(bad_input(format!(
+                    "{one} and {other} are the same part, {number}; give each once"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a sample is of, wherever the part lies.
+fn of_whole(meta: &GridMeta) -> Value {
+    let mut identity = meta.provenance[IDENTITY].clone();
+    identity.as_object_mut().and_then(|entries| entries.remove("region"));
+    identity
+}
+
+/// A volume that is read from its parts: each voxel is the mean of those that have it, weighted as [`Part::weights`] says.
+struct Joined {
+    grid: Grid,
+    parts: Vec<OpenPart>,
+    /// By part and axis.
+    weights: Vec<[Vec<f64>; 3]>,
+}
+
+impl Joined {
+    fn new(parts: Vec<OpenPart>) -> anyhow::Result<Self> {
+        let Part { cells, box_size_mpc_h, .. } = parts[0].part;
+        let weights = parts.iter().map(|part| [0, 1, 2].map(|axis| part.part.weights(axis))).collect();
+        Ok(Self { grid: Grid::new(cells, box_size_mpc_h)?, parts, weights })
+    }
+
+    fn meta(&self) -> anyhow::Result<GridMeta> {
+        let OpenPart { part, values, .. } = &self.parts[0];
+        let faces = [0, 1, 2].map(|axis| {
+            let faces = part.faces(axis);
+            let begins_at_a_face = part.boundary.is_periodic();
+            let inner =
+                if part.of[axis] > 1 { &faces[usize::from(!begins_at_a_face)..part.of[axis]] } else { &[] };
+            inner.to_vec()
+        });
+        let mut meta = GridMeta {
+            boundary: part.boundary,
+            tile_faces: Some(TileFaces::new(faces)),
+            earlier_tile_faces: Vec::new(),
+            ..values.meta().clone()
+        };
+        let entries = meta.provenance.as_object_mut().context("a part says where it comes from")?;
+        entries.remove(PART);
+        entries.insert("region".into(), json!(Region::whole(&self.grid)));
+        let mut identity = of_whole(values.meta());
+        identity["region"] = json!(Region::whole(&self.grid));
+        identity["parts"] = json!({ "of": part.of, "halo_cells": part.halo_cells });
+        entries.insert(IDENTITY.into(), identity);
+        Ok(meta)
+    }
+}
+
+impl Windows for Joined {
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        region.check_fits(self.grid.cells())?;
+        let mut sums = Array3::<f64>::zeros(region.shape);
+        for (OpenPart { part, values, .. }, weights) in self.parts.iter().zip(&self.weights) {
+            let own = part.region();
+            // Of each cell of the window along an axis, which one of the part it is.
+            let shared: [Vec<(usize, usize)>; 3] = [0, 1, 2].map(|axis| {
+                let cells = self.grid.cells()[axis] as i64;
+                let of_part = |offset: usize| {
+                    (region.start[axis] + offset as i64 - own.start[axis]).rem_euclid(cells) as usize
+                };
+                let pairs = (0..region.shape[axis]).map(|offset| (offset, of_part(offset)));
+                pairs.filter(|(_, cell)| *cell < own.shape[axis]).collect()
+            });
+            if shared.iter().any(Vec::is_empty) {
+                continue;
+            }
+            let ends = [0, 1, 2].map(|axis| {
+                let cells = || shared[axis].iter().map(|(_, cell)| *cell);
+                (cells().min().unwrap_or(0), cells().max().unwrap_or(0) + 1)
+            });
+            let (start, shape) = (ends.map(|(first, _)| first), ends.map(|(first, end)| end - first));
+            let block = values.read(&Region { start: start.map(|cell| cell as i64), shape })?;
+            for &(x, of_x) in &shared[0] {
+                for &(y, of_y) in &shared[1] {
+                    let weight = weights[0][of_x] * weights[1][of_y];
+                    for &(z, of_z) in &shared[2] {
+                        let value = block[[of_x - start[0], of_y - start[1], of_z - start[2]]];
+                        sums[[x, y, z]] += weight * weights[2][of_z] * f64::from(value);
+                    }
+                }
+            }
+        }
+        Ok(sums.mapv(|sum| sum as f32))
+    }
+}
