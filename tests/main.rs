@@ -16,6 +16,7 @@ mod gadget4;
 mod gridding;
 mod ics;
 mod noise;
+mod parts;
 mod pipeline;
 mod spectrum;
 mod tng;

@@ -35,7 +35,18 @@ use std::process::ExitCode;
 use stop::Stop;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Of several ranks one says it.
+            let ranks = Ranks::start();
+            if ranks.as_ref().map_or(true, Ranks::is_first) {
+                // Nowhere to tell that nobody listens.
+                let _ = error.print();
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
+        }
+    };
     finescale_snapshot::follow_links(arguments.options.follow_links);
     let listening =
         finescale_snapshot::end_with_unreadable_files().map_err(Into::into).and_then(|()| Stop::listen());

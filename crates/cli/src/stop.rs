@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,12 +42,16 @@ pub(crate) struct Stop {
     longest: AtomicU64,
     /// When the unit in progress began.
     began: Mutex<Option<Instant>>,
+    /// When the process began.
+    started: OnceLock<Instant>,
+    /// Whether it was told to stop in time before anything is there to keep.
+    is_due: AtomicBool,
 }
 
 impl Stop {
     /// Listens to signals from now on.
     pub(crate) fn listen() -> anyhow::Result<Arc<Self>> {
-        let stop = Arc::new(Self::default());
+        let stop = Arc::new(Self { started: Instant::now().into(), ..Self::default() });
         stop.begins();
         let seen = Arc::clone(&stop);
         let mut wishes = vec![SIGINT, SIGTERM, SIGUSR1];
@@ -65,6 +69,11 @@ impl Stop {
                         Some(_) if signal == SIGUSR1 => {}
                         Some(first) if first.elapsed() <= ONE_WISH => {}
                         None if seen.keeps.load(Ordering::SeqCst) => seen.wish(signal),
+                        // What keeps what is done has yet to begin, and will.
+                        None if signal == SIGUSR1 => {
+                            seen.is_due.store(true, Ordering::SeqCst);
+                            seen.stop_if_due();
+                        }
                         _ => seen.end(signal),
                     }
                     first.get_or_insert_with(Instant::now);
@@ -82,7 +91,14 @@ impl Stop {
     /// The command keeps what is done when this is set.
     pub(crate) fn keep_work(&self) -> &AtomicBool {
         self.keeps.store(true, Ordering::SeqCst);
+        self.stop_if_due();
         &self.wanted
+    }
+
+    fn stop_if_due(&self) {
+        if self.keeps.load(Ordering::SeqCst) && self.is_due.swap(false, Ordering::SeqCst) {
+            self.wish(SIGUSR1);
+        }
     }
 
     /// Exit code of a command that ended because of a signal.
@@ -105,9 +121,9 @@ impl Stop {
         }
     }
 
-    /// Stops in time what keeps what is done, if it takes more than `limit` from now on.
+    /// Stops in time what keeps what is done, if the process takes more than `limit`.
     pub(crate) fn within(self: &Arc<Self>, limit: Duration) -> anyhow::Result<()> {
-        let (stop, begun) = (Arc::clone(self), Instant::now());
+        let (stop, begun) = (Arc::clone(self), *self.started.get_or_init(Instant::now));
         let watch = move || {
             while !stop.wanted.load(Ordering::SeqCst) {
                 let longest = Duration::from_millis(stop.longest.load(Ordering::Relaxed));

@@ -102,8 +102,8 @@ impl<'a> JointSampling<'a> {
         let (ranks, cells, step) = (self.job.ranks, self.job.region.shape, store.finished());
         let lattice = &self.lattices[step];
         let mut done: BTreeSet<usize> = store.go_on(ranks)?.into_iter().collect();
-        let left = (0..lattice.windows()).filter(|window| !done.contains(window));
-        let Shares { windows, halos } = Shares::new(lattice, left, cells, ranks);
+        let is_left = |window| !done.contains(&window);
+        let Shares { windows, halos } = Shares::new(lattice, is_left, cells, ranks);
         let ([state, _], sums) = store.estimating();
         let halo = Halo::fetch(ranks, state, &halos)?;
         let mut halo_sums = Halo::zeros(sums.shape(), &halos[ranks.rank()]);

@@ -10,8 +10,8 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Order {
     tiling: Tiling,
-    /// What a window is conditioned on: the windows of smaller rank.
-    ranks: Vec<usize>,
+    /// What a window is conditioned on: the windows whose turn comes before its own.
+    turns: Vec<usize>,
     /// The window at each position.
     windows: Vec<usize>,
     /// Runs of positions whose windows do not wait for each other.
@@ -47,8 +47,8 @@ impl Order {
     #[must_use]
     pub fn raster(tiling: Tiling) -> Self {
         let windows = tiling.windows();
-        let (ranks, each) = ((0..windows).collect(), (0..windows).collect::<Vec<_>>());
-        Self::grouped(faces_in_a_row(&tiling), tiling, ranks, &each)
+        let (turns, each) = ((0..windows).collect(), (0..windows).collect::<Vec<_>>());
+        Self::grouped(faces_in_a_row(&tiling), tiling, turns, &each)
     }
 
     /// What each window of a raster is conditioned on, each as soon as that is there. That helps in open volumes only:
@@ -61,8 +61,8 @@ impl Order {
             let earlier = tiling.sharing(window).into_iter().filter(|&other| other < window);
             waves.push(earlier.map(|other| waves[other] + 1).max().unwrap_or(0));
         }
-        let ranks = (0..tiling.windows()).collect();
-        Self::grouped(faces_in_a_row(&tiling), tiling, ranks, &waves)
+        let turns = (0..tiling.windows()).collect();
+        Self::grouped(faces_in_a_row(&tiling), tiling, turns, &waves)
     }
 
     /// Windows of even numbers first, then between them along z, y and x: eight phases.
@@ -73,7 +73,7 @@ impl Order {
         Self::grouped(faces_of_every_other(&tiling), tiling, phases.clone(), &phases)
     }
 
-    fn grouped(faces: [Vec<usize>; 3], tiling: Tiling, ranks: Vec<usize>, groups: &[usize]) -> Self {
+    fn grouped(faces: [Vec<usize>; 3], tiling: Tiling, turns: Vec<usize>, groups: &[usize]) -> Self {
         let mut windows: Vec<usize> = (0..tiling.windows()).collect();
         windows.sort_by_key(|&window| (groups[window], window));
         let mut start = 0;
@@ -82,7 +82,7 @@ impl Order {
             start - group.len()..start
         });
         let groups = groups.collect();
-        Self { tiling, ranks, windows, groups, faces, given: None }
+        Self { tiling, turns, windows, groups, faces, given: None }
     }
 
     /// The same order around voxels that are given.
@@ -125,7 +125,7 @@ impl Order {
     #[must_use]
     pub fn unknown(&self, position: usize) -> Array3<f32> {
         let window = self.windows[position];
-        let mut unknown = self.tiling.unknown(window, |other| self.ranks[other] < self.ranks[window]);
+        let mut unknown = self.tiling.unknown(window, |other| self.turns[other] < self.turns[window]);
         if let Some(given) = self.given {
             given.for_each_block(&self.tiling.region(window), |[x, y, z], _| {
                 unknown.slice_mut(ndarray::s![x, y, z]).fill(0.0);

@@ -16,30 +16,32 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Deals `windows` of a lattice over a volume of `cells`.
+    /// Deals the windows of a lattice over a volume of `cells`, of which some are left: to whom all would be dealt, so that what is left
+    /// lies about the planes of its rank, too.
     pub(crate) fn new(
         lattice: &MovingLattice,
-        windows: impl Iterator<Item = usize>,
+        is_left: impl Fn(usize) -> bool,
         cells: [usize; 3],
         ranks: &Ranks,
     ) -> Self {
         let first_plane = |window: usize| lattice.region(window).wrapped(0, 0, cells);
+        let windows = 0..lattice.windows();
         let mut dealt: Vec<(usize, usize)> = windows.map(|window| (first_plane(window), window)).collect();
         dealt.sort_unstable();
-        let share = |rank| &dealt[ranks.share_of(dealt.len(), rank)];
+        let share = |rank| {
+            let all = dealt[ranks.share_of(dealt.len(), rank)].iter();
+            all.map(|&(_, window)| window).filter(|&window| is_left(window))
+        };
         let halo = |rank| {
             let mut reached = vec![false; cells[0]];
-            for &(_, window) in share(rank) {
+            for window in share(rank) {
                 let region = lattice.region(window);
                 (0..region.shape[0]).for_each(|plane| reached[region.wrapped(0, plane, cells)] = true);
             }
             reached[ranks.share_of(cells[0], rank)].fill(false);
             planes(&reached).map(|planes| slab(&planes, cells)).collect()
         };
-        Self {
-            windows: share(ranks.rank()).iter().map(|&(_, window)| window).collect(),
-            halos: (0..ranks.count()).map(halo).collect(),
-        }
+        Self { windows: share(ranks.rank()).collect(), halos: (0..ranks.count()).map(halo).collect() }
     }
 }
 
@@ -78,7 +80,10 @@ mod tests {
             for count in [1, 2, 3, 7, 45] {
                 let lattice = lattice(shift, boundary);
                 let shares = Ranks::on_threads(count, |ranks| {
-                    let shares = Shares::new(&lattice, 0..lattice.windows(), CELLS, ranks);
+                    let shares = Shares::new(&lattice, |_| true, CELLS, ranks);
+                    let some = Shares::new(&lattice, |window| window % 3 == 0, CELLS, ranks);
+                    let left = shares.windows.iter().copied().filter(|window| window % 3 == 0);
+                    assert!(some.windows.into_iter().eq(left), "what is left stays where it was");
                     let halo: BTreeSet<usize> = shares.halos[ranks.rank()]
                         .iter()
                         .flat_map(|region| (0..region.shape[0]).map(|x| region.wrapped(0, x, CELLS)))

@@ -1,0 +1,82 @@
+//! One sample drawn in parts by commands that know nothing of each other.
+
+use crate::binary::{fails, finescale};
+use crate::pipeline::{CONDITION, Story};
+use serde_json::json;
+
+/// The half, without the halo, of a sample of 16 cells.
+fn draw(story: &Story, part: &str, output: &str, more: &[&str]) {
+    story.run("upscale", &[&CONDITION[..], &["--part", part, "--halo", "2", "-o", output], more].concat());
+}
+
+#[test]
+fn parts_are_joined_to_the_sample_of_one_command() {
+    let story = Story::begun();
+    story.run("upscale", &[&CONDITION[..], &["-o", "whole.hdf5"]].concat());
+    draw(&story, "1/2", "first.hdf5", &[]);
+    draw(&story, "2/2", "second.hdf5", &["--resume"]);
+    story.run("join", &["second.hdf5", "first.hdf5", "-o", "joined.hdf5"]);
+    let [whole, joined, first] = ["whole", "joined", "first"]
+        .map(|name| finescale_snapshot::read_grid(&story.path(&format!("{name}.hdf5"))).unwrap());
+    assert_eq!(first.field.grid().cells(), [12, 16, 16]);
+    assert_eq!(joined.field.grid(), whole.field.grid());
+    assert!(joined.meta.boundary.is_periodic() && !first.meta.boundary.is_periodic());
+    assert_eq!(joined.meta.tile_faces.as_ref().unwrap().along(0), [0, 8]);
+    assert_eq!(joined.meta.provenance["identity"]["parts"], json!({"of": [2, 1, 1], "halo_cells": 2}));
+
+    // The network knows next to nothing, but the windows are those of the whole.
+    let log = |field: &finescale_field::Field3| -> Vec<f64> {
+        field.as_slice().iter().map(|&value| f64::from(value.max(1e-3)).ln()).collect()
+    };
+    let (a, b) = (log(&whole.field), log(&joined.field));
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (mean_a, mean_b) = (mean(&a), mean(&b));
+    let product = |a: &[f64], of_a: f64, b: &[f64], of_b: f64| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - of_a) * (b - of_b)).sum()
+    };
+    let norm = (product(&a, mean_a, &a, mean_a) * product(&b, mean_b, &b, mean_b)).sqrt();
+    let correlation = product(&a, mean_a, &b, mean_b) / norm;
+    assert!(correlation > 0.95, "{correlation}");
+
+    // Boxes along two axes, all of the volume; it is a sample like others.
+    for part in 1..=4 {
+        draw(&story, &format!("{part}/2x1x2"), &format!("quarter_{part}.hdf5"), &[]);
+    }
+    let quarters = [1, 2, 3, 4].map(|part| format!("quarter_{part}.hdf5"));
+    let quarters: Vec<&str> = quarters.iter().map(String::as_str).collect();
+    story.run("join", &[&quarters[..], &["-o", "quarters.hdf5"]].concat());
+    let truth = ["--truth", "boxes/box_0002/truth.hdf5", "-o", "report"];
+    story.run("compare", &[&["--sample", "quarters.hdf5"], &truth[..]].concat());
+}
+
+#[test]
+fn what_is_no_part_of_one_sample_is_told() {
+    let story = Story::begun();
+    draw(&story, "1/2", "first.hdf5", &[]);
+    draw(&story, "2/2", "second.hdf5", &["--seed", "7"]);
+    story.run("upscale", &[&CONDITION[..], &["-o", "whole.hdf5"]].concat());
+    let join = |parts: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(story.path(".")).arg("join").args(parts).args(["-o", "joined.hdf5"]);
+        command
+    };
+    fails(&mut join(&["first.hdf5"]), &["part 2/2x1x1 is missing", "--part 2/2x1x1"]);
+    fails(&mut join(&["first.hdf5", "second.hdf5"]), &["second.hdf5", "same sample", "seed", "7"]);
+    fails(&mut join(&["first.hdf5", "first.hdf5"]), &["first.hdf5 and first.hdf5", "the same part, 1"]);
+    fails(&mut join(&["whole.hdf5"]), &["whole.hdf5", "--part I/N"]);
+    assert!(!story.path("joined.hdf5").exists());
+    let upscale = |more: &[&str]| {
+        let mut command = finescale();
+        command
+            .current_dir(story.path("."))
+            .arg("upscale")
+            .args(CONDITION)
+            .args(["-o", "out.hdf5"])
+            .args(more);
+        command
+    };
+    fails(&mut upscale(&["--part", "1/8", "--halo", "2"]), &["--part", "2 cells each", "fewer"]);
+    fails(&mut upscale(&["--part", "3/2"]), &["there is no part 3"]);
+    fails(&mut upscale(&["--part", "1/2", "--region", "0:8"]), &["--part", "--region"]);
+    fails(&mut upscale(&["--halo", "2"]), &["--part"]);
+}
