@@ -6,8 +6,8 @@ use crate::hash::{hash_of_density, seed_of};
 use crate::identity::PROGRAMS;
 use crate::moving_lattice::MovingLattice;
 use crate::{
-    Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Place, Plan, Sequential,
-    Strategy,
+    Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Place, Plan, RanksPlan,
+    Sequential, Strategy,
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
@@ -80,6 +80,21 @@ impl<'a> Job<'a> {
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
         Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes), ..plan })
+    }
+
+    /// What it will take each of several ranks; none if windows follow each other.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_on(&self, ranks: usize) -> Result<Option<RanksPlan>, OutpaintError> {
+        self.check()?;
+        RanksPlan::new(
+            &self.config,
+            self.noise_seed()?,
+            &self.place(),
+            self.window_cells,
+            (self.fields(), ranks),
+        )
     }
 
     /// Fields that are generated at once.

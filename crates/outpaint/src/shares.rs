@@ -2,7 +2,7 @@
 
 use crate::moving_lattice::MovingLattice;
 use finescale_field::Region;
-use finescale_ranks::Ranks;
+use finescale_ranks::{Ranks, share};
 use std::ops::Range;
 
 /// The windows of a step that are left to evaluate, dealt to ranks.
@@ -24,25 +24,53 @@ impl Shares {
         cells: [usize; 3],
         ranks: &Ranks,
     ) -> Self {
-        let first_plane = |window: usize| lattice.region(window).wrapped(0, 0, cells);
-        let windows = 0..lattice.windows();
-        let mut dealt: Vec<(usize, usize)> = windows.map(|window| (first_plane(window), window)).collect();
-        dealt.sort_unstable();
-        let share = |rank| {
-            let all = dealt[ranks.share_of(dealt.len(), rank)].iter();
-            all.map(|&(_, window)| window).filter(|&window| is_left(window))
-        };
+        let dealt = dealt(lattice, cells);
+        let count = ranks.count();
+        let windows =
+            |rank| dealt[share(dealt.len(), count, rank)].iter().copied().filter(|&window| is_left(window));
         let halo = |rank| {
-            let mut reached = vec![false; cells[0]];
-            for window in share(rank) {
-                let region = lattice.region(window);
-                (0..region.shape[0]).for_each(|plane| reached[region.wrapped(0, plane, cells)] = true);
-            }
-            reached[ranks.share_of(cells[0], rank)].fill(false);
+            let reached = reached(lattice, windows(rank), cells, share(cells[0], count, rank));
             planes(&reached).map(|planes| slab(&planes, cells)).collect()
         };
-        Self { windows: share(ranks.rank()).collect(), halos: (0..ranks.count()).map(halo).collect() }
+        Self { windows: windows(ranks.rank()).collect(), halos: (0..count).map(halo).collect() }
     }
+}
+
+/// What each of `count` ranks has to do in a step: how many windows it evaluates, and how many planes of others they reach into.
+pub(crate) fn burdens(
+    lattice: &MovingLattice,
+    cells: [usize; 3],
+    count: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    let dealt = dealt(lattice, cells);
+    (0..count).map(move |rank| {
+        let windows = &dealt[share(dealt.len(), count, rank)];
+        let reached = reached(lattice, windows.iter().copied(), cells, share(cells[0], count, rank));
+        (windows.len(), reached.into_iter().filter(|&reached| reached).count())
+    })
+}
+
+/// The windows of a lattice in the order of their first plane.
+fn dealt(lattice: &MovingLattice, cells: [usize; 3]) -> Vec<usize> {
+    let mut windows: Vec<usize> = (0..lattice.windows()).collect();
+    windows.sort_by_key(|&window| lattice.region(window).wrapped(0, 0, cells));
+    windows
+}
+
+/// Whether a plane that is not one of `own` is reached by one of `windows`.
+fn reached(
+    lattice: &MovingLattice,
+    windows: impl Iterator<Item = usize>,
+    cells: [usize; 3],
+    own: Range<usize>,
+) -> Vec<bool> {
+    let mut reached = vec![false; cells[0]];
+    for window in windows {
+        let region = lattice.region(window);
+        (0..region.shape[0]).for_each(|plane| reached[region.wrapped(0, plane, cells)] = true);
+    }
+    reached[own].fill(false);
+    reached
 }
 
 /// Runs of planes that are `reached`.

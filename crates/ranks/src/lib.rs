@@ -59,3 +59,4 @@ mod world;
 
 pub use error::RanksError;
 pub use ranks::Ranks;
+pub use slices::share;

@@ -5,8 +5,13 @@ use crate::link::{Link, Operation};
 use bytemuck::Pod;
 use std::ops::Range;
 
-/// The items of one of `count` ranks: contiguous, in the order of ranks, and no share larger than another by more than 1.
-pub(crate) fn share(items: usize, count: usize, rank: usize) -> Range<usize> {
+/// The items of one of `count` ranks, whoever asks: contiguous, in the order of ranks, and no share larger than another by more than 1.
+/// [`Ranks::share_of`](crate::Ranks::share_of) is that of a rank that is there.
+///
+/// # Panics
+/// If `count` is 0.
+#[must_use]
+pub fn share(items: usize, count: usize, rank: usize) -> Range<usize> {
     let (each, more) = (items / count, items % count);
     let start = rank * each + rank.min(more);
     start..start + each + usize::from(rank < more)

@@ -20,8 +20,8 @@ use clap::Args;
 use finescale_diffusion::Sampler;
 use finescale_field::{Boundary, Grid, Region, ScalarName, Windows, is_plain_name};
 use finescale_outpaint::{
-    Existing, GenerationConfig, Given, Job, Overlap, Plan, PreparedCondition, Store, Strategy, StrategyName,
-    identity,
+    Existing, GenerationConfig, Given, Job, Overlap, Plan, PreparedCondition, RanksPlan, Store, Strategy,
+    StrategyName, identity,
 };
 use finescale_snapshot::GridMeta;
 use finescale_training::RunConfig;
@@ -115,6 +115,9 @@ pub(crate) struct Upscale {
     /// Print the plan and stop
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: say what it takes each of so many ranks
+    #[arg(long, value_name = "R", requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    ranks: Option<u32>,
 }
 
 impl Upscale {
@@ -429,6 +432,26 @@ impl Upscale {
         Ok(outputs)
     }
 
+    /// Says what it will take each of several ranks, which have threads like these.
+    fn plan_on(&self, context: &Context, job: &Job, ranks: usize, seconds: f64) -> anyhow::Result<RanksPlan> {
+        let plan = job.plan_on(ranks)?.ok_or_else(|| {
+            bad_input("--ranks: ranks share the windows of joint sampling evenly; what others take depends on which wait")
+        })?;
+        let samples = self.samples as f64;
+        let sent = plan.received_bytes.max(plan.sent_bytes) as f64 / NETWORK;
+        context.say(format_args!(
+            "{ranks} ranks like this process: {} of computing, the evaluations shared to {:.0} % of the ideal, and {} of sending at \
+             10 Gbit/s ({} to each, {} from each for a sample); {} of memory beside that of one rank for what others own",
+            duration(samples * seconds * plan.evaluations as f64),
+            100.0 * plan.efficiency,
+            duration(samples * sent),
+            bytes(plan.received_bytes as u64),
+            bytes(plan.sent_bytes as u64),
+            bytes(plan.halo_bytes as u64),
+        ));
+        Ok(plan)
+    }
+
     /// What the generation will take, with the network timed on this machine.
     fn plan(&self, context: &Context, generator: &Generator, job: &Job) -> anyhow::Result<Value> {
         // What is given is checked, too.
@@ -461,8 +484,10 @@ impl Upscale {
             bytes(disk),
             bytes(results),
         ));
+        let on_ranks = self.ranks.map(|ranks| self.plan_on(context, job, ranks as usize, seconds));
         Ok(json!({
             "plan": plan,
+            "on_ranks": on_ranks.transpose()?,
             "samples": self.samples,
             "generation": job.config,
             "seconds_per_evaluation": seconds,
@@ -473,6 +498,9 @@ impl Upscale {
         }))
     }
 }
+
+/// Bytes a second of a network of 10 Gbit/s.
+const NETWORK: f64 = 1.25e9;
 
 /// Checks that a field to go on from is of the condition's time and place.
 fn check_given(context: &Context, path: &Path, given: &GridMeta, condition: &GridMeta) -> anyhow::Result<()> {
