@@ -126,33 +126,33 @@ impl<'a> Shared<'a> {
             shares = self.deal(&parcel);
             ours.push(Told::new(mark, &parcel, &shares).into_words());
         }
-        for (from, words) in self.ranks.gather(&ours.concat())?.into_iter().enumerate() {
-            let Some(told) = Told::from_words(&words) else { continue };
-            let own = &shares[..if from == self.ranks.rank() { shares.len() } else { 0 }];
-            let particles = told.particles[self.ranks.rank()] as usize;
-            let positions =
-                self.send(from, own, |share| share.positions_mpc_h.as_flattened(), 3 * particles)?;
-            let columns = told.columns.count_ones() as usize;
-            let numbers = self.send(from, own, |share| &share.numbers, columns * particles)?;
-
+        let told = self.ranks.gather(&ours.concat())?;
+        let told: Vec<Option<Told>> = told.iter().map(|words| Told::from_words(words)).collect();
+        let all_positions = self.send(&shares, |share| share.positions_mpc_h.as_flattened(), &told, |_| 3)?;
+        let columns = |told: &Told| told.columns.count_ones() as usize;
+        let all_numbers = self.send(&shares, |share| &share.numbers, &told, columns)?;
+        for ((told, positions), numbers) in told.iter().zip(&all_positions).zip(&all_numbers) {
+            let Some(told) = told else { continue };
             self.sums.check_new(told.mark).with_context(|| name(told.mark.file))?;
             self.sums.done += told.all;
             self.sums.total += told.total;
-            self.sums.deposit(told.parcel(&positions, &numbers, self.sums.depositors.len()))?;
+            self.sums.deposit(told.parcel(positions, numbers, self.sums.depositors.len()))?;
         }
         Ok(())
     }
 
-    /// What rank `from` has of its `shares` for this rank, `expected` numbers.
+    /// What all ranks have for this one of their shares, by rank: for each particle some numbers.
     fn send<'s, T: Pod>(
         &self,
-        from: usize,
         shares: &'s [Share],
         of: impl Fn(&'s Share) -> &'s [T],
-        expected: usize,
-    ) -> anyhow::Result<Vec<T>> {
+        told: &[Option<Told>],
+        numbers: impl Fn(&Told) -> usize,
+    ) -> anyhow::Result<Vec<Vec<T>>> {
         let outgoing: Vec<(usize, &[T])> = shares.iter().map(of).enumerate().collect();
-        Ok(self.ranks.exchange(&outgoing, &[(from, expected)])?.remove(0))
+        let expected = |told: &Told| told.particles[self.ranks.rank()] as usize * numbers(told);
+        let incoming = told.iter().map(|told| told.as_ref().map_or(0, expected)).enumerate();
+        Ok(self.ranks.exchange(&outgoing, &incoming.collect::<Vec<_>>())?)
     }
 
     /// The particles of a parcel for each rank: those that reach into its slab.

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""What ranks cost: two ranks of one thread against one of one thread, and one rank under mpirun against no MPI, for generation, training
+and gridding; and the memory of each rank.
+
+    scripts/measure_ranks.py --binary target/release/finescale --rounds 5     # built with --features mpi, on a machine with nothing else to do
+
+Each round runs all ways of one work one after another, so that they meet the same machine, each process on one core, where its threads that
+read ahead are, too. Times are of whole commands, of training of its updates from the third on; efficiency is the median over rounds of one rank's
+time over twice that of two.
+"""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MPIRUN_AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+
+
+def works(options, folder):
+    """Commands by work: each makes the same, whoever shares it."""
+    demo = ROOT / "data/demo"
+    mock = [options.binary, "mock", "--seed", "1", "--box-size", "50", "--cells", "64", "--particles-low", "32", "--particles-high", options.particles,
+            "--steps", "8", "--snapshots", "-o", folder / "mock", "--quiet"]
+    if "gridding" in options.works:
+        subprocess.run([str(word) for word in mock], check=True)
+    config = json.loads((ROOT / "configs/demo.json").read_text())
+    config["data"].update(training=[str(demo)], validation=[], hold_out={"start": [0, 0, 0], "shape": [32, 32, 32]})
+    config["training"].update(steps=options.updates, accumulate=4, validate_every_steps=1000, validation_patches=4, warm_up_steps=1)
+    (folder / "config.json").write_text(json.dumps(config))
+    condition = options.condition or demo / "condition.hdf5"
+    return {
+        "generation": ["upscale", "--model", demo / "model_4_steps.safetensors", "--condition", condition, "-o", folder / "sample.hdf5", "--overwrite"],
+        "training": ["train", folder / "config.json", "--out", folder / "run"],
+        "gridding": ["grid", folder / "mock/high_res/snapdir_000", "--particles", "dm", "--cells", options.cells, "--scheme", "pcs",
+                     "-o", folder / "grid.hdf5", "--overwrite"],
+    }
+
+
+def timed(words, folder):
+    """Seconds of a command, and the largest memory of one of its processes in MB."""
+    subprocess.run(["rm", "-rf", str(folder / "run")], check=True)
+    begun = time.monotonic()
+    run = subprocess.run(["/usr/bin/time", "-f", "%M", "-o", str(folder / "memory"), *[str(word) for word in words]], capture_output=True, text=True)
+    if run.returncode != 0:
+        raise SystemExit(run.stderr)
+    took = time.monotonic() - begun
+    if (folder / "run").exists():
+        lines = [json.loads(line) for line in open(folder / "run/metrics.jsonl")]
+        took = sum(1 / line["samples_per_second"] for line in lines[2:] if "samples_per_second" in line)
+    return took, float((folder / "memory").read_text().split()[-1]) / 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default="target/release/finescale", type=Path)
+    parser.add_argument("--mpirun", default="mpirun --bind-to core")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--works", nargs="+", default=["generation", "training", "gridding"])
+    parser.add_argument("--updates", type=int, default=12, help="of training")
+    parser.add_argument("--particles", default="320", help="along a side, of gridding")
+    parser.add_argument("--cells", default="256", help="along a side, of gridding")
+    parser.add_argument("--condition", type=Path, help="grid of the generation [default: the demo's]")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    os.environ |= MPIRUN_AS_ROOT
+    options.binary = options.binary.resolve()
+    mpirun = options.mpirun.split()
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    found = {"cpu": cpu}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for work, words in works(options, folder).items():
+            if work not in options.works:
+                continue
+            command = [options.binary, *words, "--threads", "1", "--quiet"]
+            # The memory of mpirun's ranks is that of its largest child.
+            ways = {"no MPI": ["taskset", "-c", "0", *command], "1 rank": [*mpirun, "-n", "1", *command], "2 ranks": [*mpirun, "-n", "2", *command]}
+            seconds = {way: [] for way in ways}
+            memory = {way: 0.0 for way in ways}
+            for _ in range(options.rounds):
+                for way, words in ways.items():
+                    took, megabytes = timed(words, folder)
+                    seconds[way].append(took)
+                    memory[way] = max(memory[way], megabytes)
+            pairs = list(zip(seconds["no MPI"], seconds["1 rank"], seconds["2 ranks"]))
+            efficiency = statistics.median(one / (2 * two) for _, one, two in pairs)
+            overhead = statistics.median(one / none for none, one, _ in pairs) - 1
+            medians = {way: statistics.median(all) for way, all in seconds.items()}
+            found[work] = {"seconds": medians, "efficiency": efficiency, "overhead": overhead, "megabytes": memory}
+            times = ", ".join(f"{way} {median:.2f} s ({memory[way]:.0f} MB)" for way, median in medians.items())
+            print(f"{work}: {times}; efficiency of two {efficiency:.3f}, overhead of mpirun -n 1 {100 * overhead:+.1f} %", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
