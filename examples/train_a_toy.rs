@@ -10,6 +10,7 @@ use candle_core::Device;
 use finescale_denoiser::Processor;
 use finescale_mock::{MockConfig, make_universe};
 use finescale_pairs::PairSet;
+use finescale_ranks::Ranks;
 use finescale_training::{Event, Model, Origin, Run, RunConfig, Start};
 use serde_json::json;
 use std::error::Error;
@@ -39,8 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The weights are known before the data is read: those of a model would bring normalizers of their own.
     let config = configuration(&training.1, &validation.1)?;
     let out = folder.path().join("run");
+    let alone = Ranks::alone(); // or the processes that mpirun started: Ranks::start()
     let program = json!({ "program": "train_a_toy" }); // work that another program began is not resumed
-    let origin = Origin::find(&config, &out, Start::Fresh, &Processor::Cpu, &program)?;
+    let origin = Origin::find(&config, &out, Start::Fresh, &Processor::Cpu, &program, &alone)?;
     let pairs = PairSet::load_with(&config.data, origin.normalization())?;
     let run = Run::new(&config, origin, &pairs)?;
     run.warnings().iter().for_each(|warning| println!("warning: {warning}"));

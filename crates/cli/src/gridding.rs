@@ -176,11 +176,16 @@ fn local_density(
         anyhow::Ok(())
     })?;
     progress.finish();
-    let (values, total) = counts.state();
-    let mut values = [values, &[total]].concat();
-    context.ranks().sum_f64(&mut values)?;
-    let total = values.pop().unwrap_or_default();
-    counts.resume(total, |sums| anyhow::Ok(sums.copy_from_slice(&values)))?;
+    if context.ranks().count() > 1 {
+        let (values, total) = counts.state();
+        let mut values = [values, &[total]].concat();
+        context.ranks().sum_f64(&mut values)?;
+        let total = values.pop().unwrap_or_default();
+        counts.resume(total, |sums| {
+            sums.copy_from_slice(&values);
+            anyhow::Ok(())
+        })?;
+    }
     Ok(Some(LocalDensity::new(counts)?))
 }
 

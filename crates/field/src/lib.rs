@@ -58,4 +58,5 @@ pub use normalizer::{Normalizer, Transform, check_density};
 pub use region::Region;
 pub use scheme::Scheme;
 pub use tile_faces::TileFaces;
+pub use tiles::wrapped;
 pub use windows::{Constant, FILE_BLOCK, WindowError, Windows, blocks};

@@ -13,6 +13,19 @@ const TILE_BYTES: usize = 1 << 18;
 /// With more tiles than this, a chunk has few particles in each.
 const MOST_TILES: usize = 1 << 13;
 
+/// A position in a periodic box: the rest after division by the period, in `[0, period]`; without a division near the box, to the same
+/// bits.
+#[must_use]
+#[inline]
+pub fn wrapped(position: f64, period: f64) -> f64 {
+    match position {
+        inside if (0.0..period).contains(&inside) => inside,
+        below if -period < below && below < 0.0 => below + period,
+        above if (period..2.0 * period).contains(&above) => above - period,
+        far => far.rem_euclid(period),
+    }
+}
+
 /// A particle reduced to what the deposit needs.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cloud {
@@ -111,7 +124,7 @@ impl Tiles {
     #[cold]
     fn wrap(&self, axis: usize, position_mpc_h: f64) -> Option<f64> {
         let (size, period) = (self.box_size_mpc_h[axis], self.periods_mpc_h[axis]);
-        let wrapped = position_mpc_h.rem_euclid(period);
+        let wrapped = wrapped(position_mpc_h, period);
         // What is rounded to the period is at its end, or at the next one's beginning.
         match () {
             () if wrapped < size => Some(wrapped),
@@ -185,5 +198,23 @@ impl SortedChunk {
         self.start.rotate_right(1);
         self.start[0] = 0;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn positions_are_wrapped_to_the_bits_of_the_remainder(boxes in -4.0f64..4.0, period in 1e-3f64..1e6, steps in -3i64..4) {
+            let near = (0..steps.abs()).fold((boxes.round() * period, steps), |(x, left), _| {
+                (if left > 0 { x.next_up() } else { x.next_down() }, left)
+            });
+            for position in [boxes * period, near.0, 0.0, -0.0, period, -period, 2.0 * period] {
+                prop_assert_eq!(wrapped(position, period).to_bits(), position.rem_euclid(period).to_bits(), "{}", position);
+            }
+        }
     }
 }

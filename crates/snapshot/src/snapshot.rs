@@ -157,8 +157,8 @@ impl Snapshot {
         self.for_batches(particles, wanted, most, Turns { first_file, own: 0, of: 1 }, visit)
     }
 
-    /// The same for one of several readers that take turns at the batches: of all of them in their order, this one reads number
-    /// `own`, `own + of`, `own + 2 of`, ...
+    /// The same for number `own` of `of` readers that share the batches: of all of them in their order, each reads as many that follow
+    /// one another. Files are often sorted by place, so that at any time readers are at different places.
     ///
     /// # Errors
     /// As [`Self::for_each_batch`].
@@ -198,23 +198,50 @@ impl Snapshot {
         turns: Turns,
         send: &SyncSender<Result<Batch, SnapshotError>>,
     ) {
-        let mut number = 0;
-        let read = self.walk(particles, wanted, turns.first_file, |chunk, file| {
-            let mut start = 0;
-            while start < chunk.particles {
-                let end = (start + most).min(chunk.particles);
-                let is_ours = number % turns.of == turns.own;
-                if is_ours && send.send(Ok(chunk.read(file, start..end)?)).is_err() {
-                    return Ok(false);
-                }
-                (start, number) = (end, number + 1);
-            }
-            Ok(true)
-        });
+        let read = self.read_own(particles, wanted, most, turns, |batch| send.send(Ok(batch)).is_ok());
         if let Err(error) = read {
             // Whoever is gone wants no error, either.
             let _ = send.send(Err(error));
         }
+    }
+
+    /// Reads batches until `take` returns false.
+    fn read_own(
+        &self,
+        particles: &Particles,
+        wanted: &Wanted,
+        most: usize,
+        Turns { first_file, own, of }: Turns,
+        take: impl Fn(Batch) -> bool,
+    ) -> Result<(), SnapshotError> {
+        let types = |file: &SnapshotFile| -> Vec<(usize, usize)> {
+            let counted = particles.types().iter().map(|&kind| (kind, file.count(kind) as usize));
+            counted.filter(|(_, count)| *count > 0).collect()
+        };
+        let files = self.files.iter().enumerate().skip(first_file);
+        let batches = |(_, count): &(usize, usize)| count.div_ceil(most);
+        let all: usize = files.clone().flat_map(|(_, file)| types(file)).map(|kind| batches(&kind)).sum();
+        let own = own * all / of..(own + 1) * all / of;
+        let mut end = 0;
+        for (index, file) in files {
+            for kind in types(file) {
+                let first = end;
+                end += batches(&kind);
+                let (from, to) = (own.start.max(first), own.end.min(end));
+                if from >= to {
+                    continue;
+                }
+                let chunk = Chunk::open(file, kind.0, wanted, particles.need_mass(), &self.header)?;
+                let Some(chunk) = chunk else { continue };
+                for number in (from - first)..(to - first) {
+                    let start = number * most;
+                    if !take(chunk.read(index, start..(start + most).min(chunk.particles))?) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Calls `visit` with what each file has of each type, until it returns false.
@@ -311,7 +338,7 @@ impl Snapshot {
     }
 }
 
-/// Which batches are read: from this file on, those whose number leaves `own` as the rest.
+/// Which batches are read: from this file on, part `own` of `of`.
 #[derive(Clone, Copy)]
 struct Turns {
     first_file: usize,

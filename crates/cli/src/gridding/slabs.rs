@@ -2,7 +2,7 @@
 
 use super::sums::{Mark, Parcel, Sums};
 use super::window::Window;
-use super::{Gridding, PARTICLES_AT_ONCE, local_density, meta, names_of, say_sizes};
+use super::{Gridding, local_density, meta, names_of, say_sizes};
 use crate::context::Context;
 use crate::failure::bad_input;
 use anyhow::Context as _;
@@ -12,6 +12,9 @@ use finescale_ranks::Ranks;
 use finescale_snapshot::{Batch, GridMeta, GridWriter, Header, Snapshot};
 use ndarray::ArrayView3;
 use std::path::Path;
+
+/// Particles of a batch: so few that what is sent of them stays in memory that the process has.
+const PARTICLES_AT_ONCE: usize = 1 << 18;
 
 /// Grids a whole box as [`super::deposit`] does, a slab on each rank; rank 0 writes it.
 ///
@@ -88,7 +91,7 @@ impl<'a> Shared<'a> {
         Ok(Self { ranks, windows, sums })
     }
 
-    /// Sums up all particles. Ranks take turns at batches, which are added in their order.
+    /// Sums up all particles. Each rank reads a part of them, and batches are added in the order of ranks.
     fn gather(
         &mut self,
         snapshot: &Snapshot,
@@ -120,23 +123,30 @@ impl<'a> Shared<'a> {
         batch: Option<Batch>,
     ) -> anyhow::Result<()> {
         let (mut ours, mut shares) = (Vec::new(), vec![Share::default(); self.ranks.count()]);
+        let mut own = None;
         if let Some(batch) = batch {
             let mark = Mark::new(&batch, batch.file);
             let parcel = self.sums.parcel(batch, how)?;
             shares = self.deal(&parcel);
             ours.push(Told::new(mark, &parcel, &shares).into_words());
+            own = Some(parcel);
         }
         let told = self.ranks.gather(&ours.concat())?;
         let told: Vec<Option<Told>> = told.iter().map(|words| Told::from_words(words)).collect();
         let all_positions = self.send(&shares, |share| share.positions_mpc_h.as_flattened(), &told, |_| 3)?;
         let columns = |told: &Told| told.columns.count_ones() as usize;
         let all_numbers = self.send(&shares, |share| &share.numbers, &told, columns)?;
-        for ((told, positions), numbers) in told.iter().zip(&all_positions).zip(&all_numbers) {
+        let arrived = told.iter().zip(&all_positions).zip(&all_numbers).enumerate();
+        for (rank, ((told, positions), numbers)) in arrived {
             let Some(told) = told else { continue };
             self.sums.check_new(told.mark).with_context(|| name(told.mark.file))?;
             self.sums.done += told.all;
             self.sums.total += told.total;
-            self.sums.deposit(told.parcel(positions, numbers, self.sums.depositors.len()))?;
+            // A rank has its own particles already, all of them: those beyond its slab count for nothing.
+            let parcel = own.take_if(|_| rank == self.ranks.rank());
+            let parcel =
+                parcel.unwrap_or_else(|| told.parcel(positions, numbers, self.sums.depositors.len()));
+            self.sums.deposit(parcel)?;
         }
         Ok(())
     }
@@ -155,15 +165,15 @@ impl<'a> Shared<'a> {
         Ok(self.ranks.exchange(&outgoing, &incoming.collect::<Vec<_>>())?)
     }
 
-    /// The particles of a parcel for each rank: those that reach into its slab.
+    /// The particles of a parcel for each other rank: those that reach into its slab.
     fn deal(&self, parcel: &Parcel) -> Vec<Share> {
         let columns: Vec<&[f32]> =
             parcel.sides_mpc_h.iter().chain(parcel.weights.iter().flatten()).map(Vec::as_slice).collect();
         let mut shares = vec![Share::default(); self.windows.len()];
         for (index, position) in parcel.positions_mpc_h.iter().enumerate() {
             let side = parcel.sides_mpc_h.as_ref().map_or(0.0, |sides| f64::from(sides[index]));
-            for (window, share) in self.windows.iter().zip(&mut shares) {
-                if window.reaches(position[0], side) {
+            for (rank, (window, share)) in self.windows.iter().zip(&mut shares).enumerate() {
+                if rank != self.ranks.rank() && window.reaches(position[0], side) {
                     share.positions_mpc_h.push(*position);
                     share.numbers.extend(columns.iter().map(|column| column[index]));
                 }

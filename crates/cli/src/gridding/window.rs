@@ -3,7 +3,7 @@
 use super::Gridding;
 use crate::failure::bad_input;
 use crate::parse::three;
-use finescale_field::{Boundary, Field3, FieldError, Grid, Region, Scheme};
+use finescale_field::{Boundary, Field3, FieldError, Grid, Region, Scheme, wrapped};
 use finescale_snapshot::Header;
 
 /// Boxes from the corner of the first one within which a region may begin.
@@ -104,9 +104,9 @@ impl Window {
     /// Whether what has this place along x, and this side around it, may be in the grid. Places repeat after the box.
     pub(super) fn reaches(&self, x_mpc_h: f64, side_mpc_h: f64) -> bool {
         let (length, period) = (self.grid.box_size_mpc_h()[0], self.periods_mpc_h[0]);
-        let from_start = (x_mpc_h + 0.5 * side_mpc_h - self.start_mpc_h[0]).rem_euclid(period);
+        let from_start = wrapped(x_mpc_h + 0.5 * side_mpc_h - self.start_mpc_h[0], period);
         // A place that is no number is everybody's, who will say so.
-        length + side_mpc_h >= period || !(from_start >= length + side_mpc_h)
+        length + side_mpc_h >= period || from_start.is_nan() || from_start < length + side_mpc_h
     }
 
     /// The grid of what is wanted.
