@@ -9,9 +9,10 @@ use crate::fft::frequency;
 use crate::wavenumbers::{fundamental_h_mpc, longest_mpc_h};
 use finescale_field::Grid;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Planes summed by one task, whatever the number of threads.
-const PLANES: usize = 8;
+/// Tasks, of one y each, whose sums are in memory at a time.
+const TASKS_PER_THREAD: usize = 4;
 
 /// Which modes go together.
 #[derive(Clone, Copy)]
@@ -31,34 +32,145 @@ pub(crate) struct Bin<const W: usize> {
     pub(crate) modes: u64,
 }
 
-/// Means by bin of what `values(row, of the row's modes)` writes, each weighted in W ways by
+/// Means by bin of what `values(x, y, of the row's modes)` writes, each weighted in W ways by
 /// `weigh(k_a² / k² for the three axes a)`; 0 for k = 0.
 pub(crate) fn binned<const W: usize>(
     grid: &Grid,
     binning: Binning,
-    values: &(impl Fn(usize, &mut [f64]) + Sync),
+    values: &(impl Fn(usize, usize, &mut [f64]) + Sync),
     weigh: impl Fn([f64; 3]) -> [f64; W] + Sync,
 ) -> Vec<Bin<W>> {
-    let fundamental = fundamental_h_mpc(grid);
-    let squares = squared_mode_numbers(grid);
-    match binning {
-        Binning::Shells => {
-            let largest: f64 = squares.iter().map(|axis| axis.iter().copied().fold(0.0, f64::max)).sum();
-            // Through i32, for which SIMD has an instruction.
-            let sums = sum(grid, &squares, largest.sqrt() as usize + 1, |n| n as i32 as u32, values, weigh);
-            let filled = sums.into_iter().skip(1).filter(|sum| sum.modes > 0);
-            filled.map(|sum| sum.mean(fundamental)).collect()
-        }
-        Binning::Bands(bands) => {
-            let bin_of = |n: f64| bands.index(n * fundamental).unwrap_or(bands.count()) as u32;
-            let sums = sum(grid, &squares, bands.count(), bin_of, values, weigh);
-            let with_centre = |(sum, centre): (Sums<W>, f64)| match sum.modes {
-                0 => Bin { k_h_mpc: centre, means: [f64::NAN; W], modes: 0 },
-                _ => sum.mean(fundamental),
-            };
-            sums.into_iter().zip(bands.centres_h_mpc()).map(with_centre).collect()
+    let bins = Bins::new(*grid, binning, weigh);
+    let mut total = bins.zeros();
+    bins.for_each_y(0..grid.cells()[1], values, |of_y| add(&mut total, &of_y));
+    bins.means(&total)
+}
+
+/// Which modes go together, and how each of them counts.
+pub(crate) struct Bins<'a, const W: usize, F> {
+    grid: Grid,
+    binning: Binning<'a>,
+    squares: [Vec<f64>; 3],
+    weigh: F,
+}
+
+impl<'a, const W: usize, F: Fn([f64; 3]) -> [f64; W] + Sync> Bins<'a, W, F> {
+    pub(crate) fn new(grid: Grid, binning: Binning<'a>, weigh: F) -> Self {
+        Self { grid, binning, squares: squared_mode_numbers(&grid), weigh }
+    }
+
+    /// Number of bins, empty ones too.
+    pub(crate) fn count(&self) -> usize {
+        match self.binning {
+            Binning::Shells => {
+                let largest = |axis: &Vec<f64>| axis.iter().copied().fold(0.0, f64::max);
+                self.squares.iter().map(largest).sum::<f64>().sqrt() as usize + 1
+            }
+            Binning::Bands(bands) => bands.count(),
         }
     }
+
+    /// Sums over no modes.
+    pub(crate) fn zeros(&self) -> Vec<Sums<W>> {
+        vec![Sums::ZERO; self.count()]
+    }
+
+    /// Hands `take` the sums by bin over the modes of each y, y after y. They are made in parallel, and each in a fixed order:
+    /// same bits for any number of threads, and whoever has which y.
+    pub(crate) fn for_each_y(
+        &self,
+        ys: Range<usize>,
+        values: &(impl Fn(usize, usize, &mut [f64]) + Sync),
+        mut take: impl FnMut(Vec<Sums<W>>),
+    ) {
+        let fundamental = fundamental_h_mpc(&self.grid);
+        let of_y = |y: usize| match self.binning {
+            // Through i32, for which SIMD has an instruction.
+            Binning::Shells => self.sums(y, |n| n as i32 as u32, values),
+            Binning::Bands(bands) => {
+                let bin_of = |n: f64| bands.index(n * fundamental).unwrap_or(bands.count()) as u32;
+                self.sums(y, bin_of, values)
+            }
+        };
+        let at_once = TASKS_PER_THREAD * rayon::current_num_threads();
+        for first in ys.clone().step_by(at_once) {
+            let tasks = first..(first + at_once).min(ys.end);
+            tasks.into_par_iter().map(of_y).collect::<Vec<_>>().into_iter().for_each(&mut take);
+        }
+    }
+
+    /// The bins that a spectrum shows, of sums over all modes.
+    pub(crate) fn means(&self, total: &[Sums<W>]) -> Vec<Bin<W>> {
+        let fundamental = fundamental_h_mpc(&self.grid);
+        match self.binning {
+            Binning::Shells => {
+                let filled = total.iter().skip(1).filter(|sum| sum.modes > 0);
+                filled.map(|sum| sum.mean(fundamental)).collect()
+            }
+            Binning::Bands(bands) => {
+                let with_centre = |(sum, centre): (&Sums<W>, f64)| match sum.modes {
+                    0 => Bin { k_h_mpc: centre, means: [f64::NAN; W], modes: 0 },
+                    _ => sum.mean(fundamental),
+                };
+                total.iter().zip(bands.centres_h_mpc()).map(with_centre).collect()
+            }
+        }
+    }
+
+    /// Sums over the modes of one y, in the order of x. `bin_of` maps |k| in units of the fundamental to a bin, or to their
+    /// count for none.
+    fn sums(
+        &self,
+        y: usize,
+        bin_of: impl Fn(f64) -> u32,
+        values: &impl Fn(usize, usize, &mut [f64]),
+    ) -> Vec<Sums<W>> {
+        let ([nx, ny, nz], squares) = (self.grid.cells(), &self.squares);
+        let half = nz / 2 + 1;
+        // Neighbours along z are added to one of two sums by turns: the second need not wait for the first.
+        let mut sums = vec![[Sums::ZERO; 2]; self.count() + 1];
+        let (mut numbers, mut products, mut bin) = (vec![0.0; half], vec![0.0; half], vec![0u32; half]);
+        for x in 0..nx {
+            let square = [squares[0][x], squares[1][y]];
+            // Roots, bins and products in loops of their own, which the compiler makes SIMD of.
+            for (number, square_z) in numbers.iter_mut().zip(&squares[2]) {
+                *number = (square[0] + square[1] + square_z).sqrt();
+            }
+            for (bin, &number) in bin.iter_mut().zip(&numbers) {
+                *bin = bin_of(number);
+            }
+            values(x, y, &mut products);
+            let both_of_a_pair_on_planes = !is_independent(x, nx, y, ny);
+            let start = usize::from(both_of_a_pair_on_planes);
+            let end = half - usize::from(both_of_a_pair_on_planes && nz.is_multiple_of(2));
+            for z in start..end.max(start) {
+                let n = numbers[z];
+                let per_square = if n > 0.0 { 1.0 / (n * n) } else { 0.0 };
+                let weights = (self.weigh)([
+                    square[0] * per_square,
+                    square[1] * per_square,
+                    squares[2][z] * per_square,
+                ]);
+                let sum = &mut sums[bin[z] as usize][z % 2];
+                sum.n += n;
+                for (sum, weight) in sum.weighted.iter_mut().zip(weights) {
+                    *sum += products[z] * weight;
+                }
+                sum.modes += 1;
+            }
+        }
+        sums.pop();
+        let both = |[mut even, odd]: [Sums<W>; 2]| {
+            even.add(&odd);
+            even
+        };
+        sums.into_iter().map(both).collect()
+    }
+}
+
+/// Adds sums bin by bin.
+pub(crate) fn add<const W: usize>(total: &mut [Sums<W>], sums: &[Sums<W>]) {
+    total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
 }
 
 /// (k_a / k_F)² by axis and index; exact integers in a cube.
@@ -73,15 +185,15 @@ pub(crate) fn squared_mode_numbers(grid: &Grid) -> [Vec<f64>; 3] {
 
 /// Sums over the modes of one bin.
 #[derive(Clone, Copy)]
-struct Sums<const W: usize> {
+pub(crate) struct Sums<const W: usize> {
     /// |k| in units of the fundamental.
-    n: f64,
-    weighted: [f64; W],
-    modes: u64,
+    pub(crate) n: f64,
+    pub(crate) weighted: [f64; W],
+    pub(crate) modes: u64,
 }
 
 impl<const W: usize> Sums<W> {
-    const ZERO: Self = Self { n: 0.0, weighted: [0.0; W], modes: 0 };
+    pub(crate) const ZERO: Self = Self { n: 0.0, weighted: [0.0; W], modes: 0 };
 
     fn add(&mut self, other: &Self) {
         self.n += other.n;
@@ -99,61 +211,6 @@ impl<const W: usize> Sums<W> {
             modes: self.modes,
         }
     }
-}
-
-/// `bin_of` maps |k| in units of the fundamental to a bin, or to `bins` for none. Tasks of a fixed number of
-/// planes run in parallel and are added in the order of x: same bits for any number of threads.
-fn sum<const W: usize>(
-    grid: &Grid,
-    squares: &[Vec<f64>; 3],
-    bins: usize,
-    bin_of: impl Fn(f64) -> u32 + Sync,
-    values: &(impl Fn(usize, &mut [f64]) + Sync),
-    weigh: impl Fn([f64; 3]) -> [f64; W] + Sync,
-) -> Vec<Sums<W>> {
-    let [nx, ny, nz] = grid.cells();
-    let half = nz / 2 + 1;
-    let task = |first: usize| {
-        // Neighbours along z are added to one of two sums by turns: the second need not wait for the first.
-        let mut sums = vec![[Sums::ZERO; 2]; bins + 1];
-        let (mut numbers, mut products, mut bin) = (vec![0.0; half], vec![0.0; half], vec![0u32; half]);
-        for row in first * ny..(first + PLANES).min(nx) * ny {
-            let (x, y) = (row / ny, row % ny);
-            let square = [squares[0][x], squares[1][y]];
-            // Roots, bins and products in loops of their own, which the compiler makes SIMD of.
-            for (number, square_z) in numbers.iter_mut().zip(&squares[2]) {
-                *number = (square[0] + square[1] + square_z).sqrt();
-            }
-            for (bin, &number) in bin.iter_mut().zip(&numbers) {
-                *bin = bin_of(number);
-            }
-            values(row, &mut products);
-            let both_of_a_pair_on_planes = !is_independent(x, nx, y, ny);
-            let start = usize::from(both_of_a_pair_on_planes);
-            let end = half - usize::from(both_of_a_pair_on_planes && nz.is_multiple_of(2));
-            for z in start..end.max(start) {
-                let n = numbers[z];
-                let per_square = if n > 0.0 { 1.0 / (n * n) } else { 0.0 };
-                let weights =
-                    weigh([square[0] * per_square, square[1] * per_square, squares[2][z] * per_square]);
-                let sum = &mut sums[bin[z] as usize][z % 2];
-                sum.n += n;
-                for (sum, weight) in sum.weighted.iter_mut().zip(weights) {
-                    *sum += products[z] * weight;
-                }
-                sum.modes += 1;
-            }
-        }
-        sums
-    };
-    let tasks: Vec<Vec<[Sums<W>; 2]>> = (0..nx).into_par_iter().step_by(PLANES).map(task).collect();
-    let mut total = vec![Sums::ZERO; bins];
-    for sums in &tasks {
-        for (total, sums) in total.iter_mut().zip(sums) {
-            sums.iter().for_each(|sum| total.add(sum));
-        }
-    }
-    total
 }
 
 /// On a plane that holds both of each pair k, -k: whether (x, y) is the one that is counted.

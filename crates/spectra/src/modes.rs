@@ -226,39 +226,55 @@ impl Modes {
         bins.into_iter().map(|bin| (bin.k_h_mpc, bin.means[0], bin.modes)).collect()
     }
 
-    /// V Re δ_k ε_k* of mode (row = x ny + y, z), in (Mpc/h)³.
-    pub(crate) fn products<'a>(&'a self, other: &'a Self) -> impl Fn(usize, &mut [f64]) + Sync + 'a {
-        let [_, ny, nz] = self.grid.cells();
-        let half = nz / 2 + 1;
-        let weight: [Vec<f64>; 3] = std::array::from_fn(|axis| {
-            self.correction[axis].iter().zip(&other.correction[axis]).map(|(a, b)| a * b).collect()
-        });
-        let voxels = self.grid.voxels() as f64;
-        let units = self.grid.volume_mpc_h3() / (voxels * voxels);
-        move |row, products| {
+    /// V Re δ_k ε_k* of the modes of a row, in (Mpc/h)³.
+    pub(crate) fn products<'a>(&'a self, other: &'a Self) -> impl Fn(usize, usize, &mut [f64]) + Sync + 'a {
+        let products = Products::new(&self.grid, [&self.correction, &other.correction]);
+        let (ny, half) = (self.grid.cells()[1], self.grid.cells()[2] / 2 + 1);
+        move |x, y, values| {
+            let row = x * ny + y;
             let modes = row * half..(row + 1) * half;
-            let of_row = units * weight[0][row / ny] * weight[1][row % ny];
-            let pairs = self.spectrum[modes.clone()].iter().zip(&other.spectrum[modes]);
-            for ((product, (a, b)), &weight) in products.iter_mut().zip(pairs).zip(&weight[2]) {
-                let real = f64::from(a.re) * f64::from(b.re) + f64::from(a.im) * f64::from(b.im);
-                *product = real * (of_row * weight);
-            }
+            products.of_row([x, y], [&self.spectrum[modes.clone()], &other.spectrum[modes]], values);
         }
     }
 }
 
-fn checked_mean(mean: f64) -> Result<f64, SpectraError> {
+/// Products of the modes of two fields of one grid, with both window corrections.
+pub(crate) struct Products {
+    units: f64,
+    weight: [Vec<f64>; 3],
+}
+
+impl Products {
+    pub(crate) fn new(grid: &Grid, corrections: [&[Vec<f64>; 3]; 2]) -> Self {
+        let [a, b] = corrections;
+        let weight = std::array::from_fn(|axis| a[axis].iter().zip(&b[axis]).map(|(a, b)| a * b).collect());
+        let voxels = grid.voxels() as f64;
+        Self { units: grid.volume_mpc_h3() / (voxels * voxels), weight }
+    }
+
+    /// V Re δ_k ε_k* of the modes of row (x, y), in (Mpc/h)³.
+    pub(crate) fn of_row(&self, [x, y]: [usize; 2], [a, b]: [&[Complex32]; 2], products: &mut [f64]) {
+        let of_row = self.units * self.weight[0][x] * self.weight[1][y];
+        let pairs = a.iter().zip(b);
+        for ((product, (a, b)), &weight) in products.iter_mut().zip(pairs).zip(&self.weight[2]) {
+            let real = f64::from(a.re) * f64::from(b.re) + f64::from(a.im) * f64::from(b.im);
+            *product = real * (of_row * weight);
+        }
+    }
+}
+
+pub(crate) fn checked_mean(mean: f64) -> Result<f64, SpectraError> {
     if mean.is_finite() && mean > 0.0 { Ok(mean) } else { Err(SpectraError::NotADensity { mean }) }
 }
 
 /// f -> f / unit − 1.
-fn over(unit: f64) -> impl Fn(f32) -> f32 + Sync {
+pub(crate) fn over(unit: f64) -> impl Fn(f32) -> f32 + Sync {
     let per_unit = 1.0 / unit;
     move |value| (f64::from(value) * per_unit - 1.0) as f32
 }
 
 /// By axis and index.
-fn correction(cells: [usize; 3], window: Option<Scheme>) -> [Vec<f64>; 3] {
+pub(crate) fn correction(cells: [usize; 3], window: Option<Scheme>) -> [Vec<f64>; 3] {
     cells.map(|n| (0..n).map(|i| window_correction(i, n, window)).collect())
 }
 

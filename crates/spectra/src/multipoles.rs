@@ -1,6 +1,6 @@
 //! Power spectrum multipoles along an axis of the box.
 
-use crate::binning::{Binning, binned};
+use crate::binning::{Bin, Binning, binned};
 use crate::{Bands, Modes, Spectrum};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,19 @@ impl Multipoles {
             self.monopole.iter().zip(&shot_noise.power).map(|(mine, noise)| mine - noise).collect();
         Self { monopole, ..self.clone() }
     }
+
+    /// Of products of modes weighted by [`legendre`].
+    pub(crate) fn of_bins(bins: Vec<Bin<3>>) -> Self {
+        let mut multipoles = Self::default();
+        for bin in bins {
+            multipoles.k_h_mpc.push(bin.k_h_mpc);
+            multipoles.monopole.push(bin.means[0]);
+            multipoles.quadrupole.push(bin.means[1]);
+            multipoles.hexadecapole.push(bin.means[2]);
+            multipoles.modes.push(bin.modes);
+        }
+        multipoles
+    }
 }
 
 impl Modes {
@@ -59,18 +72,14 @@ impl Modes {
     }
 
     fn multipoles_with(&self, line_of_sight: LineOfSight, binning: Binning) -> Multipoles {
-        let legendre = |mu2_by_axis: [f64; 3]| {
-            let mu2 = mu2_by_axis[line_of_sight as usize];
-            [1.0, 5.0 / 2.0 * (3.0 * mu2 - 1.0), 9.0 / 8.0 * ((35.0 * mu2 - 30.0) * mu2 + 3.0)]
-        };
-        let mut multipoles = Multipoles::default();
-        for bin in binned(&self.grid, binning, &self.products(self), legendre) {
-            multipoles.k_h_mpc.push(bin.k_h_mpc);
-            multipoles.monopole.push(bin.means[0]);
-            multipoles.quadrupole.push(bin.means[1]);
-            multipoles.hexadecapole.push(bin.means[2]);
-            multipoles.modes.push(bin.modes);
-        }
-        multipoles
+        Multipoles::of_bins(binned(&self.grid, binning, &self.products(self), legendre(line_of_sight)))
+    }
+}
+
+/// (2l + 1) L_l(μ) for l = 0, 2, 4 by the squares of the cosines of k with the three axes.
+pub(crate) fn legendre(line_of_sight: LineOfSight) -> impl Fn([f64; 3]) -> [f64; 3] + Sync {
+    move |mu2_by_axis| {
+        let mu2 = mu2_by_axis[line_of_sight as usize];
+        [1.0, 5.0 / 2.0 * (3.0 * mu2 - 1.0), 9.0 / 8.0 * ((35.0 * mu2 - 30.0) * mu2 + 3.0)]
     }
 }

@@ -42,27 +42,38 @@ impl Modes {
     /// even images count, as in Wang & Yu 2024, arXiv:2403.13561.
     #[must_use]
     pub fn shot_noise(&self, shot_noise_mpc_h3: f64, scheme: Scheme) -> Spectrum {
-        let ny = self.grid.cells()[1];
-        let table = |images: fn(Scheme, f64) -> f64| -> [Vec<f64>; 3] {
-            self.grid.cells().map(|n| (0..n).map(|i| images(scheme, PI * i as f64 / n as f64)).collect())
-        };
-        let (all, signed) = (table(all_images), table(signed_images));
-        let window2 = self.correction.clone().map(|axis| axis.into_iter().map(|c| c * c).collect::<Vec<_>>());
-        let values = |row: usize, noise: &mut [f64]| {
-            let (x, y) = (row / ny, row % ny);
-            let of_row = shot_noise_mpc_h3 * window2[0][x] * window2[1][y];
-            let all_of_row = all[0][x] * all[1][y];
-            let signed_of_row = signed[0][x] * signed[1][y];
-            for (z, noise) in noise.iter_mut().enumerate() {
-                let images = match self.sampling {
-                    Sampling::Single => all_of_row * all[2][z],
-                    Sampling::Interlaced => 0.5 * (all_of_row * all[2][z] + signed_of_row * signed[2][z]),
-                };
-                *noise = of_row * window2[2][z] * images;
-            }
-        };
+        let values = poisson_power(self.sampling, &self.correction, shot_noise_mpc_h3, scheme);
         let bins = binned(&self.grid, Binning::Shells, &values, |_| [1.0]);
         bins.into_iter().map(|bin| (bin.k_h_mpc, bin.means[0], bin.modes)).collect()
+    }
+}
+
+/// What Poisson points add to the power of the modes of a row, in (Mpc/h)³.
+pub(crate) fn poisson_power(
+    sampling: Sampling,
+    correction: &[Vec<f64>; 3],
+    shot_noise_mpc_h3: f64,
+    scheme: Scheme,
+) -> impl Fn(usize, usize, &mut [f64]) + Sync {
+    let table = |images: fn(Scheme, f64) -> f64| -> [Vec<f64>; 3] {
+        std::array::from_fn(|axis| {
+            let n = correction[axis].len();
+            (0..n).map(|i| images(scheme, PI * i as f64 / n as f64)).collect()
+        })
+    };
+    let (all, signed) = (table(all_images), table(signed_images));
+    let window2 = correction.clone().map(|axis| axis.into_iter().map(|c| c * c).collect::<Vec<_>>());
+    move |x, y, noise| {
+        let of_row = shot_noise_mpc_h3 * window2[0][x] * window2[1][y];
+        let all_of_row = all[0][x] * all[1][y];
+        let signed_of_row = signed[0][x] * signed[1][y];
+        for (z, noise) in noise.iter_mut().enumerate() {
+            let images = match sampling {
+                Sampling::Single => all_of_row * all[2][z],
+                Sampling::Interlaced => 0.5 * (all_of_row * all[2][z] + signed_of_row * signed[2][z]),
+            };
+            *noise = of_row * window2[2][z] * images;
+        }
     }
 }
 
