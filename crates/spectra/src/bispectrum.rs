@@ -4,7 +4,7 @@ use crate::binning::squared_mode_numbers;
 use crate::fft::{Complex32, Fft3, frequency};
 use crate::triangles::{Family, Shell};
 use crate::{Modes, SpectraError, TriangleBins, fundamental_h_mpc};
-use finescale_field::{Field3, Scheme};
+use finescale_field::{Field3, Grid, Scheme};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -66,23 +66,97 @@ impl TriangleBins {
     /// # Errors
     /// As [`measure`](Self::measure).
     pub fn measure_cross(&self, modes: [&Modes; 3]) -> Result<Bispectrum, SpectraError> {
-        if let Some(other) = modes.iter().find(|modes| modes.grid != self.grid) {
-            return Err(SpectraError::Grids { expected: Box::new(self.grid), found: Box::new(other.grid) });
-        }
-        let mut found = Bispectrum { k_h_mpc: self.k_h_mpc.clone(), ..Bispectrum::default() };
-        for (sum, power) in self.families.iter().flat_map(|family| measure_family(family, modes)) {
-            let count = self.counts[found.triangles.len()];
-            let voxels = self.grid.voxels() as f64;
-            let units = self.grid.volume_mpc_h3().powi(2) / voxels.powi(3);
-            let bispectrum = units * sum / count as f64;
-            let [p1, p2, p3] = power;
-            found.power.push(power);
-            found.bispectrum.push(bispectrum);
-            found.reduced.push(bispectrum / (p1 * p2 + p2 * p3 + p3 * p1));
-            found.triangles.push(count);
-        }
-        Ok(found)
+        self.check_grids(modes.map(|modes| &modes.grid))?;
+        let waves = modes.map(WaveRows::all);
+        Ok(assemble(self, self.families.iter().flat_map(|family| measure_family(family, waves))))
     }
+
+    pub(crate) fn check_grids(&self, grids: [&Grid; 3]) -> Result<(), SpectraError> {
+        match grids.into_iter().find(|grid| **grid != self.grid) {
+            None => Ok(()),
+            Some(other) => {
+                Err(SpectraError::Grids { expected: Box::new(self.grid), found: Box::new(*other) })
+            }
+        }
+    }
+
+    /// Largest mode number of a side along each axis.
+    pub(crate) fn limit(&self) -> [usize; 3] {
+        let shells = self.families.iter().flat_map(|family| family.sides.iter().chain(&family.thirds));
+        let limits = shells.map(|shell| shell.limit);
+        limits.fold([0; 3], |most, limit| std::array::from_fn(|axis| most[axis].max(limit[axis])))
+    }
+}
+
+/// Modes of a field, row by row: all of them, or those up to a mode number along each axis.
+#[derive(Clone, Copy)]
+pub(crate) struct WaveRows<'a> {
+    grid: &'a Grid,
+    correction: &'a [Vec<f64>; 3],
+    rows: &'a [Complex32],
+    /// Modes along x and y that are there.
+    held: [usize; 2],
+    /// Numbers from one x, and from one y, to the next.
+    stride: [usize; 2],
+}
+
+impl<'a> WaveRows<'a> {
+    fn all(modes: &'a Modes) -> Self {
+        let [nx, ny, nz] = modes.grid.cells();
+        let half = nz / 2 + 1;
+        let (held, stride) = ([nx, ny], [ny * half, half]);
+        Self { grid: &modes.grid, correction: &modes.correction, rows: &modes.spectrum, held, stride }
+    }
+
+    /// Of `rows` that hold the modes up to a mode number of `limit` along each axis, below Nyquist: y slowest, z fastest.
+    pub(crate) fn up_to(
+        limit: [usize; 3],
+        grid: &'a Grid,
+        correction: &'a [Vec<f64>; 3],
+        rows: &'a [Complex32],
+    ) -> Self {
+        let cells = grid.cells();
+        let held = [0, 1].map(|axis| cells[axis].min(2 * limit[axis] + 1));
+        let along_z = (cells[2] / 2 + 1).min(limit[2] + 1);
+        Self { grid, correction, rows, held, stride: [along_z, held[0] * along_z] }
+    }
+
+    /// The row of index x, y on the grid.
+    fn row(&self, x: usize, y: usize) -> &'a [Complex32] {
+        let at = |axis: usize, i: usize| {
+            let n = frequency(i, self.grid.cells()[axis]);
+            n.rem_euclid(self.held[axis] as i64) as usize * self.stride[axis]
+        };
+        &self.rows[at(0, x) + at(1, y)..]
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.rows, other.rows) && std::ptr::eq(self.correction, other.correction)
+    }
+}
+
+/// What is found of a triangle.
+pub(crate) struct OfTriangle {
+    /// Σ F_k1 F_k2 F_k3.
+    pub(crate) sum: f64,
+    /// P of its shells in (Mpc/h)³.
+    pub(crate) power: [f64; 3],
+}
+
+/// The bispectrum of sums by triangle.
+pub(crate) fn assemble(bins: &TriangleBins, sums: impl Iterator<Item = OfTriangle>) -> Bispectrum {
+    let mut found = Bispectrum { k_h_mpc: bins.k_h_mpc.clone(), ..Bispectrum::default() };
+    let voxels = bins.grid.voxels() as f64;
+    let units = bins.grid.volume_mpc_h3().powi(2) / voxels.powi(3);
+    for (OfTriangle { sum, power }, &count) in sums.zip(&bins.counts) {
+        let bispectrum = units * sum / count as f64;
+        let [p1, p2, p3] = power;
+        found.power.push(power);
+        found.bispectrum.push(bispectrum);
+        found.reduced.push(bispectrum / (p1 * p2 + p2 * p3 + p3 * p1));
+        found.triangles.push(count);
+    }
+    found
 }
 
 /// The part of a field that is made of the modes of one shell.
@@ -93,12 +167,12 @@ struct ShellField {
     power: f64,
 }
 
-/// Σ F_k1 F_k2 F_k3 over the triangles of each bin, and the powers of its shells.
-fn measure_family(family: &Family, modes: [&Modes; 3]) -> Vec<(f64, [f64; 3])> {
+/// Of the triangles of each bin.
+pub(crate) fn measure_family(family: &Family, modes: [WaveRows; 3]) -> Vec<OfTriangle> {
     let fft = Fft3::new(family.cells);
-    let squares = squared_mode_numbers(&modes[0].grid);
+    let squares = squared_mode_numbers(modes[0].grid);
     let of = |side: usize, shell: &Shell| shell_field(modes[side], &fft, &squares, shell);
-    let same = |one: usize, other: usize| std::ptr::eq(modes[one], modes[other]);
+    let same = |one: usize, other: usize| modes[one].is(&modes[other]);
     let [first, second] = &family.sides;
     let a = of(0, first);
     let b = (second != first || !same(0, 1)).then(|| of(1, second));
@@ -110,21 +184,21 @@ fn measure_family(family: &Family, modes: [&Modes; 3]) -> Vec<(f64, [f64; 3])> {
         let c = c.as_ref().unwrap_or(if is_a { &a } else { b });
         let plane = fft.spectrum_shape()[1] * fft.spectrum_shape()[2];
         let sum = sum_of_products([&a.values, &b.values, &c.values], plane);
-        (sum * cells * cells, [a.power, b.power, c.power])
+        OfTriangle { sum: sum * cells * cells, power: [a.power, b.power, c.power] }
     };
     family.thirds.iter().map(of_triangle).collect()
 }
 
-fn shell_field(modes: &Modes, fft: &Fft3, squares: &[Vec<f64>; 3], shell: &Shell) -> ShellField {
+fn shell_field(modes: WaveRows, fft: &Fft3, squares: &[Vec<f64>; 3], shell: &Shell) -> ShellField {
     let [mx, my, mz] = fft.cells();
-    let [nx, ny, nz] = modes.grid.cells();
-    let (half, fine_half) = (mz / 2 + 1, nz / 2 + 1);
+    let [nx, ny, _] = modes.grid.cells();
+    let half = mz / 2 + 1;
     let mut values = fft.zeros();
     // Copy the modes of the shell, row by row.
     let copy_row = |x: usize, y: usize, row: &mut [Complex32]| {
         let weight = modes.correction[0][x] * modes.correction[1][y];
         let square = squares[0][x] + squares[1][y];
-        let fine_row = &modes.spectrum[(x * ny + y) * fine_half..];
+        let fine_row = modes.row(x, y);
         let (mut power, mut count) = (0.0, 0u64);
         for (z, value) in row.iter_mut().enumerate().take(shell.limit[2] + 1) {
             if shell.contains(square + squares[2][z]) {

@@ -102,15 +102,25 @@ impl Fft3 {
         load: impl Fn(usize, &[Complex32], &mut [f32]) + Sync,
     ) {
         self.check_modes(grid.len());
+        self.forward_planes(grid, 0, load);
+        self.forward_along_x(grid);
+    }
+
+    /// The first part of [`Self::forward_rows`], of some planes from `first_x` on: each along z, then along y.
+    pub(crate) fn forward_planes(
+        &self,
+        planes: &mut [Complex32],
+        first_x: usize,
+        load: impl Fn(usize, &[Complex32], &mut [f32]) + Sync,
+    ) {
         let [_, ny, nz] = self.cells;
         let half = nz / 2 + 1;
-        // Each x-plane along z, then along y.
-        grid.par_chunks_mut(ny * half).enumerate().for_each_init(
+        planes.par_chunks_mut(ny * half).enumerate().for_each_init(
             || (vec![0f32; nz], self.real_to_complex.make_scratch_vec(), Columns::new(&self.forward[1])),
-            |(pencil, scratch, columns), (x, plane)| {
-                let mut rows: Vec<_> = plane.chunks_exact_mut(half).collect();
+            |(pencil, scratch, columns), (plane, rows)| {
+                let mut rows: Vec<_> = rows.chunks_exact_mut(half).collect();
                 for (y, row) in rows.iter_mut().enumerate() {
-                    load(x * ny + y, row, pencil);
+                    load((first_x + plane) * ny + y, row, pencil);
                     self.real_to_complex
                         .process_with_scratch(pencil, row, scratch)
                         .expect("the lengths are those planned for");
@@ -118,7 +128,12 @@ impl Fft3 {
                 columns.transform(&mut rows, half);
             },
         );
-        self.along_x(grid, &self.forward[0], [ny, nz]);
+    }
+
+    /// The second part of [`Self::forward_rows`], of the rows of all y or of some: (nx, of each x the rows, nz/2 + 1) numbers.
+    pub(crate) fn forward_along_x(&self, rows: &mut [Complex32]) {
+        let [_, ny, nz] = self.cells;
+        self.along_x(rows, &self.forward[0], [ny, nz]);
     }
 
     /// Field of `spectrum`, normalised by 1/N so that it undoes [`Self::forward`]; `spectrum` is overwritten.
@@ -155,10 +170,11 @@ impl Fft3 {
     }
 
     /// Transforms along x, in parallel over y: a worker owns the nx rows of its y. Only columns whose mode
-    /// numbers in y and z are within `limit`.
+    /// numbers in y and z are within `limit`; with a limit, the rows of all y.
     fn along_x(&self, spectrum: &mut [Complex32], fft: &Arc<dyn Fft<f32>>, limit: [usize; 2]) {
-        let [nx, ny, nz] = self.cells;
+        let [nx, _, nz] = self.cells;
         let half = nz / 2 + 1;
+        let ny = spectrum.len() / (nx * half);
         let mut rows_of_y: Vec<Vec<&mut [Complex32]>> = (0..ny).map(|_| Vec::with_capacity(nx)).collect();
         for (index, row) in spectrum.chunks_exact_mut(half).enumerate() {
             rows_of_y[index % ny].push(row);
