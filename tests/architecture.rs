@@ -12,7 +12,7 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("snapshot", &["durable", "field"]),
     ("tng", &["durable", "field"]),
     ("mock", &["field", "seed", "snapshot", "spectra"]),
-    ("spectra", &["field", "seed"]),
+    ("spectra", &["durable", "field", "ranks", "seed"]),
     ("pairs", &["field", "seed", "snapshot"]),
     ("layers3d", &["seed"]),
     ("denoiser", &["layers3d", "seed", "diffusion"]),

@@ -203,6 +203,25 @@ impl<const W: usize> Sums<W> {
         self.modes += other.modes;
     }
 
+    /// How many numbers a sum is.
+    pub(crate) const NUMBERS: usize = W + 2;
+
+    /// As numbers, to be sent. A number of modes below 2^53 is exact.
+    pub(crate) fn as_numbers(&self) -> impl Iterator<Item = f64> {
+        let modes = self.modes as f64;
+        [self.n, modes].into_iter().chain(self.weighted)
+    }
+
+    /// Undoes [`Self::as_numbers`].
+    ///
+    /// # Panics
+    /// If there are not W + 2.
+    pub(crate) fn from_numbers(numbers: &[f64]) -> Self {
+        let (head, weighted) = numbers.split_at(2);
+        let weighted = weighted.try_into().expect("a sum has as many weights on all ranks");
+        Self { n: head[0], modes: head[1] as u64, weighted }
+    }
+
     fn mean(&self, fundamental_h_mpc: f64) -> Bin<W> {
         let modes = self.modes as f64;
         Bin {

@@ -1,6 +1,9 @@
 //! Errors of this crate.
 
 use finescale_field::Grid;
+use finescale_ranks::RanksError;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong with statistics of fields.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -115,4 +118,52 @@ pub enum SpectraError {
         /// Number given.
         found: usize,
     },
+    /// The file that holds modes for which there is no memory.
+    #[error("{folder}: {doing} the file without a name that holds Fourier modes failed: {reason}; {remedy}", folder = folder.display())]
+    Storage {
+        /// The folder it lies in.
+        folder: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        reason: String,
+        /// What can be done.
+        remedy: &'static str,
+    },
+    /// Ranks that lost each other.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
+}
+
+impl SpectraError {
+    /// A [`SpectraError::Storage`].
+    pub(crate) fn storage<'a>(folder: &'a Path, doing: &'static str) -> impl Fn(io::Error) -> Self + 'a {
+        move |error| Self::Storage {
+            folder: folder.into(),
+            doing,
+            reason: error.to_string(),
+            remedy: finescale_durable::remedy(&error),
+        }
+    }
+
+    /// Whether the input is at fault, and not the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::SubVolumes { .. }
+            | Self::NotADensity { .. }
+            | Self::Grids { .. }
+            | Self::Resamples { .. }
+            | Self::Triangle { .. }
+            | Self::Interval { .. }
+            | Self::Percentile { .. }
+            | Self::Thresholds { .. }
+            | Self::Radius { .. }
+            | Self::Blocks { .. }
+            | Self::Faces { .. }
+            | Self::Samples { .. } => true,
+            Self::Storage { .. } => false,
+            Self::Ranks(error) => error.is_input(),
+        }
+    }
 }
