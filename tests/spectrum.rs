@@ -231,3 +231,70 @@ fn options_of_other_inputs_and_boxes_in_kpc_are_told() {
     let (_, said) = desk.spectrum(&cube, &["--box-size", "100", "--assignment", "cic"]);
     assert!(!said.contains("warning: "), "{said}");
 }
+
+/// Memory, in GiB, for the planes of grids of 64³ cells, and not for their Fourier modes.
+const LITTLE: [&str; 2] = ["--memory", "0.0007"];
+
+/// What was measured, without how it was asked for.
+fn measured(mut json: Value) -> Value {
+    json.as_object_mut().unwrap().remove("provenance");
+    json
+}
+
+#[test]
+fn out_of_core_has_the_bits_of_in_memory() {
+    let desk = Desk::new();
+    let a = desk.grid("a.hdf5", &["--weight", "count"]);
+    let b = desk.grid("b.npy", &["--scheme", "tsc"]);
+    let with_cross = |path: &Path, more: &[&str]| {
+        let all =
+            ["--cross", b.to_str().unwrap(), "--box-size", "100", "--multipoles", "--line-of-sight", "x"];
+        desk.spectrum(path, &[&all[..], more].concat())
+    };
+    let (whole, said) = with_cross(&a, &["--memory", "1"]);
+    assert!(!said.contains("out of core") && !said.contains("file without a name"), "{said}");
+    // The planes of two fields of 32³ cells have room in it.
+    let (in_file, said) = with_cross(&a, &["--memory", "0.0002"]);
+    let files =
+        ["the Fourier modes of [32, 32, 32] and [32, 32, 32] take 279 kB", "files without a name in ."];
+    assert!(files.iter().all(|text| said.contains(text)), "{said}");
+    assert_eq!(measured(in_file), measured(whole));
+
+    let mut fine = finescale();
+    let grid = fine.arg("grid").arg(&desk.snapshot).args([
+        "--particles",
+        "dm",
+        "--cells",
+        "64",
+        "--weight",
+        "count",
+    ]);
+    grid.arg("-o").arg(desk.path("fine.hdf5")).assert().success();
+    let fine = desk.path("fine.hdf5");
+    let noise = ["--shot-noise", "subtract"];
+    let (whole, _) = desk.spectrum(&fine, &noise);
+    let (in_file, said) = desk.spectrum(&fine, &[&noise[..], &LITTLE].concat());
+    assert!(said.contains("the Fourier modes of [64, 64, 64] take 1.08 MB"), "{said}");
+    assert_eq!(measured(in_file), measured(whole));
+
+    // The file lies beside the output, and goes with the process.
+    let mut names = names(desk.folder.path());
+    let output = desk.path("fine.csv");
+    let (_, said) = desk.spectrum(&fine, &[&LITTLE[..], &["-o", output.to_str().unwrap()]].concat());
+    assert!(said.contains(&format!("files without a name in {}", desk.folder.path().display())), "{said}");
+    names.push("fine.csv".to_owned());
+    names.sort();
+    assert_eq!(crate::binary::names(desk.folder.path()), names);
+}
+
+#[test]
+fn memory_that_is_not_enough_or_of_no_use_is_refused() {
+    let desk = Desk::new();
+    let grid = desk.grid("grid.hdf5", &[]);
+    desk.fails(&grid, &["--memory", "0.0000001"], &["--memory", "at least"]);
+    desk.fails(&grid, &["--memory", "0"], &["a positive number is needed"]);
+    let snapshot = ["--memory", "is a snapshot", "finescale grid --memory"];
+    desk.fails(&desk.snapshot, &["--memory", "1"], &snapshot);
+    let cross = ["--cross", desk.snapshot.to_str().unwrap(), "--memory", "1"];
+    desk.fails(&grid, &cross, &snapshot);
+}

@@ -52,9 +52,11 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> {
     let ranks = context.ranks().count();
-    if ranks > 1 && !matches!(command, Command::Grid(_) | Command::Upscale(_) | Command::Train(_)) {
+    let can_be_shared =
+        matches!(command, Command::Grid(_) | Command::Upscale(_) | Command::Train(_) | Command::Spectrum(_));
+    if ranks > 1 && !can_be_shared {
         return Err(bad_input(format!(
-            "of the commands, grid, upscale and train can be shared by several processes; start one of this, not {ranks}"
+            "of the commands, grid, upscale, train and spectrum can be shared by several processes; start one of this, not {ranks}"
         )));
     }
     match command {

@@ -44,6 +44,11 @@ impl Context {
         &self.ranks
     }
 
+    /// How many of them run on this machine.
+    pub(crate) fn ranks_of_machine(&self) -> anyhow::Result<usize> {
+        ranks_at(&self.ranks, &machine())
+    }
+
     /// Whether nobody hears what is said.
     fn is_quiet(&self) -> bool {
         self.options.quiet || !self.ranks.is_first()
@@ -156,13 +161,22 @@ fn own_share_of_cores(ranks: &Ranks) -> anyhow::Result<Option<usize>> {
     if ranks.count() == 1 {
         return Ok(None);
     }
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let status = read("/proc/self/status");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let cores = status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap_or_default();
-    let place = read("/proc/sys/kernel/random/boot_id") + cores;
-    let sharing = ranks.gather(place.as_bytes())?.into_iter().filter(|other| other == place.as_bytes());
+    let sharing = ranks_at(ranks, &(machine() + cores))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Some((cores / sharing.count()).max(1)))
+    Ok(Some((cores / sharing).max(1)))
+}
+
+/// What tells this machine from others.
+fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
+/// How many ranks are at the same place as this one.
+fn ranks_at(ranks: &Ranks, place: &str) -> anyhow::Result<usize> {
+    let places = ranks.gather(place.as_bytes())?.into_iter();
+    Ok(places.filter(|other| other == place.as_bytes()).count())
 }
 
 fn start_logging(filter: &str) -> anyhow::Result<()> {

@@ -104,13 +104,9 @@ fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
         .or(error.downcast_ref().map(OutpaintError::is_input))
         .or(error.downcast_ref().map(MockError::is_input))
         .or(error.downcast_ref().map(TngError::is_input))
+        .or(error.downcast_ref().map(SpectraError::is_input))
         .or(error.downcast_ref().map(RanksError::is_input));
-    said.unwrap_or(
-        error.is::<BadInput>()
-            || error.is::<SpectraError>()
-            || error.is::<JudgeError>()
-            || error.is::<DenoiserError>(),
-    )
+    said.unwrap_or(error.is::<BadInput>() || error.is::<JudgeError>() || error.is::<DenoiserError>())
 }
 
 #[cfg(test)]

@@ -79,9 +79,7 @@ pub(crate) fn in_memory(values: &dyn Windows) -> anyhow::Result<Field3> {
 /// A sample of ours, which says what it is, or the cube of somebody else.
 fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
     let Cube { box_size: box_size_mpc_h, index, .. } = *cube;
-    if !path.try_exists().with_context(|| path.display().to_string())? {
-        return Err(bad_input(format!("{}: no such file", path.display())));
-    }
+    check_is_there(path)?;
     let reader = |box_size| NpyReader::open_cube(path, box_size, index).context("reading a numpy cube");
     if let Some((meta, of_sample)) = samples::described_npy(path)? {
         if let Some(said) = box_size_mpc_h.filter(|said| *said != of_sample) {
@@ -93,8 +91,7 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
         let values = Box::new(reader(box_size_mpc_h.unwrap_or(of_sample))?);
         return Ok(OpenField { values, meta, note: None, is_cube: true, unchecked: None });
     }
-    let box_size_mpc_h = box_size_mpc_h
-        .ok_or_else(|| bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display())))?;
+    let box_size_mpc_h = box_size_mpc_h.ok_or_else(|| without_box(path))?;
     let holds = cube.values();
     let values = CubeReader::open(path, box_size_mpc_h, index, holds).context("reading a numpy cube")?;
     let provenance = provenance(json!({ "sources": [path.to_string_lossy()] }));
@@ -102,6 +99,26 @@ fn open_npy(path: &Path, cube: &Cube) -> anyhow::Result<OpenField> {
     let meta = GridMeta { provenance, ..GridMeta::new("unknown", 0.0, values.unit(holds)) };
     let note = values.note().map(str::to_owned);
     Ok(OpenField { values: Box::new(values), meta, note, is_cube: true, unchecked: None })
+}
+
+/// The grid of a numpy cube, whose values are not read.
+pub(crate) fn grid_of_cube(path: &Path, cube: &Cube) -> anyhow::Result<Grid> {
+    check_is_there(path)?;
+    let described = samples::described_npy(path)?.map(|(_, of_sample)| of_sample);
+    let box_size_mpc_h = cube.box_size.or(described).ok_or_else(|| without_box(path))?;
+    let reader = NpyReader::open_cube(path, box_size_mpc_h, cube.index).context("reading a numpy cube")?;
+    Ok(*reader.grid())
+}
+
+fn check_is_there(path: &Path) -> anyhow::Result<()> {
+    match path.try_exists().with_context(|| path.display().to_string())? {
+        true => Ok(()),
+        false => Err(bad_input(format!("{}: no such file", path.display()))),
+    }
+}
+
+fn without_box(path: &Path) -> anyhow::Error {
+    bad_input(format!("{}: a .npy cube needs --box-size, in Mpc/h", path.display()))
 }
 
 /// Whether a numpy cube has its redshift in a description beside it.

@@ -36,6 +36,15 @@ pub(crate) fn three<T: FromStr + Copy>(text: &str) -> Result<[T; 3], String> {
     }
 }
 
+/// Bytes of 1 GiB.
+pub(crate) const GIB: f64 = 1_073_741_824.0;
+
+/// A positive number.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "a positive number is needed".to_owned())
+}
+
 /// First cell and cells of a region.
 pub(crate) fn region(text: &str) -> Result<Region, String> {
     let (start, shape) = text.split_once(':').ok_or("X,Y,Z:NX,NY,NZ is needed")?;

@@ -41,6 +41,12 @@ impl Multipoles {
         Self { monopole, ..self.clone() }
     }
 
+    /// P_0 as a power spectrum: to the bit the one of the same modes.
+    #[must_use]
+    pub fn power(&self) -> Spectrum {
+        Spectrum { k_h_mpc: self.k_h_mpc.clone(), power: self.monopole.clone(), modes: self.modes.clone() }
+    }
+
     /// Of products of modes weighted by [`legendre`].
     pub(crate) fn of_bins(bins: Vec<Bin<3>>) -> Self {
         let mut multipoles = Self::default();

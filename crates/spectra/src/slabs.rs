@@ -17,6 +17,9 @@ use std::fmt;
 use std::path::PathBuf;
 use tiles::Tiles;
 
+/// Modes in memory are worked on in this many parts at least.
+const PARTS: usize = 8;
+
 /// Where the modes of a rank lie, and how much of them is worked on at a time. The same on all ranks, but for the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace {
@@ -119,13 +122,13 @@ impl<'a> ModeSlabs<'a> {
             is_left_along_x: true,
             correction: correction(grid.cells(), window),
             sampling: Sampling::Single,
-            block_bytes: workspace.block_bytes,
+            block_bytes: block_bytes(ranks, &grid, workspace),
         };
         let sums = modes.transform_planes(&Taper::new(grid.cells(), boundary), &mut fill)?;
         // In the order of planes, whoever has them.
         let sums = ranks.gather(&sums).map_err(SpectraError::from)?.concat();
         checked_mean(sums.iter().sum::<f64>() / grid.voxels() as f64)?;
-        modes.tiles.transpose(ranks, workspace.block_bytes)?;
+        modes.tiles.transpose(ranks, modes.block_bytes)?;
         if workspace.folder.is_none() {
             modes.transform_along_x()?;
         }
@@ -204,6 +207,16 @@ impl<'a> ModeSlabs<'a> {
             return Ok(());
         }
         Err(SpectraError::Grids { expected: Box::new(self.grid), found: Box::new(other.grid) })
+    }
+}
+
+/// Bytes of a block, the same on all ranks: of modes in memory not more than a part that hardly counts beside them.
+fn block_bytes(ranks: &Ranks, grid: &Grid, workspace: &Workspace) -> usize {
+    let [nx, ny, nz] = grid.cells();
+    let slab = nx * ny * (nz / 2 + 1) * size_of::<Complex32>() / ranks.count();
+    match workspace.folder {
+        None => workspace.block_bytes.min(slab / PARTS),
+        Some(_) => workspace.block_bytes,
     }
 }
 

@@ -79,7 +79,7 @@ fn of_modes(a: &Modes, b: &Modes) -> Found {
 
 fn of_slabs(a: &ModeSlabs, b: &ModeSlabs) -> Result<Found, SpectraError> {
     let bands = bands(a.grid());
-    let both = a.with(b)?;
+    let both = a.cross_spectra(b)?;
     assert_eq!(both.power[0], a.power()?);
     assert_eq!(both.cross, a.cross(b)?);
     let [x, y, z] = AXES;
@@ -229,7 +229,7 @@ fn fields_of_other_grids_are_refused() {
     let bins = TriangleBins::new(a.grid(), &equilateral(&[1.5]), 0.4).unwrap();
     let [a, b] = [&a, &b].map(|field| slabs(&ranks, field, None, Boundary::Periodic, &Workspace::memory()));
     assert!(matches!(a.cross(&b), Err(SpectraError::Grids { .. })));
-    assert!(matches!(b.with(&a), Err(SpectraError::Grids { .. })));
+    assert!(matches!(b.cross_spectra(&a), Err(SpectraError::Grids { .. })));
     assert!(matches!(b.bispectrum(&bins), Err(SpectraError::Grids { .. })));
     assert!(a.bispectrum(&bins).is_ok());
 }

@@ -10,7 +10,7 @@ use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::files::{Overwrite, check_grid_name};
 use crate::gridding::{Axis, Quantity, Section, Spread, Weight, section};
-use crate::parse::{Assignment, scalar};
+use crate::parse::{Assignment, positive, scalar};
 use crate::samples;
 use crate::units::UnitOptions;
 use anyhow::Context as _;
@@ -126,11 +126,6 @@ fn check_alone(is_shared: bool, what: &str) -> anyhow::Result<()> {
         ))),
         false => Ok(()),
     }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| "a positive number is needed".to_owned())
 }
 
 /// Some of the numbers of files, rising.

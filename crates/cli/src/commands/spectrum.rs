@@ -1,7 +1,9 @@
 //! `finescale spectrum`: power spectra of grids and of the particles of snapshots.
 
 mod measured;
+mod modes;
 mod particles;
+mod place;
 mod source;
 mod table;
 
@@ -10,12 +12,13 @@ use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::files::{Overwrite, write_text};
 use crate::gridding::{Axis, Weight};
-use crate::parse::Assignment;
+use crate::parse::{Assignment, positive};
 use crate::units::UnitOptions;
 use clap::{Args, ValueEnum};
 use finescale_field::Scheme;
 use finescale_snapshot::Particles;
 use finescale_spectra::LineOfSight;
+use place::Place;
 use serde_json::Value;
 use source::{Source, check_applies, check_one_part};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,10 @@ pub(crate) struct SpectrumCommand {
     /// and subtract it from the power [default: neither]
     #[arg(long, value_enum, value_name = "WHAT")]
     shot_noise: Option<ShotNoiseColumn>,
+    /// Memory to stay below, in GiB, each process [default: what there is]. Grids whose Fourier modes need more are measured out
+    /// of core: the modes lie in a file without a name beside --output, or in the current folder
+    #[arg(long, value_name = "GIB", value_parser = positive)]
+    memory: Option<f64>,
     #[command(flatten)]
     cube: CubeOptions,
     #[command(flatten)]
@@ -126,27 +133,30 @@ impl SpectrumCommand {
             .map(|path| Source::open(context, &self.particles.units, path))
             .transpose()?;
         let sources: Vec<&Source> = [Some(&first), second.as_ref()].into_iter().flatten().collect();
-        let format = self.output.as_deref().map(|output| check_format(output, &sources, self.overwrite));
+        let is_first = context.ranks().is_first();
+        let output = self.output.as_deref().filter(|_| is_first);
+        let format = output.map(|output| check_format(output, &sources, self.overwrite));
         let format = format.transpose()?;
         check_applies(&sources, &self.cube, &self.particles)?;
         check_one_part(&sources)?;
+        let place = Place::of(context, &sources, &self.cube.cube, self.memory, self.output.as_deref())?;
 
         let cells = self.particles.cells.map(|cells| cells as usize);
         let cells = cells.or_else(|| sources.iter().find_map(|source| source.cells()));
-        let measured =
-            first.measure(context, &self.cube, &self.particles, self.particles.particles.clone(), cells)?;
+        let how = (&self.cube, &self.particles);
+        let measured = first.measure(context, &place, how, self.particles.particles.clone(), cells)?;
         let other = match second {
             None => None,
             Some(second) => {
                 let species = self.particles.cross_particles.clone().or(self.particles.particles.clone());
                 let cells = cells.or(Some(measured.modes.grid().cells()[0]));
-                Some(second.measure(context, &self.cube, &self.particles, species, cells)?)
+                Some(second.measure(context, &place, how, species, cells)?)
             }
         };
         let line_of_sight = self.multipoles.then(|| self.line_of_sight.into());
         let table = Table::new(context, &measured, other.as_ref(), line_of_sight, self.shot_noise)?;
         let json = table.json();
-        match self.output.as_deref().zip(format) {
+        match output.zip(format) {
             Some((path, Format::Csv)) => write_text(path, &table.text(","))?,
             Some((path, Format::Json)) => write_text(path, &format!("{json:#}\n"))?,
             None => context.say(table.text("  ").trim_end()),

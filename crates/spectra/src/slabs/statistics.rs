@@ -65,7 +65,7 @@ impl ModeSlabs<'_> {
     ///
     /// # Errors
     /// As [`Self::cross`].
-    pub fn with(&self, other: &Self) -> Result<CrossSpectra, SpectraError> {
+    pub fn cross_spectra(&self, other: &Self) -> Result<CrossSpectra, SpectraError> {
         let found = binned([self, other], &[[0, 0], [1, 1], [0, 1]], Binning::Shells, |_| [1.0])?;
         let [first, second, cross] = found.try_into().unwrap_or_else(|_| unreachable!("three pairs"));
         Ok(CrossSpectra { power: [spectrum(first), spectrum(second)], cross: spectrum(cross) })

@@ -9,6 +9,7 @@ use crate::gridding::{
     Gridding, Quantity, Spread, Unfinished, Weight, deposit, deposit_in_passes, deposit_on_ranks,
     planes_of_slabs, slab_bytes,
 };
+use crate::parse::GIB;
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
 use anyhow::Context as _;
@@ -20,7 +21,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-const GIB: f64 = 1_073_741_824.0;
 /// A larger share of empty voxels of gas is told.
 const MOST_EMPTY: f64 = 0.01;
 

@@ -1,14 +1,14 @@
 //! What was measured of an input.
 
+use super::modes::FieldModes;
 use finescale_field::{Centring, Scheme};
 use finescale_snapshot::Particles;
-use finescale_spectra::Modes;
 use std::path::PathBuf;
 
 /// The modes of an input, and what is known of them.
-pub(super) struct Measured {
+pub(super) struct Measured<'a> {
     pub(super) path: PathBuf,
-    pub(super) modes: Modes,
+    pub(super) modes: FieldModes<'a>,
     /// The particles, if they were gridded here.
     pub(super) particles: Option<Particles>,
     /// The mass assignment whose window was divided out.

@@ -1,6 +1,7 @@
 //! The modes of a snapshot's particles.
 
 use super::measured::Measured;
+use super::modes::FieldModes;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::gridding::Weight;
@@ -65,7 +66,7 @@ pub(super) fn measure(
     path: PathBuf,
     snapshot: &Snapshot,
     how: &Gridding,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measured<'static>> {
     let header = snapshot.header();
     let grid = header.grid(how.cells).with_context(|| format!("--cells {}", how.cells))?;
     let count = header.count(&how.particles);
@@ -92,9 +93,10 @@ pub(super) fn measure(
         how.scheme,
         if how.interlaced { ", interlaced" } else { "" }
     ));
+    let modes = mesh.modes(how.scheme).with_context(|| format!("measuring {}", path.display()))?;
     Ok(Measured {
         centring: finescale_field::Centring::Cell,
-        modes: mesh.modes(how.scheme).with_context(|| format!("measuring {}", path.display()))?,
+        modes: FieldModes::Whole(modes),
         path,
         particles: Some(how.particles.clone()),
         window: Some(how.scheme),

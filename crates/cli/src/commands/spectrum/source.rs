@@ -1,7 +1,9 @@
 //! What a spectrum is measured of: a grid, a numpy cube, or the particles of a snapshot.
 
 use super::measured::Measured;
+use super::modes::FieldModes;
 use super::particles::{self, Gridding};
+use super::place::Place;
 use super::{CubeOptions, ParticleOptions};
 use crate::context::Context;
 use crate::failure::bad_input;
@@ -11,14 +13,14 @@ use crate::gridding::Weight;
 use crate::parse::Assignment;
 use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
-use finescale_field::{Grid, Region, Scheme, check_memory};
-use finescale_snapshot::{GridFile, GridMeta, GridReader, Particles, Snapshot, Source as Kind};
-use finescale_spectra::{Complex32, Modes};
+use finescale_field::{Boundary, Grid, Region, Scheme, Windows, check_memory};
+use finescale_snapshot::{GridMeta, GridReader, Particles, Snapshot, Source as Kind};
+use finescale_spectra::{ModeSlabs, Modes};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 
 /// Planes read at once: those of one HDF5 chunk of our grids.
-const PLANES: usize = 32;
+pub(super) const PLANES: usize = 32;
 
 /// An input, opened.
 pub(super) enum Source {
@@ -61,22 +63,30 @@ impl Source {
         }
     }
 
+    /// The snapshot, if it is one.
+    pub(super) fn snapshot(&self) -> Option<&Path> {
+        match self {
+            Self::Grid(..) | Self::Cube(_) => None,
+            Self::Snapshot(path, _) => Some(path),
+        }
+    }
+
     /// Measures the modes; `particles` and `cells` are for snapshots.
-    pub(super) fn measure(
+    pub(super) fn measure<'a>(
         self,
-        context: &Context,
-        cube: &CubeOptions,
-        options: &ParticleOptions,
+        context: &'a Context,
+        place: &Place,
+        (cube, options): (&CubeOptions, &ParticleOptions),
         particles: Option<Particles>,
         cells: Option<usize>,
-    ) -> anyhow::Result<Measured> {
+    ) -> anyhow::Result<Measured<'a>> {
         let open = match &self {
             Self::Grid(path, reader) if !reader.meta().boundary.is_periodic() => Some(path.clone()),
             _ => None,
         };
         let measured = match self {
-            Self::Grid(path, reader) => of_grid(context, path, &reader)?,
-            Self::Cube(path) => of_cube(context, path, cube)?,
+            Self::Grid(path, reader) => of_grid(context, place, path, &reader)?,
+            Self::Cube(path) => of_cube(context, place, path, cube)?,
             Self::Snapshot(path, snapshot) => {
                 let particles = particles::named(&snapshot, particles)
                     .with_context(|| format!("measuring {}", path.display()))?;
@@ -160,7 +170,12 @@ pub(super) fn check_applies(
 
 /// The modes of a grid file, which is read some planes at a time: beside its transform there is no field in
 /// memory.
-fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Result<Measured> {
+fn of_grid<'a>(
+    context: &'a Context,
+    place: &Place,
+    path: PathBuf,
+    reader: &GridReader,
+) -> anyhow::Result<Measured<'a>> {
     let (grid, meta) = (*reader.grid(), reader.meta());
     if meta.is_spread {
         context.note(format_args!(
@@ -169,28 +184,12 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
             path.display()
         ));
     }
-    let [nx, ny, nz] = grid.cells();
-    let bytes =
-        [nx, ny, nz / 2 + 1].iter().fold(size_of::<Complex32>() as u128, |bytes, &n| bytes * n as u128);
-    check_memory(format_args!("the Fourier modes of {:?} cells", grid.cells()), bytes)
-        .with_context(|| path.display().to_string())?;
     let stamp = Stamp::read(&path)?;
-    reader.check_values().context("reading a grid")?;
-    let mut progress = context.progress("reading", "planes", nx as u64, 0);
-    let mut slab = Array3::zeros([0; 3]);
-    let modes = Modes::from_planes(grid, meta.assignment, meta.boundary, |x, plane| {
-        if x % PLANES == 0 {
-            let start = [i64::try_from(x).context("a grid has fewer planes")?, 0, 0];
-            slab = reader.read(&Region { start, shape: [PLANES.min(nx - x), ny, nz] })?;
-        }
-        let values = slab.index_axis(Axis(0), x % PLANES);
-        plane.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
-        check_density(&grid, x, plane)?;
-        progress.set(x as u64 + 1);
-        anyhow::Ok(())
-    })
-    .with_context(|| format!("measuring {}", path.display()))?;
-    progress.finish();
+    if context.ranks().is_first() {
+        reader.check_values().context("reading a grid")?;
+    }
+    let modes = of_planes(context, place, reader, meta.assignment, meta.boundary)
+        .with_context(|| format!("measuring {}", path.display()))?;
     stamp.check(&path)?;
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, meta);
     let (window, centring) = (meta.assignment, meta.centring);
@@ -198,19 +197,17 @@ fn of_grid(context: &Context, path: PathBuf, reader: &GridReader) -> anyhow::Res
 }
 
 /// The modes of a numpy cube.
-fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::Result<Measured> {
+fn of_cube<'a>(
+    context: &'a Context,
+    place: &Place,
+    path: PathBuf,
+    options: &CubeOptions,
+) -> anyhow::Result<Measured<'a>> {
     let stamp = Stamp::read(&path)?;
     let opened = fields::open(&path, &options.cube)?;
     opened.note.iter().for_each(|note| context.warn(note));
-    let cube = GridFile { field: fields::in_memory(opened.values.as_ref())?, meta: opened.meta };
-    stamp.check(&path)?;
-    let measuring = || format!("measuring {}", path.display());
-    let grid = *cube.field.grid();
-    let [_, ny, nz] = grid.cells();
-    for (x, plane) in cube.field.as_slice().chunks_exact(ny * nz).enumerate() {
-        check_density(&grid, x, plane).with_context(measuring)?;
-    }
-    let window = match (cube.meta.assignment, options.assignment) {
+    let (values, meta) = (opened.values, opened.meta);
+    let window = match (meta.assignment, options.assignment) {
         (Some(scheme), _) => Some(scheme),
         (None, Some(Assignment(given))) => given,
         (None, None) => {
@@ -221,10 +218,62 @@ fn of_cube(context: &Context, path: PathBuf, options: &CubeOptions) -> anyhow::R
             None
         }
     };
-    let modes = Modes::within(&cube.field, window, cube.meta.boundary).with_context(measuring)?;
-    let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, &cube.meta);
-    let centring = cube.meta.centring;
+    // A cube in Fortran's order has no planes that lie together: where there is room, it is read at once.
+    let values: Box<dyn Windows> = match place {
+        Place::Memory => Box::new(fields::in_memory(values.as_ref())?),
+        Place::Slabs(_) => values,
+    };
+    let modes = of_planes(context, place, values.as_ref(), window, meta.boundary)
+        .with_context(|| format!("measuring {}", path.display()))?;
+    stamp.check(&path)?;
+    let shot_noise_mpc_h3 = counted_noise_mpc_h3(values.grid(), &meta);
+    let centring = meta.centring;
     Ok(Measured { path, modes, particles: None, window, centring, interlaced: false, shot_noise_mpc_h3 })
+}
+
+/// The modes of a density that is read plane by plane, this rank's share of it.
+fn of_planes<'a>(
+    context: &'a Context,
+    place: &Place,
+    values: &dyn Windows,
+    window: Option<Scheme>,
+    boundary: Boundary,
+) -> anyhow::Result<FieldModes<'a>> {
+    let grid = *values.grid();
+    let [nx, ny, nz] = grid.cells();
+    let mut progress = context.progress("reading", "planes", context.ranks().share(nx).len() as u64, 0);
+    let (mut slab, mut read, mut done) = (Array3::zeros([0; 3]), 0..0, 0);
+    let fill = |x: usize, plane: &mut [f32]| {
+        if !read.contains(&x) {
+            read = x..nx.min((x / PLANES + 1) * PLANES);
+            let start = [i64::try_from(x).context("a grid has fewer planes")?, 0, 0];
+            let region = Region { start, shape: [read.len(), ny, nz] };
+            slab = values.read(&region).map_err(anyhow::Error::from_boxed)?;
+        }
+        let values = slab.index_axis(Axis(0), x - read.start);
+        plane.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
+        check_density(&grid, x, plane)?;
+        done += 1;
+        progress.set(done);
+        anyhow::Ok(())
+    };
+    let modes = match place {
+        Place::Memory => {
+            let bytes = ModeSlabs::bytes(context.ranks(), &grid);
+            check_memory(format_args!("the Fourier modes of {:?} cells", grid.cells()), bytes)?;
+            FieldModes::Whole(Modes::from_planes(grid, window, boundary, fill)?)
+        }
+        Place::Slabs(workspace) => FieldModes::Slabs(ModeSlabs::from_planes(
+            context.ranks(),
+            grid,
+            window,
+            boundary,
+            workspace,
+            fill,
+        )?),
+    };
+    progress.finish();
+    Ok(modes)
 }
 
 /// V/N in (Mpc/h)³ of a field that counts particles, each in one place.

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::provenance::provenance;
 use anyhow::Context as _;
-use finescale_spectra::{LineOfSight, Multipoles, Spectrum, correlation_of};
+use finescale_spectra::{CrossSpectra, LineOfSight, Multipoles, Spectrum, correlation_of};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -43,14 +43,21 @@ impl Table {
         shot_noise: Option<ShotNoiseColumn>,
     ) -> anyhow::Result<Self> {
         let noise = noise_of(context, first, shot_noise)?;
-        let power = less(first.modes.power(), noise.as_ref(), shot_noise);
+        // Modes in a file are read once for each of these.
+        let crossed = other.map(|other| crossed(first, other)).transpose()?;
+        let multipoles = line_of_sight.map(|axis| first.modes.multipoles(axis)).transpose()?;
+        let power = match (&crossed, &multipoles) {
+            (Some(crossed), _) => crossed.power[0].clone(),
+            (None, Some(multipoles)) => multipoles.power(),
+            (None, None) => first.modes.power()?,
+        };
+        let power = less(power, noise.as_ref(), shot_noise);
         let mut columns = vec![
             Column::new("k_h_mpc", &power.k_h_mpc, |k| format!("{k:.6}")),
             Column::new("modes", &power.modes, |modes| modes.to_string()),
             Column::power("power_mpc_h3", &power.power),
         ];
-        if let Some(line_of_sight) = line_of_sight {
-            let Multipoles { quadrupole, hexadecapole, .. } = first.modes.multipoles(line_of_sight);
+        if let Some(Multipoles { quadrupole, hexadecapole, .. }) = multipoles {
             columns.push(Column::power("quadrupole_mpc_h3", &quadrupole));
             columns.push(Column::power("hexadecapole_mpc_h3", &hexadecapole));
         }
@@ -58,12 +65,9 @@ impl Table {
             columns.push(Column::power("shot_noise_mpc_h3", &noise.power));
         }
         let mut fields = vec![described(first, shot_noise)];
-        if let Some(other) = other {
+        if let Some((other, CrossSpectra { power: [_, other_power], cross })) = other.zip(crossed) {
             let noise = noise_of(context, other, shot_noise)?;
-            let other_power = less(other.modes.power(), noise.as_ref(), shot_noise);
-            check_centring(first, other)?;
-            let cross = first.modes.cross(&other.modes);
-            let cross = cross.with_context(|| format!("crossing with {}", other.path.display()))?;
+            let other_power = less(other_power, noise.as_ref(), shot_noise);
             let correlation = correlation_of(&cross, &power, &other_power);
             columns.push(Column::power("other_power_mpc_h3", &other_power.power));
             if let Some(noise) = &noise {
@@ -93,6 +97,12 @@ impl Table {
         let names = line(self.columns.iter().map(|column| column.name).collect());
         names + &(0..bins).map(row).collect::<String>()
     }
+}
+
+/// The powers of two fields that can be crossed.
+fn crossed(first: &Measured, other: &Measured) -> anyhow::Result<CrossSpectra> {
+    check_centring(first, other)?;
+    first.modes.cross_spectra(&other.modes).with_context(|| format!("crossing with {}", other.path.display()))
 }
 
 /// Fields half a voxel apart are not crossed.
@@ -132,7 +142,7 @@ fn noise_of(
         Some(ShotNoiseColumn::Subtract) => "subtracted from the power",
     };
     context.note(format_args!("{path}: shot noise {level:.4} (Mpc/h)^3, {what}"));
-    Ok(asked.map(|_| measured.modes.shot_noise(level, scheme)))
+    Ok(asked.map(|_| measured.modes.shot_noise(level, scheme)).transpose()?)
 }
 
 fn less(power: Spectrum, noise: Option<&Spectrum>, asked: Option<ShotNoiseColumn>) -> Spectrum {
