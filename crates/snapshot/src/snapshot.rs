@@ -215,18 +215,22 @@ impl Snapshot {
         take: impl Fn(Batch) -> bool,
     ) -> Result<(), SnapshotError> {
         let types = |file: &SnapshotFile| -> Vec<(usize, usize)> {
-            let counted = particles.types().iter().map(|&kind| (kind, file.count(kind) as usize));
+            let count = |kind| usize::try_from(file.count(kind)).unwrap_or(usize::MAX);
+            let counted = particles.types().iter().map(|&kind| (kind, count(kind)));
             counted.filter(|(_, count)| *count > 0).collect()
         };
         let files = self.files.iter().enumerate().skip(first_file);
         let batches = |(_, count): &(usize, usize)| count.div_ceil(most);
-        let all: usize = files.clone().flat_map(|(_, file)| types(file)).map(|kind| batches(&kind)).sum();
-        let own = own * all / of..(own + 1) * all / of;
-        let mut end = 0;
+        let counts = files.clone().flat_map(|(_, file)| types(file)).map(|kind| batches(&kind));
+        let all = counts.fold(0, usize::saturating_add);
+        // A header may promise more than there can be, which opening its file finds.
+        let before = |reader: usize| (reader as u128 * all as u128).div_euclid(of as u128) as usize;
+        let own = before(own)..before(own + 1);
+        let mut end = 0usize;
         for (index, file) in files {
             for kind in types(file) {
                 let first = end;
-                end += batches(&kind);
+                end = first.saturating_add(batches(&kind));
                 let (from, to) = (own.start.max(first), own.end.min(end));
                 if from >= to {
                     continue;
