@@ -35,7 +35,7 @@ def works(options, folder):
     (folder / "config.json").write_text(json.dumps(config))
     condition = options.condition or demo / "condition.hdf5"
     return {
-        "generation": ["upscale", "--model", demo / "model_4_steps.safetensors", "--condition", condition, "-o", folder / "sample.hdf5", "--overwrite"],
+        "generation": ["upscale", "--model", options.model or demo / "model_4_steps.safetensors", "--condition", condition, "-o", folder / "sample.hdf5", "--overwrite"],
         "training": ["train", folder / "config.json", "--out", folder / "run"],
         "gridding": ["grid", folder / "mock/high_res/snapdir_000", "--particles", "dm", "--cells", options.cells, "--scheme", "pcs",
                      "-o", folder / "grid.hdf5", "--overwrite"],
@@ -66,6 +66,7 @@ def main():
     parser.add_argument("--particles", default="320", help="along a side, of gridding")
     parser.add_argument("--cells", default="256", help="along a side, of gridding")
     parser.add_argument("--condition", type=Path, help="grid of the generation [default: the demo's]")
+    parser.add_argument("--model", type=Path, help="of the generation [default: the demo's of four steps]")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ |= MPIRUN_AS_ROOT

@@ -1,6 +1,6 @@
-//! One sample drawn in parts by commands that know nothing of each other.
+//! One volume made in parts by commands that know nothing of each other.
 
-use crate::binary::{fails, finescale};
+use crate::binary::{fails, finescale, project};
 use crate::pipeline::{CONDITION, Story};
 use serde_json::json;
 
@@ -79,4 +79,45 @@ fn what_is_no_part_of_one_sample_is_told() {
     fails(&mut upscale(&["--part", "3/2"]), &["there is no part 3"]);
     fails(&mut upscale(&["--part", "1/2", "--region", "0:8"]), &["--part", "--region"]);
     fails(&mut upscale(&["--halo", "2"]), &["--part"]);
+}
+
+#[test]
+fn gridded_slabs_are_joined_to_the_grid_of_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = project("data/demo/gadget4_dm_64/snapdir_003");
+    let grid = |more: &[&str]| {
+        let mut command = finescale();
+        command.current_dir(folder.path()).arg("grid").arg(&snapshot);
+        command.args(["--particles", "dm", "--scheme", "tsc", "--cells", "48"]).args(more);
+        command
+    };
+    grid(&["-o", "whole.hdf5"]).assert().success();
+    for part in ["1", "2", "3"] {
+        let (number, output) = (format!("{part}/3"), format!("slab_{part}.hdf5"));
+        grid(&["--part", &number, "-o", &output]).assert().success();
+    }
+    let join = |slabs: &[&str], output: &str| {
+        let mut command = finescale();
+        command.current_dir(folder.path()).arg("join").args(slabs).args(["-o", output]);
+        command
+    };
+    join(&["slab_1.hdf5", "slab_2.hdf5", "slab_3.hdf5"], "joined.hdf5").assert().success();
+    let read = |name: &str| finescale_snapshot::read_grid(&folder.path().join(name)).unwrap();
+    let [whole, joined, slab] = ["whole.hdf5", "joined.hdf5", "slab_2.hdf5"].map(read);
+    assert_eq!((slab.field.grid().cells(), slab.meta.start_mpc_h.unwrap()[0]), ([16, 48, 48], 100.0 / 3.0));
+    assert_eq!(joined.field.grid(), whole.field.grid());
+    assert_eq!(
+        (joined.meta.boundary, joined.meta.start_mpc_h),
+        (whole.meta.boundary, whole.meta.start_mpc_h)
+    );
+    // Places are rounded otherwise in a slab, in f32.
+    let difference = |(a, b): (&f32, &f32)| (a - b).abs() / (1.0 + a.abs());
+    let values = whole.field.as_slice().iter().zip(joined.field.as_slice());
+    let largest = values.map(difference).fold(0f32, f32::max);
+    assert!(largest < 1e-4, "{largest}");
+
+    grid(&["--part", "3/3", "--weight", "count", "-o", "other.hdf5"]).assert().success();
+    let mixed = ["slab_1.hdf5", "slab_2.hdf5", "other.hdf5"];
+    fails(&mut join(&mixed, "wrong.hdf5"), &["other.hdf5", "same sample"]);
+    fails(&mut grid(&["--part", "1/2x2x1", "-o", "wrong.hdf5"]), &["--part", "slabs along x"]);
 }

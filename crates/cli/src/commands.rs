@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Train(train::Train),
     /// Draw the high-resolution field of a low-resolution one
     Upscale(upscale::Upscale),
-    /// Put the parts of a volume together that `upscale --part` has drawn
+    /// Put the parts of a volume together that `upscale --part` or `grid --part` has made
     Join(join::Join),
     /// Judge samples against the truth: spectra, plots, report
     Compare(compare::Compare),

@@ -17,9 +17,10 @@ pub(crate) use window::{Section, section};
 
 use crate::context::Context;
 use crate::failure::{bad_input, stopped};
+use crate::parts::{PART, Part, PartNumber};
 use crate::provenance::provenance;
 use anyhow::Context as _;
-use finescale_field::{Depositor, Grid, LocalDensity, Scheme};
+use finescale_field::{Boundary, Depositor, Grid, LocalDensity, Region, Scheme};
 use finescale_snapshot::{GridFile, GridMeta, Header, Particles, SizeOf, Snapshot, Species, Wanted};
 use serde_json::{Value, json};
 use std::fmt;
@@ -63,6 +64,8 @@ pub(crate) struct Gridding {
     pub(crate) spread: Option<Spread>,
     /// Not the whole box, but this part of it.
     pub(crate) section: Option<Section>,
+    /// Not the whole box, but one of some slabs along x.
+    pub(crate) part: Option<PartNumber>,
     /// The axis along which particles are where their redshifts put them.
     pub(crate) redshift_space: Option<Axis>,
 }
@@ -71,7 +74,17 @@ impl Gridding {
     /// The density of mass in the whole box.
     pub(crate) fn density(particles: Particles, cells: usize, scheme: Scheme) -> Self {
         let (weight, quantity) = (Weight::mass(), Quantity::Density);
-        Self { particles, cells, scheme, weight, quantity, spread: None, section: None, redshift_space: None }
+        Self {
+            particles,
+            cells,
+            scheme,
+            weight,
+            quantity,
+            spread: None,
+            section: None,
+            part: None,
+            redshift_space: None,
+        }
     }
 
     /// Options that change nothing are mistakes.
@@ -93,6 +106,26 @@ impl Gridding {
         Wanted { velocities, sides: self.spread == Some(Spread::Cells), ..wanted }
     }
 
+    /// The slab that is gridded, if it is one.
+    fn slab(&self, header: &Header) -> anyhow::Result<Option<Part>> {
+        let Some(number) = self.part else { return Ok(None) };
+        let whole = Window::new(header, self)?.grid;
+        let part = Part::new(number, 0, (whole.cells(), whole.box_size_mpc_h()), Boundary::Periodic)?;
+        let [_, y, z] = part.of;
+        match (y, z) {
+            (1, 1) => Ok(Some(part)),
+            _ => Err(bad_input("--part: grids are divided into slabs along x; say I/N")),
+        }
+    }
+
+    /// What is gridded: the whole box, or a part of it.
+    fn window(&self, header: &Header) -> anyhow::Result<Window> {
+        let whole = Window::new(header, self)?;
+        let Some(slab) = self.slab(header)? else { return Ok(whole) };
+        let Region { start, shape } = slab.region();
+        whole.planes(usize::try_from(start[0])?, shape[0], self.scheme)
+    }
+
     /// The whole box, in cells like those of what is gridded.
     fn whole_box(&self, header: &Header) -> anyhow::Result<Grid> {
         let voxel = Window::new(header, self)?.grid.voxel_mpc_h();
@@ -112,12 +145,13 @@ impl Gridding {
             "spread": self.spread.map(|spread| spread.to_string()),
             "region_mpc_h": self.section.map(|section| [section.start_mpc_h, section.sides_mpc_h]),
             "redshift_space": self.redshift_space.map(|axis| axis.to_string()),
+            "part": self.part.map(|part| part.to_string()),
         })
     }
 
     /// Bytes of memory that gridding takes.
     pub(crate) fn memory_bytes(&self, header: &Header) -> anyhow::Result<u128> {
-        self.bytes_on(&Window::new(header, self)?.grid, header)
+        self.bytes_on(&self.window(header)?.grid, header)
     }
 
     /// The same on a grid; with the batches of particles that are in memory.
@@ -146,7 +180,7 @@ pub(crate) fn deposit(
     how: &Gridding,
     unfinished: Option<&mut Unfinished>,
 ) -> anyhow::Result<GridFile> {
-    let window = Window::new(snapshot.header(), how).with_context(|| format!("--cells {}", how.cells))?;
+    let window = how.window(snapshot.header()).with_context(|| format!("--cells {}", how.cells))?;
     let local_density = local_density(context, snapshot, how)?;
     let mut sums = Sums::new(window, how, snapshot.header(), local_density.as_ref())
         .with_context(|| format!("--cells {}", how.cells))?;
@@ -206,6 +240,11 @@ fn finish(
     let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;
     let mut meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
     say_sizes(&mut meta, how, sizes_from);
+    if let Some(slab) = how.slab(header)? {
+        let start = slab.region().start[0] as f64 * field.grid().voxel_mpc_h()[0];
+        meta.start_mpc_h = Some([start, 0.0, 0.0]);
+        meta.provenance[PART] = json!(slab);
+    }
     Ok(GridFile { field, meta })
 }
 

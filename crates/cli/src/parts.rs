@@ -16,6 +16,13 @@ pub(crate) struct PartNumber {
     of: [usize; 3],
 }
 
+impl std::fmt::Display for PartNumber {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [x, y, z] = self.of;
+        write!(out, "{}/{x}x{y}x{z}", self.number)
+    }
+}
+
 /// I/N for slabs along x, or I/NXxNYxNZ.
 pub(crate) fn part_number(text: &str) -> Result<PartNumber, String> {
     let expected = || "I/N, such as 1/4 for the first of four slabs, or I/NXxNYxNZ is needed".to_owned();

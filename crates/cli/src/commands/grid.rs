@@ -11,6 +11,7 @@ use crate::failure::bad_input;
 use crate::files::{Overwrite, check_grid_name};
 use crate::gridding::{Axis, Quantity, Section, Spread, Weight, section};
 use crate::parse::{Assignment, positive, scalar};
+use crate::parts::{PartNumber, part_number};
 use crate::samples;
 use crate::units::UnitOptions;
 use anyhow::Context as _;
@@ -73,6 +74,10 @@ struct SnapshotOptions {
     /// the whole box
     #[arg(long, value_name = "X,Y,Z:DX,DY,DZ", value_parser = section, allow_hyphen_values = true)]
     region: Option<Section>,
+    /// Grid only slab I of N along x, with every particle read: jobs that know nothing of each other grid all slabs of one field, each
+    /// in the memory of its own, and `finescale join` puts them together
+    #[arg(long, value_name = "I/N", value_parser = part_number, conflicts_with = "region")]
+    part: Option<PartNumber>,
     /// Move particles along this axis to where their redshifts put them, by their peculiar velocities
     #[arg(long, value_enum, value_name = "AXIS")]
     redshift_space: Option<Axis>,
@@ -157,6 +162,11 @@ impl GridCommand {
         if let Some(address) = self.source.to_str().map(Address::parse).transpose()?.flatten() {
             self.check_applies(false)?;
             check_alone(is_shared, "snapshots over the web")?;
+            if self.snapshot.part.is_some() {
+                return Err(bad_input(
+                    "--part: snapshots over the web are gridded in one piece; --region cuts one out",
+                ));
+            }
             return self.grid_tng(context, &address);
         }
         let of_run = self.snapshot.number.is_some();
@@ -194,6 +204,7 @@ impl GridCommand {
             field,
             spread,
             region,
+            part,
             redshift_space,
             number,
             chunks,
@@ -210,6 +221,7 @@ impl GridCommand {
             ("--field", field.is_some()),
             ("--spread", spread.is_some()),
             ("--region", region.is_some()),
+            ("--part", part.is_some()),
             ("--redshift-space", redshift_space.is_some()),
             ("--number", number.is_some()),
             ("--chunks", chunks.is_some()),

@@ -9,7 +9,7 @@ use crate::samples::{self, IDENTITY};
 use anyhow::Context as _;
 use clap::Args;
 use finescale_field::{Grid, Region, TileFaces, WindowError, Windows};
-use finescale_outpaint::{Difference, sample_difference};
+use finescale_outpaint::{Difference, difference, sample_difference};
 use finescale_snapshot::{GridMeta, GridReader};
 use ndarray::Array3;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct Join {
-    /// The parts that `upscale --part` has drawn of one sample, all of them, in any order
+    /// The parts that `upscale --part` has drawn of one sample, or `grid --part` has made of one snapshot, all of them, in any order
     #[arg(value_name = "GRID", required = true)]
     parts: Vec<PathBuf>,
     /// The grid file to write; a name ending in .npy gives a numpy cube
@@ -62,7 +62,7 @@ impl OpenPart {
         match part.filter(is_one) {
             Some(part) => Ok(Self { path: path.into(), part, values }),
             None => Err(bad_input(format!(
-                "{}: does not say which part of a volume it is; parts are drawn by `finescale upscale --part I/N`",
+                "{}: does not say which part of a volume it is; parts are made by `finescale upscale --part I/N` and `finescale grid --part I/N`",
                 path.display()
             ))),
         }
@@ -80,7 +80,8 @@ fn check(parts: &[OpenPart]) -> anyhow::Result<()> {
         } else if ours.quantity != theirs.quantity {
             Some(theirs.quantity.clone())
         } else {
-            let difference = sample_difference(&of_whole(ours), &of_whole(theirs));
+            let difference = sample_difference(&of_whole(ours), &of_whole(theirs))
+                .or_else(|| difference(&of_grid(ours), &of_grid(theirs)));
             difference
                 .map(|Difference { what, expected, found }| format!("{what}: {found} instead of {expected}"))
         };
@@ -118,6 +119,22 @@ fn of_whole(meta: &GridMeta) -> Value {
     identity
 }
 
+/// What a gridded field is of, wherever the part lies.
+fn of_grid(meta: &GridMeta) -> Value {
+    let keys = [
+        "sources",
+        "total_weight",
+        "particles",
+        "cells",
+        "scheme",
+        "weight",
+        "field",
+        "spread",
+        "redshift_space",
+    ];
+    keys.iter().map(|&key| (key.to_owned(), meta.provenance[key].clone())).collect()
+}
+
 /// A volume that is read from its parts: each voxel is the mean of those that have it, weighted as [`Part::weights`] says.
 struct Joined {
     grid: Grid,
@@ -142,19 +159,23 @@ impl Joined {
                 if part.of[axis] > 1 { &faces[usize::from(!begins_at_a_face)..part.of[axis]] } else { &[] };
             inner.to_vec()
         });
+        let identity = of_whole(values.meta());
         let mut meta = GridMeta {
             boundary: part.boundary,
-            tile_faces: Some(TileFaces::new(faces)),
+            start_mpc_h: None,
+            // Gridded slabs are the field itself.
+            tile_faces: identity.is_object().then(|| TileFaces::new(faces)),
             earlier_tile_faces: Vec::new(),
             ..values.meta().clone()
         };
         let entries = meta.provenance.as_object_mut().context("a part says where it comes from")?;
         entries.remove(PART);
-        entries.insert("region".into(), json!(Region::whole(&self.grid)));
-        let mut identity = of_whole(values.meta());
-        identity["region"] = json!(Region::whole(&self.grid));
-        identity["parts"] = json!({ "of": part.of, "halo_cells": part.halo_cells });
-        entries.insert(IDENTITY.into(), identity);
+        if let Value::Object(mut of_sample) = identity {
+            entries.insert("region".into(), json!(Region::whole(&self.grid)));
+            of_sample.insert("region".into(), json!(Region::whole(&self.grid)));
+            of_sample.insert("parts".into(), json!({ "of": part.of, "halo_cells": part.halo_cells }));
+            entries.insert(IDENTITY.into(), of_sample.into());
+        }
         Ok(meta)
     }
 }

@@ -110,6 +110,7 @@ impl GridCommand {
     fn check_ranks(&self, ranks: usize, how: &Gridding) -> anyhow::Result<()> {
         let refused = [
             ("--region", how.section.is_some()),
+            ("--part", how.part.is_some()),
             ("a .npy cube", is_npy(&self.output)),
             ("--memory", self.snapshot.memory.is_some()),
         ];
@@ -130,9 +131,9 @@ impl GridCommand {
         let Some(limit) = given.or(available).filter(|limit| needed > u128::from(*limit)) else {
             return Ok(None);
         };
-        if how.section.is_some() || is_npy(&self.output) {
+        if how.section.is_some() || how.part.is_some() || is_npy(&self.output) {
             return Err(bad_input(format!(
-                "--cells: needs {} of memory, and there are {}; take fewer cells (whole boxes in grid files are gridded in parts)",
+                "--cells: needs {} of memory, and there are {}; take fewer cells, or more slabs (--part; whole boxes in grid files are gridded some planes at a time)",
                 readable_bytes(needed),
                 readable_bytes(limit.into())
             )));
@@ -160,6 +161,7 @@ impl GridCommand {
             quantity: options.field.clone().unwrap_or(Quantity::Density),
             spread: options.spread,
             section: options.region,
+            part: options.part,
             redshift_space: options.redshift_space,
         })
     }
