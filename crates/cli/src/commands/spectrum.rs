@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use finescale_field::Scheme;
 use finescale_snapshot::Particles;
 use finescale_spectra::LineOfSight;
-use place::Place;
+use place::workspace;
 use serde_json::Value;
 use source::{Source, check_applies, check_one_part};
 use std::path::{Path, PathBuf};
@@ -139,18 +139,19 @@ impl SpectrumCommand {
         let format = format.transpose()?;
         check_applies(&sources, &self.cube, &self.particles)?;
         check_one_part(&sources)?;
-        let place = Place::of(context, &sources, &self.cube.cube, self.memory, self.output.as_deref())?;
+        let workspace = workspace(context, &sources, &self.cube.cube, self.memory, self.output.as_deref())?;
 
         let cells = self.particles.cells.map(|cells| cells as usize);
         let cells = cells.or_else(|| sources.iter().find_map(|source| source.cells()));
         let how = (&self.cube, &self.particles);
-        let measured = first.measure(context, &place, how, self.particles.particles.clone(), cells)?;
+        let measured =
+            first.measure(context, workspace.as_ref(), how, self.particles.particles.clone(), cells)?;
         let other = match second {
             None => None,
             Some(second) => {
                 let species = self.particles.cross_particles.clone().or(self.particles.particles.clone());
                 let cells = cells.or(Some(measured.modes.grid().cells()[0]));
-                Some(second.measure(context, &place, how, species, cells)?)
+                Some(second.measure(context, workspace.as_ref(), how, species, cells)?)
             }
         };
         let line_of_sight = self.multipoles.then(|| self.line_of_sight.into());

@@ -3,7 +3,6 @@
 use super::measured::Measured;
 use super::modes::FieldModes;
 use super::particles::{self, Gridding};
-use super::place::Place;
 use super::{CubeOptions, ParticleOptions};
 use crate::context::Context;
 use crate::failure::bad_input;
@@ -15,7 +14,7 @@ use crate::units::{UnitOptions, warn_of_matter_left_out};
 use anyhow::Context as _;
 use finescale_field::{Boundary, Grid, Region, Scheme, Windows, check_memory};
 use finescale_snapshot::{GridMeta, GridReader, Particles, Snapshot, Source as Kind};
-use finescale_spectra::{ModeSlabs, Modes};
+use finescale_spectra::{ModeSlabs, Modes, Workspace};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 
@@ -75,7 +74,7 @@ impl Source {
     pub(super) fn measure<'a>(
         self,
         context: &'a Context,
-        place: &Place,
+        workspace: Option<&Workspace>,
         (cube, options): (&CubeOptions, &ParticleOptions),
         particles: Option<Particles>,
         cells: Option<usize>,
@@ -85,8 +84,8 @@ impl Source {
             _ => None,
         };
         let measured = match self {
-            Self::Grid(path, reader) => of_grid(context, place, path, &reader)?,
-            Self::Cube(path) => of_cube(context, place, path, cube)?,
+            Self::Grid(path, reader) => of_grid(context, workspace, path, &reader)?,
+            Self::Cube(path) => of_cube(context, workspace, path, cube)?,
             Self::Snapshot(path, snapshot) => {
                 let particles = particles::named(&snapshot, particles)
                     .with_context(|| format!("measuring {}", path.display()))?;
@@ -172,7 +171,7 @@ pub(super) fn check_applies(
 /// memory.
 fn of_grid<'a>(
     context: &'a Context,
-    place: &Place,
+    workspace: Option<&Workspace>,
     path: PathBuf,
     reader: &GridReader,
 ) -> anyhow::Result<Measured<'a>> {
@@ -188,7 +187,7 @@ fn of_grid<'a>(
     if context.ranks().is_first() {
         reader.check_values().context("reading a grid")?;
     }
-    let modes = of_planes(context, place, reader, meta.assignment, meta.boundary)
+    let modes = of_planes(context, workspace, reader, meta.assignment, meta.boundary)
         .with_context(|| format!("measuring {}", path.display()))?;
     stamp.check(&path)?;
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(&grid, meta);
@@ -199,7 +198,7 @@ fn of_grid<'a>(
 /// The modes of a numpy cube.
 fn of_cube<'a>(
     context: &'a Context,
-    place: &Place,
+    workspace: Option<&Workspace>,
     path: PathBuf,
     options: &CubeOptions,
 ) -> anyhow::Result<Measured<'a>> {
@@ -219,11 +218,11 @@ fn of_cube<'a>(
         }
     };
     // A cube in Fortran's order has no planes that lie together: where there is room, it is read at once.
-    let values: Box<dyn Windows> = match place {
-        Place::Memory => Box::new(fields::in_memory(values.as_ref())?),
-        Place::Slabs(_) => values,
+    let values: Box<dyn Windows> = match workspace {
+        None => Box::new(fields::in_memory(values.as_ref())?),
+        Some(_) => values,
     };
-    let modes = of_planes(context, place, values.as_ref(), window, meta.boundary)
+    let modes = of_planes(context, workspace, values.as_ref(), window, meta.boundary)
         .with_context(|| format!("measuring {}", path.display()))?;
     stamp.check(&path)?;
     let shot_noise_mpc_h3 = counted_noise_mpc_h3(values.grid(), &meta);
@@ -234,7 +233,7 @@ fn of_cube<'a>(
 /// The modes of a density that is read plane by plane, this rank's share of it.
 fn of_planes<'a>(
     context: &'a Context,
-    place: &Place,
+    workspace: Option<&Workspace>,
     values: &dyn Windows,
     window: Option<Scheme>,
     boundary: Boundary,
@@ -257,13 +256,13 @@ fn of_planes<'a>(
         progress.set(done);
         anyhow::Ok(())
     };
-    let modes = match place {
-        Place::Memory => {
+    let modes = match workspace {
+        None => {
             let bytes = ModeSlabs::bytes(context.ranks(), &grid);
             check_memory(format_args!("the Fourier modes of {:?} cells", grid.cells()), bytes)?;
             FieldModes::Whole(Modes::from_planes(grid, window, boundary, fill)?)
         }
-        Place::Slabs(workspace) => FieldModes::Slabs(ModeSlabs::from_planes(
+        Some(workspace) => FieldModes::Slabs(ModeSlabs::from_planes(
             context.ranks(),
             grid,
             window,
