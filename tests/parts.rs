@@ -38,6 +38,17 @@ fn parts_are_joined_to_the_sample_of_one_command() {
     let correlation = product(&a, mean_a, &b, mean_b) / norm;
     assert!(correlation > 0.95, "{correlation}");
 
+    // Parts that reach around the box have all of its windows, wherever they begin.
+    for (part, name) in [("1/2", "around_1.hdf5"), ("2/2", "around_2.hdf5")] {
+        story.run("upscale", &[&CONDITION[..], &["--part", part, "--halo", "4", "-o", name]].concat());
+    }
+    story.run("join", &["around_1.hdf5", "around_2.hdf5", "-o", "around.hdf5"]);
+    let around = finescale_snapshot::read_grid(&story.path("around.hdf5")).unwrap();
+    let difference = |(a, b): (&f32, &f32)| (a - b).abs() / (1.0 + a.abs());
+    let largest =
+        whole.field.as_slice().iter().zip(around.field.as_slice()).map(difference).fold(0f32, f32::max);
+    assert!(largest < 1e-4, "{largest}");
+
     // Boxes along two axes, all of the volume; it is a sample like others.
     for part in 1..=4 {
         draw(&story, &format!("{part}/2x1x2"), &format!("quarter_{part}.hdf5"), &[]);
@@ -60,25 +71,32 @@ fn what_is_no_part_of_one_sample_is_told() {
         command.current_dir(story.path(".")).arg("join").args(parts).args(["-o", "joined.hdf5"]);
         command
     };
-    fails(&mut join(&["first.hdf5"]), &["part 2/2x1x1 is missing", "--part 2/2x1x1"]);
-    fails(&mut join(&["first.hdf5", "second.hdf5"]), &["second.hdf5", "same sample", "seed", "7"]);
+    fails(&mut join(&["first.hdf5"]), &["part 2/2 is missing", "--part 2/2"]);
+    fails(&mut join(&["first.hdf5", "second.hdf5"]), &["second.hdf5", "same volume", "seed", "7"]);
     fails(&mut join(&["first.hdf5", "first.hdf5"]), &["first.hdf5 and first.hdf5", "the same part, 1"]);
     fails(&mut join(&["whole.hdf5"]), &["whole.hdf5", "--part I/N"]);
     assert!(!story.path("joined.hdf5").exists());
-    let upscale = |more: &[&str]| {
+    let to = |output: &str, more: &[&str]| {
         let mut command = finescale();
-        command
-            .current_dir(story.path("."))
-            .arg("upscale")
-            .args(CONDITION)
-            .args(["-o", "out.hdf5"])
-            .args(more);
+        command.current_dir(story.path(".")).arg("upscale").args(CONDITION).args(["-o", output]).args(more);
         command
     };
+    let upscale = |more: &[&str]| to("out.hdf5", more);
     fails(&mut upscale(&["--part", "1/8", "--halo", "2"]), &["--part", "2 cells each", "fewer"]);
     fails(&mut upscale(&["--part", "3/2"]), &["there is no part 3"]);
     fails(&mut upscale(&["--part", "1/2", "--region", "0:8"]), &["--part", "--region"]);
     fails(&mut upscale(&["--halo", "2"]), &["--part"]);
+    fails(&mut to("part.npy", &["--part", "1/2", "--halo", "2"]), &["part.npy", "--part", ".hdf5"]);
+    fails(&mut to("whole.hdf5", &["--part", "1/1", "--resume"]), &["whole.hdf5", "another sample", "part"]);
+
+    // A voxel that is not what was written.
+    draw(&story, "2/2", "damaged.hdf5", &[]);
+    let path = story.path("damaged.hdf5");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&path, bytes).unwrap();
+    fails(&mut join(&["first.hdf5", "damaged.hdf5"]), &["damaged.hdf5"]);
 }
 
 #[test]
@@ -118,6 +136,12 @@ fn gridded_slabs_are_joined_to_the_grid_of_one_command() {
 
     grid(&["--part", "3/3", "--weight", "count", "-o", "other.hdf5"]).assert().success();
     let mixed = ["slab_1.hdf5", "slab_2.hdf5", "other.hdf5"];
-    fails(&mut join(&mixed, "wrong.hdf5"), &["other.hdf5", "same sample"]);
+    fails(&mut join(&mixed, "wrong.hdf5"), &["other.hdf5", "same volume"]);
     fails(&mut grid(&["--part", "1/2x2x1", "-o", "wrong.hdf5"]), &["--part", "slabs along x"]);
+    fails(&mut grid(&["--part", "1/2", "-o", "wrong.npy"]), &["--part", "wrong.npy"]);
+    grid(&["--part", "3/3", "--scalar", "redshift=2", "-o", "later.hdf5"]).assert().success();
+    fails(
+        &mut join(&["slab_1.hdf5", "slab_2.hdf5", "later.hdf5"], "wrong.hdf5"),
+        &["later.hdf5", "redshift"],
+    );
 }

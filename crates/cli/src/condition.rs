@@ -97,6 +97,7 @@ impl OpenCondition {
         output: Option<&Path>,
     ) -> anyhow::Result<Condition> {
         let Self { path, files, stamp, field } = self;
+        context.check_files(files.iter().map(PathBuf::as_path))?;
         field.check()?;
         if field.meta.boundary == Boundary::Periodic && !field.is_cube {
             let odd = fields::check_box(&path, field.values.as_ref())?;

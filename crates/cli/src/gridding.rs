@@ -17,7 +17,7 @@ pub(crate) use window::{Section, section};
 
 use crate::context::Context;
 use crate::failure::{bad_input, stopped};
-use crate::parts::{PART, Part, PartNumber};
+use crate::parts::{Part, PartNumber};
 use crate::provenance::provenance;
 use anyhow::Context as _;
 use finescale_field::{Boundary, Depositor, Grid, LocalDensity, Region, Scheme};
@@ -241,9 +241,7 @@ fn finish(
     let mut meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
     say_sizes(&mut meta, how, sizes_from);
     if let Some(slab) = how.slab(header)? {
-        let start = slab.region().start[0] as f64 * field.grid().voxel_mpc_h()[0];
-        meta.start_mpc_h = Some([start, 0.0, 0.0]);
-        meta.provenance[PART] = json!(slab);
+        slab.say(&mut meta);
     }
     Ok(GridFile { field, meta })
 }

@@ -1,11 +1,29 @@
 //! Parts of a volume that are drawn by jobs that know nothing of each other, and what is around them.
 
 use crate::failure::bad_input;
+use crate::files::is_npy;
 use finescale_field::{Boundary, Region};
+use finescale_snapshot::GridMeta;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::Path;
 
 /// The entry of a part's provenance that says which it is.
 pub(crate) const PART: &str = "part";
+/// The entry that tells the files that a gridded part was made of.
+pub(crate) const FINGERPRINT: &str = "fingerprint_of_sources";
+
+/// Refuses outputs that do not say which part they hold.
+pub(crate) fn check_is_grid(output: &Path) -> anyhow::Result<()> {
+    match is_npy(output) {
+        false => Ok(()),
+        true => Err(bad_input(format!(
+            "--part: {}: a numpy cube does not say which part it is, so that it could not be joined; name a grid file (.hdf5); join \
+             writes cubes",
+            output.display()
+        ))),
+    }
+}
 
 /// One of the boxes into which a volume is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +36,10 @@ pub(crate) struct PartNumber {
 
 impl std::fmt::Display for PartNumber {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [x, y, z] = self.of;
-        write!(out, "{}/{x}x{y}x{z}", self.number)
+        match self.of {
+            [slabs, 1, 1] => write!(out, "{}/{slabs}", self.number),
+            [x, y, z] => write!(out, "{}/{x}x{y}x{z}", self.number),
+        }
     }
 }
 
@@ -66,19 +86,33 @@ impl Part {
         boundary: Boundary,
     ) -> anyhow::Result<Self> {
         let part = Self { number, of, halo_cells, cells, box_size_mpc_h, boundary };
+        part.check()?;
+        Ok(part)
+    }
+
+    /// What a file says of its part is not taken on trust.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); if there is no such part.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let &Self { number, of, halo_cells, cells, .. } = self;
         for axis in 0..3 {
-            let least = cells[axis] / of[axis];
-            if of[axis] > 1 && (least < 2 * halo_cells || least == 0) {
+            let least = cells[axis].checked_div(of[axis]).unwrap_or(0);
+            if least == 0 || (of[axis] > 1 && least / 2 < halo_cells) {
                 return Err(bad_input(format!(
-                    "--part: {} parts of {} cells along {} have {least} cells each, and need twice the --halo of {halo_cells}; \
-                     take fewer parts",
+                    "--part: {} parts of {} cells along {} have {least} cells each, and need at least one, and twice the --halo of \
+                     {halo_cells}; take fewer parts, or a smaller --halo",
                     of[axis],
                     cells[axis],
                     ["x", "y", "z"][axis]
                 )));
             }
         }
-        Ok(part)
+        let all = of.iter().try_fold(1usize, |all, &count| all.checked_mul(count));
+        if all.is_some_and(|all| (1..=all).contains(&number)) {
+            return Ok(());
+        }
+        Err(bad_input(format!("--part: there is no part {number} of {of:?}")))
     }
 
     /// How many there are.
@@ -86,14 +120,20 @@ impl Part {
         self.of.iter().product()
     }
 
+    /// Another part of the same volume, as `--part` has it.
+    pub(crate) fn named(&self, number: usize) -> PartNumber {
+        PartNumber { number, of: self.of }
+    }
+
     /// Its place among the parts along each axis.
     fn place(&self) -> [usize; 3] {
         finescale_field::position(self.number - 1, self.of)
     }
 
-    /// Where the parts along an axis begin, and the end of the last.
-    pub(crate) fn faces(&self, axis: usize) -> Vec<usize> {
-        (0..=self.of[axis]).map(|part| part * self.cells[axis] / self.of[axis]).collect()
+    /// Where a part along an axis begins, and the one before it ends.
+    pub(crate) fn face(&self, axis: usize, part: usize) -> usize {
+        // At most the number of cells.
+        (part as u128 * self.cells[axis] as u128 / self.of[axis] as u128) as usize
     }
 
     /// Cells that it shares below and above, along an axis.
@@ -106,12 +146,26 @@ impl Part {
     /// Its cells and its halo; it may begin before the first cell of a periodic volume.
     pub(crate) fn region(&self) -> Region {
         let along = |axis: usize| {
-            let (faces, place, [below, above]) = (self.faces(axis), self.place()[axis], self.halo(axis));
-            let (start, end) = (faces[place] as i64 - below as i64, faces[place + 1] + above);
+            let (place, [below, above]) = (self.place()[axis], self.halo(axis));
+            let (start, end) =
+                (self.face(axis, place) as i64 - below as i64, self.face(axis, place + 1) + above);
             (start, (end as i64 - start) as usize)
         };
         let [x, y, z] = [along(0), along(1), along(2)];
         Region { start: [x.0, y.0, z.0], shape: [x.1, y.1, z.1] }
+    }
+
+    /// Where it begins in its volume, whose cells all are inside.
+    fn start_mpc_h(&self) -> [f64; 3] {
+        let (start, cells) = (self.region().start, self.cells);
+        let voxel = |axis: usize| self.box_size_mpc_h[axis] / cells[axis] as f64;
+        [0, 1, 2].map(|axis| start[axis].rem_euclid(cells[axis] as i64) as f64 * voxel(axis))
+    }
+
+    /// Says of a field that it is this part.
+    pub(crate) fn say(&self, meta: &mut GridMeta) {
+        meta.start_mpc_h = Some(self.start_mpc_h());
+        meta.provenance[PART] = json!(self);
     }
 
     /// What each of its cells along an axis counts for: 1, and in what is shared with a neighbour a share that falls towards the outer
@@ -152,6 +206,22 @@ mod tests {
         let thin =
             Part::new(PartNumber { number: 1, of: [4, 1, 1] }, 3, ([23, 20, 14], [1.0; 3]), Boundary::Open);
         assert!(thin.unwrap_err().to_string().contains("5 cells each"));
+        // A file may say anything.
+        let crafted =
+            |number, of, halo_cells| Part { number, of, halo_cells, ..part(1, [2, 1, 2], Boundary::Open) };
+        for wrong in [
+            crafted(0, [1; 3], 0),
+            crafted(9, [2; 3], 0),
+            crafted(1, [0, 1, 1], 0),
+            crafted(1, [24, 1, 1], 0),
+            crafted(1, [2, 1, 1], usize::MAX),
+            Part { cells: [usize::MAX; 3], ..crafted(1, [usize::MAX; 3], 0) },
+        ] {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
+        let long = Part { cells: [usize::MAX >> 1, 20, 14], ..crafted(2, [2, 1, 1], 1) };
+        long.check().unwrap();
+        assert_eq!(long.region().shape[0], (usize::MAX >> 2) + 2);
     }
 
     #[test]

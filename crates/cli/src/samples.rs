@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::files::{cannot_write, is_npy, is_there, sha256, with_ending};
+use crate::parts::PART;
 use anyhow::Context as _;
 use finescale_field::Windows;
 use finescale_outpaint::{Difference, difference, sample_difference};
@@ -72,7 +73,9 @@ pub(crate) fn are_complete(outputs: &[PathBuf], expected: &[GridMeta]) -> anyhow
         }
         let (expected, found) = (read_again(expected), meta_of(output)?);
         let identity = |meta: &Value| meta["provenance"][IDENTITY].clone();
-        let of_sample = sample_difference(&identity(&expected), &identity(&found));
+        let part = |meta: &Value| json!({ PART: meta["provenance"][PART] });
+        let of_sample = sample_difference(&identity(&expected), &identity(&found))
+            .or_else(|| difference(&part(&expected), &part(&found)));
         let other = of_sample.or_else(|| difference(&described(expected), &described(found)));
         if let Some(Difference { what, expected, found }) = other {
             let what = if what.is_empty() { "the identity" } else { &what };

@@ -128,25 +128,25 @@ impl PreparedCondition {
         }
         check_inside(&part, density.grid().cells(), boundary)?;
         let shape = shape_of(conditioning, &part);
-        let mut first = None;
-        let mut said = Vec::new();
+        let (mut first, mut said) = (None, Vec::new());
         if ranks.is_first() {
             let hash = hash_of_density(density)?;
             let (path, folder) = (new_name(output), output.parent().unwrap_or(Path::new("")));
             finescale_durable::create_folder(folder).map_err(OutpaintError::io(folder, "making"))?;
-            first = Some(Volume::in_file(&path, shape, false)?);
             said = format!("{hash} {}", path.to_string_lossy()).into_bytes();
+            let named = Named(path);
+            first = Some((Volume::in_file(&named.0, shape, false)?, named));
         }
         // Also tells the others that the file is there.
         ranks.broadcast(&mut said)?;
         let said = String::from_utf8_lossy(&said);
         let (hash, name) = said.split_once(' ').expect("rank 0 has said both");
-        let name = Path::new(name);
-        let kept = first.map_or_else(|| Volume::in_existing_file(name, shape), Ok)?;
+        let (kept, named) = match first {
+            Some((kept, named)) => (kept, Some(named)),
+            None => (Volume::in_existing_file(Path::new(name), shape)?, None),
+        };
         ranks.barrier()?;
-        if ranks.is_first() {
-            finescale_durable::remove_file(name).map_err(OutpaintError::io(name, "removing"))?;
-        }
+        named.map_or(Ok(()), Named::remove)?;
         let mut made = Self::empty(conditioning, *density.grid(), values, part, kept);
         made.hash = format!("{hash} {values:?}");
         made.fill(conditioning, density, boundary, ranks)?;
@@ -226,6 +226,22 @@ impl Condition for PreparedCondition {
 
     fn hash(&self) -> Result<String, OutpaintError> {
         Ok(self.hash.clone())
+    }
+}
+
+/// A file that has its name for a moment only, however that ends.
+struct Named(PathBuf);
+
+impl Named {
+    fn remove(self) -> Result<(), OutpaintError> {
+        finescale_durable::remove_file(&self.0).map_err(OutpaintError::io(&self.0, "removing"))
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // Gone already, unless something went wrong, which is told.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -51,6 +51,13 @@ impl Place {
         if self.fills(axis) { self.boundary } else { Boundary::Open }
     }
 
+    /// Where a window of the box, from `cell` on, begins in a volume that fills the box along an axis; it may reach around the box.
+    pub(crate) fn around(&self, axis: usize, cell: i64) -> i64 {
+        // A volume that begins where its box does keeps the box's own numbers.
+        let (offset, n) = (cell - self.region.start[axis], self.of[axis] as i64);
+        if (0..2 * n).contains(&offset) { offset } else { offset.rem_euclid(n) }
+    }
+
     /// The place in the volume of a cell of the box along an axis; it may lie beyond the volume.
     pub(crate) fn inside(&self, axis: usize, cell: i64) -> i64 {
         let offset = cell - self.region.start[axis];

@@ -4,11 +4,12 @@ use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
 use crate::files::{Overwrite, check_grid_name};
-use crate::parts::{PART, Part};
+use crate::parts::{FINGERPRINT, PART, Part};
+use crate::provenance::provenance;
 use crate::samples::{self, IDENTITY};
 use anyhow::Context as _;
 use clap::Args;
-use finescale_field::{Grid, Region, TileFaces, WindowError, Windows};
+use finescale_field::{Boundary, Grid, Region, TileFaces, WindowError, Windows};
 use finescale_outpaint::{Difference, difference, sample_difference};
 use finescale_snapshot::{GridMeta, GridReader};
 use ndarray::Array3;
@@ -38,6 +39,12 @@ impl Join {
         check(&parts)?;
         let joined = Joined::new(parts)?;
         let meta = joined.meta()?;
+        if joined.programs().len() > 1 {
+            context.warn(format_args!(
+                "{}: parts were computed by different versions, devices or instruction sets: where they meet, they agree less well",
+                self.output.display()
+            ));
+        }
         samples::save(&self.output, &joined, &meta, || Ok(()))?;
         context.say(format_args!("{}: {}", self.output.display(), fields::summary(&joined)?));
         Ok(json!({ "grid": self.output.to_string_lossy(), "parts": self.parts.len() }))
@@ -55,12 +62,12 @@ impl OpenPart {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let values = GridReader::open(path).context("reading a part")?;
         let part: Option<Part> = serde_json::from_value(values.meta().provenance[PART].clone()).ok();
-        let is_one = |part: &Part| {
-            let numbered = (1..=part.count()).contains(&part.number) && part.of.iter().all(|&of| of > 0);
-            numbered && part.region().shape == values.grid().cells()
-        };
+        let is_one = |part: &Part| part.check().is_ok() && part.region().shape == values.grid().cells();
         match part.filter(is_one) {
-            Some(part) => Ok(Self { path: path.into(), part, values }),
+            Some(part) => {
+                values.check_values().context("reading a part")?;
+                Ok(Self { path: path.into(), part, values })
+            }
             None => Err(bad_input(format!(
                 "{}: does not say which part of a volume it is; parts are made by `finescale upscale --part I/N` and `finescale grid --part I/N`",
                 path.display()
@@ -77,17 +84,15 @@ fn check(parts: &[OpenPart]) -> anyhow::Result<()> {
         let (ours, theirs) = (first.values.meta(), other.values.meta());
         let what = if like_first != first.part {
             Some(format!("{} of {:?} with {} cells around it", PART, other.part.of, other.part.halo_cells))
-        } else if ours.quantity != theirs.quantity {
-            Some(theirs.quantity.clone())
         } else {
-            let difference = sample_difference(&of_whole(ours), &of_whole(theirs))
-                .or_else(|| difference(&of_grid(ours), &of_grid(theirs)));
-            difference
+            sample_difference(&of_whole(ours), &of_whole(theirs))
+                .or_else(|| difference(&of_grid(ours), &of_grid(theirs)))
+                .or_else(|| difference(&described(ours), &described(theirs)))
                 .map(|Difference { what, expected, found }| format!("{what}: {found} instead of {expected}"))
         };
         if let Some(what) = what {
             let (ours, theirs) = (first.path.display(), other.path.display());
-            return Err(bad_input(format!("{theirs} is no part of the same sample as {ours} ({what})")));
+            return Err(bad_input(format!("{theirs} is no part of the same volume as {ours} ({what})")));
         }
     }
     let found = |number: usize| parts.iter().filter(move |other| other.part.number == number);
@@ -96,10 +101,9 @@ fn check(parts: &[OpenPart]) -> anyhow::Result<()> {
         match (these.next(), these.next()) {
             (Some(_), None) => {}
             (None, _) => {
-                let of = first.part.of.map(|of| of.to_string()).join("x");
-                return Err(bad_input(format!(
-                    "part {number}/{of} is missing; draw it with --part {number}/{of}"
-                )));
+                let (name, halo) = (first.part.named(number), first.part.halo_cells);
+                let halo = if halo == 0 { String::new() } else { format!(" --halo {halo}") };
+                return Err(bad_input(format!("part {name} is missing; make it with --part {name}{halo}")));
             }
             (Some(one), Some(other)) => {
                 let (one, other) = (one.path.display(), other.path.display());
@@ -122,7 +126,7 @@ fn of_whole(meta: &GridMeta) -> Value {
 /// What a gridded field is of, wherever the part lies.
 fn of_grid(meta: &GridMeta) -> Value {
     let keys = [
-        "sources",
+        FINGERPRINT,
         "total_weight",
         "particles",
         "cells",
@@ -133,6 +137,18 @@ fn of_grid(meta: &GridMeta) -> Value {
         "redshift_space",
     ];
     keys.iter().map(|&key| (key.to_owned(), meta.provenance[key].clone())).collect()
+}
+
+/// What is said of the values, but for where they lie and how they were made.
+fn described(meta: &GridMeta) -> Value {
+    json!(GridMeta {
+        boundary: Boundary::Open,
+        start_mpc_h: None,
+        tile_faces: None,
+        earlier_tile_faces: Vec::new(),
+        provenance: Value::Null,
+        ..meta.clone()
+    })
 }
 
 /// A volume that is read from its parts: each voxel is the mean of those that have it, weighted as [`Part::weights`] says.
@@ -153,11 +169,8 @@ impl Joined {
     fn meta(&self) -> anyhow::Result<GridMeta> {
         let OpenPart { part, values, .. } = &self.parts[0];
         let faces = [0, 1, 2].map(|axis| {
-            let faces = part.faces(axis);
-            let begins_at_a_face = part.boundary.is_periodic();
-            let inner =
-                if part.of[axis] > 1 { &faces[usize::from(!begins_at_a_face)..part.of[axis]] } else { &[] };
-            inner.to_vec()
+            let first = usize::from(!part.boundary.is_periodic() || part.of[axis] == 1);
+            (first..part.of[axis]).map(|place| part.face(axis, place)).collect()
         });
         let identity = of_whole(values.meta());
         let mut meta = GridMeta {
@@ -170,13 +183,37 @@ impl Joined {
         };
         let entries = meta.provenance.as_object_mut().context("a part says where it comes from")?;
         entries.remove(PART);
+        let names: Vec<_> = self.parts.iter().map(|part| part.path.to_string_lossy()).collect();
+        if let Value::Object(ours) = provenance(json!({ "joined": names })) {
+            entries.extend(ours);
+        }
         if let Value::Object(mut of_sample) = identity {
             entries.insert("region".into(), json!(Region::whole(&self.grid)));
             of_sample.insert("region".into(), json!(Region::whole(&self.grid)));
+            of_sample.insert(PROGRAMS.into(), self.programs().into());
             of_sample.insert("parts".into(), json!({ "of": part.of, "halo_cells": part.halo_cells }));
             entries.insert(IDENTITY.into(), of_sample.into());
         }
         Ok(meta)
+    }
+}
+
+/// The entry of a sample's identity that lists who computed it.
+const PROGRAMS: &str = "programs";
+
+impl Joined {
+    /// Who has computed parts, each once.
+    fn programs(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for OpenPart { values, .. } in &self.parts {
+            let programs = values.meta().provenance[IDENTITY][PROGRAMS].as_array();
+            for program in programs.into_iter().flatten() {
+                if !all.contains(program) {
+                    all.push(program.clone());
+                }
+            }
+        }
+        all
     }
 }
 

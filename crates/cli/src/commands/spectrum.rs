@@ -139,6 +139,7 @@ impl SpectrumCommand {
         let format = format.transpose()?;
         check_applies(&sources, &self.cube, &self.particles)?;
         check_one_part(&sources)?;
+        context.check_files(sources.iter().flat_map(|source| source.files()))?;
         let workspace = workspace(context, &sources, &self.cube.cube, self.memory, self.output.as_deref())?;
 
         let cells = self.particles.cells.map(|cells| cells as usize);

@@ -12,7 +12,7 @@ use crate::measurement::{
     Bench, Work, available_memory_bytes, bytes, give_memory_back, median, peak_memory_bytes,
 };
 use crate::parse::{region, scalar, three};
-use crate::parts::{PART, Part, PartNumber, part_number};
+use crate::parts::{Part, PartNumber, check_is_grid, part_number};
 use crate::progress::duration;
 use crate::samples;
 use crate::units::UnitOptions;
@@ -162,6 +162,9 @@ impl Upscale {
                 config.strategy.overlap_cells()
             ));
         }
+        if part.is_some() && !matches!(config.strategy, Strategy::Joint(_)) {
+            context.warn("--part: without --strategy joint parts have windows of their own, and agree less well where they meet");
+        }
         if job.is_covered() {
             context.warn("--extend: what is given covers the whole volume: nothing is left to draw");
         }
@@ -188,6 +191,9 @@ impl Upscale {
 
     /// The part that --part asks for.
     fn part_of(&self, whole: &Grid, boundary: Boundary, window_cells: usize) -> anyhow::Result<Option<Part>> {
+        if self.part.is_some() {
+            check_is_grid(&self.output)?;
+        }
         let halo = self.halo.unwrap_or(window_cells / 2);
         let part = |number| Part::new(number, halo, (whole.cells(), whole.box_size_mpc_h()), boundary);
         self.part.map(part).transpose()
@@ -380,7 +386,14 @@ impl Upscale {
         };
         let store = Store::Folder { path: with_ending(&name, ".work"), existing };
         let identity = identity(job)?;
-        let expected = generator.metas(condition, job, &identity)?;
+        let metas = |identity: &Value| -> anyhow::Result<Vec<GridMeta>> {
+            let mut metas = generator.metas(condition, job, identity)?;
+            if let Some(part) = part {
+                metas.iter_mut().for_each(|meta| part.say(meta));
+            }
+            Ok(metas)
+        };
+        let expected = metas(&identity)?;
         let is_complete = ranks.is_first() && self.are_complete(&outputs, &expected)?;
         if is_complete {
             store.remove_of(&identity)?;
@@ -414,10 +427,7 @@ impl Upscale {
             );
             Ok(())
         };
-        let mut metas = generator.metas(condition, job, generated.identity())?;
-        if let Some(part) = part {
-            metas.iter_mut().for_each(|meta| meta.provenance[PART] = json!(part));
-        }
+        let metas = metas(generated.identity())?;
         let mut summaries = Vec::new();
         for ((output, field), meta) in outputs.iter().zip(generated.fields()).zip(&metas) {
             samples::save(output, &field, meta, is_unchanged)?;

@@ -4,12 +4,13 @@ use super::GridCommand;
 use crate::context::Context;
 use crate::failure::bad_input;
 use crate::fields;
-use crate::files::{is_npy, lock};
+use crate::files::{fingerprint, is_npy, lock};
 use crate::gridding::{
     Gridding, Quantity, Spread, Unfinished, Weight, deposit, deposit_in_passes, deposit_on_ranks,
     planes_of_slabs, slab_bytes,
 };
 use crate::parse::GIB;
+use crate::parts::{FINGERPRINT, check_is_grid};
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
 use anyhow::Context as _;
@@ -35,6 +36,10 @@ impl GridCommand {
         let chunks = options.chunks.as_ref().map(|chunks| chunks.0.as_slice());
         let snapshot = options.units.open_some(context, &path, chunks).context("reading a snapshot")?;
         self.check_output(&snapshot.files().collect::<Vec<_>>())?;
+        context.check_files(snapshot.files())?;
+        if how.part.is_some() {
+            check_is_grid(&self.output)?;
+        }
         how.check_use()?;
         self.check_scalars(&how)?;
         snapshot.check(&how.particles, &how.wanted()).context("reading a snapshot")?;
@@ -91,6 +96,9 @@ impl GridCommand {
             deposit(context, snapshot, how, Some(&mut unfinished)).context("gridding a snapshot")?;
         warn_of_empty_voxels(context, how, &grid.field);
         self.set_scalars(&mut grid.meta);
+        if how.part.is_some() {
+            grid.meta.provenance[FINGERPRINT] = fingerprint(snapshot.files())?.into();
+        }
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
         let unit = grid.meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
