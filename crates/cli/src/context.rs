@@ -36,7 +36,6 @@ impl Context {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build_global().context("starting the threads")?;
         }
-        check_arguments(&ranks)?;
         survive_full_disks()?;
         options.walltime.map_or(Ok(()), |limit| stop.within(limit))?;
         Ok(Self { options, stop, ranks, unsaid: Mutex::new(None) })
@@ -60,12 +59,37 @@ impl Context {
         let files: Vec<&Path> = files.into_iter().collect();
         let ours = fingerprint(files.iter().copied())?;
         let names = files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        same_on_all(&self.ranks, ours.as_bytes(), || {
+        self.check_same(&ours, |rank| {
             format!(
-                "{names}: holds something else for rank {} than for rank 0: all must read the same files",
-                self.ranks.rank()
+                "{names}: holds something else for rank {rank} than for rank 0; all must read the same files"
             )
         })
+    }
+
+    /// Ranks of other programs, commands or options would make something of which each has another idea. How many threads each has
+    /// is its own matter.
+    pub(crate) fn check_arguments(&self) -> anyhow::Result<()> {
+        let mut words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let mut ours = vec![env!("CARGO_PKG_VERSION").to_owned(), finescale_training::COMMIT.to_owned()];
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--threads" => drop(words.next()),
+                other if other.starts_with("--threads=") => {}
+                _ => ours.push(word),
+            }
+        }
+        self.check_same(&ours.join("\0"), |rank| {
+            format!("rank {rank} was started with other options than rank 0, or is another version of finescale; give all the same")
+        })
+    }
+
+    /// An error, on all ranks, if one has another text than rank 0.
+    fn check_same(&self, ours: &str, told: impl FnOnce(usize) -> String) -> anyhow::Result<()> {
+        let all = self.ranks.gather(ours.as_bytes())?;
+        match all.iter().position(|theirs| *theirs != all[0]) {
+            Some(rank) => Err(bad_input(told(rank))),
+            None => Ok(()),
+        }
     }
 
     /// Whether nobody hears what is said.
@@ -173,33 +197,6 @@ fn print_line(line: impl std::fmt::Display) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("writing to stdout"),
     }
-}
-
-/// Ranks of other programs, commands or options would make something of which each has another idea. How many threads each has is
-/// its own matter.
-fn check_arguments(ranks: &Ranks) -> anyhow::Result<()> {
-    let mut words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    let mut ours = vec![env!("CARGO_PKG_VERSION").to_owned(), finescale_training::COMMIT.to_owned()];
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--threads" => drop(words.next()),
-            other if other.starts_with("--threads=") => {}
-            _ => ours.push(word),
-        }
-    }
-    same_on_all(ranks, ours.join("\0").as_bytes(), || {
-        format!(
-            "rank {} was started with other options than rank 0, or is another version of finescale (here: {}); give all the same",
-            ranks.rank(),
-            ours[2..].join(" ")
-        )
-    })
-}
-
-/// An error on ranks that have other bytes than rank 0.
-fn same_on_all(ranks: &Ranks, ours: &[u8], told: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let all = ranks.gather(ours)?;
-    if all[0] == ours { Ok(()) } else { Err(bad_input(told())) }
 }
 
 /// Threads for one of several ranks, so that those of a node that may run on the same cores do not crowd them.

@@ -61,7 +61,10 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::exit_code(&error));
         }
     };
-    let finished = commands::run(&context, arguments.command).and_then(|result| context.result(&result));
+    let finished = context
+        .check_arguments()
+        .and_then(|()| commands::run(&context, arguments.command))
+        .and_then(|result| context.result(&result));
     match finished {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
