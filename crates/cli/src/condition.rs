@@ -98,10 +98,12 @@ impl OpenCondition {
     ) -> anyhow::Result<Condition> {
         let Self { path, files, stamp, field } = self;
         context.check_files(files.iter().map(PathBuf::as_path))?;
-        field.check()?;
-        if field.meta.boundary == Boundary::Periodic && !field.is_cube {
-            let odd = fields::check_box(&path, field.values.as_ref())?;
-            odd.iter().for_each(|text| context.warn(text));
+        if context.ranks().is_first() {
+            field.check()?;
+            if field.meta.boundary == Boundary::Periodic && !field.is_cube {
+                let odd = fields::check_box(&path, field.values.as_ref())?;
+                odd.iter().for_each(|text| context.warn(text));
+            }
         }
         let conditioning = model.conditioning();
         let scalar =
