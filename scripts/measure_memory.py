@@ -6,6 +6,7 @@ two steps: the memory is that of a real generation but for the network, the resu
 
     ./scripts/measure_memory.py --cells 128,256,512,1024 --out runs/memory     # 1024: 40 GB of disk, about an hour
     --strategy raster|colour|wavefront   --extend   --binary PATH   --threads N
+    --ranks 1,2,4       # a table of what the largest rank takes; of one built with --features mpi
 """
 import argparse
 import json
@@ -93,6 +94,32 @@ def write_condition(path, cells, quantity):
     part.rename(path)
 
 
+def of_ranks(arguments, trained, mpirun):
+    """A table of the memory of the largest of some ranks, for generation, spectra and gridding."""
+    ranks = [int(count) for count in arguments.ranks.split(",")]
+    snapshot = Path(__file__).resolve().parent.parent / "data/demo/gadget4_dm_64/snapdir_003"
+    print(f"| cells | what | {' | '.join(f'{count} ranks' for count in ranks)} | minutes |")
+    print("|---|---|" + "---|" * (len(ranks) + 1), flush=True)
+    for cells in map(int, arguments.cells.split(",")):
+        grid = condition(arguments.out / f"condition_{cells}.hdf5", cells)
+        result = arguments.out / f"result_{cells}.hdf5"
+        works = {
+            "upscale": ["upscale", "--model", trained, "--condition", grid, "-o", result, "--overwrite"],
+            "spectrum": ["spectrum", grid, "--multipoles"],
+            "grid": ["grid", snapshot, "--particles", "dm", "--cells", cells, "-o", result, "--overwrite"],
+        }
+        for what, words in works.items():
+            shutil.rmtree(f"{result}.work", ignore_errors=True)
+            found = []
+            for count in ranks:
+                command = [*mpirun, "-n", count, arguments.binary.resolve(), "--quiet", "--threads", 1, *words]
+                _, seconds, peak = run(command)
+                found.append((f"{peak / 1e6:.0f} MB", f"{seconds / 60:.1f}"))
+            result.unlink(missing_ok=True)
+            memory, minutes = zip(*found)
+            print(f"| {cells}^3 | {what} | {' | '.join(memory)} | {', '.join(minutes)} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", default="128,256,512")
@@ -101,10 +128,15 @@ def main():
     parser.add_argument("--strategy", default="joint")
     parser.add_argument("--extend", action="store_true", help="go on from a region of an eighth of the volume")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--ranks", help="numbers of ranks, such as 1,2,4")
+    parser.add_argument("--mpirun", default="mpirun --bind-to none")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     binary = arguments.binary.resolve()
     trained = model(binary, arguments.out)
+    if arguments.ranks:
+        os.environ |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+        return of_ranks(arguments, trained, arguments.mpirun.split())
     print("| cells | evaluations | memory | --dry-run said | ratio | disk it said | minutes |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for cells in map(int, arguments.cells.split(",")):

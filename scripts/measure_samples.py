@@ -39,12 +39,14 @@ def seeds(text):
 SETTINGS = Path(__file__).resolve().parent.parent / "configs/mock_of_the_shipped_model.json"
 
 
-def mock_box(finescale, folder, seed, cells):
-    """A pair of `cells`^3 cells of 0.78 Mpc/h, as the training pairs: condition.hdf5 and truth.hdf5 in `folder`."""
+def mock_box(finescale, folder, seed, cells, settings=SETTINGS):
+    """A pair of `cells`^3 cells of 0.78 Mpc/h, as the training pairs: condition.hdf5 and truth.hdf5 in `folder`. With settings None
+    the pair is what `finescale mock` makes today."""
     size = ["--cells", cells, "--box-size", cells / 1.28]
     particles = ["--particles-low", cells // 2, "--particles-high", cells * 2]
     folder.mkdir(parents=True, exist_ok=True)
-    run([finescale, "mock", "--config", SETTINGS, "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
+    config = ["--config", settings] if settings else []
+    run([finescale, "mock", *config, "--seed", seed, *size, *particles, "-o", folder], folder / "truth.hdf5")
 
 
 def linked_box(finescale, boxes, out, seed, cells):
@@ -140,6 +142,7 @@ def main():
     parser.add_argument("--seeds", default="211-218", type=seeds, help="of the mock boxes")
     parser.add_argument("--samples", type=int, default=4, help="of each box")
     parser.add_argument("--cells", type=int, default=64, help="per side of a box, of 0.78 Mpc/h each")
+    parser.add_argument("--today", action="store_true", help="boxes as `finescale mock` makes them, not as the shipped model's")
     parser.add_argument("--finescale", default="target/release/finescale")
     parser.add_argument("--upscale", default="", help="more arguments of `finescale upscale`")
     a = parser.parse_args()
@@ -147,7 +150,7 @@ def main():
     folders = [a.out / f"box_{seed:04}" for seed in a.seeds]
     seconds = []
     for seed, folder in zip(a.seeds, folders):
-        mock_box(a.finescale, folder, seed, a.cells)
+        mock_box(a.finescale, folder, seed, a.cells, None if a.today else SETTINGS)
         seconds += draw_samples(a.finescale, a.model, folder, seed, a.samples, a.upscale.split())
     report = compare(a.finescale, folders, a.out / "report")
 
