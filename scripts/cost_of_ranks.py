@@ -39,6 +39,10 @@ def plan(options, condition, ranks):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
+def time(seconds):
+    return f"{seconds / 3600:.3g} h" if seconds > 1000 else f"{seconds:.3g} s"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=Path, default="target/release/finescale")
@@ -52,18 +56,18 @@ def main():
     with tempfile.TemporaryDirectory(dir=".") as folder:
         condition = Path(folder, "condition.hdf5")
         box(condition, options.cells)
-        print("| ranks | evaluations of each | computing | sending | rank 0 alone | together | of ideal | memory beside one rank's |")
+        print("| ranks | evaluations of each | computing | sending | rank 0 alone | together | of ideal | more memory than one rank |")
         print("|---|---|---|---|---|---|---|---|")
         alone = None
         for ranks in options.ranks:
             found = plan(options, condition, ranks)
             here, cells = found["on_ranks"], options.cells**3
             computing = here["evaluations"] * options.evaluation
-            sending = 8e-9 / options.gigabits * (here["received_bytes"] + here["sent_bytes"])
+            sending = 8e-9 / options.gigabits * max(here["received_bytes"], here["sent_bytes"])
             serial = 4 * cells * (3 / options.disk + 1 / options.disk + (8e-9 / options.gigabits if ranks > 1 else 0))
             together = computing + sending + serial
             alone = alone or together * ranks
-            print(f"| {ranks} | {here['evaluations']} | {computing / 3600:.3g} h | {sending:.2g} s | {serial:.2g} s | {together / 3600:.3g} h "
+            print(f"| {ranks} | {here['evaluations']} | {time(computing)} | {time(sending)} | {time(serial)} | {time(together)} "
                   f"| {alone / ranks / together:.2f} | {here['halo_bytes'] / 1e6:.0f} MB |")
 
 

@@ -6,7 +6,7 @@ and gridding; and the memory of each rank.
 
 Each round runs all ways of one work one after another, so that they meet the same machine, each process on one core, where its threads that
 read ahead are, too. Times are of whole commands, of training of its updates from the third on; efficiency is the median over rounds of one rank's
-time over twice that of two.
+time, under mpirun, over twice that of two.
 """
 import argparse
 import json
@@ -62,7 +62,8 @@ def timed(commands, folders):
         took = 0
         for folder in folders[:len(runs)]:
             lines = [json.loads(line) for line in open(folder / "run/metrics.jsonl")]
-            took = max(took, sum(1 / line["samples_per_second"] for line in lines[2:] if "samples_per_second" in line))
+            patches = json.loads((folder / "config.json").read_text())["training"]["batch_size"]
+            took = max(took, sum(patches / line["samples_per_second"] for line in lines[2:] if "samples_per_second" in line))
     return took, max(float((folder / "memory").read_text().split()[-1]) / 1e3 for folder in folders[:len(runs)])
 
 

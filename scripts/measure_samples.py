@@ -147,7 +147,7 @@ def main():
     parser.add_argument("--upscale", default="", help="more arguments of `finescale upscale`")
     a = parser.parse_args()
 
-    folders = [a.out / f"box_{seed:04}" for seed in a.seeds]
+    folders = [a.out / f"{'today' if a.today else 'box'}_{seed:04}" for seed in a.seeds]
     seconds = []
     for seed, folder in zip(a.seeds, folders):
         mock_box(a.finescale, folder, seed, a.cells, None if a.today else SETTINGS)

@@ -4,7 +4,7 @@
     scripts/slow_network.py --ranks 4 --gigabits 1 --milliseconds 0.5 -- target/release/finescale upscale ...
 
 Each namespace is a host for Open MPI, with one link to this process, which forwards frames: it keeps each for half a round trip's
-delay, and lets through so many bits a second from each host. Root only, Linux only; a frame holds up to 65 kB, so that few of them
+delay, and lets through so many bits a second from each host. Root only, Linux only, with ip and ethtool; a frame holds up to 65 kB, so that few of them
 need be forwarded. Seconds of the command go to stdout; --direct takes the same namespaces without delay and limit, --plain none.
 """
 import argparse
@@ -125,14 +125,19 @@ def main():
         hosts = ",".join(f"10.77.0.{host + 1}:1" for host in range(options.ranks))
         network = ["--mca", "plm_rsh_agent", agent, "--mca", "btl", "tcp,self", "--mca", "pml", "ob1", "--mca", "oob_tcp_if_include", "eth0",
                    "--mca", "btl_tcp_if_include", "eth0", "--host", hosts]
-        remove(options.ranks)
-        make(options.ranks)
+        if any(f"fs{host}" in os.listdir("/sys/class/net") for host in range(options.ranks)):
+            sys.exit("the links fs0, fs1, ... are there: another run has them, or left them: ip netns del finescale0, ...")
+        ranks = None
         try:
+            make(options.ranks)
             begun = time.monotonic()
             ranks = subprocess.Popen(["ip", "netns", "exec", namespace(0), *run, *map(str, network), *command])
             forward(options.ranks, gigabits, milliseconds, ranks)
             print(f"{time.monotonic() - begun:.2f} s")
         finally:
+            if ranks is not None and ranks.poll() is None:
+                ranks.terminate()
+                ranks.wait()
             remove(options.ranks)
     sys.exit(ranks.returncode)
 

@@ -134,6 +134,18 @@ fn gridded_slabs_are_joined_to_the_grid_of_one_command() {
     let largest = values.map(difference).fold(0f32, f32::max);
     assert!(largest < 1e-4, "{largest}");
 
+    // Slabs that are not alike.
+    let five = [1, 2, 3, 4, 5].map(|part| format!("fifth_{part}.hdf5"));
+    for (number, output) in (1..).zip(&five) {
+        grid(&["--part", &format!("{number}/5"), "-o", output]).assert().success();
+    }
+    let five: Vec<&str> = five.iter().map(String::as_str).collect();
+    join(&five, "of_five.hdf5").assert().success();
+    let of_five = read("of_five.hdf5");
+    let largest =
+        whole.field.as_slice().iter().zip(of_five.field.as_slice()).map(difference).fold(0f32, f32::max);
+    assert!(largest < 1e-4, "{largest}");
+
     grid(&["--part", "3/3", "--weight", "count", "-o", "other.hdf5"]).assert().success();
     let mixed = ["slab_1.hdf5", "slab_2.hdf5", "other.hdf5"];
     fails(&mut join(&mixed, "wrong.hdf5"), &["other.hdf5", "same volume"]);

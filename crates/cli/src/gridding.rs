@@ -236,11 +236,18 @@ fn finish(
     let (done, total, boundary, sizes_from) = (sums.done, sums.total, sums.boundary(), sums.sizes_from);
     let field = sums.finish().with_context(|| sources.first().cloned().unwrap_or_default())?;
     // Tracers were counted, and have no place.
-    let volume: f64 = header.box_size_mpc_h.iter().product();
-    let mean = done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64;
+    let slab = how.slab(header)?;
+    let mean = match &slab {
+        // The same number in slabs of any number of planes.
+        Some(slab) => done as f64 / slab.voxels_of_volume(),
+        None => {
+            let volume: f64 = header.box_size_mpc_h.iter().product();
+            done as f64 / volume * field.grid().volume_mpc_h3() / field.grid().voxels() as f64
+        }
+    };
     let mut meta = GridMeta { boundary, ..meta(header, how, sources, mean, total) };
     say_sizes(&mut meta, how, sizes_from);
-    if let Some(slab) = how.slab(header)? {
+    if let Some(slab) = slab {
         slab.say(&mut meta);
     }
     Ok(GridFile { field, meta })

@@ -25,6 +25,9 @@ pub(crate) fn check_is_grid(output: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Cells along an axis that a volume may have.
+const MOST_CELLS: usize = usize::MAX >> 4;
+
 /// One of the boxes into which a volume is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PartNumber {
@@ -98,7 +101,9 @@ impl Part {
         let &Self { number, of, halo_cells, cells, .. } = self;
         for axis in 0..3 {
             let least = cells[axis].checked_div(of[axis]).unwrap_or(0);
-            if least == 0 || (of[axis] > 1 && least / 2 < halo_cells) {
+            // So many that sums with a halo stay within integers.
+            let is_countable = cells[axis] <= MOST_CELLS;
+            if !is_countable || least == 0 || (of[axis] > 1 && least / 2 < halo_cells) {
                 return Err(bad_input(format!(
                     "--part: {} parts of {} cells along {} have {least} cells each, and need at least one, and twice the --halo of \
                      {halo_cells}; take fewer parts, or a smaller --halo",
@@ -123,6 +128,11 @@ impl Part {
     /// Another part of the same volume, as `--part` has it.
     pub(crate) fn named(&self, number: usize) -> PartNumber {
         PartNumber { number, of: self.of }
+    }
+
+    /// Cells of the whole volume.
+    pub(crate) fn voxels_of_volume(&self) -> f64 {
+        self.cells.iter().map(|&n| n as f64).product()
     }
 
     /// Its place among the parts along each axis.
@@ -216,12 +226,13 @@ mod tests {
             crafted(1, [24, 1, 1], 0),
             crafted(1, [2, 1, 1], usize::MAX),
             Part { cells: [usize::MAX; 3], ..crafted(1, [usize::MAX; 3], 0) },
+            Part { cells: [usize::MAX, 20, 14], ..crafted(2, [3, 1, 1], 0) },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");
         }
-        let long = Part { cells: [usize::MAX >> 1, 20, 14], ..crafted(2, [2, 1, 1], 1) };
+        let long = Part { cells: [MOST_CELLS, 20, 14], ..crafted(2, [3, 1, 1], 1) };
         long.check().unwrap();
-        assert_eq!(long.region().shape[0], (usize::MAX >> 2) + 2);
+        assert_eq!(long.region().shape[0], MOST_CELLS / 3 + 2);
     }
 
     #[test]

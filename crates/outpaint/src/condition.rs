@@ -142,11 +142,14 @@ impl PreparedCondition {
         let said = String::from_utf8_lossy(&said);
         let (hash, name) = said.split_once(' ').expect("rank 0 has said both");
         let (kept, named) = match first {
-            Some((kept, named)) => (kept, Some(named)),
-            None => (Volume::in_existing_file(Path::new(name), shape)?, None),
+            Some((kept, named)) => (Ok(kept), Some(named)),
+            None => (Volume::in_existing_file(Path::new(name), shape), None),
         };
+        // The name goes before a rank that could not open it ends the others.
+        ranks.all(kept.is_ok())?;
+        drop(named);
         ranks.barrier()?;
-        named.map_or(Ok(()), Named::remove)?;
+        let kept = kept?;
         let mut made = Self::empty(conditioning, *density.grid(), values, part, kept);
         made.hash = format!("{hash} {values:?}");
         made.fill(conditioning, density, boundary, ranks)?;
@@ -229,19 +232,13 @@ impl Condition for PreparedCondition {
     }
 }
 
-/// A file that has its name for a moment only, however that ends.
+/// A file that loses its name, unless this process is killed first.
 struct Named(PathBuf);
-
-impl Named {
-    fn remove(self) -> Result<(), OutpaintError> {
-        finescale_durable::remove_file(&self.0).map_err(OutpaintError::io(&self.0, "removing"))
-    }
-}
 
 impl Drop for Named {
     fn drop(&mut self) {
-        // Gone already, unless something went wrong, which is told.
-        let _ = std::fs::remove_file(&self.0);
+        // A name that stays costs disk, and no result.
+        let _ = finescale_durable::remove_file(&self.0);
     }
 }
 

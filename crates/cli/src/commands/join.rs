@@ -62,7 +62,11 @@ impl OpenPart {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let values = GridReader::open(path).context("reading a part")?;
         let part: Option<Part> = serde_json::from_value(values.meta().provenance[PART].clone()).ok();
-        let is_one = |part: &Part| part.check().is_ok() && part.region().shape == values.grid().cells();
+        let provenance = &values.meta().provenance;
+        let says_of_what = provenance[IDENTITY].is_object() || provenance[FINGERPRINT].is_string();
+        let is_one = |part: &Part| {
+            says_of_what && part.check().is_ok() && part.region().shape == values.grid().cells()
+        };
         match part.filter(is_one) {
             Some(part) => {
                 values.check_values().context("reading a part")?;

@@ -92,12 +92,13 @@ impl GridCommand {
             "snapshot": format!("{snapshot:?}"),
         });
         let mut unfinished = Unfinished::new(&self.output, identity, every);
+        let of_part = how.part.map(|_| fingerprint(snapshot.files())).transpose()?;
         let mut grid =
             deposit(context, snapshot, how, Some(&mut unfinished)).context("gridding a snapshot")?;
         warn_of_empty_voxels(context, how, &grid.field);
         self.set_scalars(&mut grid.meta);
-        if how.part.is_some() {
-            grid.meta.provenance[FINGERPRINT] = fingerprint(snapshot.files())?.into();
+        if let Some(fingerprint) = of_part {
+            grid.meta.provenance[FINGERPRINT] = fingerprint.into();
         }
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
