@@ -108,7 +108,7 @@ impl PreparedCondition {
     }
 
     /// The same for `ranks`, each of which makes its share of the channels, kept in a file beside `output` that all have open. It
-    /// loses its name once they have, as [`new`](Self::new)'s has none.
+    /// loses its name once they have, as [`new`](Self::new)'s has none. All must read the same density: rank 0's hash stands for all.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`OutpaintError::Ranks`].
