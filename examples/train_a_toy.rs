@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let alone = Ranks::alone(); // or the processes that mpirun started: Ranks::start()
     let program = json!({ "program": "train_a_toy" }); // work that another program began is not resumed
     let origin = Origin::find(&config, &out, Start::Fresh, &Processor::Cpu, &program, &alone)?;
-    let pairs = PairSet::load_with(&config.data, origin.normalization())?;
+    let pairs = PairSet::open(&config.data, origin.normalization())?.in_memory()?;
     let run = Run::new(&config, origin, &pairs)?;
     run.warnings().iter().for_each(|warning| println!("warning: {warning}"));
 

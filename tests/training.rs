@@ -67,17 +67,19 @@ fn log(run: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
+fn a_run_that_is_killed_again_and_again_and_reads_patches_from_files_ends_with_the_same_bits() {
     let folder = universe();
     let [straight, killed]: [PathBuf; 2] = ["straight", "killed"].map(|name| folder.path().join(name));
     assert!(train(folder.path(), &["--out", "straight"]).wait().unwrap().success());
     // Updates, validations and comparisons of spectra.
     assert_eq!(log(&straight).len(), UPDATES + UPDATES / 4 + UPDATES / 8);
 
+    // No pair fits into a KiB.
+    let killed_run = ["--out", "killed", "--memory", "1e-6"];
     let mut kills = 0;
     for seen in [1, 5, 6, 13, 19, 24] {
         let start = if killed.join("state.safetensors").exists() { &["--resume"][..] } else { &[] };
-        let mut child = train(folder.path(), &[&["--out", "killed"], start].concat());
+        let mut child = train(folder.path(), &[&killed_run, start].concat());
         while lines(&killed.join("metrics.jsonl")) < seen && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
@@ -86,7 +88,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
         child.wait().unwrap();
     }
     assert!(kills >= 4, "{kills} kills met a running process");
-    assert!(train(folder.path(), &["--out", "killed", "--resume"]).wait().unwrap().success());
+    assert!(train(folder.path(), &[&killed_run[..], &["--resume"]].concat()).wait().unwrap().success());
     for name in FILES {
         let [a, b] = [&straight, &killed].map(|run| std::fs::read(run.join(name)).unwrap());
         assert!(a == b, "{name} differs");
@@ -117,6 +119,13 @@ fn the_plan_of_a_run_and_its_progress() {
     assert_eq!(number("data_memory_bytes"), f64::from(2 * 8 * 16 * 16 * 16 + 12 * 20 * 8 * 8 * 8));
     assert_eq!(number("memory_bytes"), number("network_memory_bytes") + number("data_memory_bytes"));
     assert!(!folder.path().join("never").exists());
+    let mut plan = finescale();
+    plan.current_dir(folder.path()).args(["train", "config.json", "--dry-run", "--json", "--out", "never"]);
+    let plan = plan.args(["--memory", "0.00005"]).output().unwrap();
+    let said = String::from_utf8(plan.stderr).unwrap();
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(plan["data_memory_bytes"], 12 * 20 * 8 * 8 * 8);
+    assert!(said.contains("the fields of the pairs take 66 kB, more than the 54 kB"), "{said}");
 
     let run = finescale().current_dir(folder.path()).args(["train", "config.json"]).output().unwrap();
     let stderr = String::from_utf8(run.stderr).unwrap();

@@ -3,11 +3,13 @@
 use crate::failure::bad_input;
 use crate::files::fingerprint;
 use crate::options::{Options, Products};
+use crate::parse::GIB;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::terminal::plain;
 use anyhow::Context as _;
 use finescale_denoiser::Processor;
+use finescale_field::available_memory_bytes;
 use finescale_ranks::Ranks;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
@@ -49,6 +51,17 @@ impl Context {
     /// How many of them run on this machine.
     pub(crate) fn ranks_of_machine(&self) -> anyhow::Result<usize> {
         ranks_at(&self.ranks, &machine())
+    }
+
+    /// Bytes of memory for this process, the same on all ranks: what was said, or its share of what the machine has.
+    pub(crate) fn memory(&self, gib: Option<f64>) -> anyhow::Result<Option<u64>> {
+        if let Some(gib) = gib {
+            return Ok(Some((gib * GIB) as u64));
+        }
+        let here = self.ranks_of_machine()? as u64;
+        let ours = available_memory_bytes().map(|bytes| bytes / here);
+        let all = self.ranks.gather(ours.as_slice())?;
+        Ok(all.into_iter().flatten().min())
     }
 
     /// Makes sure that all ranks read the same, as far as [`fingerprint`] tells.

@@ -1,6 +1,6 @@
 //! Between densities and the numbers that a network sees.
 
-use crate::{Field3, FieldError, position};
+use crate::{Field3, FieldError, WindowError, Windows, for_each_slab, position};
 use ndarray::Array3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -68,26 +68,29 @@ pub struct Normalizer {
 
 impl Normalizer {
     /// Fits the linear transform to training fields (1 + delta): y has mean 0 and standard deviation 1/2,
-    /// `low` is an empty voxel, `high` leaves 5 % of the range above the densest voxel.
+    /// `low` is an empty voxel, `high` leaves 5 % of the range above the densest voxel. Reads each field twice, some planes at a time.
     ///
     /// # Errors
     /// [`FieldError::Normalizer`] if `mean_count` is not positive, no field is given or all values are equal;
-    /// [`FieldError::Density`] if a value is negative or not finite.
-    pub fn fit_linear(fields: &[&Field3], mean_count: f64) -> Result<Self, FieldError> {
+    /// [`FieldError::Density`] if a value is negative or not finite; whatever reading a field reports.
+    pub fn fit_linear(fields: &[&dyn Windows], mean_count: f64) -> Result<Self, WindowError> {
         check_mean_count(mean_count)?;
-        for field in fields {
-            check_density(field)?;
-        }
         let voxels: usize = fields.iter().map(|field| field.grid().voxels()).sum();
-        let log = |value: f32| (mean_count * f64::from(value)).ln_1p();
-        let mean = sum(fields, log) / voxels as f64;
-        let deviation = (sum(fields, |v| (log(v) - mean).powi(2)) / voxels as f64).sqrt();
-        let values = fields.iter().flat_map(|field| field.as_slice());
-        let (least, densest) = values.fold((f32::MAX, 0f32), |(a, b), &v| (a.min(v), b.max(v)));
+        let (mut least, mut densest) = (f32::MAX, 0f32);
+        for &field in fields {
+            for_each_slab(field, |first, slab| {
+                check_planes(field, first, slab)?;
+                (least, densest) = slab.iter().fold((least, densest), |(a, b), &v| (a.min(v), b.max(v)));
+                Ok(())
+            })?;
+        }
         if least >= densest {
             let why = format!("{voxels} training voxels from {least} to {densest} leave nothing to scale by");
-            return Err(FieldError::Normalizer { why });
+            return Err(FieldError::Normalizer { why }.into());
         }
+        let log = |value: f32| (mean_count * f64::from(value)).ln_1p();
+        let mean = sum(fields, log)? / voxels as f64;
+        let deviation = (sum(fields, |v| (log(v) - mean).powi(2))? / voxels as f64).sqrt();
         let s = DEVIATIONS_PER_UNIT * deviation;
         let (low, top) = (-mean / s, (log(densest) - mean) / s);
         let high = top + HEADROOM * (top - low);
@@ -168,10 +171,29 @@ impl Normalizer {
 /// # Errors
 /// [`FieldError::Density`] names the first voxel with a negative or non-finite value.
 pub fn check_density(field: &Field3) -> Result<(), FieldError> {
-    let wrong = field.as_slice().par_iter().position_first(|v| !(v.is_finite() && *v >= 0.0));
+    check_planes(field, 0, field.as_slice())
+}
+
+/// Checks that a field can be a density in units of its mean, and gives its mean; reads it once, some planes at a time.
+///
+/// # Errors
+/// [`FieldError::Density`] names the first voxel with a negative or non-finite value; whatever reading the field reports.
+pub fn density_mean(field: &dyn Windows) -> Result<f64, WindowError> {
+    let mut sum = 0.0;
+    for_each_slab(field, |first, slab| {
+        check_planes(field, first, slab)?;
+        sum = slab.iter().fold(sum, |sum, &value| sum + f64::from(value));
+        Ok(())
+    })?;
+    Ok(sum / field.grid().voxels() as f64)
+}
+
+/// Checks the values of planes from plane `first` of a field on.
+fn check_planes(field: &dyn Windows, first: usize, values: &[f32]) -> Result<(), FieldError> {
+    let wrong = values.par_iter().position_first(|v| !(v.is_finite() && *v >= 0.0));
     wrong.map_or(Ok(()), |index| {
-        let voxel = position(index, field.grid().cells());
-        Err(FieldError::Density { voxel, value: field.as_slice()[index] })
+        let [x, y, z] = position(index, field.grid().cells());
+        Err(FieldError::Density { voxel: [first + x, y, z], value: values[index] })
     })
 }
 
@@ -182,11 +204,24 @@ fn check_mean_count(mean_count: f64) -> Result<(), FieldError> {
     Err(FieldError::Normalizer { why: format!("mean_count must be positive and finite, found {mean_count}") })
 }
 
-/// Sum over all voxels in a fixed order, whatever the threads.
-fn sum(fields: &[&Field3], function: impl Fn(f32) -> f64 + Sync) -> f64 {
-    let chunk = |part: &[f32]| part.iter().map(|&v| function(v)).sum::<f64>();
-    let sums = |field: &&Field3| field.as_slice().par_chunks(CHUNK).map(chunk).collect::<Vec<f64>>();
-    fields.iter().flat_map(sums).sum()
+/// Sum over all voxels in a fixed order, whatever the threads and the slabs.
+fn sum(fields: &[&dyn Windows], function: impl Fn(f32) -> f64 + Sync) -> Result<f64, WindowError> {
+    let of_chunk = |part: &[f32]| part.iter().map(|&v| function(v)).sum::<f64>();
+    let mut total = 0.0;
+    for &field in fields {
+        // What does not fill a chunk waits for the next planes.
+        let mut waiting = Vec::new();
+        for_each_slab(field, |_, slab| {
+            waiting.extend_from_slice(slab);
+            let whole = waiting.len() / CHUNK * CHUNK;
+            let sums: Vec<f64> = waiting[..whole].par_chunks(CHUNK).map(of_chunk).collect();
+            total = sums.into_iter().fold(total, |total, sum| total + sum);
+            waiting.drain(..whole);
+            Ok(())
+        })?;
+        total += of_chunk(&waiting);
+    }
+    Ok(total)
 }
 
 fn map(field: &Field3, function: impl Fn(f32) -> f32 + Sync) -> Field3 {

@@ -61,6 +61,27 @@ impl Windows for Constant {
     }
 }
 
+/// Voxels of the planes that are in memory at once where a whole grid is gone through: 16 MB of f32.
+const SLAB_VOXELS: usize = 1 << 22;
+
+/// Gives all values to `look`, plane after plane, as many planes at a time as are small: the number of the first of them,
+/// and their values, x slowest.
+///
+/// # Errors
+/// Those of `source`, and of `look`, which end it.
+pub fn for_each_slab(
+    source: &dyn Windows,
+    mut look: impl FnMut(usize, &[f32]) -> Result<(), WindowError>,
+) -> Result<(), WindowError> {
+    let cells = source.grid().cells();
+    let planes = (SLAB_VOXELS / (cells[1] * cells[2])).clamp(1, cells[0]);
+    for slab in blocks(cells, [planes, cells[1], cells[2]]) {
+        let values = source.read(&slab)?;
+        look(slab.start[0] as usize, values.as_standard_layout().as_slice().expect("just made standard"))?;
+    }
+    Ok(())
+}
+
 /// Cells of the blocks in which values are read or written once: whole chunks of a grid file, a MB of f32.
 pub const FILE_BLOCK: [usize; 3] = [32, 32, 256];
 
@@ -93,6 +114,32 @@ mod tests {
                 counts.slice_mut(ndarray::s![range(0), range(1), range(2)]).mapv_inplace(|count| count + 1);
             }
             assert!(counts.iter().all(|&count| count == 1), "{cells:?}");
+        }
+    }
+
+    #[test]
+    fn slabs_are_a_grid_in_order() {
+        let cells = [5, 1500, 1500]; // one plane a slab, and two of half the size
+        for cells in [cells, [5, 1500, 750], [3, 4, 5]] {
+            let field = Field3::new(
+                Grid::new(cells, [1.0; 3]).unwrap(),
+                Array3::from_shape_fn(cells, |(x, y, z)| (x + 10 * y + 3 * z) as f32),
+            );
+            let field = field.unwrap();
+            let (mut slabs, mut values) = (Vec::new(), Vec::new());
+            for_each_slab(&field, |first, slab| {
+                slabs.push((first, slab.len() / (cells[1] * cells[2])));
+                values.extend_from_slice(slab);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(values, field.as_slice());
+            let expected = match cells {
+                [5, _, 1500] => vec![(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)],
+                [5, ..] => vec![(0, 3), (3, 2)],
+                _ => vec![(0, 3)],
+            };
+            assert_eq!(slabs, expected);
         }
     }
 

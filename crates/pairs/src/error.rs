@@ -1,8 +1,8 @@
 //! Errors of this crate.
 
-use finescale_field::{FieldError, Region, ScalarName};
+use finescale_field::{FieldError, Region, ScalarName, WindowError};
 use finescale_snapshot::SnapshotError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong with training pairs.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,14 @@ pub enum PairError {
     /// A grid file that cannot be read; the source names it.
     #[error(transparent)]
     Read(#[from] SnapshotError),
+    /// A window of a density of somebody's own that cannot be read.
+    #[error("{}: a window of it cannot be read", path.display())]
+    Window {
+        /// The file, or what the pair is called.
+        path: PathBuf,
+        /// Why.
+        source: WindowError,
+    },
     /// A numpy cube of which nothing is said.
     #[error(
         "{}: a numpy cube does not say its box; say it as \"cubes\": {{\"box_size_mpc_h\": 25, \"values\": \"over_own_mean\"}} \
@@ -147,11 +155,25 @@ pub enum PairError {
 }
 
 impl PairError {
+    /// What kept a density from being read.
+    pub(crate) fn reading(path: &Path, error: WindowError) -> Self {
+        let path = path.to_owned();
+        match error.downcast::<SnapshotError>() {
+            Ok(error) => Self::Read(*error),
+            Err(error) => match error.downcast::<FieldError>().map(|source| *source) {
+                Ok(source @ FieldError::Density { .. }) => Self::Density { path, source },
+                Ok(source) => Self::Read(SnapshotError::Field { path, source }),
+                Err(source) => Self::Window { path, source },
+            },
+        }
+    }
+
     /// Whether the user's input is at fault rather than the machine.
     #[must_use]
     pub fn is_input(&self) -> bool {
         match self {
             Self::Read(error) => error.is_input(),
+            Self::Window { .. } => false,
             Self::NoTraining
             | Self::Split { .. }
             | Self::Missing { .. }

@@ -1,6 +1,6 @@
 //! Training pairs: patches of the same place, symmetries, splits, batches.
 //!
-//! [`PairSet`] holds the pairs of a run in memory, normalised. Its batches are pure functions of (seed, step):
+//! [`PairSet`] holds the pairs of a run, normalised, or reads windows of them where they are. Its batches are pure functions of (seed, step):
 //! a run that was stopped goes on with the patches it would have seen.
 //!
 //! # Examples
@@ -29,8 +29,9 @@ mod config;
 mod crops;
 mod data_kind;
 mod error;
-mod load;
+mod normalised;
 pub mod one_or_many;
+mod open;
 mod pair;
 mod patch_batch;
 mod set;
@@ -42,8 +43,8 @@ pub use config::{
 };
 pub use data_kind::DataKind;
 pub use error::PairError;
-pub use finescale_snapshot::{CubeValues, GridFile, GridMeta};
-pub use pair::Pair;
+pub use finescale_snapshot::{CubeValues, GridMeta};
+pub use pair::{Density, Pair};
 pub use patch_batch::PatchBatch;
 pub use set::{PairSet, Part};
 pub use symmetry::Symmetry;

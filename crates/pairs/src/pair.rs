@@ -1,8 +1,12 @@
 //! A low-resolution and a high-resolution density of the same place.
 
-use crate::{GridFile, GridMeta, PairError, PairFiles};
-use finescale_field::{Boundary, Field3, Grid, Scalar, check_density, coarsen, is_plain_name, shown};
+use crate::{GridMeta, PairError, PairFiles};
+use finescale_field::{
+    Boundary, Field3, Grid, Region, Scalar, Windows, blocks, density_mean, is_plain_name, shown,
+};
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The quantity of a numpy cube of which nothing more is said.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -16,33 +20,63 @@ const SAME_REDSHIFT: f64 = 0.01;
 /// Means that a density 1 + delta may have; a small part of a universe is not average.
 const MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
 
+/// A density 1 + delta, whose values are in memory or in a file, and are read window by window.
+#[derive(Clone)]
+pub struct Density {
+    /// The values.
+    pub values: Arc<dyn Windows + Send>,
+    /// What they are.
+    pub meta: GridMeta,
+}
+
+impl Density {
+    /// The density of these `values`.
+    #[must_use]
+    pub fn new(values: impl Windows + Send + 'static, meta: GridMeta) -> Self {
+        Self { values: Arc::new(values), meta }
+    }
+
+    pub(crate) fn grid(&self) -> &Grid {
+        self.values.grid()
+    }
+}
+
+impl fmt::Debug for Density {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Density")
+            .field("grid", self.grid())
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A condition and its truth, one or more densities 1 + delta on the same grid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Pair {
     /// Where they come from: names them in errors.
     pub files: PairFiles,
     /// The low-resolution density.
-    pub condition: GridFile,
+    pub condition: Density,
     /// The high-resolution densities, one or more.
-    pub truth: Vec<GridFile>,
+    pub truth: Vec<Density>,
 }
 
 impl Pair {
     /// A pair that was made in memory: periodic, at redshift 0.
     #[must_use]
     pub fn new(condition: Field3, truth: Vec<Field3>) -> Self {
-        let file = |field: Field3, quantity: &str| GridFile {
-            meta: GridMeta::new(quantity, 0.0, field.mean()),
-            field,
+        let density = |field: Field3, quantity: &str| {
+            let meta = GridMeta::new(quantity, 0.0, field.mean());
+            Density::new(field, meta)
         };
         let files = PairFiles::Folder(PathBuf::from("in memory"));
         let truth =
-            truth.into_iter().enumerate().map(|(number, field)| file(field, &format!("truth_{number}")));
-        Self { files, condition: file(condition, "condition"), truth: truth.collect() }
+            truth.into_iter().enumerate().map(|(number, field)| density(field, &format!("truth_{number}")));
+        Self { files, condition: density(condition, "condition"), truth: truth.collect() }
     }
 
     pub(crate) fn grid(&self) -> &Grid {
-        self.condition.field.grid()
+        self.condition.grid()
     }
 
     /// Periodic if all its fields are.
@@ -53,13 +87,21 @@ impl Pair {
 
     /// Correlation of the condition with the truth, the least of several, both averaged over large blocks: near 1 for runs
     /// of the same phases. None for a box that is not divided into blocks, or a field that is the same everywhere.
-    pub(crate) fn correlation(&self) -> Option<f64> {
+    ///
+    /// # Errors
+    /// [`PairError::Read`] if a file cannot be read.
+    pub(crate) fn correlation(&self) -> Result<Option<f64>, PairError> {
         let cells = self.grid().cells();
-        let blocks = BLOCKS.into_iter().find(|&blocks| cells.iter().all(|n| n.is_multiple_of(blocks)))?;
-        let coarse = |field: &Field3| coarsen(field, cells.map(|n| n / blocks)).ok();
-        let condition = coarse(&self.condition.field)?;
-        let with = |truth: &GridFile| correlation(condition.as_slice(), coarse(&truth.field)?.as_slice());
-        self.truth.iter().map(with).try_fold(f64::INFINITY, |least, r| Some(least.min(r?)))
+        let divides = |&per_axis: &usize| cells.iter().all(|n| n.is_multiple_of(per_axis));
+        let Some(per_axis) = BLOCKS.into_iter().find(divides) else { return Ok(None) };
+        let blocks = blocks(cells, cells.map(|n| n / per_axis));
+        let condition = block_means(&self.condition, &self.files.condition(), &blocks)?;
+        let mut least = Some(f64::INFINITY);
+        for (path, truth) in self.truths() {
+            let with = correlation(&condition, &block_means(truth, &path, &blocks)?);
+            least = least.zip(with).map(|(least, with)| least.min(with));
+        }
+        Ok(least)
     }
 
     /// The values of `scalars`, as the condition's file says them.
@@ -80,12 +122,12 @@ impl Pair {
     /// [`PairError::NoPair`], [`PairError::Density`], [`PairError::Mean`] or [`PairError::Quantity`]; they name
     /// the files.
     pub(crate) fn check(&self) -> Result<(), PairError> {
-        check_values(&self.files.condition(), &self.condition.field)?;
+        check_values(&self.files.condition(), &self.condition)?;
         for (path, truth) in self.truths() {
             if let Some(why) = difference_of_place(&self.condition, truth) {
                 return Err(PairError::NoPair { condition: self.files.condition(), truth: path, why });
             }
-            check_values(&path, &truth.field)?;
+            check_values(&path, truth)?;
         }
         for (path, file) in std::iter::once((self.files.condition(), &self.condition)).chain(self.truths()) {
             if !is_plain_name(&file.meta.quantity) {
@@ -103,7 +145,7 @@ impl Pair {
     }
 
     /// The high-resolution fields with the names of their files.
-    fn truths(&self) -> impl Iterator<Item = (PathBuf, &GridFile)> {
+    pub(crate) fn truths(&self) -> impl Iterator<Item = (PathBuf, &Density)> {
         let names = match &self.files {
             PairFiles::Folder(_) => vec![self.files.truth()[0].clone(); self.truth.len()],
             PairFiles::Files(files) => files.truth.clone(),
@@ -145,18 +187,27 @@ impl Pair {
 }
 
 /// Pearson's correlation; none if one of the two does not vary.
-fn correlation(a: &[f32], b: &[f32]) -> Option<f64> {
-    let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
-    let covariance = |a: &[f32], mean_a: f64, b: &[f32], mean_b: f64| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - mean_a) * (f64::from(b) - mean_b)).sum()
+    let covariance = |a: &[f64], mean_a: f64, b: &[f64], mean_b: f64| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum()
     };
     let variances = covariance(a, mean_a, a, mean_a) * covariance(b, mean_b, b, mean_b);
     (variances > 0.0).then(|| covariance(a, mean_a, b, mean_b) / variances.sqrt())
 }
 
-fn difference_of_place(condition: &GridFile, truth: &GridFile) -> Option<String> {
-    let [a, b] = [condition, truth].map(|file| *file.field.grid());
+/// The mean of each block.
+fn block_means(density: &Density, path: &Path, blocks: &[Region]) -> Result<Vec<f64>, PairError> {
+    let mean = |block: &Region| -> Result<f64, PairError> {
+        let values = density.values.read(block).map_err(|error| PairError::reading(path, error))?;
+        Ok(values.iter().map(|&value| f64::from(value)).sum::<f64>() / block.voxels() as f64)
+    };
+    blocks.iter().map(mean).collect()
+}
+
+fn difference_of_place(condition: &Density, truth: &Density) -> Option<String> {
+    let [a, b] = [condition, truth].map(|file| *file.grid());
     let same_size = (0..3).all(|axis| same_length(a.box_size_mpc_h()[axis], b.box_size_mpc_h()[axis]));
     let [za, zb] = [condition, truth].map(|file| file.meta.redshift);
     if a.cells() != b.cells() {
@@ -186,9 +237,8 @@ fn difference_of_kind(here: &GridMeta, there: &GridMeta) -> Option<String> {
     }
 }
 
-fn check_values(path: &Path, field: &Field3) -> Result<(), PairError> {
-    check_density(field).map_err(|source| PairError::Density { path: path.to_owned(), source })?;
-    let mean = field.mean();
+fn check_values(path: &Path, density: &Density) -> Result<(), PairError> {
+    let mean = density_mean(&*density.values).map_err(|error| PairError::reading(path, error))?;
     if MEANS.contains(&mean) { Ok(()) } else { Err(PairError::Mean { path: path.to_owned(), mean }) }
 }
 

@@ -1,7 +1,8 @@
 //! Patches gathered for one training step.
 
-use crate::Symmetry;
-use finescale_field::{Field3, Region};
+use crate::normalised::Normalised;
+use crate::{PairError, Symmetry};
+use finescale_field::Region;
 use rayon::prelude::*;
 
 /// Normalised patches, flat and contiguous, shape (size, channels, `patch_cells`, `patch_cells`,
@@ -20,29 +21,36 @@ pub struct PatchBatch {
 
 /// Where one patch comes from.
 pub(crate) struct Place<'a> {
-    pub(crate) condition: &'a [Field3],
-    pub(crate) truth: &'a [Field3],
+    pub(crate) pair: &'a Normalised,
     pub(crate) region: Region,
     pub(crate) symmetry: Symmetry,
 }
 
 impl PatchBatch {
-    pub(crate) fn gather(places: &[Place], patch_cells: usize) -> Self {
+    /// The patches at `places`; where there is none, zeros.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn gather(
+        places: &[Option<Place>],
+        [conditions, truths]: [usize; 2],
+        patch_cells: usize,
+    ) -> Result<Self, PairError> {
         let voxels = patch_cells.pow(3);
-        let values = |channels: fn(&Place) -> usize| places.first().map_or(1, channels) * voxels;
-        let (per_condition, per_truth) = (values(|p| p.condition.len()), values(|p| p.truth.len()));
-        let mut condition = vec![0f32; places.len() * per_condition];
-        let mut truth = vec![0f32; places.len() * per_truth];
-        let patches =
-            condition.par_chunks_exact_mut(per_condition).zip(truth.par_chunks_exact_mut(per_truth));
-        patches.zip(places).for_each(|((condition, truth), place)| {
+        let mut condition = vec![0f32; places.len() * conditions * voxels];
+        let mut truth = vec![0f32; places.len() * truths * voxels];
+        let patches = condition.par_chunks_exact_mut(conditions * voxels);
+        let patches = patches.zip(truth.par_chunks_exact_mut(truths * voxels));
+        patches.zip(places).try_for_each(|((condition, truth), place)| {
+            let Some(Place { pair, region, symmetry }) = place else { return Ok(()) };
+            let windows = pair.windows(region)?;
             let targets = condition.chunks_exact_mut(voxels).chain(truth.chunks_exact_mut(voxels));
-            for (field, target) in place.condition.iter().chain(place.truth).zip(targets) {
-                let window = field.extract(&place.region).expect("crops fit their box");
-                let window = window.as_slice().expect("windows are contiguous");
-                place.symmetry.apply(window, target, patch_cells);
+            for (window, target) in windows.iter().flatten().zip(targets) {
+                let window = window.as_standard_layout();
+                symmetry.apply(window.as_slice().expect("just made standard"), target, patch_cells);
             }
-        });
-        Self { condition, truth, size: places.len(), patch_cells }
+            Ok::<_, PairError>(())
+        })?;
+        Ok(Self { condition, truth, size: places.len(), patch_cells })
     }
 }

@@ -1,20 +1,25 @@
-//! All pairs of a run, in memory.
+//! All pairs of a run.
 
 use crate::crops::{Crops, Wanted};
-use crate::load::load;
+use crate::normalised::Normalised;
+use crate::open::open;
 use crate::patch_batch::Place;
 use crate::{
-    DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles, PatchBatch,
-    Symmetry,
+    DataConfig, DataKind, Density, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles,
+    PatchBatch, Symmetry,
 };
-use finescale_field::{Boundary, Channels, Conditioning, Field3, Grid, Normalizer, Region, Transform};
+use finescale_field::{
+    Boundary, Channels, Field3, FieldError, Grid, Normalizer, Region, Transform, WindowError, Windows,
+};
 use finescale_seed::{KeyedStream, Purpose};
-use std::path::PathBuf;
+use ndarray::Array3;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Key of the validation patches: the same for every run.
 const VALIDATION_SEED: u64 = 0;
 
-/// Training and validation pairs, normalised, 4 bytes per voxel and channel.
+/// Training and validation pairs, normalised: in memory, 4 bytes per voxel and channel, or read window by window.
 #[derive(Clone, Debug)]
 pub struct PairSet {
     normalizers: Normalizers,
@@ -43,16 +48,8 @@ pub struct Part {
     pub boundary: Boundary,
 }
 
-#[derive(Clone, Debug)]
-struct Normalised {
-    /// A field for each channel.
-    condition: Vec<Field3>,
-    truth: Vec<Field3>,
-    boundary: Boundary,
-}
-
 impl PairSet {
-    /// Normalises pairs for training and validation; conditions get these `channels`. With `hold_out`,
+    /// Normalises pairs for training and validation, in memory; conditions get these `channels`. With `hold_out`,
     /// validation patches come from that region of the training boxes and training patches never touch it, but
     /// the surroundings in their condition do. A fit sees the whole training boxes.
     ///
@@ -71,6 +68,23 @@ impl PairSet {
         normalization: Normalization,
         channels: Channels,
     ) -> Result<Self, PairError> {
+        Self::by_window(training, validation, hold_out, normalization, channels)?.in_memory()
+    }
+
+    /// As [`new`](Self::new), but densities stay where they are, and are read and normalised where a patch is: the same bits.
+    /// Reads each density five times or less, some planes or an eighth of a side at a time.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn by_window(
+        training: Vec<Pair>,
+        validation: Vec<Pair>,
+        hold_out: Option<Region>,
+        normalization: Normalization,
+        channels: Channels,
+    ) -> Result<Self, PairError> {
         let first = training.first().ok_or(PairError::NoTraining)?;
         for pair in training.iter().chain(&validation) {
             pair.check()?;
@@ -81,16 +95,17 @@ impl PairSet {
         let normalizers = normalizers(&training, normalization)?;
         let condition_meta = first.condition.meta.clone();
         let truth_meta = first.truth.iter().map(|file| file.meta.clone()).collect();
-        let conditioning = normalizers.conditioning(channels);
+        let conditioning = Arc::new(normalizers.conditioning(channels));
         let scalar_ranges = scalar_ranges(&training, &conditioning.channels)?;
         let data_kind = DataKind::from_pairs(&training);
-        let pairs = training.iter().chain(&validation);
-        let correlations = pairs.filter_map(|pair| Some((pair.files.condition(), pair.correlation()?)));
-        let correlations = correlations.collect();
-        let normalised = |pairs: Vec<Pair>| -> Result<Vec<_>, _> {
-            pairs.into_iter().map(|pair| Normalised::new(pair, &conditioning)).collect()
+        let mut correlations = Vec::new();
+        for pair in training.iter().chain(&validation) {
+            correlations.extend(pair.correlation()?.map(|r| (pair.files.condition(), r)));
+        }
+        let normalised = |pairs: &[Pair]| -> Result<Vec<_>, _> {
+            pairs.iter().map(|pair| Normalised::by_window(pair, &conditioning)).collect()
         };
-        let (training, validation) = (normalised(training)?, normalised(validation)?);
+        let (training, validation) = (normalised(&training)?, normalised(&validation)?);
         Ok(Self {
             normalizers,
             scalar_ranges,
@@ -106,28 +121,40 @@ impl PairSet {
         })
     }
 
-    /// Reads the pairs that `config` names and normalises them as it says.
+    /// Reads the pairs that `config` names and normalises them as it says, in memory.
     ///
     /// # Errors
     /// Those of [`DataConfig::check`] and [`PairSet::new`], and [`PairError::Read`] if a file cannot be read.
     pub fn load(config: &DataConfig) -> Result<Self, PairError> {
-        Self::load_with(config, config.normalization())
+        Self::open(config, config.normalization())?.in_memory()
     }
 
-    /// As [`load`](Self::load) with another normalization: that of the checkpoint to train further.
+    /// Opens the pairs that `config` names, to be read window by window, with its normalization or another one: that of the
+    /// checkpoint to train further.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_with(config: &DataConfig, normalization: Normalization) -> Result<Self, PairError> {
+    pub fn open(config: &DataConfig, normalization: Normalization) -> Result<Self, PairError> {
         config.check()?;
-        let read = |pairs: &[PairFiles]| -> Result<(Vec<Pair>, Vec<Vec<String>>), PairError> {
-            Ok(pairs.iter().map(load).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+        let open = |pairs: &[PairFiles]| -> Result<(Vec<Pair>, Vec<Vec<String>>), PairError> {
+            Ok(pairs.iter().map(open).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
         };
         let ((training, mut notes), (validation, of_validation)) =
-            (read(&config.training)?, read(&config.validation)?);
+            (open(&config.training)?, open(&config.validation)?);
         notes.extend(of_validation);
-        let set = Self::new(training, validation, config.hold_out, normalization, config.channels())?;
+        let set = Self::by_window(training, validation, config.hold_out, normalization, config.channels())?;
         Ok(Self { symmetries: Symmetry::all(config.line_of_sight.axis()), notes: notes.concat(), ..set })
+    }
+
+    /// The same set with all channels in memory: the same bits, sooner.
+    ///
+    /// # Errors
+    /// [`PairError::Read`] if a file cannot be read, or there is no room.
+    pub fn in_memory(self) -> Result<Self, PairError> {
+        let in_memory = |pairs: Vec<Normalised>| -> Result<Vec<_>, _> {
+            pairs.into_iter().map(Normalised::in_memory).collect()
+        };
+        Ok(Self { training: in_memory(self.training)?, validation: in_memory(self.validation)?, ..self })
     }
 
     /// How densities became the values of the batches.
@@ -148,9 +175,19 @@ impl PairSet {
         self.training[0].grid()
     }
 
-    /// The low-resolution density of each training box, in network units.
-    pub fn densities(&self) -> impl Iterator<Item = &Field3> {
-        self.training.iter().map(|pair| &pair.condition[0])
+    /// Cells and box of each training pair.
+    pub fn grids(&self) -> impl Iterator<Item = &Grid> {
+        self.training.iter().map(Normalised::grid)
+    }
+
+    /// A window of the low-resolution density of training pair `number`, in network units.
+    ///
+    /// # Errors
+    /// [`PairError::Read`] if a file cannot be read.
+    /// # Panics
+    /// If there is no such pair, or the window is larger than its box.
+    pub fn density_window(&self, number: usize, region: &Region) -> Result<Array3<f32>, PairError> {
+        self.training[number].density(region)
     }
 
     /// What the condition of the first training pair is.
@@ -184,12 +221,22 @@ impl PairSet {
         &self.notes
     }
 
-    /// Memory of all fields in bytes.
+    /// Bytes of all channels of all pairs, in memory or not.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.training.iter().chain(&self.validation).map(Normalised::bytes).sum()
+    }
+
+    /// Bytes of what is in memory of them.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let pairs = self.training.iter().chain(&self.validation);
-        let voxels = pairs.map(|pair| pair.grid().voxels() * (pair.condition.len() + pair.truth.len()));
-        voxels.sum::<usize>() * size_of::<f32>()
+        pairs.filter(|pair| pair.is_in_memory()).map(Normalised::bytes).sum()
+    }
+
+    /// How many channels a condition and a truth have.
+    fn channels(&self) -> [usize; 2] {
+        self.training[0].channels()
     }
 
     /// Whether there is anything to validate on.
@@ -202,7 +249,7 @@ impl PairSet {
     /// Patch i depends on (`seed`, `step`, i) only, not on the batch size.
     ///
     /// # Errors
-    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits.
+    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits; [`PairError::Read`] if a file cannot be read.
     pub fn training_batch(
         &self,
         seed: u64,
@@ -210,22 +257,37 @@ impl PairSet {
         batch_size: usize,
         patch_cells: usize,
     ) -> Result<PatchBatch, PairError> {
+        self.part_of_training_batch(seed, step, batch_size, patch_cells, |_| true)
+    }
+
+    /// As [`training_batch`](Self::training_batch), but only the patches whose numbers `is_wanted` are read: the others are zero.
+    ///
+    /// # Errors
+    /// As [`training_batch`](Self::training_batch).
+    pub fn part_of_training_batch(
+        &self,
+        seed: u64,
+        step: u32,
+        batch_size: usize,
+        patch_cells: usize,
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Result<PatchBatch, PairError> {
         let wanted = self.hold_out.map_or(Wanted::Anywhere, Wanted::Outside);
         let places = Places::new("training", &self.training, self.hold_out, patch_cells, wanted)?;
         let [crop, symmetry] = [Purpose::Crop, Purpose::Symmetry].map(|p| KeyedStream::new(seed, p));
-        let drawn: Vec<_> = (0..batch_size as u64)
-            .map(|i| {
-                let number = scale(symmetry.uniform(step, i), self.symmetries.len());
-                places.get(crop.uniform(step, i), self.symmetries[number])
-            })
-            .collect();
-        Ok(PatchBatch::gather(&drawn, patch_cells))
+        let drawn = (0..batch_size).map(|patch| {
+            let i = patch as u64;
+            let number = scale(symmetry.uniform(step, i), self.symmetries.len());
+            is_wanted(patch).then(|| places.get(crop.uniform(step, i), self.symmetries[number]))
+        });
+        PatchBatch::gather(&drawn.collect::<Vec<_>>(), self.channels(), patch_cells)
     }
 
     /// Validation patches `index * batch_size ..`, upright: the same ones in every run.
     ///
     /// # Errors
-    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits, or there is nothing to validate on.
+    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits, or there is nothing to validate on; [`PairError::Read`] if a
+    /// file cannot be read.
     pub fn validation_batch(
         &self,
         index: usize,
@@ -239,28 +301,32 @@ impl PairSet {
         let places = Places::new("validation", pairs, self.hold_out, patch_cells, wanted)?;
         let stream = KeyedStream::new(VALIDATION_SEED, Purpose::Validation);
         let first = index * batch_size;
-        let drawn: Vec<_> = (first..first + batch_size)
-            .map(|i| places.get(stream.uniform(0, i as u64), Symmetry::IDENTITY))
-            .collect();
-        Ok(PatchBatch::gather(&drawn, patch_cells))
+        let drawn = (first..first + batch_size)
+            .map(|i| Some(places.get(stream.uniform(0, i as u64), Symmetry::IDENTITY)));
+        PatchBatch::gather(&drawn.collect::<Vec<_>>(), self.channels(), patch_cells)
     }
 
     /// A fixed part of what validates, at most `cells` per axis: from the first cell on of the first validation
     /// box, or of the held-out region of the first training box. None if there is nothing to validate on.
-    #[must_use]
-    pub fn validation_part(&self, cells: usize) -> Option<Part> {
-        let (pair, whole) = match self.hold_out {
-            Some(region) => (self.training.first()?, region),
-            None => (self.validation.first()?, Region::whole(self.validation.first()?.grid())),
+    ///
+    /// # Errors
+    /// [`PairError::Read`] if a file cannot be read.
+    pub fn validation_part(&self, cells: usize) -> Result<Option<Part>, PairError> {
+        let found = match self.hold_out {
+            Some(region) => self.training.first().map(|pair| (pair, region)),
+            None => self.validation.first().map(|pair| (pair, Region::whole(pair.grid()))),
         };
+        let Some((pair, whole)) = found else { return Ok(None) };
         let region = Region { start: whole.start, shape: whole.shape.map(|n| n.min(cells)) };
-        let part = |y: &Field3| y.cut(&region).expect("the region was checked or cut to fit");
-        let truth = pair.truth.iter().map(part).zip(&self.normalizers.truth);
-        Some(Part {
-            condition: pair.condition.iter().map(part).collect(),
+        let grid = pair.grid().part(region.shape).expect("a part of a box has cells");
+        let field = |values| Field3::new(grid, values).expect("a window has its region's shape");
+        let [condition, truth] = pair.windows(&region)?;
+        let truth = truth.into_iter().map(field).zip(&self.normalizers.truth);
+        Ok(Some(Part {
+            condition: condition.into_iter().map(field).collect(),
             truth: truth.map(|(y, normalizer)| unclamped(normalizer, &y).denormalize_field(&y)).collect(),
-            boundary: pair.boundary.of_part(region.shape, pair.grid().cells()),
-        })
+            boundary: pair.boundary().of_part(region.shape, pair.grid().cells()),
+        }))
     }
 }
 
@@ -275,26 +341,6 @@ fn unclamped(normalizer: &Normalizer, y: &Field3) -> Normalizer {
         sigmoid @ Transform::Sigmoid { .. } => sigmoid,
     };
     Normalizer { transform, ..*normalizer }
-}
-
-impl Normalised {
-    fn new(pair: Pair, conditioning: &Conditioning) -> Result<Self, PairError> {
-        let boundary = pair.boundary();
-        let values = pair.values(&conditioning.channels.scalars)?;
-        let condition = conditioning.apply(&pair.condition.field, boundary, &values);
-        Ok(Self {
-            boundary,
-            condition: condition
-                .map_err(|source| PairError::Density { path: pair.files.condition(), source })?,
-            truth: (conditioning.truth.iter().zip(&pair.truth))
-                .map(|(normalizer, truth)| normalizer.normalize_field(&truth.field))
-                .collect(),
-        })
-    }
-
-    fn grid(&self) -> &Grid {
-        self.condition[0].grid()
-    }
 }
 
 /// All patches of one size in some boxes.
@@ -313,7 +359,7 @@ impl<'a> Places<'a> {
     ) -> Result<Self, PairError> {
         let cells = |pair: &Normalised| pair.grid().cells();
         let crops =
-            |pair: &'a Normalised| (pair, Crops::new(cells(pair), pair.boundary, patch_cells, wanted));
+            |pair: &'a Normalised| (pair, Crops::new(cells(pair), pair.boundary(), patch_cells, wanted));
         let boxes: Vec<_> = pairs.iter().map(crops).collect();
         let count = boxes.iter().map(|(_, crops)| crops.len()).sum();
         if count == 0 {
@@ -328,8 +374,7 @@ impl<'a> Places<'a> {
         let mut number = scale(uniform, self.count);
         for (pair, crops) in &self.boxes {
             if number < crops.len() {
-                let (condition, truth) = (&pair.condition, &pair.truth);
-                return Place { condition, truth, region: crops.get(number), symmetry };
+                return Place { pair, region: crops.get(number), symmetry };
             }
             number -= crops.len();
         }
@@ -343,27 +388,36 @@ fn scale(uniform: f64, count: usize) -> usize {
 }
 
 fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normalizers, PairError> {
-    let named = |field: &'static str| move |source| PairError::Normalizer { field, source };
     match normalization {
         Normalization::Given(given) => {
             assert_eq!(given.truth.len(), training[0].truth.len(), "each field has a normalizer");
+            let named = |field: &'static str| move |source| PairError::Normalizer { field, source };
             given.condition.check().map_err(named("condition"))?;
             given.truth.iter().try_for_each(Normalizer::check).map_err(named("truth"))?;
             Ok(given)
         }
         Normalization::Fit { condition_mean_count, truth_mean_count } => {
-            let conditions: Vec<_> = training.iter().map(|pair| &pair.condition.field).collect();
+            let condition = |pair: &'_ Pair| pair.condition.clone();
             let truth = |field: usize| {
-                let truths: Vec<_> = training.iter().map(|pair| &pair.truth[field].field).collect();
-                Normalizer::fit_linear(&truths, truth_mean_count).map_err(named("truth"))
+                let of_field = training.iter().map(|pair| pair.truth[field].clone());
+                fit("truth", of_field.collect(), truth_mean_count)
             };
             Ok(Normalizers {
-                condition: Normalizer::fit_linear(&conditions, condition_mean_count)
-                    .map_err(named("condition"))?,
+                condition: fit("condition", training.iter().map(condition).collect(), condition_mean_count)?,
                 truth: (0..training[0].truth.len()).map(truth).collect::<Result<_, _>>()?,
             })
         }
     }
+}
+
+/// The normalizer of a field of all training pairs.
+fn fit(field: &'static str, densities: Vec<Density>, mean_count: f64) -> Result<Normalizer, PairError> {
+    let values: Vec<&dyn Windows> = densities.iter().map(|density| &*density.values as _).collect();
+    let named = |error: WindowError| match error.downcast::<FieldError>() {
+        Ok(source) => PairError::Normalizer { field, source: *source },
+        Err(error) => PairError::reading(Path::new(field), error),
+    };
+    Normalizer::fit_linear(&values, mean_count).map_err(named)
 }
 
 fn scalar_ranges(training: &[Pair], channels: &Channels) -> Result<Vec<[f64; 2]>, PairError> {

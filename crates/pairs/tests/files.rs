@@ -1,8 +1,8 @@
 //! Pairs on disk: what is read, and the errors that name the file.
 
 use finescale_field::{Field3, Grid, Region};
-use finescale_pairs::{DataConfig, GridFile, GridMeta, PairError, PairSet};
-use finescale_snapshot::{write_grid, write_npy};
+use finescale_pairs::{DataConfig, GridMeta, PairError, PairSet};
+use finescale_snapshot::{GridFile, write_grid, write_npy};
 use ndarray::Array3;
 use std::path::Path;
 
@@ -39,6 +39,41 @@ fn pairs_are_read_and_made_into_batches() {
     assert!(batch.truth.iter().chain(&batch.condition).all(|v| v.is_finite()));
     assert_eq!(set.validation_batch(0, 2, 6).unwrap().truth.len(), 2 * 216);
     assert!(set.validation_batch(0, 2, 7).is_err());
+}
+
+#[test]
+fn patches_from_files_have_the_bits_of_those_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+    write_pair(&a, 16);
+    write_pair(&b, 12);
+    let with = "\"surroundings_smoothing_cells\": 1.5, \"baseline_smoothing_cells\": 0.8, \
+                \"scalars\": [{\"name\": \"redshift\", \"centre\": 1, \"width\": 2}]";
+    let held = "\"hold_out\": {\"start\": [10, 0, 0], \"shape\": [8, 12, 9]}";
+    for text in [
+        format!("{{\"training\": [{a:?}], \"validation\": [{b:?}], {with}}}"),
+        format!("{{\"training\": [{a:?}, {b:?}], {held}, {with}}}"),
+    ] {
+        let config = config(text);
+        let by_window = PairSet::open(&config, config.normalization()).unwrap();
+        let in_memory = PairSet::load(&config).unwrap();
+        assert_eq!((by_window.memory_bytes(), by_window.bytes()), (0, in_memory.memory_bytes()));
+        assert_eq!(by_window.normalizers(), in_memory.normalizers());
+        assert_eq!(by_window.correlations(), in_memory.correlations());
+        for step in 0..5 {
+            let batch = by_window.training_batch(1, step, 3, 5).unwrap();
+            assert_eq!(batch, in_memory.training_batch(1, step, 3, 5).unwrap());
+            assert_eq!(batch.condition.len(), 3 * 4 * 125);
+            let part = by_window.part_of_training_batch(1, step, 3, 5, |patch| patch == 1).unwrap();
+            assert_eq!(part.truth[125..250], batch.truth[125..250]);
+            assert!(part.truth[..125].iter().chain(&part.condition[1000..]).all(|value| *value == 0.0));
+        }
+        let of = |set: &PairSet| (set.validation_batch(0, 2, 6).unwrap(), set.validation_part(5).unwrap());
+        assert_eq!(of(&by_window), of(&in_memory));
+        let region = Region { start: [-2, 5, 9], shape: [6, 5, 4] };
+        let density = |set: &PairSet| set.density_window(0, &region).unwrap();
+        assert_eq!(density(&by_window), density(&in_memory));
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use crate::tensor_header::Metadata;
 use crate::{Lineage, RunConfig, TrainingError, WindowStatistics};
 use finescale_field::{
-    Centring, Conditioning, Cosmology, FieldError, Grid, Normalizer, Region, Scalar, ScalarName, Scheme,
-    is_plain_name, shown,
+    Centring, Conditioning, Cosmology, Grid, Normalizer, Region, Scalar, ScalarName, Scheme, is_plain_name,
+    shown,
 };
-use finescale_pairs::{DataKind, GridMeta, Normalizers, PairSet, one_or_many};
+use finescale_pairs::{DataKind, GridMeta, Normalizers, PairError, PairSet, one_or_many};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -108,13 +108,13 @@ fn cosmology_tolerance(name: &str) -> f64 {
 }
 
 /// What windows of the training conditions look like to the network.
-fn windows_of(pairs: &PairSet, window_cells: usize) -> Option<WindowStatistics> {
-    let windows = pairs.densities().flat_map(|density| {
-        let places = WindowStatistics::places(&Region::whole(density.grid()), window_cells);
-        places.into_iter().map(|place| Ok(density.extract(&place)?.into_iter().collect()))
+fn windows_of(pairs: &PairSet, window_cells: usize) -> Result<Option<WindowStatistics>, PairError> {
+    let windows = pairs.grids().enumerate().flat_map(|(number, grid)| {
+        let places = WindowStatistics::places(&Region::whole(grid), window_cells);
+        let density = move |place| Ok(pairs.density_window(number, &place)?.into_iter().collect());
+        places.into_iter().map(density)
     });
-    let found: Result<_, FieldError> = WindowStatistics::new(windows, window_cells);
-    found.expect("the windows lie in their boxes")
+    WindowStatistics::new(windows, window_cells)
 }
 
 /// What a particle of a field counted by, if its file says so.
@@ -124,7 +124,7 @@ fn weight_of(meta: &GridMeta) -> Option<&str> {
 
 impl ModelDescription {
     /// The description of a run before its first step.
-    pub(crate) fn new(config: &RunConfig, pairs: &PairSet, lineage: Lineage) -> Self {
+    pub(crate) fn new(config: &RunConfig, pairs: &PairSet, lineage: Lineage) -> Result<Self, PairError> {
         let field = |meta: &GridMeta, normalizer| FieldDescription {
             quantity: meta.quantity.clone(),
             redshift: meta.redshift,
@@ -137,7 +137,7 @@ impl ModelDescription {
             normalizer,
         };
         let (truth, normalizers) = (pairs.truth_meta(), pairs.normalizers());
-        Self {
+        Ok(Self {
             configuration: config.clone(),
             condition: field(pairs.condition_meta(), normalizers.condition),
             truth: truth.iter().zip(&normalizers.truth).map(|(meta, &y)| field(meta, y)).collect(),
@@ -145,13 +145,13 @@ impl ModelDescription {
             training_box_mpc_h: pairs.grid().box_size_mpc_h(),
             cosmology: truth[0].cosmology,
             scalar_ranges: pairs.scalar_ranges().to_vec(),
-            condition_windows: windows_of(pairs, config.training.patch_cells),
+            condition_windows: windows_of(pairs, config.training.patch_cells)?,
             lineage,
             step: 0,
             seed: config.training.seed,
             commit: env!("FINESCALE_COMMIT").into(),
             program_version: env!("CARGO_PKG_VERSION").into(),
-        }
+        })
     }
 
     /// The normalizers of all fields.

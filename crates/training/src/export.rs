@@ -8,6 +8,7 @@ use crate::tensor_header::Metadata;
 use crate::{NamedTensors, Precision, RunConfig, TrainingError};
 use candle_core::Device;
 use finescale_pairs::PairSet;
+use finescale_ranks::Ranks;
 use std::path::Path;
 
 /// Writes, into the folder `out`, what a fresh run of `config` has before its first update and what it is shown
@@ -21,7 +22,7 @@ use std::path::Path;
 /// Whatever the configuration, the data and writing report.
 pub fn export_draws(config: &RunConfig, out: &Path, steps: u32) -> Result<(), TrainingError> {
     config.check()?;
-    let pairs = PairSet::load_with(&config.data, config.data.normalization())?;
+    let pairs = PairSet::load(&config.data)?;
     export(config, &pairs, out, steps)
 }
 
@@ -33,7 +34,7 @@ fn export(config: &RunConfig, pairs: &PairSet, out: &Path, steps: u32) -> Result
     let path = out.join("weights.safetensors");
     tensor_file::write(&path, &Metadata::new(), &named(&weights), Precision::F32)?;
 
-    let source = PatchSource::new(config, pairs)?;
+    let source = PatchSource::new(config, pairs, &Ranks::alone())?;
     for step in 0..steps {
         let NoisedBatch { condition, clean, noise, mask, weight, alpha_bars } = source.training(step)?;
         let tensors = [
@@ -73,7 +74,7 @@ mod tests {
         assert_eq!(found.len(), weights.vars().count());
         assert!(weights.tensors().all(|(name, tensor)| bits(tensor) == bits(&found[name])));
 
-        let batch = PatchSource::new(&config, &pairs).unwrap().training(1).unwrap();
+        let batch = PatchSource::new(&config, &pairs, &Ranks::alone()).unwrap().training(1).unwrap();
         let (metadata, found, _) = read("step_00002.safetensors");
         let levels: Vec<f64> = serde_json::from_str(&metadata["alpha_bars"]).unwrap();
         assert_eq!(levels, batch.alpha_bars);

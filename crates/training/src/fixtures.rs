@@ -99,7 +99,7 @@ pub(crate) fn pairs_for(config: &RunConfig) -> PairSet {
 
 pub(crate) fn description() -> ModelDescription {
     let config = config();
-    ModelDescription::new(&config, &pairs_for(&config), Lineage::default())
+    ModelDescription::new(&config, &pairs_for(&config), Lineage::default()).unwrap()
 }
 
 pub(crate) fn origin(config: &RunConfig, out: &Path, start: Start) -> Result<Origin<'static>, TrainingError> {

@@ -242,7 +242,7 @@ mod tests {
 
     fn batch(config: &RunConfig) -> NoisedBatch {
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        PatchSource::new(config, &pairs).unwrap().training(0).unwrap()
+        PatchSource::new(config, &pairs, &Ranks::alone()).unwrap().training(0).unwrap()
     }
 
     /// Square root of the sum of squared differences, relative to that of `b`.

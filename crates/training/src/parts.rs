@@ -34,6 +34,12 @@ impl OwnParts {
     }
 }
 
+/// Which of the `items` of a batch lie in parts of this rank, if the batch is divided into `count` parts.
+pub(crate) fn own_items(items: usize, count: usize, ranks: &Ranks) -> Vec<bool> {
+    let part = items / count;
+    (0..items).map(|item| item / part % ranks.count() == ranks.rank()).collect()
+}
+
 /// How many of `items` are this rank's, if ranks take turns.
 fn turns(items: usize, ranks: &Ranks) -> usize {
     (ranks.rank()..items).step_by(ranks.count()).len()

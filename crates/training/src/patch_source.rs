@@ -1,12 +1,14 @@
-//! What the network is shown in one step: a pure function of (seed, step).
+//! What the network is shown in one step: a function of (seed, step), of which each rank reads its own part.
 
 use crate::levels::{LevelSource, middle_levels, stratified_levels};
 use crate::noised_batch::NoisedBatch;
+use crate::parts::own_items;
 use crate::{RunConfig, TrainingError};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::LossWeight;
 use finescale_outpaint::{Boundary, MaskDistribution, Order, Sequential, WindowOrder};
 use finescale_pairs::{PairSet, PatchBatch};
+use finescale_ranks::Ranks;
 use finescale_seed::{KeyedStream, Purpose, Sequence};
 
 /// Makes the batches of a run from its pairs, in the memory of the CPU.
@@ -14,6 +16,8 @@ pub(crate) struct PatchSource<'a> {
     pairs: &'a PairSet,
     seed: u64,
     batch_size: usize,
+    /// Which patches of a batch are this rank's.
+    own: Vec<bool>,
     patch_cells: usize,
     validation_patches: usize,
     levels: LevelSource,
@@ -27,10 +31,10 @@ impl<'a> PatchSource<'a> {
     /// # Errors
     /// [`TrainingError::Pairs`] if no training patch fits, [`TrainingError::Tiling`] and
     /// [`TrainingError::Diffusion`] for impossible settings.
-    pub(crate) fn new(config: &RunConfig, pairs: &'a PairSet) -> Result<Self, TrainingError> {
+    pub(crate) fn new(config: &RunConfig, pairs: &'a PairSet, ranks: &Ranks) -> Result<Self, TrainingError> {
         let training = &config.training;
         // Whether there is a place for patches is told here, before a run has a folder.
-        pairs.training_batch(training.seed, 0, 1, training.patch_cells)?;
+        pairs.part_of_training_batch(training.seed, 0, 1, training.patch_cells, |_| false)?;
         let orders = [WindowOrder::Raster, WindowOrder::Colour].map(|order| {
             let sequential = Sequential { order, overlap: config.masks() };
             Order::new(sequential, pairs.grid().cells(), training.patch_cells, Boundary::Periodic)
@@ -47,6 +51,7 @@ impl<'a> PatchSource<'a> {
             pairs,
             seed: training.seed,
             batch_size: training.batch_size,
+            own: own_items(training.batch_size, training.accumulate, ranks),
             patch_cells: training.patch_cells,
             validation_patches: training.validation_patches,
             levels,
@@ -55,9 +60,11 @@ impl<'a> PatchSource<'a> {
         })
     }
 
-    /// The batch of update `step` (from 0).
+    /// The batch of update `step` (from 0); the patches of other ranks' parts are zero.
     pub(crate) fn training(&self, step: u32) -> Result<NoisedBatch, TrainingError> {
-        let patches = self.pairs.training_batch(self.seed, step, self.batch_size, self.patch_cells)?;
+        let is_own = |patch: usize| self.own[patch];
+        let (seed, size, cells) = (self.seed, self.batch_size, self.patch_cells);
+        let patches = self.pairs.part_of_training_batch(seed, step, size, cells, is_own)?;
         let sequence = |purpose| Sequence::new(KeyedStream::new(self.seed, purpose), step);
         let alpha_bars = stratified_levels(&self.levels, self.batch_size, &mut sequence(Purpose::NoiseLevel));
         let noise = KeyedStream::new(self.seed, Purpose::TrainingNoise);

@@ -34,6 +34,7 @@ mod tests {
     use crate::fixtures;
     use crate::noised_batch::NoisedBatch;
     use crate::patch_source::PatchSource;
+    use finescale_ranks::Ranks;
 
     fn values(batch: &NoisedBatch) -> Vec<Vec<f32>> {
         let NoisedBatch { condition, clean, noise, mask, .. } = batch;
@@ -44,7 +45,7 @@ mod tests {
     fn batches_made_ahead_are_those_of_their_steps() {
         let config = fixtures::config();
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        let source = PatchSource::new(&config, &pairs).unwrap();
+        let source = PatchSource::new(&config, &pairs, &Ranks::alone()).unwrap();
         let make = |step| source.training(step);
         let found: Vec<NoisedBatch> =
             std::thread::scope(|scope| prefetch(scope, 2..5, &make).iter().map(Result::unwrap).collect());
@@ -60,7 +61,7 @@ mod tests {
     fn a_run_that_ends_early_ends_its_thread() {
         let config = fixtures::config();
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        let source = PatchSource::new(&config, &pairs).unwrap();
+        let source = PatchSource::new(&config, &pairs, &Ranks::alone()).unwrap();
         let make = |step| source.training(step);
         // The scope would wait for ever for a thread that makes all of these.
         std::thread::scope(|scope| prefetch(scope, 0..u32::MAX, &make).recv().unwrap().unwrap());

@@ -78,13 +78,13 @@ impl<'a> Run<'a> {
         let data = pairs.data_kind();
         let lineage = Lineage { parents, data, files: trained_on, hold_out, devices };
         let device = Device::Cpu;
-        let source = Arc::new(PatchSource::new(config, pairs)?);
+        let source = Arc::new(PatchSource::new(config, pairs, ranks)?);
         let validation = source.validation()?;
         let validation = validation.iter().map(|batch| shown(batch, &device, teacher.as_ref()));
         Ok(Self {
             validation: validation.collect::<Result<_, _>>()?,
             spectrum: SpectrumCheck::new(config, pairs)?,
-            description: ModelDescription::new(config, pairs, lineage),
+            description: ModelDescription::new(config, pairs, lineage)?,
             config,
             ranks,
             folder,

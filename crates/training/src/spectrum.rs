@@ -39,7 +39,7 @@ impl SpectrumCheck {
     /// smaller than a window; [`TrainingError::Spectrum`] if the truth has no mean.
     pub(crate) fn new(config: &RunConfig, pairs: &PairSet) -> Result<Option<Self>, TrainingError> {
         let Some(wanted) = config.training.spectrum else { return Ok(None) };
-        let Some(part) = pairs.validation_part(wanted.cells) else {
+        let Some(part) = pairs.validation_part(wanted.cells)? else {
             let expected = "it needs data.validation or data.hold_out".into();
             return Err(value_error("training.spectrum", "there with nothing to validate on", expected));
         };

@@ -71,6 +71,7 @@ mod tests {
     use crate::patch_source::PatchSource;
     use finescale_denoiser::Mode;
     use finescale_diffusion::{Denoise, Sampler, SamplingLevels};
+    use finescale_ranks::Ranks;
 
     fn config(steps: usize, sigma_min: f64) -> RunConfig {
         let mut config = fixtures::config();
@@ -89,7 +90,7 @@ mod tests {
 
     fn batch(config: &RunConfig) -> NoisedBatch {
         let pairs = fixtures::pairs(config.data.normalization()).unwrap();
-        PatchSource::new(config, &pairs).unwrap().training(0).unwrap()
+        PatchSource::new(config, &pairs, &Ranks::alone()).unwrap().training(0).unwrap()
     }
 
     fn flat(tensor: &Tensor) -> Vec<f32> {

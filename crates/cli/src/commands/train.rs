@@ -5,10 +5,12 @@ mod plan;
 
 use crate::context::Context;
 use crate::failure::{bad_input, stopped};
+use crate::parse::positive;
 use anyhow::Context as _;
 use candle_core::Device;
 use clap::Args;
 use display::Display;
+use finescale_field::readable_bytes;
 use finescale_pairs::PairSet;
 use finescale_training::{Event, Model, Origin, Run, RunConfig, Start, is_resumable};
 use serde_json::{Value, json};
@@ -31,6 +33,10 @@ pub(crate) struct Train {
     /// Fine-tune: begin with the weights and normalizers of a model of the same `network` section
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
+    /// Memory for the fields of the pairs, in GiB, each process [default: half of what there is]. Of fields that need more, patches
+    /// are read from their files when it is their turn: the same bits
+    #[arg(long, value_name = "GIB", value_parser = positive)]
+    memory: Option<f64>,
     /// Check all that the run would check, measure an update, print the resolved configuration and the plan,
     /// and stop
     #[arg(long)]
@@ -67,7 +73,7 @@ impl Train {
         let find =
             |config: &RunConfig| Origin::find(config, &out, start, &processor, &program, context.ranks());
         let origin = find(&config)?;
-        let pairs = PairSet::load_with(&config.data, origin.normalization())?;
+        let pairs = self.read_if_small(context, PairSet::open(&config.data, origin.normalization())?)?;
         let (config, origin) = match config.training.minutes {
             None => (config, origin),
             Some(minutes) => {
@@ -81,6 +87,26 @@ impl Train {
             context.warn(format_args!("{}: {warning}", out.display()));
         }
         if self.dry_run { plan::print(context, &config, run, &out) } else { go(context, &config, run, &out) }
+    }
+
+    /// The pairs in memory, if there is room for them.
+    fn read_if_small(&self, context: &Context, pairs: PairSet) -> anyhow::Result<PairSet> {
+        let limit = match context.memory(self.memory)? {
+            Some(all) if self.memory.is_none() => Some(all / 2),
+            limit => limit,
+        };
+        match limit {
+            Some(limit) if pairs.bytes() as u64 > limit => {
+                context.note(format_args!(
+                    "the fields of the pairs take {}, more than the {} of memory that there are for them: patches are read from their \
+                     files",
+                    readable_bytes(pairs.bytes() as u128),
+                    readable_bytes(limit.into())
+                ));
+                Ok(pairs)
+            }
+            _ => Ok(pairs.in_memory()?),
+        }
     }
 
     /// Whether there is a run that is to go on.

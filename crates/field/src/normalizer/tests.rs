@@ -85,9 +85,12 @@ fn json_keeps_every_bit_and_refuses_unknown_keys() {
 #[test]
 fn impossible_normalizers_and_densities_are_refused() {
     let wrong = |r: Result<Normalizer, FieldError>| matches!(r, Err(FieldError::Normalizer { .. }));
-    assert!(wrong(Normalizer::fit_linear(&[&field(&[1.0, 1.0])], 8.0)));
-    assert!(wrong(Normalizer::fit_linear(&[], 8.0)));
-    assert!(wrong(Normalizer::fit_linear(&[&field(&[1.0, 2.0])], 0.0)));
+    let fit = |fields: &[&dyn Windows], mean_count| {
+        Normalizer::fit_linear(fields, mean_count).map_err(|error| *error.downcast::<FieldError>().unwrap())
+    };
+    assert!(wrong(fit(&[&field(&[1.0, 1.0])], 8.0)));
+    assert!(wrong(fit(&[], 8.0)));
+    assert!(wrong(fit(&[&field(&[1.0, 2.0])], 0.0)));
     for transform in [
         Transform::Sigmoid { mu: 0.0, s: 0.0 },
         Transform::Sigmoid { mu: f64::NAN, s: 1.0 },
@@ -123,4 +126,20 @@ proptest! {
             prop_assert!((back - f64::from(density)).abs() < allowed, "{} for {}", back, density);
         }
     }
+}
+
+#[test]
+fn sums_over_slabs_are_those_of_the_whole() {
+    // Two planes are a slab, and the last one is another; no chunk ends where they do.
+    let grid = Grid::new([3, 1300, 1300], [1.0; 3]).unwrap();
+    let values =
+        Array3::from_shape_fn(grid.cells(), |(x, y, z)| ((7 * x + 13 * y + 31 * z) % 1009) as f32 / 300.0);
+    let mut field = Field3::new(grid, values).unwrap();
+    let square = |value: f32| f64::from(value).powi(2);
+    let chunks = field.as_slice().chunks(CHUNK).map(|chunk| chunk.iter().map(|&v| square(v)).sum::<f64>());
+    assert_eq!(sum(&[&field], square).unwrap(), chunks.sum::<f64>());
+    assert_eq!(density_mean(&field).unwrap(), field.mean());
+    field.as_slice_mut()[2 * 1300 * 1300 + 1303] = -1.0;
+    let error = density_mean(&field).unwrap_err().downcast::<FieldError>().unwrap();
+    assert!(matches!(*error, FieldError::Density { voxel: [2, 1, 3], .. }), "{error}");
 }

@@ -5,9 +5,8 @@ use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields;
-use crate::parse::GIB;
 use anyhow::Context as _;
-use finescale_field::{Grid, available_memory_bytes, readable_bytes};
+use finescale_field::{Grid, readable_bytes};
 use finescale_spectra::{Complex32, ModeSlabs, Workspace};
 use std::path::Path;
 
@@ -40,7 +39,7 @@ pub(super) fn workspace(
     }
     let grids: Vec<Grid> = sources.iter().map(|source| grid_of(source, cube)).collect::<Result<_, _>>()?;
     let modes: u128 = grids.iter().map(|grid| ModeSlabs::bytes(ranks, grid)).sum();
-    let limit = limit(context, memory_gib)?;
+    let limit = context.memory(memory_gib)?;
     if ranks.count() == 1 {
         // A cube is in memory beside its modes.
         let cubes = sources.iter().zip(&grids).filter(|(source, _)| matches!(source, Source::Cube(_)));
@@ -79,17 +78,6 @@ pub(super) fn workspace(
         shown.display()
     ));
     Ok(Some(Workspace::folder(folder, block_bytes)))
-}
-
-/// Bytes of memory for this process, the same on all ranks: what was said, or its share of what the machine has.
-fn limit(context: &Context, memory_gib: Option<f64>) -> anyhow::Result<Option<u64>> {
-    if let Some(gib) = memory_gib {
-        return Ok(Some((gib * GIB) as u64));
-    }
-    let here = context.ranks_of_machine()? as u64;
-    let ours = available_memory_bytes().map(|bytes| bytes / here);
-    let all = context.ranks().gather(ours.as_slice())?;
-    Ok(all.into_iter().flatten().min())
 }
 
 /// What is in memory at least beside modes in a file: planes on their way from the file of a field, and one plane or row.

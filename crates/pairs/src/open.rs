@@ -2,34 +2,34 @@
 
 use crate::config::Cubes;
 use crate::pair::UNKNOWN;
-use crate::{Pair, PairError, PairFiles};
+use crate::{Density, Pair, PairError, PairFiles};
 use finescale_field::Windows as _;
-use finescale_snapshot::{CubeReader, GridFile, GridMeta, SnapshotError, Source, read_grid};
+use finescale_snapshot::{CubeReader, GridMeta, GridReader, SnapshotError, Source};
 use std::path::Path;
 
-/// Reads the files of a pair, and gives what somebody should know of how they are taken.
+/// Opens the files of a pair, and gives what somebody should know of how they are taken. Their values are read once, for damage.
 ///
 /// # Errors
 /// [`PairError::Read`] names the file that cannot be read; [`PairError::Cubes`] one of which is not said what it is.
-pub(crate) fn load(files: &PairFiles) -> Result<(Pair, Vec<String>), PairError> {
+pub(crate) fn open(files: &PairFiles) -> Result<(Pair, Vec<String>), PairError> {
     let (mut notes, mut has_cubes) = (Vec::new(), false);
-    let mut read = |path: &Path, quantity: &str| -> Result<GridFile, PairError> {
+    let mut open = |path: &Path, quantity: &str| -> Result<Density, PairError> {
         match (Source::of(path)?, files.cubes()) {
             (Source::Cube, Some(cubes)) => {
                 has_cubes = true;
-                read_cube(path, quantity, cubes, &mut notes)
+                open_cube(path, quantity, cubes, &mut notes)
             }
             (Source::Cube, None) => Err(PairError::Cubes { path: path.to_owned() }),
-            _ => Ok(read_density(path)?),
+            _ => Ok(open_density(path)?),
         }
     };
-    let condition = read(files.condition().as_ref(), UNKNOWN)?;
+    let condition = open(files.condition().as_ref(), UNKNOWN)?;
     let names = files.truth();
     let quantity = |number: usize| match names.len() {
         1 => "truth".to_owned(),
         _ => format!("truth_{number}"),
     };
-    let truth = names.iter().enumerate().map(|(number, path)| read(path, &quantity(number)));
+    let truth = names.iter().enumerate().map(|(number, path)| open(path, &quantity(number)));
     let truth = truth.collect::<Result<Vec<_>, _>>()?;
     if files.cubes().is_some() && !has_cubes {
         return Err(PairError::NoCubes { path: files.condition() });
@@ -37,18 +37,20 @@ pub(crate) fn load(files: &PairFiles) -> Result<(Pair, Vec<String>), PairError> 
     Ok((Pair { files: files.clone(), condition, truth }, notes))
 }
 
-fn read_density(path: &Path) -> Result<GridFile, SnapshotError> {
-    let grid = read_grid(path)?;
-    grid.meta.check_density(path)?;
-    Ok(grid)
+fn open_density(path: &Path) -> Result<Density, SnapshotError> {
+    let reader = GridReader::open(path)?;
+    reader.meta().check_density(path)?;
+    reader.check_values()?;
+    let meta = reader.meta().clone();
+    Ok(Density::new(reader, meta))
 }
 
-fn read_cube(
+fn open_cube(
     path: &Path,
     quantity: &str,
     cubes: &Cubes,
     notes: &mut Vec<String>,
-) -> Result<GridFile, PairError> {
+) -> Result<Density, PairError> {
     let Cubes { box_size_mpc_h, values, index, redshift } = *cubes;
     let reader = CubeReader::open(path, [box_size_mpc_h; 3], index, values)?;
     let cells = reader.grid().cells();
@@ -56,5 +58,5 @@ fn read_cube(
         return Err(PairError::NotCubic { path: path.to_owned(), cells });
     }
     notes.extend(reader.note().map(str::to_owned));
-    Ok(GridFile { field: reader.load()?, meta: GridMeta::new(quantity, redshift, None) })
+    Ok(Density::new(reader, GridMeta::new(quantity, redshift, None)))
 }
