@@ -28,18 +28,21 @@ impl MaskDistribution {
         let mut numbers: HashMap<Vec<bool>, usize> = HashMap::new();
         let (mut masks, mut weights): (Vec<Array3<f32>>, Vec<f64>) = (Vec::new(), Vec::new());
         for order in orders {
-            let mut met: Vec<_> = (0..order.windows()).map(|position| order.unknown(position)).collect();
-            met.retain(|mask| mask.iter().any(|&unknown| unknown == 1.0));
-            let weight = 1.0 / (orders.len() * met.len()) as f64;
-            for mask in met {
-                let key = mask.iter().map(|&unknown| unknown == 1.0).collect();
-                let number = *numbers.entry(key).or_insert(masks.len());
-                if number == masks.len() {
-                    masks.push(mask);
-                    weights.push(0.0);
+            // The masks that its windows have: one window's is in memory beside them.
+            let mut met = Vec::new();
+            for position in 0..order.windows() {
+                let mask = order.unknown(position);
+                let key: Vec<bool> = mask.iter().map(|&unknown| unknown == 1.0).collect();
+                if key.iter().any(|&unknown| unknown) {
+                    met.push(*numbers.entry(key).or_insert_with(|| {
+                        masks.push(mask);
+                        weights.push(0.0);
+                        masks.len() - 1
+                    }));
                 }
-                weights[number] += weight;
             }
+            let weight = 1.0 / (orders.len() * met.len()) as f64;
+            met.into_iter().for_each(|number| weights[number] += weight);
         }
         Self { masks, weights, regions: 0.0 }
     }
