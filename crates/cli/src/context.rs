@@ -11,6 +11,8 @@ use anyhow::Context as _;
 use finescale_denoiser::Processor;
 use finescale_field::available_memory_bytes;
 use finescale_ranks::Ranks;
+#[cfg(unix)]
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
 use std::path::Path;
@@ -39,6 +41,7 @@ impl Context {
             pool.build_global().context("starting the threads")?;
         }
         survive_full_disks()?;
+        open_many_files();
         options.walltime.map_or(Ok(()), |limit| stop.within(limit))?;
         Ok(Self { options, stop, ranks, unsaid: Mutex::new(None) })
     }
@@ -246,6 +249,18 @@ fn start_logging(filter: &str) -> anyhow::Result<()> {
         .init();
     Ok(())
 }
+
+/// The pairs of a training stay open, two files or more each: as many as the system allows (`ulimit -Hn`), not as few as it
+/// begins with.
+#[cfg(unix)]
+fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is not allowed, the files that are too many are told.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+#[cfg(not(unix))]
+fn open_many_files() {}
 
 /// A file that outgrows its limit (`ulimit -f`) kills the process unless the signal has a handler; with one, the
 /// write fails and is reported like any full disk.

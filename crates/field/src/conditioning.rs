@@ -1,6 +1,6 @@
 //! What a network sees of a low-resolution density.
 
-use crate::smoothing::smoothed_window;
+use crate::smoothing::{reach_cells, smoothed_window};
 use crate::{Boundary, Field3, FieldError, Normalizer, Region, WindowError, Windows, check_density};
 use ndarray::Array3;
 use schemars::JsonSchema;
@@ -115,6 +115,14 @@ impl Conditioning {
         let of = |smoothing: Option<f64>, channels| if smoothing.is_some() { channels } else { 0 };
         let Channels { surroundings_smoothing_cells, baseline_smoothing_cells, .. } = self.channels;
         [1 + of(surroundings_smoothing_cells, 1), of(baseline_smoothing_cells, self.truth.len())]
+    }
+
+    /// How many cells beyond a window are seen in its channels.
+    #[must_use]
+    pub fn reach_cells(&self) -> usize {
+        let Channels { surroundings_smoothing_cells, baseline_smoothing_cells, .. } = self.channels;
+        let smoothings = [surroundings_smoothing_cells, baseline_smoothing_cells];
+        smoothings.into_iter().flatten().map(reach_cells).max().unwrap_or_default()
     }
 
     /// What scalars of these `values` are to the network.

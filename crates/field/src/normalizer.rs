@@ -68,7 +68,7 @@ pub struct Normalizer {
 
 impl Normalizer {
     /// Fits the linear transform to training fields (1 + delta): y has mean 0 and standard deviation 1/2,
-    /// `low` is an empty voxel, `high` leaves 5 % of the range above the densest voxel. Reads each field twice, some planes at a time.
+    /// `low` is an empty voxel, `high` leaves 5 % of the range above the densest voxel. Reads each field three times, some planes at a time.
     ///
     /// # Errors
     /// [`FieldError::Normalizer`] if `mean_count` is not positive, no field is given or all values are equal;

@@ -21,6 +21,11 @@ impl Field3 {
     }
 }
 
+/// Cells beyond a window that a Gaussian of standard deviation `cells` reaches.
+pub(crate) fn reach_cells(cells: f64) -> usize {
+    Kernel::gaussian(cells).reach() as usize
+}
+
 /// A window of what [`Field3::smoothed`] makes of a whole box, to the bit, from the values within reach of it.
 ///
 /// # Errors

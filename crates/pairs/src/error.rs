@@ -37,6 +37,16 @@ pub enum PairError {
         /// Why.
         source: WindowError,
     },
+    /// A file that was written to after it was checked.
+    #[error(
+        "{}: has been changed since the training opened it; leave the files of pairs alone while a run goes on (a new file under \
+         the same name does not disturb it)",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A numpy cube of which nothing is said.
     #[error(
         "{}: a numpy cube does not say its box; say it as \"cubes\": {{\"box_size_mpc_h\": 25, \"values\": \"over_own_mean\"}} \
@@ -158,13 +168,18 @@ impl PairError {
     /// What kept a density from being read.
     pub(crate) fn reading(path: &Path, error: WindowError) -> Self {
         let path = path.to_owned();
-        match error.downcast::<SnapshotError>() {
-            Ok(error) => Self::Read(*error),
-            Err(error) => match error.downcast::<FieldError>().map(|source| *source) {
-                Ok(source @ FieldError::Density { .. }) => Self::Density { path, source },
-                Ok(source) => Self::Read(SnapshotError::Field { path, source }),
-                Err(source) => Self::Window { path, source },
-            },
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<SnapshotError>() {
+            Ok(error) => return Self::Read(*error),
+            Err(error) => error,
+        };
+        match error.downcast::<FieldError>().map(|source| *source) {
+            Ok(source @ FieldError::Density { .. }) => Self::Density { path, source },
+            Ok(source) => Self::Read(SnapshotError::Field { path, source }),
+            Err(source) => Self::Window { path, source },
         }
     }
 
@@ -175,6 +190,7 @@ impl PairError {
             Self::Read(error) => error.is_input(),
             Self::Window { .. } => false,
             Self::NoTraining
+            | Self::Changed { .. }
             | Self::Split { .. }
             | Self::Missing { .. }
             | Self::Cubes { .. }

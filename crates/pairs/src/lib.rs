@@ -35,6 +35,7 @@ mod open;
 mod pair;
 mod patch_batch;
 mod set;
+mod source;
 mod symmetry;
 
 pub use config::{

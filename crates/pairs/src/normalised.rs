@@ -1,10 +1,10 @@
 //! What a network sees of a pair: in memory, or made window by window of what its files hold.
 
+use crate::source::Source;
 use crate::{Pair, PairError};
-use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows};
+use finescale_field::{Boundary, Conditioning, Field3, Grid, Region};
 use ndarray::Array3;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A pair in network units.
@@ -25,21 +25,13 @@ enum Values {
     ByWindow { condition: Source, scalars: Vec<f64>, truth: Vec<Source> },
 }
 
-/// A density 1 + delta, and the file that errors name.
-#[derive(Clone)]
-struct Source {
-    path: PathBuf,
-    values: Arc<dyn Windows + Send>,
-}
-
 impl Normalised {
     /// A pair that is read window by window.
     pub(crate) fn by_window(pair: &Pair, conditioning: &Arc<Conditioning>) -> Result<Self, PairError> {
-        let source = |path, values: &Arc<dyn Windows + Send>| Source { path, values: values.clone() };
         let values = Values::ByWindow {
-            condition: source(pair.files.condition(), &pair.condition.values),
+            condition: pair.condition_source(),
             scalars: pair.values(&conditioning.channels.scalars)?,
-            truth: pair.truths().map(|(path, truth)| source(path, &truth.values)).collect(),
+            truth: pair.truth_sources().collect(),
         };
         let (grid, boundary) = (*pair.grid(), pair.boundary());
         Ok(Self { grid, boundary, conditioning: conditioning.clone(), values })
@@ -48,13 +40,12 @@ impl Normalised {
     /// The same pair with all its channels in memory: the same bits.
     pub(crate) fn in_memory(self) -> Result<Self, PairError> {
         let Values::ByWindow { condition, scalars, truth } = &self.values else { return Ok(self) };
-        let density = condition.read_all()?;
+        let density = condition.all()?;
         let channels = self.conditioning.apply(&density, self.boundary, scalars);
-        let channels = channels.map_err(|error| PairError::reading(&condition.path, error.into()))?;
+        let channels = channels.map_err(|error| PairError::reading(condition.path(), error.into()))?;
         drop(density);
         let normalised = self.conditioning.truth.iter().zip(truth);
-        let normalised =
-            normalised.map(|(normalizer, truth)| Ok(normalizer.normalize_field(&truth.read_all()?)));
+        let normalised = normalised.map(|(normalizer, truth)| Ok(normalizer.normalize_field(&truth.all()?)));
         let truth = normalised.collect::<Result<_, PairError>>()?;
         Ok(Self { values: Values::InMemory { condition: channels, truth }, ..self })
     }
@@ -77,6 +68,14 @@ impl Normalised {
         matches!(self.values, Values::InMemory { .. })
     }
 
+    /// Bytes that reading a window of `cells`^3 takes for a while: with its surroundings twice, and its channels.
+    pub(crate) fn window_bytes(&self, cells: usize) -> usize {
+        let reach = self.conditioning.reach_cells();
+        let wide: usize = self.grid.cells().iter().map(|&n| n.min(cells + 2 * reach)).product();
+        let channels = self.channels().iter().sum::<usize>();
+        (2 * wide + channels * cells.pow(3)) * size_of::<f32>()
+    }
+
     /// Bytes of all channels.
     pub(crate) fn bytes(&self) -> usize {
         self.grid.voxels() * self.channels().iter().sum::<usize>() * size_of::<f32>()
@@ -87,7 +86,7 @@ impl Normalised {
         match &self.values {
             Values::InMemory { condition, .. } => Ok(window(&condition[0], region)),
             Values::ByWindow { condition, .. } => {
-                Ok(condition.read(region)?.mapv_into(|value| self.conditioning.density.normalize(value)))
+                Ok(condition.window(region)?.mapv_into(|value| self.conditioning.density.normalize(value)))
             }
         }
     }
@@ -100,14 +99,14 @@ impl Normalised {
                     .map(|fields| fields.iter().map(|field| window(field, region)).collect()))
             }
             Values::ByWindow { condition, scalars, truth } => {
-                let channels = self.conditioning.window(&*condition.values, self.boundary, region);
+                let channels = self.conditioning.window(condition, self.boundary, region);
                 let [mut channels, after] =
-                    channels.map_err(|error| PairError::reading(&condition.path, error))?;
+                    channels.map_err(|error| PairError::reading(condition.path(), error))?;
                 let constants = self.conditioning.constants(scalars).into_iter();
                 channels.extend(constants.map(|value| Array3::from_elem(region.shape, value)));
                 channels.extend(after);
                 let truth = self.conditioning.truth.iter().zip(truth).map(|(normalizer, truth)| {
-                    Ok(truth.read(region)?.mapv_into(|value| normalizer.normalize(value)))
+                    Ok(truth.window(region)?.mapv_into(|value| normalizer.normalize(value)))
                 });
                 Ok([channels, truth.collect::<Result<_, PairError>>()?])
             }
@@ -122,16 +121,6 @@ impl fmt::Debug for Normalised {
             .field("grid", &self.grid)
             .field("is_in_memory", &is_in_memory)
             .finish_non_exhaustive()
-    }
-}
-
-impl Source {
-    fn read(&self, region: &Region) -> Result<Array3<f32>, PairError> {
-        self.values.read(region).map_err(|error| PairError::reading(&self.path, error))
-    }
-
-    fn read_all(&self) -> Result<Field3, PairError> {
-        Field3::read_from(&*self.values).map_err(|error| PairError::reading(&self.path, error))
     }
 }
 

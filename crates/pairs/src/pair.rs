@@ -1,11 +1,12 @@
 //! A low-resolution and a high-resolution density of the same place.
 
+use crate::source::Source;
 use crate::{GridMeta, PairError, PairFiles};
 use finescale_field::{
     Boundary, Field3, Grid, Region, Scalar, Windows, blocks, density_mean, is_plain_name, shown,
 };
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The quantity of a numpy cube of which nothing more is said.
@@ -85,6 +86,14 @@ impl Pair {
         of_truths.fold(self.condition.meta.boundary, Boundary::and)
     }
 
+    pub(crate) fn condition_source(&self) -> Source {
+        Source::new(self.files.condition(), &self.condition)
+    }
+
+    pub(crate) fn truth_sources(&self) -> impl Iterator<Item = Source> {
+        self.truths().map(|(path, truth)| Source::new(path, truth))
+    }
+
     /// Correlation of the condition with the truth, the least of several, both averaged over large blocks: near 1 for runs
     /// of the same phases. None for a box that is not divided into blocks, or a field that is the same everywhere.
     ///
@@ -95,10 +104,10 @@ impl Pair {
         let divides = |&per_axis: &usize| cells.iter().all(|n| n.is_multiple_of(per_axis));
         let Some(per_axis) = BLOCKS.into_iter().find(divides) else { return Ok(None) };
         let blocks = blocks(cells, cells.map(|n| n / per_axis));
-        let condition = block_means(&self.condition, &self.files.condition(), &blocks)?;
+        let condition = block_means(&self.condition_source(), &blocks)?;
         let mut least = Some(f64::INFINITY);
-        for (path, truth) in self.truths() {
-            let with = correlation(&condition, &block_means(truth, &path, &blocks)?);
+        for truth in self.truth_sources() {
+            let with = correlation(&condition, &block_means(&truth, &blocks)?);
             least = least.zip(with).map(|(least, with)| least.min(with));
         }
         Ok(least)
@@ -122,12 +131,12 @@ impl Pair {
     /// [`PairError::NoPair`], [`PairError::Density`], [`PairError::Mean`] or [`PairError::Quantity`]; they name
     /// the files.
     pub(crate) fn check(&self) -> Result<(), PairError> {
-        check_values(&self.files.condition(), &self.condition)?;
+        check_values(&self.condition_source())?;
         for (path, truth) in self.truths() {
             if let Some(why) = difference_of_place(&self.condition, truth) {
                 return Err(PairError::NoPair { condition: self.files.condition(), truth: path, why });
             }
-            check_values(&path, truth)?;
+            check_values(&Source::new(path, truth))?;
         }
         for (path, file) in std::iter::once((self.files.condition(), &self.condition)).chain(self.truths()) {
             if !is_plain_name(&file.meta.quantity) {
@@ -145,7 +154,7 @@ impl Pair {
     }
 
     /// The high-resolution fields with the names of their files.
-    pub(crate) fn truths(&self) -> impl Iterator<Item = (PathBuf, &Density)> {
+    fn truths(&self) -> impl Iterator<Item = (PathBuf, &Density)> {
         let names = match &self.files {
             PairFiles::Folder(_) => vec![self.files.truth()[0].clone(); self.truth.len()],
             PairFiles::Files(files) => files.truth.clone(),
@@ -198,10 +207,10 @@ fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
 }
 
 /// The mean of each block.
-fn block_means(density: &Density, path: &Path, blocks: &[Region]) -> Result<Vec<f64>, PairError> {
+fn block_means(density: &Source, blocks: &[Region]) -> Result<Vec<f64>, PairError> {
     let mean = |block: &Region| -> Result<f64, PairError> {
-        let values = density.values.read(block).map_err(|error| PairError::reading(path, error))?;
-        Ok(values.iter().map(|&value| f64::from(value)).sum::<f64>() / block.voxels() as f64)
+        let sum: f64 = density.window(block)?.iter().map(|&value| f64::from(value)).sum();
+        Ok(sum / block.voxels() as f64)
     };
     blocks.iter().map(mean).collect()
 }
@@ -237,8 +246,9 @@ fn difference_of_kind(here: &GridMeta, there: &GridMeta) -> Option<String> {
     }
 }
 
-fn check_values(path: &Path, density: &Density) -> Result<(), PairError> {
-    let mean = density_mean(&*density.values).map_err(|error| PairError::reading(path, error))?;
+fn check_values(density: &Source) -> Result<(), PairError> {
+    let path = density.path();
+    let mean = density_mean(density).map_err(|error| PairError::reading(path, error))?;
     if MEANS.contains(&mean) { Ok(()) } else { Err(PairError::Mean { path: path.to_owned(), mean }) }
 }
 

@@ -39,9 +39,7 @@ impl PatchBatch {
         let voxels = patch_cells.pow(3);
         let mut condition = vec![0f32; places.len() * conditions * voxels];
         let mut truth = vec![0f32; places.len() * truths * voxels];
-        let patches = condition.par_chunks_exact_mut(conditions * voxels);
-        let patches = patches.zip(truth.par_chunks_exact_mut(truths * voxels));
-        patches.zip(places).try_for_each(|((condition, truth), place)| {
+        let gather = |condition: &mut [f32], truth: &mut [f32], place: &Option<Place>| {
             let Some(Place { pair, region, symmetry }) = place else { return Ok(()) };
             let windows = pair.windows(region)?;
             let targets = condition.chunks_exact_mut(voxels).chain(truth.chunks_exact_mut(voxels));
@@ -50,7 +48,18 @@ impl PatchBatch {
                 symmetry.apply(window.as_slice().expect("just made standard"), target, patch_cells);
             }
             Ok::<_, PairError>(())
-        })?;
+        };
+        let (of_condition, of_truth) = (conditions * voxels, truths * voxels);
+        if places.iter().flatten().all(|place| place.pair.is_in_memory()) {
+            let patches = condition.par_chunks_exact_mut(of_condition);
+            let patches = patches.zip(truth.par_chunks_exact_mut(of_truth)).zip(places);
+            patches.try_for_each(|((condition, truth), place)| gather(condition, truth, place))?;
+        } else {
+            // One after another: files are read by one thread at a time anyway, and each patch takes its surroundings into memory.
+            let patches = condition.chunks_exact_mut(of_condition);
+            let mut patches = patches.zip(truth.chunks_exact_mut(of_truth)).zip(places);
+            patches.try_for_each(|((condition, truth), place)| gather(condition, truth, place))?;
+        }
         Ok(Self { condition, truth, size: places.len(), patch_cells })
     }
 }

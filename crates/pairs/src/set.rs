@@ -4,13 +4,12 @@ use crate::crops::{Crops, Wanted};
 use crate::normalised::Normalised;
 use crate::open::open;
 use crate::patch_batch::Place;
+use crate::source::Source;
 use crate::{
-    DataConfig, DataKind, Density, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles,
-    PatchBatch, Symmetry,
+    DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles, PatchBatch,
+    Symmetry,
 };
-use finescale_field::{
-    Boundary, Channels, Field3, FieldError, Grid, Normalizer, Region, Transform, WindowError, Windows,
-};
+use finescale_field::{Boundary, Channels, Field3, FieldError, Grid, Normalizer, Region, Transform, Windows};
 use finescale_seed::{KeyedStream, Purpose};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -72,7 +71,7 @@ impl PairSet {
     }
 
     /// As [`new`](Self::new), but densities stay where they are, and are read and normalised where a patch is: the same bits.
-    /// Reads each density five times or less, some planes or an eighth of a side at a time.
+    /// Reads each density a few times, some planes or a block of a quarter of its sides at a time.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -183,9 +182,9 @@ impl PairSet {
     /// A window of the low-resolution density of training pair `number`, in network units.
     ///
     /// # Errors
-    /// [`PairError::Read`] if a file cannot be read.
+    /// Those of reading, as in [`training_batch`](Self::training_batch).
     /// # Panics
-    /// If there is no such pair, or the window is larger than its box.
+    /// If there is no such pair, or if the window is larger than a box in memory.
     pub fn density_window(&self, number: usize, region: &Region) -> Result<Array3<f32>, PairError> {
         self.training[number].density(region)
     }
@@ -227,6 +226,13 @@ impl PairSet {
         self.training.iter().chain(&self.validation).map(Normalised::bytes).sum()
     }
 
+    /// Bytes that are taken for a while to read a patch of `cells`^3, if pairs are not in memory.
+    #[must_use]
+    pub fn window_bytes(&self, cells: usize) -> usize {
+        let pairs = self.training.iter().chain(&self.validation).filter(|pair| !pair.is_in_memory());
+        pairs.map(|pair| pair.window_bytes(cells)).max().unwrap_or_default()
+    }
+
     /// Bytes of what is in memory of them.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -249,7 +255,8 @@ impl PairSet {
     /// Patch i depends on (`seed`, `step`, i) only, not on the batch size.
     ///
     /// # Errors
-    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits; [`PairError::Read`] if a file cannot be read.
+    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits; [`PairError::Read`], [`PairError::Changed`] or
+    /// [`PairError::Density`] if a file cannot be read, or is not what it was.
     pub fn training_batch(
         &self,
         seed: u64,
@@ -286,8 +293,8 @@ impl PairSet {
     /// Validation patches `index * batch_size ..`, upright: the same ones in every run.
     ///
     /// # Errors
-    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits, or there is nothing to validate on; [`PairError::Read`] if a
-    /// file cannot be read.
+    /// [`PairError::NoRoom`] if no patch of `patch_cells`^3 fits, or there is nothing to validate on; else as
+    /// [`training_batch`](Self::training_batch).
     pub fn validation_batch(
         &self,
         index: usize,
@@ -397,13 +404,13 @@ fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normal
             Ok(given)
         }
         Normalization::Fit { condition_mean_count, truth_mean_count } => {
-            let condition = |pair: &'_ Pair| pair.condition.clone();
+            let condition = training.iter().map(Pair::condition_source).collect();
             let truth = |field: usize| {
-                let of_field = training.iter().map(|pair| pair.truth[field].clone());
+                let of_field = training.iter().flat_map(|pair| pair.truth_sources().nth(field));
                 fit("truth", of_field.collect(), truth_mean_count)
             };
             Ok(Normalizers {
-                condition: fit("condition", training.iter().map(condition).collect(), condition_mean_count)?,
+                condition: fit("condition", condition, condition_mean_count)?,
                 truth: (0..training[0].truth.len()).map(truth).collect::<Result<_, _>>()?,
             })
         }
@@ -411,13 +418,12 @@ fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normal
 }
 
 /// The normalizer of a field of all training pairs.
-fn fit(field: &'static str, densities: Vec<Density>, mean_count: f64) -> Result<Normalizer, PairError> {
-    let values: Vec<&dyn Windows> = densities.iter().map(|density| &*density.values as _).collect();
-    let named = |error: WindowError| match error.downcast::<FieldError>() {
+fn fit(field: &'static str, sources: Vec<Source>, mean_count: f64) -> Result<Normalizer, PairError> {
+    let values: Vec<&dyn Windows> = sources.iter().map(|source| source as _).collect();
+    Normalizer::fit_linear(&values, mean_count).map_err(|error| match error.downcast::<FieldError>() {
         Ok(source) => PairError::Normalizer { field, source: *source },
         Err(error) => PairError::reading(Path::new(field), error),
-    };
-    Normalizer::fit_linear(&values, mean_count).map_err(named)
+    })
 }
 
 fn scalar_ranges(training: &[Pair], channels: &Channels) -> Result<Vec<[f64; 2]>, PairError> {
@@ -440,6 +446,14 @@ fn check_hold_out(hold_out: Option<Region>, training: &[Pair], validation: &[Pai
         region.check_fits(pair.grid().cells()).map_err(|error| PairError::Split {
             why: format!("hold_out does not fit {}: {error}", pair.files.condition().display()),
         })?;
+        let ends = [0, 1, 2].map(|axis| region.start[axis] + region.shape[axis] as i64);
+        let is_inside =
+            (0..3).all(|axis| region.start[axis] >= 0 && ends[axis] <= pair.grid().cells()[axis] as i64);
+        if !pair.boundary().is_periodic() && !is_inside {
+            let path = pair.files.condition();
+            let why = format!("hold_out reaches through a face of {}, which is not periodic", path.display());
+            return Err(PairError::Split { why });
+        }
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Pairs on disk: what is read, and the errors that name the file.
 
-use finescale_field::{Field3, Grid, Region};
-use finescale_pairs::{DataConfig, GridMeta, PairError, PairSet};
+use finescale_field::{Channels, Field3, FieldError, Grid, Region, WindowError, Windows};
+use finescale_pairs::{DataConfig, GridMeta, Normalization, Pair, PairError, PairSet};
 use finescale_snapshot::{GridFile, write_grid, write_npy};
 use ndarray::Array3;
 use std::path::Path;
+use std::sync::Arc;
 
 fn write(path: &Path, cells: usize, quantity: &str, value: impl Fn(usize) -> f32) {
     let values = Array3::from_shape_fn([cells; 3], |(i, j, k)| value((i * cells + j) * cells + k));
@@ -74,6 +75,65 @@ fn patches_from_files_have_the_bits_of_those_in_memory() {
         let density = |set: &PairSet| set.density_window(0, &region).unwrap();
         assert_eq!(density(&by_window), density(&in_memory));
     }
+}
+
+#[test]
+fn a_file_that_is_written_to_after_it_was_opened_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pair(folder.path(), 8);
+    let config = config(format!("{{\"training\": [{:?}]}}", folder.path()));
+    let set = PairSet::open(&config, config.normalization()).unwrap();
+    assert!(set.training_batch(0, 0, 1, 4).is_ok());
+    // Another file of that name is not read.
+    let truth = folder.path().join("truth.hdf5");
+    let other = folder.path().join("other.hdf5");
+    std::fs::copy(&truth, &other).unwrap();
+    std::fs::rename(&truth, folder.path().join("kept.hdf5")).unwrap();
+    std::fs::rename(&other, &truth).unwrap();
+    assert!(set.training_batch(0, 0, 1, 4).is_ok());
+
+    let condition = folder.path().join("condition.hdf5");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&condition).unwrap();
+    std::io::Write::write_all(&mut file, b"more").unwrap();
+    for error in [set.training_batch(0, 1, 1, 4).unwrap_err(), set.in_memory().unwrap_err()] {
+        assert!(matches!(&error, PairError::Changed { path } if *path == condition), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_density_is_refused_with_its_voxel_where_it_is_read() {
+    /// A field whose values are known only when they are read.
+    struct Late(Field3, std::sync::atomic::AtomicBool);
+    impl Windows for Late {
+        fn grid(&self) -> &Grid {
+            self.0.grid()
+        }
+
+        fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+            let mut field = self.0.clone();
+            if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+                field.as_slice_mut()[3] = f32::NAN;
+            }
+            Ok(field.extract(region)?)
+        }
+    }
+    let field = |add: f32| {
+        let values =
+            Array3::from_shape_fn([4; 3], |(i, j, k)| 0.5 + ((i + 3 * j + 5 * k) % 7) as f32 / 7.0 + add);
+        Field3::new(Grid::cube(4, 4.0).unwrap(), values).unwrap()
+    };
+    let mut pair = Pair::new(field(0.0), vec![field(0.1)]);
+    let late = Arc::new(Late(field(0.1), false.into()));
+    pair.truth[0].values = late.clone();
+    let set =
+        PairSet::by_window(vec![pair], vec![], None, Normalization::default(), Channels::default()).unwrap();
+    assert!(set.training_batch(0, 0, 1, 4).is_ok());
+    late.1.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = set.training_batch(0, 0, 1, 4).unwrap_err();
+    let PairError::Density { source: FieldError::Density { voxel, .. }, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(voxel, [0, 0, 3]);
 }
 
 #[test]

@@ -146,7 +146,8 @@ impl Windows for GridReader {
     }
 
     fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
-        Ok(self.read(region)?)
+        // All values can be compared with what was written.
+        Ok(if *region == Region::whole(&self.grid) { self.read_all()? } else { self.read(region)? })
     }
 }
 

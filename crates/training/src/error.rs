@@ -195,6 +195,14 @@ pub enum TrainingError {
         /// The variable.
         name: String,
     },
+    /// What kept one rank from reading its patches, on all of them.
+    #[error("rank {rank}: {why}")]
+    OfRank {
+        /// The rank.
+        rank: usize,
+        /// What it says.
+        why: String,
+    },
     /// The training data.
     #[error(transparent)]
     Pairs(Box<finescale_pairs::PairError>),
@@ -241,6 +249,7 @@ impl TrainingError {
             | Self::VoxelSize { .. }
             | Self::RunExists { .. }
             | Self::RanksDiffer { .. }
+            | Self::OfRank { .. }
             | Self::OtherProgram { .. }
             | Self::ConfigChanged { .. }
             | Self::Teacher { .. }

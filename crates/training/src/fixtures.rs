@@ -52,7 +52,7 @@ pub(crate) fn random_weights(config: &RunConfig) -> Parameters {
 }
 
 /// A box of 12^3 cells: waves with some noise as the condition, and a power of it as the truth.
-fn pair(seed: u64) -> Pair {
+pub(crate) fn pair(seed: u64) -> Pair {
     let stream = KeyedStream::new(seed, Purpose::Points);
     let wave = |i: usize, turns: f64| (std::f64::consts::TAU * turns * i as f64 / 12.0).sin();
     let density = |(i, j, k): (usize, usize, usize)| {
@@ -124,10 +124,21 @@ pub(crate) fn go_on(
     start: Start,
     stop_at: u64,
 ) -> Result<(Summary, Vec<Event>), TrainingError> {
+    go_on_with(&pairs(config.data.normalization())?, ranks, config, out, start, stop_at)
+}
+
+/// The same with other pairs.
+pub(crate) fn go_on_with(
+    pairs: &PairSet,
+    ranks: &Ranks,
+    config: &RunConfig,
+    out: &Path,
+    start: Start,
+    stop_at: u64,
+) -> Result<(Summary, Vec<Event>), TrainingError> {
     let (stop, mut events) = (AtomicBool::new(false), Vec::new());
     let origin = Origin::find(config, out, start, &Processor::Cpu, &Value::Null, ranks)?;
-    let pairs = pairs(origin.normalization())?;
-    let summary = Run::new(config, origin, &pairs)?.go(
+    let summary = Run::new(config, origin, pairs)?.go(
         &mut |event| {
             let is_last = ranks.rank() + 1 == ranks.count();
             if is_last && matches!(event, Event::Step(m) if m.step == stop_at) {

@@ -75,25 +75,28 @@ impl Run<'_> {
     pub fn plan(mut self) -> Result<Plan, TrainingError> {
         let training = &self.config.training;
         let step = self.learner.state.step;
-        let batch = self.source.training(key(step))?;
         let started = Instant::now();
+        let batch = self.source.training(key(step))?;
+        let reading = started.elapsed().as_secs_f64();
         let mut parts = self.own_parts(&batch)?;
-        let preparation = started.elapsed().as_secs_f64();
+        let preparation = started.elapsed().as_secs_f64() - reading;
         // From the second part on, they take the same.
         parts.truncate(2 * self.learner.parts_at_once(), self.ranks);
         let first = seconds(|| self.learner.update(&parts))?;
         let is_warm = self.ranks.all(first > WARM_SECONDS)?;
         let update = if is_warm { first } else { seconds(|| self.learner.update(&parts))? };
-        let seconds_per_update = preparation + update * training.accumulate as f64 / parts.of as f64;
+        // A batch is read while the one before it is learned from.
+        let learning = preparation + update * training.accumulate as f64 / parts.of as f64;
+        let seconds_per_update = learning.max(reading);
         let memory_bytes = peak_memory_bytes();
         let patch = &batch.parts(training.batch_size)?[0];
         let patch = OwnParts::of_batch(self.learner.network(), patch, 1, &Ranks::alone())?.exercises;
         seconds(|| self.learner.validate(&patch))?;
         let evaluation = seconds(|| self.learner.validate(&patch))? / self.ranks.count() as f64;
-        // All ranks reckon with the same seconds.
-        let mut measured = vec![seconds_per_update, evaluation];
-        self.ranks.broadcast(&mut measured)?;
-        let (seconds_per_update, seconds_per_evaluation) = (measured[0], measured[1]);
+        // All ranks reckon with the same seconds: those of the slowest.
+        let measured = self.ranks.gather(&[seconds_per_update, evaluation])?;
+        let slowest = |what: usize| measured.iter().map(|of_rank| of_rank[what]).fold(0.0, f64::max);
+        let (seconds_per_update, seconds_per_evaluation) = (slowest(0), slowest(1));
 
         let data_memory_bytes = self.data_memory_bytes();
         let evaluations = self.evaluations()?;
@@ -113,14 +116,15 @@ impl Run<'_> {
         Ok(plan)
     }
 
-    /// Bytes of the pairs, of the validation patches, and of the batch in use and the next.
+    /// Bytes of the pairs, or of a patch that is read; of the validation patches, and of the batch in use and the next.
     fn data_memory_bytes(&self) -> u64 {
         let (network, training) = (&self.config.network, &self.config.training);
         let patches = self.validation_patches() + 2 * training.batch_size;
         // Condition, truth, noise, mask and weight.
         let channels = network.condition_channels + 2 * network.fields + 2;
         let voxels = channels * patches * training.patch_cells.pow(3);
-        (self.pairs.memory_bytes() + voxels * size_of::<f32>()) as u64
+        let pairs = self.pairs.memory_bytes() + self.pairs.window_bytes(training.patch_cells);
+        (pairs + voxels * size_of::<f32>()) as u64
     }
 
     /// Patches of a validation, which are whole batches.

@@ -15,6 +15,7 @@ use crate::validation::validate;
 use crate::{Event, Model, ModelDescription, Precision, StepMetrics, Summary, TrainingError};
 use finescale_denoiser::Parameters;
 use finescale_ranks::Ranks;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -156,7 +157,7 @@ impl<'a> Running<'a> {
         batches: &Receiver<Result<Next, TrainingError>>,
     ) -> Result<StepMetrics, TrainingError> {
         let (started, step, training) = (Instant::now(), self.state().step, &self.run.config.training);
-        let parts = match batches.recv().expect("batches are made for every step that is left")? {
+        let parts = match self.next(batches)? {
             Next::Parts(parts) => parts,
             Next::Batch(batch) => self.run.own_parts(&batch)?,
         };
@@ -170,6 +171,23 @@ impl<'a> Running<'a> {
             gradient_norm: update.gradient_norm,
             samples_per_second: training.batch_size as f64 / started.elapsed().as_secs_f64(),
         })
+    }
+
+    /// The next of `batches`. What keeps one rank from reading its own ends all of them, after the same update.
+    fn next(&self, batches: &Receiver<Result<Next, TrainingError>>) -> Result<Next, TrainingError> {
+        let next = batches.recv().expect("batches are made for every step that is left");
+        let ranks = self.run.ranks;
+        if ranks.count() == 1 || !ranks.any(next.is_err())? {
+            return next;
+        }
+        let said = next.err().map_or(String::new(), |error| {
+            let first: &dyn Error = &error;
+            let causes = std::iter::successors(Some(first), |&error| error.source());
+            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        });
+        let all = ranks.gather(said.as_bytes())?;
+        let rank = all.iter().position(|said| !said.is_empty()).expect("one rank has an error");
+        Err(TrainingError::OfRank { rank, why: String::from_utf8_lossy(&all[rank]).into_owned() })
     }
 
     /// Tries the averaged weights if it is time; whether it was. A comparison of spectra that a stop cuts short
@@ -268,6 +286,10 @@ impl<'a> Running<'a> {
     fn keep_last_good_state(&mut self, error: TrainingError) -> TrainingError {
         if let Err(failed) = self.save(&mut |_| {}) {
             tracing::warn!("{failed}");
+        }
+        if matches!(error, TrainingError::OfRank { .. }) {
+            // The first rank that ends, ends all: not before rank 0 has saved.
+            let _ = self.run.ranks.any(false);
         }
         match error {
             TrainingError::NotFinite { step, path, .. } => {

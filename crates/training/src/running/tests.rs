@@ -3,11 +3,14 @@ use crate::fixtures::{go, origin, pairs_for, with_every_channel};
 use crate::{RunConfig, SpectrumConfig, Start, fixtures};
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
-use finescale_field::{Boundary, Field3, Grid};
+use finescale_field::{Boundary, Channels, Field3, Grid, Region, WindowError, Windows};
 use finescale_pairs::{Normalization, PairSet};
 use finescale_ranks::Ranks;
+use ndarray::Array3;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Relative difference of a loss between instruction sets after ten steps: rounding, amplified by training.
 const CURVE_REL: f64 = 2e-3;
@@ -66,7 +69,7 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
 #[test]
 fn any_number_of_ranks_trains_with_the_same_bits() {
     let mut config = fixtures::config();
-    (config.training.batch_size, config.training.accumulate) = (4, 4);
+    (config.training.batch_size, config.training.accumulate) = (8, 4);
     config.training.spectrum = Some(SpectrumConfig { every_steps: 2, cells: 12, samples: 1 });
     let levels = json!({"log_uniform": {"steps": 2, "sigma_min": 0.1, "sigma_max": 10.0}});
     let generation = json!({"overlap_cells": 3, "sampling": {"levels": levels}});
@@ -91,6 +94,52 @@ fn any_number_of_ranks_trains_with_the_same_bits() {
         }
         assert_eq!(log(&alone), log(&out));
     }
+}
+
+/// A field of which so many windows can be read, and no more.
+struct Failing {
+    field: Field3,
+    left: AtomicUsize,
+}
+
+impl Windows for Failing {
+    fn grid(&self) -> &Grid {
+        self.field.grid()
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map_err(|_| "the disk is gone")?;
+        Ok(self.field.extract(region)?)
+    }
+}
+
+#[test]
+fn ranks_stop_together_and_keep_their_updates_where_one_cannot_read() {
+    let mut config = fixtures::config();
+    config.training.accumulate = 2;
+    config.training.save_every_minutes = 60.0;
+    let folder = tempfile::tempdir().unwrap();
+    let train = |ranks: &Ranks| {
+        let mut pair = fixtures::pair(1);
+        let field = Field3::read_from(&*pair.condition.values).unwrap();
+        let failing = Arc::new(Failing { field, left: AtomicUsize::new(usize::MAX) });
+        pair.condition.values = failing.clone();
+        let normalization = config.data.normalization();
+        let pairs = PairSet::by_window(vec![pair], vec![], None, normalization, Channels::default()).unwrap();
+        if ranks.rank() == 1 {
+            failing.left.store(5, Ordering::Relaxed); // windows of some updates
+        }
+        fixtures::go_on_with(&pairs, ranks, &config, folder.path(), Start::Fresh, u64::MAX).unwrap_err()
+    };
+    for error in Ranks::on_threads(2, train) {
+        let TrainingError::OfRank { rank: 1, why } = error else { panic!("{error}") };
+        assert!(why.ends_with("a window of it cannot be read: the disk is gone"), "{why}");
+    }
+    let saved = log(folder.path()).last().unwrap()["step"].as_u64().unwrap();
+    assert!(saved > 1, "{saved}");
+    let origin = origin(&config, folder.path(), Start::Resume).unwrap();
+    assert_eq!(Run::new(&config, origin, &pairs_for(&config)).unwrap().learner.state.step, saved);
 }
 
 #[test]
