@@ -256,7 +256,7 @@ fn a_run_is_not_resumed_with_other_data() {
     std::fs::copy(other, own).unwrap();
     let mut train = finescale();
     train.current_dir(story.path("")).args(["train", "config.json", "--out", "run", "--resume"]);
-    fails(&mut train, &["run", "contents of its data files"]);
+    fails(&mut train, &["run: the run was made with other contents of ", "bring them back"]);
 }
 
 #[test]

@@ -23,16 +23,22 @@ action=$1
 shift
 root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$root/target/slurm
+named=no
 if [ $# -ge 1 ]; then
+    named=yes
     folder=$(realpath -m -- "$1")
     shift
+fi
+mark="# Written by scripts/slurm/cluster.sh."
+# What is stopped or asked for without a name is the cluster that this shell uses, if it is one of these.
+if [ "$named" = no ] && [ "$action" != start ] && head -1 "${SLURM_CONF:-/dev/null}" 2> /dev/null | grep -qF "$mark"; then
+    folder=$(dirname "$SLURM_CONF")
 fi
 conf=$folder/slurm.conf
 export SLURM_CONF=$conf
 # As on clusters, the name of the machine: mpirun would take another name for another machine.
 node=$(uname -n)
 node=${node%%.*}
-mark="# Written by scripts/slurm/cluster.sh."
 daemons=(munged slurmctld slurmd)
 
 fail() {

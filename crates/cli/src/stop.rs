@@ -129,7 +129,7 @@ impl Stop {
                 let longest = Duration::from_millis(stop.longest.load(Ordering::Relaxed));
                 let is_late = begun.elapsed() + 2 * longest + TO_KEEP >= limit;
                 if is_late && stop.keeps.load(Ordering::SeqCst) {
-                    stop.wish(SIGUSR1);
+                    stop.wish_because(SIGUSR1, "--walltime is nearly over: ");
                 }
                 std::thread::sleep(BETWEEN_LOOKS);
             }
@@ -149,6 +149,10 @@ impl Stop {
     }
 
     fn wish(&self, signal: i32) {
+        self.wish_because(signal, "");
+    }
+
+    fn wish_because(&self, signal: i32, why: &str) {
         let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed));
         let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
         let time = match began.filter(|_| longest.is_zero()) {
@@ -157,7 +161,8 @@ impl Stop {
         };
         self.signal.store(signal, Ordering::SeqCst);
         self.wanted.store(true, Ordering::SeqCst);
-        self.say(format!("stopping {time}, what is done is kept; another signal ends this at once"));
+        let next = if why.is_empty() { "another signal" } else { "a signal" };
+        self.say(format!("{why}stopping {time}, what is done is kept; {next} ends this at once"));
     }
 
     fn end(&self, signal: i32) -> ! {

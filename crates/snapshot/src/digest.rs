@@ -30,6 +30,10 @@ impl Digest {
         }
     }
 
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
     /// Adds a block at `start` of a grid of `cells`.
     pub(crate) fn add(&mut self, cells: [usize; 3], start: [usize; 3], block: ArrayView3<f32>) {
         let [_, ny, nz] = cells;

@@ -72,6 +72,12 @@ impl GridReader {
         &self.meta
     }
 
+    /// A sum over all voxels, as they were written: files of the same values have the same. None of files of version 1.
+    #[must_use]
+    pub fn values_digest(&self) -> Option<u64> {
+        self.digest.map(Digest::number)
+    }
+
     /// Reads the periodic window `region`; shape `region.shape`.
     ///
     /// # Errors

@@ -170,6 +170,17 @@ pub enum TrainingError {
         /// The section that differs.
         section: &'static str,
     },
+    /// A file of the data, or the teacher, that is not what a run has read so far.
+    #[error(
+        "{}: the run was made with other contents of {file}; bring them back, or begin another run with its weights: --from {} --out NEW",
+        path.display(), path.join("model.safetensors").display()
+    )]
+    OtherContents {
+        /// The run folder.
+        path: PathBuf,
+        /// The file.
+        file: String,
+    },
     /// A teacher that cannot be had.
     #[error("in `training.teacher`: {problem}")]
     Teacher {
@@ -252,6 +263,7 @@ impl TrainingError {
             | Self::OfRank { .. }
             | Self::OtherProgram { .. }
             | Self::ConfigChanged { .. }
+            | Self::OtherContents { .. }
             | Self::Teacher { .. }
             | Self::Network(_)
             | Self::Diffusion(_)

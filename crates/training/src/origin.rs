@@ -151,11 +151,21 @@ fn resume(
     let out = folder.path();
     let (mut state, description, found) = State::load(&folder.file(STATE), device)?;
     check_unchanged(out, config, &description.configuration)?;
-    check_section(out, "contents of its data files or teacher", marks.inputs == found.inputs)?;
+    check_inputs(out, &marks.inputs, &found.inputs)?;
     check_program(out, &marks.program, &found.program, start)?;
     forget_lost_best(&mut state, &folder.file(BEST), device);
     state.values.set_weight_decay(config.training.weight_decay);
     Ok((state, description))
+}
+
+/// Checks that the files of the data, and the teacher, are those that the run has read so far: the SHA-256 of each by its name.
+fn check_inputs(out: &Path, now: &Value, before: &Value) -> Result<(), TrainingError> {
+    let names = |inputs: &'_ Value| inputs.as_object().cloned().unwrap_or_default();
+    let mut all = names(now).into_iter().chain(names(before));
+    match all.find(|(name, _)| now.get(name) != before.get(name)) {
+        Some((file, _)) => Err(TrainingError::OtherContents { path: out.into(), file }),
+        None => Ok(()),
+    }
 }
 
 /// The state of a run that begins with the weights of `model`.

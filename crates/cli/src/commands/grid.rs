@@ -89,7 +89,7 @@ struct SnapshotOptions {
     chunks: Option<Numbers>,
     /// Memory to stay below, in GiB [default: what there is]. A whole box that needs more is gridded some planes at a time, each
     /// time from all particles
-    #[arg(long, value_name = "GIB", value_parser = positive)]
+    #[arg(long, value_name = "GIB", value_parser = positive, allow_negative_numbers = true)]
     memory: Option<f64>,
     /// Say what it would take, and do nothing
     #[arg(long)]

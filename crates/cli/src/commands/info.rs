@@ -66,6 +66,7 @@ fn grid(path: &Path, reader: &GridReader) -> Value {
         "box_size_mpc_h": grid.box_size_mpc_h(),
         "voxel_mpc_h": grid.voxel_mpc_h(),
         "meta": reader.meta(),
+        "values_digest": reader.values_digest(),
     })
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct SpectrumCommand {
     shot_noise: Option<ShotNoiseColumn>,
     /// Memory to stay below, in GiB, each process [default: what there is]. Grids whose Fourier modes need more are measured out
     /// of core: the modes lie in a file without a name beside --output, or in the current folder
-    #[arg(long, value_name = "GIB", value_parser = positive)]
+    #[arg(long, value_name = "GIB", value_parser = positive, allow_negative_numbers = true)]
     memory: Option<f64>,
     #[command(flatten)]
     cube: CubeOptions,

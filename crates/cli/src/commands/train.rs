@@ -35,7 +35,7 @@ pub(crate) struct Train {
     from: Option<PathBuf>,
     /// Memory for the fields of the pairs, in GiB, each process [default: half of what there is]. Of fields that need more, patches
     /// are read from their files when it is their turn: the same bits
-    #[arg(long, value_name = "GIB", value_parser = positive)]
+    #[arg(long, value_name = "GIB", value_parser = positive, allow_negative_numbers = true)]
     memory: Option<f64>,
     /// Check all that the run would check, measure an update, print the resolved configuration and the plan,
     /// and stop

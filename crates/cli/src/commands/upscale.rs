@@ -450,8 +450,9 @@ impl Upscale {
         let samples = self.samples as f64;
         let sent = plan.received_bytes.max(plan.sent_bytes) as f64 / NETWORK;
         context.say(format_args!(
-            "{ranks} ranks like this process: {} of computing, the evaluations shared to {:.0} % of the ideal, and {} of sending at \
+            "{ranks} {} like this process: {} of computing, the evaluations shared to {:.0} % of the ideal, and {} of sending at \
              10 Gbit/s ({} to each, {} from each for a sample); {} of memory beside that of one rank for what others own",
+            if ranks == 1 { "rank" } else { "ranks" },
             duration(samples * seconds * plan.evaluations as f64),
             100.0 * plan.efficiency,
             duration(samples * sent),
@@ -459,6 +460,11 @@ impl Upscale {
             bytes(plan.sent_bytes as u64),
             bytes(plan.halo_bytes as u64),
         ));
+        if plan.efficiency < WASTEFUL {
+            context.warn(format_args!(
+                "--ranks {ranks}: they wait for most of the time, since a step has too few windows for them; take fewer"
+            ));
+        }
         Ok(plan)
     }
 
@@ -494,7 +500,9 @@ impl Upscale {
             bytes(disk),
             bytes(results),
         ));
-        let on_ranks = self.ranks.map(|ranks| self.plan_on(context, job, ranks as usize, seconds));
+        let these = Some(context.ranks().count()).filter(|&count| count > 1);
+        let on_ranks = self.ranks.map(|ranks| ranks as usize).or(these);
+        let on_ranks = on_ranks.map(|ranks| self.plan_on(context, job, ranks, seconds));
         Ok(json!({
             "plan": plan,
             "on_ranks": on_ranks.transpose()?,
@@ -511,6 +519,8 @@ impl Upscale {
 
 /// Bytes a second of a network of 10 Gbit/s.
 const NETWORK: f64 = 1.25e9;
+/// Share of the ideal below which ranks are told to wait.
+const WASTEFUL: f64 = 0.5;
 
 /// Checks that a field to go on from is of the condition's time and place.
 fn check_given(context: &Context, path: &Path, given: &GridMeta, condition: &GridMeta) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
 use crate::fields;
+use crate::parse::GIB;
 use anyhow::Context as _;
 use finescale_field::{Grid, readable_bytes};
 use finescale_spectra::{Complex32, ModeSlabs, Workspace};
@@ -61,9 +62,10 @@ pub(super) fn workspace(
     let limit = limit.unwrap_or_default();
     if least > u128::from(limit) {
         return Err(bad_input(format!(
-            "--memory: some planes of these grids take {} at least, and there are {}",
+            "--memory: some planes of these grids take {} at least, and there are {}; give {:.4} or more",
             readable_bytes(least),
-            readable_bytes(limit.into())
+            readable_bytes(limit.into()),
+            (least as f64 / GIB * 1e4).ceil() / 1e4
         )));
     }
     let folder = output.and_then(Path::parent).unwrap_or(Path::new(""));
