@@ -14,7 +14,7 @@ use crate::parts::{FINGERPRINT, check_is_grid};
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
 use anyhow::Context as _;
-use finescale_field::{Field3, ScalarName, Scheme, available_memory_bytes, readable_bytes};
+use finescale_field::{ScalarName, Scheme, Windows, available_memory_bytes, for_each_slab, readable_bytes};
 use finescale_snapshot::{GridMeta, GridReader, Snapshot, Species, snapshot_of_run};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -64,13 +64,18 @@ impl GridCommand {
             _ if context.ranks().count() > 1 => {
                 let say = |meta: &mut GridMeta| self.set_scalars(meta);
                 let meta = deposit_on_ranks(context, &snapshot, &how, &self.output, say)?;
-                (meta, self.summary_of_first(context)?)
+                let summary = match context.ranks().is_first() {
+                    true => self.tell_of_file(context, &how, &meta)?,
+                    false => String::new(),
+                };
+                (meta, summary)
             }
             None => self.at_once(context, &snapshot, &how)?,
             Some(planes) => {
                 let say = |meta: &mut GridMeta| self.set_scalars(meta);
                 let meta = deposit_in_passes(context, &snapshot, &how, planes, &self.output, say)?;
-                (meta, fields::summary(&GridReader::open(&self.output).context("reading a grid")?)?)
+                let summary = self.tell_of_file(context, &how, &meta)?;
+                (meta, summary)
             }
         };
         context.say(format_args!("{}: {summary}", self.output.display()));
@@ -95,24 +100,22 @@ impl GridCommand {
         let of_part = how.part.map(|_| fingerprint(snapshot.files())).transpose()?;
         let mut grid =
             deposit(context, snapshot, how, Some(&mut unfinished)).context("gridding a snapshot")?;
-        warn_of_empty_voxels(context, how, &grid.field);
+        warn_of_empty_voxels(context, how, &grid.field)?;
         self.set_scalars(&mut grid.meta);
         if let Some(fingerprint) = of_part {
             grid.meta.provenance[FINGERPRINT] = fingerprint.into();
         }
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
-        let unit = grid.meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
-        let summary = fields::summary(&grid.field)? + &unit;
+        let summary = summary(&grid.field, &grid.meta)?;
         Ok((grid.meta, summary))
     }
 
-    /// What rank 0 says of the grid file.
-    fn summary_of_first(&self, context: &Context) -> anyhow::Result<String> {
-        match context.ranks().is_first() {
-            true => fields::summary(&GridReader::open(&self.output).context("reading a grid")?),
-            false => Ok(String::new()),
-        }
+    /// Warns of what the grid file lacks, and gives its summary.
+    fn tell_of_file(&self, context: &Context, how: &Gridding, meta: &GridMeta) -> anyhow::Result<String> {
+        let grid = GridReader::open(&self.output).context("reading a grid")?;
+        warn_of_empty_voxels(context, how, &grid)?;
+        summary(&grid, meta)
     }
 
     /// What several ranks grid: a whole box, into a grid file.
@@ -230,11 +233,29 @@ fn stamps(snapshot: &Snapshot) -> anyhow::Result<Vec<Value>> {
     snapshot.files().map(stamp).collect()
 }
 
+/// What a grid holds, in a line.
+fn summary(grid: &dyn Windows, meta: &GridMeta) -> anyhow::Result<String> {
+    let unit = meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
+    Ok(fields::summary(grid)? + &unit)
+}
+
 /// Gas has no holes: empty voxels are those that its cells are larger than.
-pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Field3) {
-    let gas = Species::Gas.particle_type();
-    let empty = field.as_slice().iter().filter(|&&value| value == 0.0).count();
-    let share = empty as f64 / field.grid().voxels() as f64;
+pub(super) fn warn_of_empty_voxels(
+    context: &Context,
+    how: &Gridding,
+    grid: &dyn Windows,
+) -> anyhow::Result<()> {
+    let has_gas = how.particles.types().contains(&Species::Gas.particle_type());
+    if !how.quantity.is_mean() && !has_gas {
+        return Ok(());
+    }
+    let mut empty = 0;
+    let counted = for_each_slab(grid, |_, values| {
+        empty += values.iter().filter(|&&value| value == 0.0).count();
+        Ok(())
+    });
+    counted.map_err(|error| anyhow::anyhow!(error)).context("reading a grid")?;
+    let share = empty as f64 / grid.grid().voxels() as f64;
     if how.quantity.is_mean() && empty > 0 {
         context.warn(format_args!(
             "{empty} voxels ({:.3} %) are 0: they hold no particles, and nothing has a mean there, or their mean is 0; fewer --cells, \
@@ -242,14 +263,12 @@ pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, field: &Fi
             100.0 * share
         ));
     }
-    if share <= MOST_EMPTY || how.quantity.is_mean() {
-        return;
-    }
-    if how.particles.types().contains(&gas) && how.spread.is_none() {
+    if share > MOST_EMPTY && !how.quantity.is_mean() && how.spread.is_none() {
         context.warn(format_args!(
             "{:.0} % of the voxels hold nothing, which gas does not do: its cells are larger than voxels there; spread them \
              over their volumes with --spread (or by their density with --spread=density), or use fewer --cells",
             100.0 * share
         ));
     }
+    Ok(())
 }

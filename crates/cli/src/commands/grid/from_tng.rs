@@ -56,7 +56,7 @@ impl GridCommand {
         let folder = with_ending(&self.output, ".downloads");
         let mut grid = deposit_remote(context, &remote, &how, &folder, &mut unfinished, stop)
             .with_context(|| format!("gridding {address}"))?;
-        super::from_snapshot::warn_of_empty_voxels(context, &how, &grid.field);
+        super::from_snapshot::warn_of_empty_voxels(context, &how, &grid.field)?;
         self.set_scalars(&mut grid.meta);
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
