@@ -45,7 +45,8 @@ pub use config::{
 pub use data_kind::DataKind;
 pub use error::PairError;
 pub use finescale_snapshot::{CubeValues, GridMeta};
-pub use pair::{Density, Pair};
+pub use pair::Pair;
 pub use patch_batch::PatchBatch;
 pub use set::{PairSet, Part};
+pub use source::Density;
 pub use symmetry::Symmetry;

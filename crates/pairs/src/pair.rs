@@ -1,13 +1,9 @@
 //! A low-resolution and a high-resolution density of the same place.
 
-use crate::source::Source;
+use crate::source::{Density, Source};
 use crate::{GridMeta, PairError, PairFiles};
-use finescale_field::{
-    Boundary, Field3, Grid, Region, Scalar, Windows, blocks, density_mean, is_plain_name, shown,
-};
-use std::fmt;
+use finescale_field::{Boundary, Field3, Grid, Region, Scalar, blocks, density_mean, is_plain_name, shown};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The quantity of a numpy cube of which nothing more is said.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -20,36 +16,6 @@ const SAME_LENGTH: f64 = 1e-5;
 const SAME_REDSHIFT: f64 = 0.01;
 /// Means that a density 1 + delta may have; a small part of a universe is not average.
 const MEANS: std::ops::RangeInclusive<f64> = 0.2..=5.0;
-
-/// A density 1 + delta, whose values are in memory or in a file, and are read window by window.
-#[derive(Clone)]
-pub struct Density {
-    /// The values.
-    pub values: Arc<dyn Windows + Send>,
-    /// What they are.
-    pub meta: GridMeta,
-}
-
-impl Density {
-    /// The density of these `values`.
-    #[must_use]
-    pub fn new(values: impl Windows + Send + 'static, meta: GridMeta) -> Self {
-        Self { values: Arc::new(values), meta }
-    }
-
-    pub(crate) fn grid(&self) -> &Grid {
-        self.values.grid()
-    }
-}
-
-impl fmt::Debug for Density {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Density")
-            .field("grid", self.grid())
-            .field("meta", &self.meta)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A condition and its truth, one or more densities 1 + delta on the same grid.
 #[derive(Clone, Debug)]

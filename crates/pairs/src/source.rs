@@ -1,12 +1,43 @@
-//! Where the values of a density are read from, and whether they are still those that were checked.
+//! A density, where its values are read from, and whether they are still those that were checked.
 
-use crate::{Density, PairError};
+use crate::{GridMeta, PairError};
 use finescale_field::{Field3, FieldError, Grid, Region, WindowError, Windows, position};
 use ndarray::Array3;
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// A density 1 + delta, whose values are in memory or in a file, and are read window by window.
+#[derive(Clone)]
+pub struct Density {
+    /// The values.
+    pub values: Arc<dyn Windows + Send>,
+    /// What they are.
+    pub meta: GridMeta,
+}
+
+impl Density {
+    /// The density of these `values`.
+    #[must_use]
+    pub fn new(values: impl Windows + Send + 'static, meta: GridMeta) -> Self {
+        Self { values: Arc::new(values), meta }
+    }
+
+    pub(crate) fn grid(&self) -> &Grid {
+        self.values.grid()
+    }
+}
+
+impl fmt::Debug for Density {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Density")
+            .field("grid", self.grid())
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A density 1 + delta, and the file that errors name.
 #[derive(Clone)]

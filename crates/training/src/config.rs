@@ -268,9 +268,17 @@ mod tests {
 
     fn configs() -> impl Iterator<Item = std::path::PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        ["demo.json", "small.json", "tng300.json", "four_steps.json", "todays_mock.json", "todays_mock_48.json", "fine_tune.json"]
-            .into_iter()
-            .map(move |name| folder.join(name))
+        [
+            "demo.json",
+            "small.json",
+            "tng300.json",
+            "four_steps.json",
+            "todays_mock.json",
+            "todays_mock_48.json",
+            "fine_tune.json",
+        ]
+        .into_iter()
+        .map(move |name| folder.join(name))
     }
 
     fn load(text: &str) -> Result<RunConfig, TrainingError> {
