@@ -54,7 +54,7 @@ pub use foreign::{is_plain_name, looks_like, shown};
 pub use grid::{Grid, position};
 pub use local_density::LocalDensity;
 pub use memory::{available_memory_bytes, check_memory};
-pub use normalizer::{Normalizer, Transform, check_density, density_mean};
+pub use normalizer::{Normalizer, Transform, check_density, density_mean, is_density};
 pub use region::Region;
 pub use scheme::Scheme;
 pub use tile_faces::TileFaces;

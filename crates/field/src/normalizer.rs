@@ -188,9 +188,15 @@ pub fn density_mean(field: &dyn Windows) -> Result<f64, WindowError> {
     Ok(sum / field.grid().voxels() as f64)
 }
 
+/// Whether a value can be a density in units of its mean: a finite number that is not negative.
+#[must_use]
+pub fn is_density(value: f32) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
 /// Checks the values of planes from plane `first` of a field on.
 fn check_planes(field: &dyn Windows, first: usize, values: &[f32]) -> Result<(), FieldError> {
-    let wrong = values.par_iter().position_first(|v| !(v.is_finite() && *v >= 0.0));
+    let wrong = values.par_iter().position_first(|&value| !is_density(value));
     wrong.map_or(Ok(()), |index| {
         let [x, y, z] = position(index, field.grid().cells());
         Err(FieldError::Density { voxel: [first + x, y, z], value: values[index] })

@@ -148,7 +148,8 @@ impl PairSet {
     /// The same set with all channels in memory: the same bits, sooner.
     ///
     /// # Errors
-    /// [`PairError::Read`] if a file cannot be read, or there is no room.
+    /// [`PairError::Read`] if a file cannot be read, or there is no room; [`PairError::Changed`] or [`PairError::Density`] if it is not
+    /// what it was.
     pub fn in_memory(self) -> Result<Self, PairError> {
         let in_memory = |pairs: Vec<Normalised>| -> Result<Vec<_>, _> {
             pairs.into_iter().map(Normalised::in_memory).collect()
@@ -317,7 +318,7 @@ impl PairSet {
     /// box, or of the held-out region of the first training box. None if there is nothing to validate on.
     ///
     /// # Errors
-    /// [`PairError::Read`] if a file cannot be read.
+    /// Those of reading, as in [`training_batch`](Self::training_batch).
     pub fn validation_part(&self, cells: usize) -> Result<Option<Part>, PairError> {
         let found = match self.hold_out {
             Some(region) => self.training.first().map(|pair| (pair, region)),

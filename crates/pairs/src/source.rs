@@ -1,7 +1,7 @@
 //! A density, where its values are read from, and whether they are still those that were checked.
 
 use crate::{GridMeta, PairError};
-use finescale_field::{Field3, FieldError, Grid, Region, WindowError, Windows, position};
+use finescale_field::{Field3, FieldError, Grid, Region, WindowError, Windows, is_density, position};
 use ndarray::Array3;
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -89,11 +89,10 @@ impl Source {
         {
             return Err(PairError::Changed { path: self.path.clone() });
         }
-        let wrong = values.iter().position(|value| !(value.is_finite() && *value >= 0.0));
-        let Some(index) = wrong else { return Ok(values) };
+        let wrong = values.iter().copied().enumerate().find(|&(_, value)| !is_density(value));
+        let Some((index, value)) = wrong else { return Ok(values) };
         let offset = position(index, region.shape);
         let voxel = [0, 1, 2].map(|axis| region.wrapped(axis, offset[axis], self.grid().cells()));
-        let value = values.iter().copied().nth(index).unwrap_or(f32::NAN);
         Err(PairError::Density { path: self.path.clone(), source: FieldError::Density { voxel, value } })
     }
 
