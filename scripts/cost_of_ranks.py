@@ -5,7 +5,8 @@
 
 Evaluations, messages and memory are those that `upscale --dry-run --ranks R` counts for a box of so many cells; seconds of one
 evaluation, of a byte sent and of a byte read or written are given. What one rank alone does is what rank 0 does: it reads the
-condition three times (its values, its mean, its hash), gets the sample from the others and writes it.
+condition three times (its values, its mean, its hash), asks the others for the sample block by block, in rounds in which all ranks send each
+other a note, writes it and reads it back. The work folder is on a disk that all ranks share.
 """
 import argparse
 import itertools
@@ -19,6 +20,9 @@ import h5py
 
 DEMO = Path(__file__).resolve().parent.parent / "data/demo"
 CHUNK = 32
+BLOCK = 32 * 32 * 256  # voxels that rank 0 asks for at once
+ROUNDS = 4  # of notes among all ranks, until it has them
+WORK_BYTES = 90  # read and written of the work folder for a voxel and step, as measured on two ranks at 1024^3
 
 
 def box(path, cells):
@@ -51,23 +55,28 @@ def main():
     parser.add_argument("--ranks", type=int, nargs="+", default=[4**power for power in range(7)])
     parser.add_argument("--evaluation", type=float, required=True, help="seconds of one evaluation on one rank")
     parser.add_argument("--gigabits", type=float, default=10, help="of the network, a second")
-    parser.add_argument("--disk", type=float, default=1e9, help="bytes that rank 0 reads or writes in a second")
+    parser.add_argument("--note", type=float, default=1e-6, help="seconds that a rank takes for a note of a round to another")
+    parser.add_argument("--disk", type=float, default=1e9, help="bytes that one rank reads or writes in a second")
+    parser.add_argument("--all-disks", type=float, default=5e10, help="bytes that all ranks together read or write in a second")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as folder:
         condition = Path(folder, "condition.hdf5")
         box(condition, options.cells)
-        print("| ranks | evaluations of each | computing | sending | rank 0 alone | together | of ideal | more memory than one rank |")
-        print("|---|---|---|---|---|---|---|---|")
+        print("| ranks | evaluations of each | computing | sending | work folder | rank 0 alone | together | of ideal | more memory than one rank |")
+        print("|---|---|---|---|---|---|---|---|---|")
         alone = None
         for ranks in options.ranks:
             found = plan(options, condition, ranks)
             here, cells = found["on_ranks"], options.cells**3
             computing = here["evaluations"] * options.evaluation
             sending = 8e-9 / options.gigabits * max(here["received_bytes"], here["sent_bytes"])
-            serial = 4 * cells * (3 / options.disk + 1 / options.disk + (8e-9 / options.gigabits if ranks > 1 else 0))
-            together = computing + sending + serial
+            folder = WORK_BYTES * cells * found["plan"]["steps"] / min(ranks * options.disk, options.all_disks)
+            serial = 4 * cells * (3 + 1 + 1) / options.disk
+            if ranks > 1:
+                serial += 4 * cells * 8e-9 / options.gigabits + cells / BLOCK * ROUNDS * (ranks - 1) * options.note
+            together = computing + sending + folder + serial
             alone = alone or together * ranks
-            print(f"| {ranks} | {here['evaluations']} | {time(computing)} | {time(sending)} | {time(serial)} | {time(together)} "
+            print(f"| {ranks} | {here['evaluations']} | {time(computing)} | {time(sending)} | {time(folder)} | {time(serial)} | {time(together)} "
                   f"| {alone / ranks / together:.2f} | {here['halo_bytes'] / 1e6:.0f} MB |")
 
 

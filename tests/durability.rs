@@ -165,6 +165,10 @@ fn what_is_stopped_before_its_time_is_over_ends_well_and_is_resumed() {
     stopped(&["--resume", "--walltime", "0:11"], &|_| false, "USR1");
     let mut wrong = finescale();
     fails(wrong.args(["upscale", "--walltime", "soon"]), &["--walltime", "HOURS:MINUTES:SECONDS"]);
+    fails(
+        finescale().args(["info", "x.hdf5", "--walltime", "1:00"]),
+        &["--walltime", "upscale and train", "leave it out"],
+    );
 }
 
 #[test]

@@ -59,6 +59,12 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Value> 
             "of the commands, grid, upscale, train and spectrum can be shared by several processes; start one of this, not {ranks}"
         )));
     }
+    let keeps_work = matches!(command, Command::Grid(_) | Command::Upscale(_) | Command::Train(_));
+    if context.has_walltime() && !keeps_work {
+        return Err(bad_input(
+            "--walltime: grid, upscale and train stop in time and keep what is done; leave it out of this",
+        ));
+    }
     match command {
         Command::Demo(command) => command.run(context),
         Command::Grid(command) => command.run(context),

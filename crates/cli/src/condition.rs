@@ -14,6 +14,9 @@ use finescale_snapshot::{GridFile, GridMeta, Particles, Source};
 use finescale_training::ModelDescription;
 use std::path::{Path, PathBuf};
 
+/// Voxels of a condition that takes minutes to prepare.
+const LARGE_VOXELS: usize = 1 << 27;
+
 /// A low-resolution field that is open, in memory or in its file.
 pub(crate) struct OpenCondition {
     path: PathBuf,
@@ -97,6 +100,12 @@ impl OpenCondition {
         output: Option<&Path>,
     ) -> anyhow::Result<Condition> {
         let Self { path, files, stamp, field } = self;
+        if part.voxels() > LARGE_VOXELS {
+            context.note(format_args!(
+                "{}: checking its values, and making what the network sees of them",
+                path.display()
+            ));
+        }
         context.check_files(files.iter().map(PathBuf::as_path))?;
         if context.ranks().is_first() {
             field.check()?;

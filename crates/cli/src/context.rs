@@ -113,6 +113,11 @@ impl Context {
         self.options.quiet || !self.ranks.is_first()
     }
 
+    /// Whether the time that this may take was said.
+    pub(crate) fn has_walltime(&self) -> bool {
+        self.options.walltime.is_some()
+    }
+
     /// From here on a signal does not end the process: it sets what is returned, and whoever works keeps what is done.
     pub(crate) fn keep_work_on_stop(&self) -> &AtomicBool {
         self.stop.keep_work()

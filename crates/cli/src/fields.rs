@@ -5,10 +5,13 @@ use crate::failure::bad_input;
 use crate::provenance::provenance;
 use crate::samples;
 use anyhow::Context as _;
-use finescale_field::{FILE_BLOCK, Field3, FieldError, Grid, Windows, blocks};
+use finescale_field::{FILE_BLOCK, Field3, FieldError, Grid, Region, WindowError, Windows, blocks};
+use finescale_ranks::{Ranks, RanksError};
 use finescale_snapshot::{CubeReader, GridFile, GridMeta, GridReader, NpyReader, Source, read_grid};
+use ndarray::Array3;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Voxels of simulations in Mpc/h: beyond, a box is likely to be in other units.
 const PLAUSIBLE_VOXELS_MPC_H: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
@@ -139,7 +142,8 @@ pub(crate) fn check_density(path: &Path, field: &Field3) -> anyhow::Result<()> {
 /// # Errors
 /// If they are no density.
 pub(crate) fn check_box(path: &Path, values: &dyn Windows) -> anyhow::Result<Option<String>> {
-    let Range { lowest, mean, .. } = Range::new(values)?;
+    let range = Range::new(values)?;
+    let (lowest, mean) = (range.lowest, range.mean());
     match lowest < 0.0 {
         true => Err(bad_input(format!(
             "{}: holds negative values ({lowest}): this looks like delta, or a logarithm; store 1 + delta (of a .npy cube that holds delta say --delta)",
@@ -189,30 +193,112 @@ pub(crate) fn unit_warning(path: &Path, grid: &Grid) -> Option<String> {
     })
 }
 
-/// Lowest and highest value, and the mean.
+/// What the values of a field range over.
+#[derive(Clone, Copy)]
 pub(crate) struct Range {
     pub(crate) lowest: f32,
     pub(crate) highest: f32,
-    pub(crate) mean: f64,
+    /// Voxels of 0.
+    pub(crate) empty: u64,
+    pub(crate) voxels: u64,
+    sum: f64,
 }
 
 impl Range {
+    /// That of no values.
+    const NONE: Self =
+        Self { lowest: f32::INFINITY, highest: f32::NEG_INFINITY, empty: 0, voxels: 0, sum: 0.0 };
+
+    pub(crate) fn of<'a>(values: impl IntoIterator<Item = &'a f32>) -> Self {
+        values.into_iter().fold(Self::NONE, |Self { lowest, highest, empty, voxels, sum }, &value| Self {
+            lowest: lowest.min(value),
+            highest: highest.max(value),
+            empty: empty + u64::from(value == 0.0),
+            voxels: voxels + 1,
+            sum: sum + f64::from(value),
+        })
+    }
+
+    /// Reads a field, block by block.
     pub(crate) fn new(values: &dyn Windows) -> anyhow::Result<Self> {
-        let (mut lowest, mut highest, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
+        let watched = Watched::new(values);
         for block in blocks(values.grid().cells(), FILE_BLOCK) {
-            for &value in &values.read(&block).map_err(anyhow::Error::from_boxed)? {
-                (lowest, highest, sum) = (lowest.min(value), highest.max(value), sum + f64::from(value));
-            }
+            watched.read(&block).map_err(anyhow::Error::from_boxed)?;
         }
-        Ok(Self { lowest, highest, mean: sum / values.grid().voxels() as f64 })
+        Ok(watched.range())
+    }
+
+    /// Of these values and others.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            lowest: self.lowest.min(other.lowest),
+            highest: self.highest.max(other.highest),
+            empty: self.empty + other.empty,
+            voxels: self.voxels + other.voxels,
+            sum: self.sum + other.sum,
+        }
+    }
+
+    /// Of what all ranks have.
+    pub(crate) fn of_ranks(self, ranks: &Ranks) -> Result<Self, RanksError> {
+        let Self { lowest, highest, empty, voxels, sum } = self;
+        let extremes = ranks.gather(&[lowest, highest])?;
+        let (counts, sums) = (ranks.gather(&[empty, voxels])?, ranks.gather(&[sum])?);
+        let all = extremes.iter().zip(&counts).zip(&sums).map(|((extremes, counts), sums)| Self {
+            lowest: extremes[0],
+            highest: extremes[1],
+            empty: counts[0],
+            voxels: counts[1],
+            sum: sums[0],
+        });
+        Ok(all.fold(Self::NONE, Self::and))
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.sum / self.voxels as f64
+    }
+
+    /// What a person wants to know at once of the field of which these are all values.
+    pub(crate) fn summary(&self, grid: &Grid) -> String {
+        let ([x, y, z], size, mean) = (grid.cells(), grid.box_size_mpc_h(), self.mean());
+        let Self { lowest, highest, .. } = self;
+        format!(
+            "{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {lowest:.4}, highest {highest:.4}"
+        )
+    }
+}
+
+/// Values that are read once, window by window, by whom they are for: what they range over is seen on the way.
+pub(crate) struct Watched<'a> {
+    values: &'a dyn Windows,
+    seen: Mutex<Range>,
+}
+
+impl<'a> Watched<'a> {
+    pub(crate) fn new(values: &'a dyn Windows) -> Self {
+        Self { values, seen: Mutex::new(Range::NONE) }
+    }
+
+    /// Of what has been read.
+    pub(crate) fn range(&self) -> Range {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Windows for Watched<'_> {
+    fn grid(&self) -> &Grid {
+        self.values.grid()
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        let window = self.values.read(region)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = seen.and(Range::of(&window));
+        Ok(window)
     }
 }
 
 /// What a person wants to know of a field at once.
 pub(crate) fn summary(values: &dyn Windows) -> anyhow::Result<String> {
-    let ([x, y, z], size) = (values.grid().cells(), values.grid().box_size_mpc_h());
-    let Range { lowest, highest, mean } = Range::new(values)?;
-    Ok(format!(
-        "{x} x {y} x {z} cells, {size:?} Mpc/h, mean {mean:.6}, lowest {lowest:.4}, highest {highest:.4}"
-    ))
+    Ok(Range::new(values)?.summary(values.grid()))
 }

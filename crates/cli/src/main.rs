@@ -38,9 +38,11 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Of several ranks one says it.
+            // Of several ranks that have it one says it. It may be one's alone: `--walltime slurm` asks Slurm.
             let ranks = Ranks::start();
-            if ranks.as_ref().map_or(true, Ranks::is_first) {
+            let is_said =
+                ranks.as_ref().is_ok_and(|ranks| !ranks.is_first() && !first_understands(ranks, false));
+            if !is_said {
                 // Nowhere to tell that nobody listens.
                 let _ = error.print();
             }
@@ -51,7 +53,9 @@ fn main() -> ExitCode {
     let listening =
         finescale_snapshot::end_with_unreadable_files().map_err(Into::into).and_then(|()| Stop::listen());
     let begun = listening.and_then(|stop| {
-        let context = Context::new(arguments.options, stop.clone(), Ranks::start()?)?;
+        let ranks = Ranks::start()?;
+        first_understands(&ranks, true);
+        let context = Context::new(arguments.options, stop.clone(), ranks)?;
         Ok((context, stop))
     });
     let (context, stop) = match begun {
@@ -80,6 +84,12 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Whether rank 0 understands its command line. All ranks call this, each with whether it does.
+fn first_understands(ranks: &Ranks, so: bool) -> bool {
+    // That another rank has ended is told by whatever comes next.
+    ranks.gather(&[u8::from(so)]).is_ok_and(|all| all[0] == [1])
 }
 
 /// Ends what was stopped before its time was over.

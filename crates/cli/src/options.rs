@@ -26,8 +26,8 @@ pub(crate) struct Options {
     /// volumes and factors of 7 bits; sums are f32
     #[arg(long, global = true, value_enum, value_name = "PRECISION", default_value_t = Products::F32)]
     pub(crate) precision: Products,
-    /// Time that this may take, as batch systems count it (MINUTES, H:MM:SS, D-H), or `slurm`, what is left of the job: commands that
-    /// go on with --resume stop in time then, keep what is done and end with exit code 0, as after SIGUSR1
+    /// Time that this may take, as batch systems count it (MINUTES, H:MM:SS, D-H), or `slurm`, what is left of the job: grid,
+    /// upscale and train stop in time then, keep what is done and end with exit code 0, as after SIGUSR1
     #[arg(long, global = true, value_name = "TIME", value_parser = walltime)]
     pub(crate) walltime: Option<Duration>,
     /// Only errors and warnings; with --json, the result as well

@@ -1,7 +1,7 @@
 //! Raw files of a fixed size, written in any order.
 
 use crate::folder::{create_folder, parent, remove_file, sync_folder};
-use crate::{check_ours_alone, in_place};
+use crate::{Draft, check_ours_alone, in_place};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::File;
@@ -44,11 +44,19 @@ impl WorkFile {
         create_folder(folder)?;
         let file =
             tempfile::tempfile_in(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => file.set_len(bytes)?,
-            reserved => reserved?,
-        }
+        reserve(&file, bytes)?;
         Ok(Self { file })
+    }
+
+    /// The same with a name, that of a draft of `target`, until others have it open and the draft is dropped. Where a kill leaves
+    /// the name, the next one clears it away.
+    ///
+    /// # Errors
+    /// As [`unnamed`](Self::unnamed).
+    pub fn draft(target: &Path, bytes: u64) -> io::Result<(Self, Draft)> {
+        let (draft, file) = Draft::create(target, |path| in_place().create_new(true).open(path))?;
+        reserve(&file, bytes)?;
+        Ok((Self { file }, draft))
     }
 
     /// The file that is there, if it has the right size.
@@ -88,6 +96,14 @@ impl WorkFile {
     /// Errors of the system.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+}
+
+/// Makes an empty file one of `bytes` zeros, for which the disk has room, where the file system can tell.
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => file.set_len(bytes),
+        reserved => Ok(reserved?),
     }
 }
 
@@ -133,6 +149,26 @@ mod tests {
         WorkFile::unnamed(&deeper, 1).unwrap();
         std::fs::write(deeper.join("file"), "").unwrap();
         assert!(WorkFile::unnamed(&deeper.join("file"), 1).is_err());
+    }
+
+    #[test]
+    fn a_draft_has_a_name_while_others_open_it_and_what_a_kill_leaves_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("values");
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        let left = folder.path().join(".values.abcdefghijkl.partial");
+        std::fs::write(&left, "of a process that was killed").unwrap();
+        let (mut ours, draft) = WorkFile::draft(&target, 3_000_000).unwrap();
+        assert_eq!((left.exists(), names()), (false, 1));
+        let theirs = WorkFile::open(draft.path(), 3_000_000).unwrap();
+        drop(draft);
+        assert_eq!(names(), 0);
+        ours.write(2_999_997, b"abc").unwrap();
+        let mut out = [1; 5];
+        theirs.read(2_999_995, &mut out).unwrap();
+        assert_eq!(&out, b"\0\0abc");
+        assert!(WorkFile::draft(&target, 1 << 62).is_err());
+        assert_eq!(names(), 0);
     }
 
     #[test]

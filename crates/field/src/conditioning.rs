@@ -1,6 +1,7 @@
 //! What a network sees of a low-resolution density.
 
-use crate::smoothing::{reach_cells, smoothed_window};
+use crate::smoothing::{reach_cells, smoothed_window, within_reach};
+use crate::windows::HeldWindow;
 use crate::{Boundary, Field3, FieldError, Normalizer, Region, WindowError, Windows, check_density};
 use ndarray::Array3;
 use schemars::JsonSchema;
@@ -137,8 +138,8 @@ impl Conditioning {
     }
 
     /// The channels before the scalars, and those after them, of a window of a density: to the bit those that
-    /// [`apply`](Self::apply) makes of the whole box, from what lies within reach of the window. What is no density
-    /// counts as empty.
+    /// [`apply`](Self::apply) makes of the whole box, from what lies within reach of the window, which is read once. What is
+    /// no density counts as empty.
     ///
     /// # Errors
     /// Whatever reading `density` reports.
@@ -150,13 +151,15 @@ impl Conditioning {
     ) -> Result<[Vec<Array3<f32>>; 2], WindowError> {
         let normalized =
             |values: &Array3<f32>, normalizer: &Normalizer| values.mapv(|v| normalizer.normalize(v));
+        let around = within_reach(density.grid().cells(), region, self.reach_cells(), boundary);
+        let density = HeldWindow::read_from(density, &around)?;
         let mut before = vec![normalized(&density.read(region)?, &self.density)];
         if let Some(cells) = self.channels.surroundings_smoothing_cells {
-            before.push(normalized(&smoothed_window(density, region, cells, boundary)?, &self.density));
+            before.push(normalized(&smoothed_window(&density, region, cells, boundary)?, &self.density));
         }
         let mut after = Vec::new();
         if let Some(cells) = self.channels.baseline_smoothing_cells {
-            let smooth = smoothed_window(density, region, cells, boundary)?;
+            let smooth = smoothed_window(&density, region, cells, boundary)?;
             after.extend(self.truth.iter().map(|truth| normalized(&smooth, truth)));
         }
         Ok([before, after])

@@ -26,6 +26,12 @@ pub(crate) fn reach_cells(cells: f64) -> usize {
     Kernel::gaussian(cells).reach() as usize
 }
 
+/// What lies within `reach` cells of a window of a box of `cells`: of an axis that is not longer, all of it.
+pub(crate) fn within_reach(cells: [usize; 3], region: &Region, reach: usize, boundary: Boundary) -> Region {
+    let lines = lines(cells, region, reach as i64, boundary);
+    Region { start: lines.each_ref().map(|line| line.first), shape: lines.map(|line| line.there as usize) }
+}
+
 /// A window of what [`Field3::smoothed`] makes of a whole box, to the bit, from the values within reach of it.
 ///
 /// # Errors
@@ -36,18 +42,16 @@ pub(crate) fn smoothed_window(
     cells: f64,
     boundary: Boundary,
 ) -> Result<Array3<f32>, WindowError> {
-    let kernel = Kernel::gaussian(cells);
-    let lines = [0, 1, 2].map(|axis| {
-        let (start, length) = (region.start[axis], region.shape[axis]);
-        Line::part(density.grid().cells()[axis], start, length, kernel.reach(), boundary)
-    });
-    let [start, shape] = [lines.each_ref().map(|line| line.first), lines.each_ref().map(|line| line.there)];
-    let shape = shape.map(|length| length as usize);
-    let mut values = density.read(&Region { start, shape })?;
-    for (axis, line) in lines.iter().enumerate() {
+    let (kernel, of_box) = (Kernel::gaussian(cells), density.grid().cells());
+    let mut values = density.read(&within_reach(of_box, region, reach_cells(cells), boundary))?;
+    for (axis, line) in lines(of_box, region, kernel.reach(), boundary).iter().enumerate() {
         values = kernel.smooth_along(&values, axis, line);
     }
     Ok(values)
+}
+
+fn lines(cells: [usize; 3], region: &Region, reach: i64, boundary: Boundary) -> [Line; 3] {
+    [0, 1, 2].map(|axis| Line::part(cells[axis], region.start[axis], region.shape[axis], reach, boundary))
 }
 
 /// The cells of one axis that are there, and those of them that are smoothed.

@@ -61,6 +61,46 @@ impl Windows for Constant {
     }
 }
 
+/// A window that was read once, for the windows within it.
+pub(crate) struct HeldWindow {
+    grid: Grid,
+    start: [i64; 3],
+    held: Field3,
+}
+
+impl HeldWindow {
+    /// Reads `region`.
+    ///
+    /// # Errors
+    /// Whatever reading `source` reports.
+    pub(crate) fn read_from(source: &dyn Windows, region: &Region) -> Result<Self, WindowError> {
+        let grid = *source.grid();
+        let held = Field3::new(grid.part(region.shape)?, source.read(region)?)?;
+        Ok(Self { grid, start: region.start, held })
+    }
+}
+
+/// Windows beyond what is held are a mistake of the caller's, and panic.
+impl Windows for HeldWindow {
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn read(&self, region: &Region) -> Result<Array3<f32>, WindowError> {
+        let (cells, held) = (self.grid.cells(), self.held.grid().cells());
+        let place = |axis: usize| {
+            let period = cells[axis] as i64;
+            (region.start[axis].rem_euclid(period) - self.start[axis].rem_euclid(period)).rem_euclid(period)
+        };
+        let start = [0, 1, 2].map(place);
+        // Of an axis that is held as a whole, windows go around its face.
+        let is_held =
+            |axis| held[axis] == cells[axis] || start[axis] as usize + region.shape[axis] <= held[axis];
+        assert!((0..3).all(is_held), "{region:?} of {held:?} cells from {:?} on", self.start);
+        Ok(self.held.extract(&Region { start, shape: region.shape })?)
+    }
+}
+
 /// Voxels of the planes that are in memory at once where a whole grid is gone through: 16 MB of f32.
 const SLAB_VOXELS: usize = 1 << 22;
 

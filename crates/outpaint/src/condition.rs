@@ -6,8 +6,9 @@ use crate::hash::{hash_of_density, hash_of_values};
 use crate::volume::{Shape, Volume};
 use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows, blocks};
 use finescale_ranks::Ranks;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Cells of the blocks in which channels are made: what lies within reach of a smoothing is read with each.
 const BLOCK: [usize; 3] = [64; 3];
@@ -131,16 +132,16 @@ impl PreparedCondition {
         let (mut first, mut said) = (None, Vec::new());
         if ranks.is_first() {
             let hash = hash_of_density(density)?;
-            let (path, folder) = (new_name(output), output.parent().unwrap_or(Path::new("")));
-            finescale_durable::create_folder(folder).map_err(OutpaintError::io(folder, "making"))?;
-            said = format!("{hash} {}", path.to_string_lossy()).into_bytes();
-            let named = Named(path);
-            first = Some((Volume::in_file(&named.0, shape, false)?, named));
+            let mut name = output.as_os_str().to_owned();
+            name.push(".condition");
+            let (kept, named) = Volume::draft(Path::new(&name), shape)?;
+            said = [hash.as_bytes(), b" ", named.path().as_os_str().as_bytes()].concat();
+            first = Some((kept, named));
         }
         // Also tells the others that the file is there.
         ranks.broadcast(&mut said)?;
-        let said = String::from_utf8_lossy(&said);
-        let (hash, name) = said.split_once(' ').expect("rank 0 has said both");
+        let end = said.iter().position(|&byte| byte == b' ').expect("rank 0 has said both");
+        let (hash, name) = (String::from_utf8_lossy(&said[..end]), OsStr::from_bytes(&said[end + 1..]));
         let (kept, named) = match first {
             Some((kept, named)) => (Ok(kept), Some(named)),
             None => (Volume::in_existing_file(Path::new(name), shape), None),
@@ -230,24 +231,6 @@ impl Condition for PreparedCondition {
     fn hash(&self) -> Result<String, OutpaintError> {
         Ok(self.hash.clone())
     }
-}
-
-/// A file that loses its name, unless this process is killed first.
-struct Named(PathBuf);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        // A name that stays costs disk, and no result.
-        let _ = finescale_durable::remove_file(&self.0);
-    }
-}
-
-/// A name beside `output` that nobody else has, for a moment.
-fn new_name(output: &Path) -> PathBuf {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let mut name = output.as_os_str().to_owned();
-    name.push(format!(".condition-{}-{now}", std::process::id()));
-    PathBuf::from(name)
 }
 
 fn shape_of(conditioning: &Conditioning, part: &Region) -> Shape {

@@ -7,6 +7,9 @@ use finescale_field::Region;
 use finescale_ranks::Ranks;
 use std::ops::Range;
 
+/// Voxels of a rank's halo, of all fields, that travel at once, if planes are not larger: what travels is in memory several times.
+const AT_ONCE: usize = 1 << 20;
+
 /// A part of a region that lies in one piece in one plane; all fields have it.
 struct Run {
     /// Where it begins in the region.
@@ -18,22 +21,27 @@ struct Run {
 
 /// The parts of `region` in the `slab` of planes, in one order.
 fn runs(shape: Shape, region: &Region, slab: &Range<usize>) -> Vec<Run> {
-    let mut runs = Vec::new();
-    region.for_each_run(shape.cells, |offset, index, length| {
-        let plane = index / shape.of_plane();
+    let mut runs: Vec<Run> = Vec::new();
+    let [_, ny, nz] = region.shape;
+    for x in 0..region.shape[0] {
+        let plane = region.wrapped(0, x, shape.cells);
         if !slab.contains(&plane) {
-            return;
+            continue;
         }
-        match runs.last_mut() {
-            // Whole rows of a plane follow one another.
-            Some(Run { offset: o, index: i, length: n })
-                if (*o + *n, *i + *n) == (offset, index) && *i / shape.of_plane() == plane =>
-            {
-                *n += length;
+        let [_, y, z] = region.start;
+        let of_plane = Region { start: [plane as i64, y, z], shape: [1, ny, nz] };
+        let first = runs.len();
+        of_plane.for_each_run(shape.cells, |offset, index, length| {
+            let offset = x * ny * nz + offset;
+            match runs[first..].last_mut() {
+                // Whole rows of a plane follow one another.
+                Some(run) if (run.offset + run.length, run.index + run.length) == (offset, index) => {
+                    run.length += length;
+                }
+                _ => runs.push(Run { offset, index, length }),
             }
-            _ => runs.push(Run { offset, index, length }),
-        }
-    });
+        });
+    }
     runs
 }
 
@@ -173,6 +181,25 @@ fn each_field(shape: Shape, runs: &[Run]) -> impl Iterator<Item = (usize, &Run)>
     (0..shape.fields).flat_map(move |field| runs.iter().map(move |run| (field, run)))
 }
 
+/// Regions of whole planes by rank, a few planes of each rank in a round.
+fn rounds(shape: Shape, regions: &[Vec<Region>]) -> Vec<Vec<Vec<Region>>> {
+    let planes = (AT_ONCE / (shape.fields * shape.of_plane())).max(1);
+    let pieces = |region: &Region| {
+        let Region { start: [x, y, z], shape: [nx, ny, nz] } = *region;
+        let piece = move |first: usize| Region {
+            start: [x + first as i64, y, z],
+            shape: [planes.min(nx - first), ny, nz],
+        };
+        (0..nx).step_by(planes).map(piece)
+    };
+    let by_rank: Vec<Vec<Region>> =
+        regions.iter().map(|regions| regions.iter().flat_map(pieces).collect()).collect();
+    let most = by_rank.iter().map(Vec::len).max().unwrap_or_default();
+    let of_round =
+        |round: usize| by_rank.iter().map(move |pieces| pieces.get(round).copied().into_iter().collect());
+    (0..most).map(|round| of_round(round).collect()).collect()
+}
+
 /// The planes around a rank's slab that its windows reach into, while they do.
 pub(crate) struct Halo<T> {
     planes: Volume<T>,
@@ -193,10 +220,11 @@ impl<T: Number> Halo<T> {
         volume: &Volume<T>,
         regions: &[Vec<Region>],
     ) -> Result<Self, OutpaintError> {
-        let ours = &regions[ranks.rank()];
-        let mut halo = Self::zeros(volume.shape(), ours);
-        for (region, values) in ours.iter().zip(fetch(ranks, volume, regions)?) {
-            halo.planes.write(region, &values)?;
+        let mut halo = Self::zeros(volume.shape(), &regions[ranks.rank()]);
+        for regions in rounds(volume.shape(), regions) {
+            for (region, values) in regions[ranks.rank()].iter().zip(fetch(ranks, volume, &regions)?) {
+                halo.planes.write(region, &values)?;
+            }
         }
         Ok(halo)
     }
@@ -242,9 +270,12 @@ impl Halo<i64> {
         own: &mut Volume<i64>,
         regions: &[Vec<Region>],
     ) -> Result<(), OutpaintError> {
-        let values = regions[ranks.rank()].iter().map(|region| self.planes.read(region));
-        let values = values.collect::<Result<Vec<_>, _>>()?;
-        add(ranks, own, regions, &values.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        for regions in rounds(own.shape(), regions) {
+            let values = regions[ranks.rank()].iter().map(|region| self.planes.read(region));
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            add(ranks, own, &regions, &values.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 }
 
@@ -302,6 +333,33 @@ mod tests {
                 assert_eq!(found, expected);
             });
         }
+    }
+
+    #[test]
+    fn halos_travel_a_few_planes_at_a_time() {
+        // Four planes are as many as travel at once.
+        let shape = Shape { cells: [20, 512, 256], fields: 2 };
+        let regions = [
+            vec![slab(&(0..5), shape.cells), slab(&(9..10), shape.cells)],
+            Vec::new(),
+            vec![slab(&(7..20), shape.cells)],
+        ];
+        let planes = |regions: &[Region]| {
+            let planes =
+                regions.iter().flat_map(|region| region.start[0]..region.start[0] + region.shape[0] as i64);
+            planes.collect::<Vec<_>>()
+        };
+        let found: Vec<Vec<Vec<i64>>> = rounds(shape, &regions)
+            .iter()
+            .map(|of_round| of_round.iter().map(|regions| planes(regions)).collect())
+            .collect();
+        let expected = [
+            vec![vec![0, 1, 2, 3], vec![], vec![7, 8, 9, 10]],
+            vec![vec![4], vec![], vec![11, 12, 13, 14]],
+            vec![vec![9], vec![], vec![15, 16, 17, 18]],
+            vec![vec![], vec![], vec![19]],
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::OutpaintError;
 use bytemuck::Pod;
-use finescale_durable::WorkFile;
+use finescale_durable::{Draft, WorkFile};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,13 @@ impl<T: Number> Values<T> {
         let file = WorkFile::unnamed(folder, (voxels * T::BYTES) as u64);
         let file = file.map_err(OutpaintError::io(path, "reserving room beside it"))?;
         Ok(Self::Disk { path: path.into(), file })
+    }
+
+    /// The same with the name of a draft of `target`, for other ranks to open it by.
+    pub(crate) fn draft(target: &Path, voxels: usize) -> Result<(Self, Draft), OutpaintError> {
+        let made = WorkFile::draft(target, (voxels * T::BYTES) as u64);
+        let (file, draft) = made.map_err(OutpaintError::io(target, "reserving room"))?;
+        Ok((Self::Disk { path: target.into(), file }, draft))
     }
 
     /// The values in a file of `voxels`. One that is gone or has another size is made anew: its values are damaged, which

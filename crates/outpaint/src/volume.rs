@@ -3,6 +3,7 @@
 use crate::OutpaintError;
 use crate::journal::Checksum;
 use crate::values::{Number, Values, bytes_of};
+use finescale_durable::Draft;
 use finescale_field::Region;
 use finescale_ranks::Ranks;
 use rayon::prelude::*;
@@ -76,6 +77,12 @@ impl<T: Number> Volume<T> {
     /// A file of zeros without a name beside the file `path`, for this run only.
     pub(crate) fn unnamed(path: &Path, shape: Shape) -> Result<Self, OutpaintError> {
         Ok(Self::of_all(shape, Values::unnamed(path, shape.values())?))
+    }
+
+    /// The same with the name of a draft of `target`, for other ranks to open it by.
+    pub(crate) fn draft(target: &Path, shape: Shape) -> Result<(Self, Draft), OutpaintError> {
+        let (values, draft) = Values::draft(target, shape.values())?;
+        Ok((Self::of_all(shape, values), draft))
     }
 
     fn of_all(shape: Shape, values: Values<T>) -> Self {

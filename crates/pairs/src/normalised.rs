@@ -68,12 +68,12 @@ impl Normalised {
         matches!(self.values, Values::InMemory { .. })
     }
 
-    /// Bytes that reading a window of `cells`^3 takes for a while: with its surroundings twice, and its channels.
+    /// Bytes that reading a window of `cells`^3 takes for a while: with its surroundings three times, and its channels.
     pub(crate) fn window_bytes(&self, cells: usize) -> usize {
         let reach = self.conditioning.reach_cells();
         let wide: usize = self.grid.cells().iter().map(|&n| n.min(cells + 2 * reach)).product();
         let channels = self.channels().iter().sum::<usize>();
-        (2 * wide + channels * cells.pow(3)) * size_of::<f32>()
+        (3 * wide + channels * cells.pow(3)) * size_of::<f32>()
     }
 
     /// Bytes of all channels.

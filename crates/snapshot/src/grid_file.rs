@@ -1,6 +1,6 @@
 //! Our grid file: an HDF5 file with the dataset `/field` and attributes that say what it is.
 
-use crate::{GridMeta, GridReader, GridWriter, SnapshotError};
+use crate::{GridMeta, GridReader, GridWriter, SnapshotError, read_back};
 use finescale_field::{FILE_BLOCK, Field3, blocks};
 use std::path::Path;
 
@@ -45,7 +45,9 @@ pub fn write_grids(grids: &[(&Path, &GridFile)]) -> Result<(), SnapshotError> {
             let values = grid.field.extract(&block).map_err(SnapshotError::field(path))?;
             writer.write(&block, values.view())?;
         }
-        writer.close()
+        let closed = writer.close()?;
+        let sum = read_back(closed.path(), path, (0, 1))?;
+        closed.checked(sum)
     });
     let drafts = drafts.collect::<Result<_, _>>()?;
     finescale_durable::commit_together(drafts).map_err(|(path, error)| SnapshotError::write(&path)(error))

@@ -112,7 +112,7 @@ impl GridReader {
         let values = self.read(&Region::whole(&self.grid))?;
         let mut found = Digest::default();
         found.add(self.grid.cells(), [0; 3], values.view());
-        self.check_digest(found).map(|()| values)
+        self.check_sum(found.number()).map(|()| values)
     }
 
     /// Reads all values, block by block, and forgets them: damage is an error.
@@ -120,17 +120,18 @@ impl GridReader {
     /// # Errors
     /// As [`GridReader::read_all`].
     pub fn check_values(&self) -> Result<(), SnapshotError> {
-        self.check_digest(self.sum_values()?)
+        self.check_sum(self.sum_of_part(0, 1)?)
     }
 
-    pub(crate) fn sum_values(&self) -> Result<Digest, SnapshotError> {
+    /// A sum over the voxels of part `part` of `parts`, block by block: of all parts together that of the file, modulo 2^64.
+    pub(crate) fn sum_of_part(&self, part: usize, parts: usize) -> Result<u64, SnapshotError> {
         let cells = self.grid.cells();
         let mut found = Digest::default();
-        for block in blocks(cells, FILE_BLOCK) {
+        for block in blocks(cells, FILE_BLOCK).into_iter().skip(part).step_by(parts) {
             let start = [0, 1, 2].map(|axis| block.wrapped(axis, 0, cells));
             found.add(cells, start, self.read(&block)?.view());
         }
-        Ok(found)
+        Ok(found.number())
     }
 
     /// What the file says of its values.
@@ -138,8 +139,8 @@ impl GridReader {
         self.digest
     }
 
-    fn check_digest(&self, found: Digest) -> Result<(), SnapshotError> {
-        match self.digest {
+    fn check_sum(&self, found: u64) -> Result<(), SnapshotError> {
+        match self.values_digest() {
             Some(expected) if expected != found => Err(SnapshotError::Damaged { path: self.path.clone() }),
             _ => Ok(()),
         }

@@ -92,12 +92,16 @@ impl GridWriter {
     /// # Errors
     /// [`SnapshotError::Write`] if the disk is full, or if a voxel was not written once; nothing is left behind then.
     pub fn finish(self) -> Result<(), SnapshotError> {
-        let target = self.target.clone();
-        self.close()?.commit().map_err(SnapshotError::write(&target))
+        let closed = self.close()?;
+        let sum = read_back(closed.path(), &closed.target, (0, 1))?;
+        closed.commit(sum)
     }
 
-    /// Closes the file and reads it back.
-    pub(crate) fn close(self) -> Result<Draft, SnapshotError> {
+    /// Closes the file, which others may read back, too.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Write`] if the disk is full; nothing is left behind then.
+    pub fn close(self) -> Result<ClosedGrid, SnapshotError> {
         let Self { target, grid, meta, digest, dataset, file, draft } = self;
         let described = digest.write(&file);
         // Chunks wait in the dataset's cache. They are flushed while it lives: closing it would, too, but errors in
@@ -107,9 +111,50 @@ impl GridWriter {
             file.close()
         });
         closed.map_err(|error| SnapshotError::write(&target)(io_error(&error)))?;
-        check(&draft, &grid, &meta, digest).map_err(SnapshotError::write(&target))?;
-        Ok(draft)
+        check_description(draft.path(), &grid, &meta, digest).map_err(SnapshotError::write(&target))?;
+        Ok(ClosedGrid { target, digest, draft })
     }
+}
+
+/// A grid file that is written, and gets its name when it has been read back; dropping it removes it.
+#[derive(Debug)]
+pub struct ClosedGrid {
+    target: PathBuf,
+    digest: Digest,
+    draft: Draft,
+}
+
+impl ClosedGrid {
+    /// Where it lies until then.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.draft.path()
+    }
+
+    /// Gives it its name, if `sum` is that of what was written: of all parts of the file what [`read_back`] found, modulo 2^64.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Write`]; nothing is left behind then.
+    pub fn commit(self, sum: u64) -> Result<(), SnapshotError> {
+        let target = self.target.clone();
+        self.checked(sum)?.commit().map_err(SnapshotError::write(&target))
+    }
+
+    pub(crate) fn checked(self, sum: u64) -> Result<Draft, SnapshotError> {
+        match sum == self.digest.number() {
+            true => Ok(self.draft),
+            false => Err(SnapshotError::write(&self.target)(unlike(&"its values"))),
+        }
+    }
+}
+
+/// Reads part `part` of `parts` of the file for `target` that lies at [`ClosedGrid::path`] until it has its name, and sums up its voxels.
+///
+/// # Errors
+/// [`SnapshotError::Write`] of `target` if it cannot be read.
+pub fn read_back(path: &Path, target: &Path, (part, parts): (usize, usize)) -> Result<u64, SnapshotError> {
+    let sum = GridReader::open(path).and_then(|reader| reader.sum_of_part(part, parts));
+    sum.map_err(|error| SnapshotError::write(target)(unlike(&error)))
 }
 
 fn new_dataset(file: &hdf5::File, grid: &Grid) -> hdf5::Result<hdf5::Dataset> {
@@ -121,23 +166,20 @@ fn new_dataset(file: &hdf5::File, grid: &Grid) -> hdf5::Result<hdf5::Dataset> {
         .create(DATASET)
 }
 
-/// Reads a closed draft as others will, and compares it with what was written.
-fn check(draft: &Draft, grid: &Grid, meta: &GridMeta, expected: Digest) -> io::Result<()> {
-    let other = |detail: &dyn Display| {
-        io::Error::other(format!("what was read back is not what was written; is the disk sound? ({detail})"))
-    };
-    let reader = GridReader::open(draft.path()).map_err(|error| other(&error))?;
+/// Opens a closed draft as others will, and compares what it says of itself with what was written.
+fn check_description(draft: &Path, grid: &Grid, meta: &GridMeta, digest: Digest) -> io::Result<()> {
+    let reader = GridReader::open(draft).map_err(|error| unlike(&error))?;
     // Numbers are rounded when they are read from text.
     let through_text =
         |meta: &GridMeta| -> serde_json::Result<Value> { serde_json::from_str(&json!(meta).to_string()) };
-    if reader.grid() != grid || through_text(reader.meta())? != through_text(meta)? {
-        return Err(other(&"its description"));
-    }
-    match reader.sum_values() {
-        Ok(found) if found == expected && reader.digest() == Some(expected) => Ok(()),
-        Ok(_) => Err(other(&"its values")),
-        Err(error) => Err(other(&error)),
-    }
+    let is_alike = reader.grid() == grid
+        && reader.digest() == Some(digest)
+        && through_text(reader.meta())? == through_text(meta)?;
+    if is_alike { Ok(()) } else { Err(unlike(&"its description")) }
+}
+
+fn unlike(detail: &dyn Display) -> io::Error {
+    io::Error::other(format!("what was read back is not what was written; is the disk sound? ({detail})"))
 }
 
 fn write_attributes(file: &hdf5::File, grid: &Grid, meta: &GridMeta) -> hdf5::Result<()> {
@@ -226,6 +268,38 @@ mod tests {
             assert!(error.to_string().contains("read back"), "{error}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn several_read_back_what_one_has_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grid.hdf5");
+        let grid = example([65, 33, 3]);
+        let written = || {
+            let mut writer = GridWriter::create(&path, grid.field.grid(), &grid.meta).unwrap();
+            writer.write_all(&grid.field).unwrap();
+            writer
+        };
+        let of_parts = |closed: &ClosedGrid, parts: std::ops::Range<usize>| {
+            let sums = parts.map(|part| read_back(closed.path(), &path, (part, 4)).unwrap());
+            sums.fold(0, u64::wrapping_add)
+        };
+        // A part that nobody reads.
+        let closed = written().close().unwrap();
+        let sum = of_parts(&closed, 0..3);
+        let error = closed.commit(sum).unwrap_err();
+        assert!(error.to_string().contains("read back"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // A part that cannot be read.
+        let closed = written().close().unwrap();
+        std::fs::write(closed.path(), "no grid").unwrap();
+        let error = read_back(closed.path(), &path, (1, 4)).unwrap_err();
+        assert!(matches!(&error, SnapshotError::Write { path: at, .. } if *at == path), "{error}");
+        drop(closed);
+        let closed = written().close().unwrap();
+        let sum = of_parts(&closed, 0..4);
+        closed.commit(sum).unwrap();
+        assert_eq!(read_grid(&path).unwrap(), grid);
     }
 
     #[test]

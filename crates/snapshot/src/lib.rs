@@ -74,7 +74,7 @@ pub use error::SnapshotError;
 pub use grid_file::{GridFile, read_grid, write_grid, write_grids};
 pub use grid_meta::GridMeta;
 pub use grid_reader::GridReader;
-pub use grid_writer::GridWriter;
+pub use grid_writer::{ClosedGrid, GridWriter, read_back};
 pub use header::Header;
 pub use ic_reader::{IcParticles, read_ic_particles};
 pub use ic_writer::{IcFile, IcFormat, IcSpecies, write_initial_conditions};

@@ -3,6 +3,7 @@
 use crate::TrainingError;
 use crate::noised_batch::NoisedBatch;
 use crate::objective::Exercise;
+use crate::teacher::Teacher;
 use finescale_denoiser::Denoiser;
 use finescale_ranks::Ranks;
 
@@ -21,10 +22,24 @@ impl OwnParts {
         count: usize,
         ranks: &Ranks,
     ) -> Result<Self, TrainingError> {
+        Self::taught(denoiser, batch, count, ranks, None)
+    }
+
+    /// The same, of which the network is shown what a teacher makes of it.
+    pub(crate) fn taught(
+        denoiser: &Denoiser,
+        batch: &NoisedBatch,
+        count: usize,
+        ranks: &Ranks,
+        teacher: Option<&Teacher>,
+    ) -> Result<Self, TrainingError> {
         let parts = batch.parts(count)?;
         let own = parts.iter().skip(ranks.rank()).step_by(ranks.count());
-        let exercises = own.map(|part| Exercise::new(denoiser, part, count)).collect::<Result<_, _>>()?;
-        Ok(Self { exercises, of: count })
+        let exercise = |part: &NoisedBatch| match teacher {
+            Some(teacher) => Exercise::new(denoiser, &teacher.lesson(part)?, count),
+            None => Exercise::new(denoiser, part, count),
+        };
+        Ok(Self { exercises: own.map(exercise).collect::<Result<_, _>>()?, of: count })
     }
 
     /// The first `count` parts of the batch, as if they were all.

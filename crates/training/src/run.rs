@@ -80,7 +80,10 @@ impl<'a> Run<'a> {
         let device = Device::Cpu;
         let source = Arc::new(PatchSource::new(config, pairs, ranks)?);
         let validation = source.validation()?;
-        let validation = validation.iter().map(|batch| shown(batch, &device, teacher.as_ref()));
+        let validation = validation.iter().map(|batch| match &teacher {
+            Some(teacher) => teacher.lesson(&batch.on(&device)?),
+            None => batch.on(&device),
+        });
         Ok(Self {
             validation: validation.collect::<Result<_, _>>()?,
             spectrum: SpectrumCheck::new(config, pairs)?,
@@ -139,21 +142,8 @@ impl<'a> Run<'a> {
 
     /// What the network is asked about a batch on this rank.
     pub(crate) fn own_parts(&self, batch: &NoisedBatch) -> Result<OwnParts, TrainingError> {
-        let batch = shown(batch, &self.device, self.teacher.as_ref())?;
-        OwnParts::of_batch(self.learner.network(), &batch, self.config.training.accumulate, self.ranks)
-    }
-}
-
-/// What the network is shown of a batch: the truth, or what a teacher makes of it.
-fn shown(
-    batch: &NoisedBatch,
-    device: &Device,
-    teacher: Option<&Teacher>,
-) -> Result<NoisedBatch, TrainingError> {
-    let batch = batch.on(device)?;
-    match teacher {
-        None => Ok(batch),
-        Some(teacher) => teacher.lesson(&batch),
+        let (batch, parts) = (batch.on(&self.device)?, self.config.training.accumulate);
+        OwnParts::taught(self.learner.network(), &batch, parts, self.ranks, self.teacher.as_ref())
     }
 }
 

@@ -287,8 +287,8 @@ impl<'a> Running<'a> {
         if let Err(failed) = self.save(&mut |_| {}) {
             tracing::warn!("{failed}");
         }
-        if matches!(error, TrainingError::OfRank { .. }) {
-            // The first rank that ends, ends all: not before rank 0 has saved.
+        if matches!(error, TrainingError::OfRank { .. } | TrainingError::NotFinite { .. }) {
+            // All have it. The first rank that ends, ends all: not before rank 0 has saved.
             let _ = self.run.ranks.any(false);
         }
         match error {

@@ -76,15 +76,15 @@ fn cube(path: &Path) -> anyhow::Result<Value> {
     let box_size = described.as_ref().map(|(_, box_size)| *box_size);
     // Any box will do to look at the values.
     let reader = NpyReader::open(path, box_size.unwrap_or([1.0; 3])).context("reading a numpy cube")?;
-    let Range { lowest, highest, mean } = Range::new(&reader)?;
+    let range = Range::new(&reader)?;
     Ok(json!({
         "kind": "numpy cube",
         "file": path.to_string_lossy(),
         "cells": reader.grid().cells(),
         "box_size_mpc_h": box_size,
-        "mean": mean,
-        "lowest": lowest,
-        "highest": highest,
+        "mean": range.mean(),
+        "lowest": range.lowest,
+        "highest": range.highest,
         "meta": described.map(|(meta, _)| meta),
     }))
 }

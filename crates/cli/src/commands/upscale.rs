@@ -4,7 +4,7 @@ use crate::condition::{Condition, OpenCondition};
 use crate::context::Context;
 use crate::cube::Cube;
 use crate::failure::bad_input;
-use crate::fields::{self, OpenField};
+use crate::fields::{self, OpenField, Watched};
 use crate::files::{check_grid_name, check_output, lock, with_ending};
 use crate::generation::{BATCH, Generator};
 use crate::inputs;
@@ -430,8 +430,10 @@ impl Upscale {
         let metas = metas(generated.identity())?;
         let mut summaries = Vec::new();
         for ((output, field), meta) in outputs.iter().zip(generated.fields()).zip(&metas) {
+            // Read once: ranks send what it is.
+            let field = Watched::new(&field);
             samples::save(output, &field, meta, is_unchanged)?;
-            summaries.push(format!("{}: {}", output.display(), fields::summary(&field)?));
+            summaries.push(format!("{}: {}", output.display(), field.range().summary(field.grid())));
         }
         generated.read_all()?;
         // Nobody has a file of the work folder open any more.

@@ -5,18 +5,22 @@ use super::window::Window;
 use super::{Gridding, local_density, meta, names_of, say_sizes};
 use crate::context::Context;
 use crate::failure::bad_input;
+use crate::fields::Range;
 use anyhow::Context as _;
 use bytemuck::Pod;
-use finescale_field::{FILE_BLOCK, Field3, LocalDensity, Region};
+use finescale_field::{FILE_BLOCK, Field3, Grid, LocalDensity, Region};
 use finescale_ranks::Ranks;
-use finescale_snapshot::{Batch, GridMeta, GridWriter, Header, Snapshot};
+use finescale_snapshot::{Batch, GridMeta, GridWriter, Header, Snapshot, read_back};
 use ndarray::ArrayView3;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Particles of a batch: so few that what is sent of them stays in memory that the process has.
 const PARTICLES_AT_ONCE: usize = 1 << 18;
 
-/// Grids a whole box as [`super::deposit`] does, a slab on each rank; rank 0 writes it.
+/// Grids a whole box as [`super::deposit`] does, a slab on each rank; rank 0 writes it. Returns what is in the file, and what its values
+/// range over.
 ///
 /// # Errors
 /// As [`super::deposit`], and those of writing.
@@ -26,7 +30,7 @@ pub(crate) fn deposit_on_ranks(
     how: &Gridding,
     output: &Path,
     finish_meta: impl FnOnce(&mut GridMeta),
-) -> anyhow::Result<GridMeta> {
+) -> anyhow::Result<(GridMeta, Grid, Range)> {
     let (ranks, header) = (context.ranks(), snapshot.header());
     let grid = Window::new(header, how)?.wanted()?;
     let cells = grid.cells();
@@ -51,6 +55,7 @@ pub(crate) fn deposit_on_ranks(
     say_sizes(&mut meta, how, sums.sizes_from);
     finish_meta(&mut meta);
     let field = sums.finish()?;
+    let range = Range::of(field.as_slice()).of_ranks(ranks)?;
     let mut writer = None;
     if ranks.is_first() {
         writer = Some(GridWriter::create(output, &grid, &meta).context("writing a grid")?);
@@ -59,10 +64,37 @@ pub(crate) fn deposit_on_ranks(
         Some(writer) => writer.write(region, values).context("writing a grid"),
         None => Ok(()),
     })?;
-    writer.map_or(Ok(()), |writer| writer.finish().context("writing a grid"))?;
+    finish(ranks, writer, output).context("writing a grid")?;
     // Nobody ends, or reads the file, before it is there.
     ranks.barrier()?;
-    Ok(meta)
+    Ok((meta, grid, range))
+}
+
+/// Ends rank 0's file, after all ranks have read it back, each a part.
+fn finish(ranks: &Ranks, writer: Option<GridWriter>, output: &Path) -> anyhow::Result<()> {
+    let closed = writer.map(GridWriter::close);
+    let mut path = match &closed {
+        Some(Ok(closed)) => closed.path().as_os_str().as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    ranks.broadcast(&mut path)?;
+    let mut closed = closed.transpose()?;
+    if path.is_empty() {
+        // Rank 0 says why.
+        return Ok(());
+    }
+    let path = Path::new(OsStr::from_bytes(&path));
+    let sum = read_back(path, output, (ranks.rank(), ranks.count()));
+    if !ranks.all(sum.is_ok())? {
+        // It goes before a rank that could not read it ends the others.
+        closed = None;
+    }
+    let sums = ranks.gather(sum.as_ref().map_or(&[], std::slice::from_ref))?;
+    sum?;
+    match closed {
+        Some(closed) => Ok(closed.commit(sums.into_iter().flatten().fold(0, u64::wrapping_add))?),
+        None => Ok(()),
+    }
 }
 
 /// Sums of a rank's slab, and whose the others are.
@@ -331,21 +363,23 @@ mod tests {
         }
     }
 
-    /// What several ranks make of five batches: the field, how many particles, and the bits of their weight.
-    fn gridded(count: usize, how: &Gridding) -> (Vec<f32>, u64, u64) {
+    /// What several ranks make of five batches: the field, how many particles, and their weight.
+    fn gridded(count: usize, how: &Gridding) -> (Vec<f32>, u64, f64) {
         let by_rank = Ranks::on_threads(count, |ranks| {
             let mut shared = Shared::new(ranks, &header(), how, None).unwrap();
             let wanted = how.wanted();
-            for round in (0..5).step_by(count) {
-                let file = round + ranks.rank();
-                let own = (file < 5).then(|| {
+            // Each rank has files that follow one another, and some a turn more.
+            let files = ranks.share(5);
+            for turn in 0..5usize.div_ceil(count) {
+                let file = files.start + turn;
+                let own = (file < files.end).then(|| {
                     let batch = batch(file);
                     Batch { sides_mpc_h: batch.sides_mpc_h.filter(|_| wanted.sides), ..batch }
                 });
                 shared.add(&|_| String::new(), how, own).unwrap();
             }
             let sums = shared.sums;
-            let (done, total) = (sums.done, sums.total.to_bits());
+            let (done, total) = (sums.done, sums.total);
             let (mut all, slab) = (Vec::new(), sums.finish().unwrap());
             write(ranks, &slab, [CELLS; 3], |_, values| {
                 all.extend(values);
@@ -370,7 +404,9 @@ mod tests {
             assert_eq!(done, 5 * PARTICLES);
             for count in [2, 3] {
                 let (shared, of_ranks, weight) = gridded(count, &how);
-                assert_eq!((of_ranks, weight), (done, total), "of {count} ranks");
+                assert_eq!(of_ranks, done, "of {count} ranks");
+                // Added in another order.
+                assert!((weight / total - 1.0).abs() < 1e-12, "{count} ranks: {weight}, and {total} of one");
                 let scale = alone.iter().fold(0f32, |largest, value| largest.max(value.abs()));
                 let differences = shared.iter().zip(&alone).map(|(a, b)| (a - b).abs() / scale);
                 let largest = differences.fold(0f32, f32::max);

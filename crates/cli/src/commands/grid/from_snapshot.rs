@@ -3,7 +3,7 @@
 use super::GridCommand;
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields;
+use crate::fields::Range;
 use crate::files::{fingerprint, is_npy, lock};
 use crate::gridding::{
     Gridding, Quantity, Spread, Unfinished, Weight, deposit, deposit_in_passes, deposit_on_ranks,
@@ -14,7 +14,7 @@ use crate::parts::{FINGERPRINT, check_is_grid};
 use crate::samples;
 use crate::units::warn_of_matter_left_out;
 use anyhow::Context as _;
-use finescale_field::{ScalarName, Scheme, Windows, available_memory_bytes, for_each_slab, readable_bytes};
+use finescale_field::{Grid, ScalarName, Scheme, available_memory_bytes, readable_bytes};
 use finescale_snapshot::{GridMeta, GridReader, Snapshot, Species, snapshot_of_run};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -50,6 +50,11 @@ impl GridCommand {
                 Some(snapshot.header().grid(how.cells)?.cells()[0].div_ceil(ranks))
             }
         };
+        if context.has_walltime() && planes.is_some() {
+            return Err(bad_input(
+                "--walltime: nothing is kept of a gridding by several ranks, or in passes, that is stopped; give it the time that it needs, and leave this out",
+            ));
+        }
         if options.dry_run {
             return Self::dry_run(context, &snapshot, &how, planes);
         }
@@ -60,35 +65,31 @@ impl GridCommand {
             ));
         }
         let _lock = context.ranks().is_first().then(|| lock(&self.output)).transpose()?;
-        let (meta, summary) = match planes {
+        let say = |meta: &mut GridMeta| self.set_scalars(meta);
+        let (meta, grid, range) = match planes {
             _ if context.ranks().count() > 1 => {
-                let say = |meta: &mut GridMeta| self.set_scalars(meta);
-                let meta = deposit_on_ranks(context, &snapshot, &how, &self.output, say)?;
-                let summary = match context.ranks().is_first() {
-                    true => self.tell_of_file(context, &how, &meta)?,
-                    false => String::new(),
-                };
-                (meta, summary)
+                deposit_on_ranks(context, &snapshot, &how, &self.output, say)?
             }
             None => self.at_once(context, &snapshot, &how)?,
             Some(planes) => {
-                let say = |meta: &mut GridMeta| self.set_scalars(meta);
                 let meta = deposit_in_passes(context, &snapshot, &how, planes, &self.output, say)?;
-                let summary = self.tell_of_file(context, &how, &meta)?;
-                (meta, summary)
+                let grid = GridReader::open(&self.output).context("reading a grid")?;
+                (meta, *grid.grid(), Range::new(&grid)?)
             }
         };
-        context.say(format_args!("{}: {summary}", self.output.display()));
+        warn_of_empty_voxels(context, &how, &range);
+        let unit = meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
+        context.say(format_args!("{}: {}{unit}", self.output.display(), range.summary(&grid)));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": how.cells, "meta": meta }))
     }
 
-    /// The whole grid in memory: what it is, and its summary.
+    /// The whole grid in memory: what it is, and what its values range over.
     fn at_once(
         &self,
         context: &Context,
         snapshot: &Snapshot,
         how: &Gridding,
-    ) -> anyhow::Result<(GridMeta, String)> {
+    ) -> anyhow::Result<(GridMeta, Grid, Range)> {
         let every = Duration::from_secs(self.snapshot.save_every.into());
         let identity = json!({
             "how": how.describe(),
@@ -100,22 +101,13 @@ impl GridCommand {
         let of_part = how.part.map(|_| fingerprint(snapshot.files())).transpose()?;
         let mut grid =
             deposit(context, snapshot, how, Some(&mut unfinished)).context("gridding a snapshot")?;
-        warn_of_empty_voxels(context, how, &grid.field)?;
         self.set_scalars(&mut grid.meta);
         if let Some(fingerprint) = of_part {
             grid.meta.provenance[FINGERPRINT] = fingerprint.into();
         }
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
-        let summary = summary(&grid.field, &grid.meta)?;
-        Ok((grid.meta, summary))
-    }
-
-    /// Warns of what the grid file lacks, and gives its summary.
-    fn tell_of_file(&self, context: &Context, how: &Gridding, meta: &GridMeta) -> anyhow::Result<String> {
-        let grid = GridReader::open(&self.output).context("reading a grid")?;
-        warn_of_empty_voxels(context, how, &grid)?;
-        summary(&grid, meta)
+        Ok((grid.meta, *grid.field.grid(), Range::of(grid.field.as_slice())))
     }
 
     /// What several ranks grid: a whole box, into a grid file.
@@ -233,29 +225,14 @@ fn stamps(snapshot: &Snapshot) -> anyhow::Result<Vec<Value>> {
     snapshot.files().map(stamp).collect()
 }
 
-/// What a grid holds, in a line.
-fn summary(grid: &dyn Windows, meta: &GridMeta) -> anyhow::Result<String> {
-    let unit = meta.unit.as_ref().map_or_else(String::new, |unit| format!(" ({unit})"));
-    Ok(fields::summary(grid)? + &unit)
-}
-
 /// Gas has no holes: empty voxels are those that its cells are larger than.
-pub(super) fn warn_of_empty_voxels(
-    context: &Context,
-    how: &Gridding,
-    grid: &dyn Windows,
-) -> anyhow::Result<()> {
+pub(super) fn warn_of_empty_voxels(context: &Context, how: &Gridding, range: &Range) {
     let has_gas = how.particles.types().contains(&Species::Gas.particle_type());
     if !how.quantity.is_mean() && !has_gas {
-        return Ok(());
+        return;
     }
-    let mut empty = 0;
-    let counted = for_each_slab(grid, |_, values| {
-        empty += values.iter().filter(|&&value| value == 0.0).count();
-        Ok(())
-    });
-    counted.map_err(|error| anyhow::anyhow!(error)).context("reading a grid")?;
-    let share = empty as f64 / grid.grid().voxels() as f64;
+    let &Range { empty, voxels, .. } = range;
+    let share = empty as f64 / voxels as f64;
     if how.quantity.is_mean() && empty > 0 {
         context.warn(format_args!(
             "{empty} voxels ({:.3} %) are 0: they hold no particles, and nothing has a mean there, or their mean is 0; fewer --cells, \
@@ -270,5 +247,4 @@ pub(super) fn warn_of_empty_voxels(
             100.0 * share
         ));
     }
-    Ok(())
 }

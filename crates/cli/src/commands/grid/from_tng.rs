@@ -3,7 +3,7 @@
 use super::GridCommand;
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::fields;
+use crate::fields::Range;
 use crate::files::{lock, with_ending};
 use crate::gridding::{Spread, Unfinished, deposit_remote};
 use crate::samples;
@@ -56,11 +56,12 @@ impl GridCommand {
         let folder = with_ending(&self.output, ".downloads");
         let mut grid = deposit_remote(context, &remote, &how, &folder, &mut unfinished, stop)
             .with_context(|| format!("gridding {address}"))?;
-        super::from_snapshot::warn_of_empty_voxels(context, &how, &grid.field)?;
         self.set_scalars(&mut grid.meta);
         samples::save(&self.output, &grid.field, &grid.meta, || Ok(()))?;
         unfinished.remove()?;
-        context.say(format_args!("{}: {}", self.output.display(), fields::summary(&grid.field)?));
+        let range = Range::of(grid.field.as_slice());
+        super::from_snapshot::warn_of_empty_voxels(context, &how, &range);
+        context.say(format_args!("{}: {}", self.output.display(), range.summary(grid.field.grid())));
         Ok(json!({ "grid": self.output.to_string_lossy(), "cells": how.cells, "meta": grid.meta }))
     }
 }
