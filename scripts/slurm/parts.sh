@@ -26,8 +26,6 @@ options=${OPTIONS:-}                              # further ones of upscale, suc
 runs=${RUNS:-50}                                  # so often a part puts itself into the queue, and no more
 
 set -euo pipefail
-# When the job ends, in seconds since 1970.
-export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(SLURM_TIME_FORMAT=%s squeue -h -j "$SLURM_JOB_ID" -o %e)}
 # It stops in time. The last line says whether it did; progress is on stderr meanwhile.
 code=0
 said=$("$finescale" upscale --model "$model" --condition "$condition" --seed "$seed" \

@@ -81,10 +81,13 @@ pub(crate) fn walltime(text: &str) -> Result<Duration, String> {
 
 /// When the job of Slurm that this is part of ends, in seconds since 1970. Older versions do not set the variable.
 fn end_of_job() -> Option<u64> {
-    if let Ok(end) = std::env::var("SLURM_JOB_END_TIME") {
+    let said = |name| std::env::var(name).ok();
+    if let Some(end) = said("SLURM_JOB_END_TIME") {
         return end.parse().ok();
     }
-    let job = std::env::var("SLURM_JOB_ID").ok()?;
+    // The number of an array's last job is that of the array, too.
+    let in_array = said("SLURM_ARRAY_JOB_ID").zip(said("SLURM_ARRAY_TASK_ID"));
+    let job = in_array.map(|(array, task)| format!("{array}_{task}")).or_else(|| said("SLURM_JOB_ID"))?;
     let mut squeue = std::process::Command::new("squeue");
     let said = squeue.env("SLURM_TIME_FORMAT", "%s").args(["-h", "-o", "%e", "-j", &job]).output().ok()?;
     String::from_utf8(said.stdout).ok()?.trim().parse().ok()

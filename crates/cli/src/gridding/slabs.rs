@@ -321,7 +321,7 @@ mod tests {
     use crate::gridding::{Axis, Quantity, Spread};
     use finescale_field::{Cosmology, Scheme};
     use finescale_seed::{KeyedStream, Purpose};
-    use finescale_snapshot::Species;
+    use finescale_snapshot::{SizeOf, Species};
 
     /// Relative to the largest value: places in a slab are rounded otherwise than in the box, in f32.
     const REL: f32 = 1e-4;
@@ -413,6 +413,22 @@ mod tests {
                 assert!(shared.len() == CELLS.pow(3) && largest < REL, "{count} ranks, {how:?}: {largest}");
             }
         }
+    }
+
+    #[test]
+    fn what_sizes_are_from_all_ranks_know_though_one_reads() {
+        let how = Gridding {
+            spread: Some(Spread::Cells),
+            ..Gridding::density(Species::Gas.into(), CELLS, Scheme::Ngp)
+        };
+        let known = Ranks::on_threads(3, |ranks| {
+            let mut shared = Shared::new(ranks, &header(), &how, None).unwrap();
+            let own = (ranks.rank() == 1).then(|| Batch { sides_from: Some(SizeOf::Density), ..batch(0) });
+            shared.add(&|_| String::new(), &how, own).unwrap();
+            shared.sums.agree(ranks).unwrap();
+            shared.sums.sizes_from
+        });
+        assert_eq!(known, [Some(SizeOf::Density); 3]);
     }
 
     #[test]

@@ -200,6 +200,11 @@ impl<'a> Sums<'a> {
         let values = |number: usize| all.iter().map(move |values| values[number]);
         self.farthest_mpc_h = [0, 1, 2].map(|axis| values(axis).fold(0.0, f64::max));
         self.filled_mpc_h3 = values(3).sum();
+        // A rank that reads no file does not know it.
+        const NAMES: [SizeOf; 3] = [SizeOf::Volume, SizeOf::Density, SizeOf::SmoothingLength];
+        let own = self.sizes_from.and_then(|name| NAMES.iter().position(|&other| other == name));
+        let all = ranks.gather(own.map(|number| number as u64).as_slice())?;
+        self.sizes_from = all.concat().first().map(|&number| NAMES[number as usize]);
         Ok(())
     }
 
