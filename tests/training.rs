@@ -124,8 +124,8 @@ fn the_plan_of_a_run_and_its_progress() {
     let plan = plan.args(["--memory", "0.00005"]).output().unwrap();
     let said = String::from_utf8(plan.stderr).unwrap();
     let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    // A patch of two channels that is read, and its density twice.
-    assert_eq!(plan["data_memory_bytes"], 12 * 20 * 8 * 8 * 8 + 4 * 4 * 8 * 8 * 8);
+    // A patch of two channels that is read, and its density three times.
+    assert_eq!(plan["data_memory_bytes"], 12 * 20 * 8 * 8 * 8 + 5 * 4 * 8 * 8 * 8);
     assert!(said.contains("the fields of the pairs take 66 kB, more than the 54 kB"), "{said}");
 
     let run = finescale().current_dir(folder.path()).args(["train", "config.json"]).output().unwrap();
