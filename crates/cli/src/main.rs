@@ -40,8 +40,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // Of several ranks that have it one says it. It may be one's alone: `--walltime slurm` asks Slurm.
             let ranks = Ranks::start();
-            let is_said =
-                ranks.as_ref().is_ok_and(|ranks| !ranks.is_first() && !first_understands(ranks, false));
+            let is_said = ranks.as_ref().is_ok_and(|ranks| {
+                let first_says_it = !first_understands(ranks, false);
+                first_says_it && !ranks.is_first()
+            });
             if !is_said {
                 // Nowhere to tell that nobody listens.
                 let _ = error.print();

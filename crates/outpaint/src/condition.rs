@@ -132,9 +132,7 @@ impl PreparedCondition {
         let (mut first, mut said) = (None, Vec::new());
         if ranks.is_first() {
             let hash = hash_of_density(density)?;
-            let mut name = output.as_os_str().to_owned();
-            name.push(".condition");
-            let (kept, named) = Volume::draft(Path::new(&name), shape)?;
+            let (kept, named) = Volume::draft(output, shape)?;
             said = [hash.as_bytes(), b" ", named.path().as_os_str().as_bytes()].concat();
             first = Some((kept, named));
         }

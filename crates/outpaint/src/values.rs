@@ -63,11 +63,13 @@ impl<T: Number> Values<T> {
         Ok(Self::Disk { path: path.into(), file })
     }
 
-    /// The same with the name of a draft of `target`, for other ranks to open it by.
-    pub(crate) fn draft(target: &Path, voxels: usize) -> Result<(Self, Draft), OutpaintError> {
-        let made = WorkFile::draft(target, (voxels * T::BYTES) as u64);
-        let (file, draft) = made.map_err(OutpaintError::io(target, "reserving room"))?;
-        Ok((Self::Disk { path: target.into(), file }, draft))
+    /// The same with a name, which other ranks open it by, until the draft is dropped.
+    pub(crate) fn draft(path: &Path, voxels: usize) -> Result<(Self, Draft), OutpaintError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".condition");
+        let made = WorkFile::draft(Path::new(&name), (voxels * T::BYTES) as u64);
+        let (file, draft) = made.map_err(OutpaintError::io(path, "reserving room beside it"))?;
+        Ok((Self::Disk { path: path.into(), file }, draft))
     }
 
     /// The values in a file of `voxels`. One that is gone or has another size is made anew: its values are damaged, which

@@ -79,9 +79,9 @@ impl<T: Number> Volume<T> {
         Ok(Self::of_all(shape, Values::unnamed(path, shape.values())?))
     }
 
-    /// The same with the name of a draft of `target`, for other ranks to open it by.
-    pub(crate) fn draft(target: &Path, shape: Shape) -> Result<(Self, Draft), OutpaintError> {
-        let (values, draft) = Values::draft(target, shape.values())?;
+    /// The same with a name, which other ranks open it by, until the draft is dropped.
+    pub(crate) fn draft(path: &Path, shape: Shape) -> Result<(Self, Draft), OutpaintError> {
+        let (values, draft) = Values::draft(path, shape.values())?;
         Ok((Self::of_all(shape, values), draft))
     }
 

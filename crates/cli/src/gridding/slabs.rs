@@ -363,16 +363,26 @@ mod tests {
         }
     }
 
+    /// Who reads which files.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Dealt {
+        /// Each rank some that follow one another, and some ranks one more.
+        InParts,
+        /// Each rank one in its turn: batches are added in the order of files then.
+        InTurns,
+    }
+
     /// What several ranks make of five batches: the field, how many particles, and their weight.
-    fn gridded(count: usize, how: &Gridding) -> (Vec<f32>, u64, f64) {
+    fn gridded(count: usize, how: &Gridding, dealt: Dealt) -> (Vec<f32>, u64, f64) {
         let by_rank = Ranks::on_threads(count, |ranks| {
             let mut shared = Shared::new(ranks, &header(), how, None).unwrap();
             let wanted = how.wanted();
-            // Each rank has files that follow one another, and some a turn more.
-            let files = ranks.share(5);
             for turn in 0..5usize.div_ceil(count) {
-                let file = files.start + turn;
-                let own = (file < files.end).then(|| {
+                let (file, end) = match dealt {
+                    Dealt::InParts => (ranks.share(5).start + turn, ranks.share(5).end),
+                    Dealt::InTurns => (turn * count + ranks.rank(), 5),
+                };
+                let own = (file < end).then(|| {
                     let batch = batch(file);
                     Batch { sides_mpc_h: batch.sides_mpc_h.filter(|_| wanted.sides), ..batch }
                 });
@@ -400,13 +410,19 @@ mod tests {
         let shifted = Gridding { redshift_space: Some(Axis::X), ..plain(Scheme::Tsc) };
         let spread = Gridding { spread: Some(Spread::Cells), ..plain(Scheme::Ngp) };
         for how in [plain(Scheme::Cic), counted, velocity, counted_velocity, shifted, spread] {
-            let (alone, done, total) = gridded(1, &how);
+            let (alone, done, total) = gridded(1, &how, Dealt::InTurns);
             assert_eq!(done, 5 * PARTICLES);
-            for count in [2, 3] {
-                let (shared, of_ranks, weight) = gridded(count, &how);
+            for (count, dealt) in
+                [(2, Dealt::InTurns), (3, Dealt::InTurns), (2, Dealt::InParts), (3, Dealt::InParts)]
+            {
+                let (shared, of_ranks, weight) = gridded(count, &how, dealt);
                 assert_eq!(of_ranks, done, "of {count} ranks");
-                // Added in another order.
-                assert!((weight / total - 1.0).abs() < 1e-12, "{count} ranks: {weight}, and {total} of one");
+                // In parts they are added in another order.
+                let is_as_of_one = match dealt {
+                    Dealt::InTurns => weight.to_bits() == total.to_bits(),
+                    Dealt::InParts => (weight / total - 1.0).abs() < 1e-12,
+                };
+                assert!(is_as_of_one, "{count} ranks, {dealt:?}: {weight}, and {total} of one");
                 let scale = alone.iter().fold(0f32, |largest, value| largest.max(value.abs()));
                 let differences = shared.iter().zip(&alone).map(|(a, b)| (a - b).abs() / scale);
                 let largest = differences.fold(0f32, f32::max);
