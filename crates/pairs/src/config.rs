@@ -32,7 +32,8 @@ pub struct DataConfig {
     /// box one, too; a tenth of the box is plenty: 96 of 264 cells per side (75 of 205 Mpc/h) are 5 % of TNG300.
     #[serde(default)]
     pub hold_out: Option<Region>,
-    /// How densities become network values. A run that begins with a model keeps that one's.
+    /// How densities become network values. A run that begins with a model keeps that one's normalizers, but for those whose mean
+    /// count is given below and is not the model's: they are fitted anew.
     #[serde(default)]
     pub normalization: NormalizationKind,
     /// The n in log1p(n (1 + δ)), by which the condition becomes network values. Densities below 1/n of the mean are
@@ -41,14 +42,14 @@ pub struct DataConfig {
     /// what is less than a particle is noise; 0.1 to 10 are sane.
     #[serde(default)]
     #[schemars(range(min = 1e-12, max = 1e12))]
-    #[schemars(extend("unit" = "particles per voxel", "absent" = "8; 0.114 for `reference`"))]
+    #[schemars(extend("unit" = "particles per voxel", "absent" = "8; 0.114 for `reference`; the model's with `--from`"))]
     pub condition_mean_count: Option<f64>,
     /// The same for the truth, also a choice: it need not be the particles per voxel of the truth. A larger one spends
     /// more of the network's attention on voids, a smaller one more on dense places, which make most of the power and
     /// of the mass. The shipped model has 1; of 0.25, 1 and 8, 0.25 gave better power and 8 % too much mass.
     #[serde(default)]
     #[schemars(range(min = 1e-12, max = 1e12))]
-    #[schemars(extend("unit" = "particles per voxel", "absent" = "8; 849.2 for `reference`"))]
+    #[schemars(extend("unit" = "particles per voxel", "absent" = "8; 849.2 for `reference`; the model's with `--from`"))]
     pub truth_mean_count: Option<f64>,
     /// Adds a condition channel of the wider surroundings: the condition of the whole box, smoothed by a Gaussian of
     /// this standard deviation, so that a window knows what lies beyond its faces. A quarter of a patch is sane: 8
@@ -218,21 +219,44 @@ impl Normalizers {
 
 /// Where the normalizers come from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Normalization {
-    /// [`Normalizer::fit_linear`] on the training pairs.
-    Fit {
-        /// n at the mean density of the condition.
-        condition_mean_count: f64,
-        /// n at the mean density of each truth.
-        truth_mean_count: f64,
-    },
-    /// Known already: the reference's, or those of a checkpoint that is trained further.
-    Given(Normalizers),
+pub struct Normalization {
+    /// That of the condition.
+    pub condition: Scale,
+    /// Those of the truth, one for each field if they are known.
+    pub truth: Scale,
+}
+
+/// Where the normalizers of some fields come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scale {
+    /// [`Normalizer::fit_linear`] on the training pairs, with this n at the mean density.
+    Fit(f64),
+    /// Known already: the reference's, or those of a model that is trained further.
+    Known(Vec<Normalizer>),
 }
 
 impl Default for Normalization {
     fn default() -> Self {
-        Self::Fit { condition_mean_count: MEAN_COUNT, truth_mean_count: MEAN_COUNT }
+        Self { condition: Scale::Fit(MEAN_COUNT), truth: Scale::Fit(MEAN_COUNT) }
+    }
+}
+
+impl From<Normalizers> for Normalization {
+    fn from(known: Normalizers) -> Self {
+        Self { condition: Scale::Known(vec![known.condition]), truth: Scale::Known(known.truth) }
+    }
+}
+
+impl Normalization {
+    /// The normalizers, if none has to be fitted.
+    #[must_use]
+    pub fn known(&self) -> Option<Normalizers> {
+        match (&self.condition, &self.truth) {
+            (Scale::Known(condition), Scale::Known(truth)) => {
+                Some(Normalizers { condition: condition[0], truth: truth.clone() })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -242,11 +266,11 @@ impl DataConfig {
     pub fn normalization(&self) -> Normalization {
         let (condition, truth) = (self.condition_mean_count, self.truth_mean_count);
         match self.normalization {
-            NormalizationKind::Linear => Normalization::Fit {
-                condition_mean_count: condition.unwrap_or(MEAN_COUNT),
-                truth_mean_count: truth.unwrap_or(MEAN_COUNT),
+            NormalizationKind::Linear => Normalization {
+                condition: Scale::Fit(condition.unwrap_or(MEAN_COUNT)),
+                truth: Scale::Fit(truth.unwrap_or(MEAN_COUNT)),
             },
-            NormalizationKind::Reference => Normalization::Given(Normalizers {
+            NormalizationKind::Reference => Normalization::from(Normalizers {
                 condition: Normalizer {
                     mean_count: condition.unwrap_or(REFERENCE_CONDITION_COUNT),
                     transform: Transform::REFERENCE_CONDITION,
@@ -259,6 +283,21 @@ impl DataConfig {
                     self.fields()
                 ],
             }),
+        }
+    }
+
+    /// The normalization of a run that begins with a model of these normalizers: they hold, but for a mean count that the
+    /// configuration names and the model does not have. Its fields are fitted anew.
+    #[must_use]
+    pub fn normalization_from(&self, model: Normalizers) -> Normalization {
+        let asked = self.normalization();
+        let differs = |count: Option<f64>, of: Normalizer| count.is_some_and(|count| count != of.mean_count);
+        let condition_differs = differs(self.condition_mean_count, model.condition);
+        let truth_differs = model.truth.iter().any(|&of| differs(self.truth_mean_count, of));
+        let kept = Normalization::from(model);
+        Normalization {
+            condition: if condition_differs { asked.condition } else { kept.condition },
+            truth: if truth_differs { asked.truth } else { kept.truth },
         }
     }
 
@@ -393,12 +432,30 @@ mod tests {
     #[test]
     fn mean_counts_have_defaults_by_kind() {
         let fit = parse(r#"{"training": [], "truth_mean_count": 64.0}"#).unwrap().normalization();
-        assert_eq!(fit, Normalization::Fit { condition_mean_count: 8.0, truth_mean_count: 64.0 });
+        assert_eq!(fit, Normalization { condition: Scale::Fit(8.0), truth: Scale::Fit(64.0) });
         let text = r#"{"training": [], "normalization": "reference", "condition_mean_count": 0.125}"#;
-        let Normalization::Given(given) = parse(text).unwrap().normalization() else { panic!("not given") };
+        let given = parse(text).unwrap().normalization().known().unwrap();
         assert_eq!(given.condition.mean_count, 0.125);
         assert!((given.truth[0].mean_count - 849.2).abs() < 0.01);
         assert_eq!(given.truth[0].transform, Transform::REFERENCE_TRUTH);
+    }
+
+    #[test]
+    fn a_models_scales_hold_unless_the_configuration_names_others() {
+        let linear = |mean_count| Normalizer {
+            mean_count,
+            transform: Transform::Linear { mu: 0.4, s: 1.0, low: -0.4, high: 7.0 },
+        };
+        let model = Normalizers { condition: linear(0.125), truth: vec![linear(1.0)] };
+        let from = |text: &str| parse(text).unwrap().normalization_from(model.clone());
+        let kept = Normalization::from(model.clone());
+        assert_eq!(from(r#"{"training": []}"#), kept);
+        assert_eq!(from(r#"{"training": [], "condition_mean_count": 0.125, "truth_mean_count": 1.0}"#), kept);
+        let finer = from(r#"{"training": [], "condition_mean_count": 0.125, "truth_mean_count": 4.0}"#);
+        assert_eq!(finer, Normalization { truth: Scale::Fit(4.0), ..kept.clone() });
+        assert_eq!(finer.known(), None);
+        let coarser = from(r#"{"training": [], "condition_mean_count": 8.0}"#);
+        assert_eq!(coarser, Normalization { condition: Scale::Fit(8.0), ..kept });
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod symmetry;
 
 pub use config::{
     Cubes, DataConfig, GridFiles, LineOfSight, Normalization, NormalizationKind, Normalizers, PairFiles,
-    Truth,
+    Scale, Truth,
 };
 pub use data_kind::DataKind;
 pub use error::PairError;

@@ -7,7 +7,7 @@ use crate::patch_batch::Place;
 use crate::source::Source;
 use crate::{
     DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles, PatchBatch,
-    Symmetry,
+    Scale, Symmetry,
 };
 use finescale_field::{Boundary, Channels, Field3, FieldError, Grid, Normalizer, Region, Transform, Windows};
 use finescale_seed::{KeyedStream, Purpose};
@@ -285,7 +285,7 @@ impl PairSet {
         let [crop, symmetry] = [Purpose::Crop, Purpose::Symmetry].map(|p| KeyedStream::new(seed, p));
         let drawn = (0..batch_size).map(|patch| {
             let i = patch as u64;
-            let number = scale(symmetry.uniform(step, i), self.symmetries.len());
+            let number = one_of(symmetry.uniform(step, i), self.symmetries.len());
             is_wanted(patch).then(|| places.get(crop.uniform(step, i), self.symmetries[number]))
         });
         PatchBatch::gather(&drawn.collect::<Vec<_>>(), self.channels(), patch_cells)
@@ -379,7 +379,7 @@ impl<'a> Places<'a> {
 
     /// The patch at `uniform` of [0, 1) in the row of all patches.
     fn get(&self, uniform: f64, symmetry: Symmetry) -> Place<'a> {
-        let mut number = scale(uniform, self.count);
+        let mut number = one_of(uniform, self.count);
         for (pair, crops) in &self.boxes {
             if number < crops.len() {
                 return Place { pair, region: crops.get(number), symmetry };
@@ -391,30 +391,36 @@ impl<'a> Places<'a> {
 }
 
 /// A uniform number of [0, 1) as one of `0..count`.
-fn scale(uniform: f64, count: usize) -> usize {
+fn one_of(uniform: f64, count: usize) -> usize {
     ((uniform * count as f64) as usize).min(count - 1)
 }
 
 fn normalizers(training: &[Pair], normalization: Normalization) -> Result<Normalizers, PairError> {
-    match normalization {
-        Normalization::Given(given) => {
-            assert_eq!(given.truth.len(), training[0].truth.len(), "each field has a normalizer");
-            let named = |field: &'static str| move |source| PairError::Normalizer { field, source };
-            given.condition.check().map_err(named("condition"))?;
-            given.truth.iter().try_for_each(Normalizer::check).map_err(named("truth"))?;
-            Ok(given)
+    let condition = scale("condition", normalization.condition, 1, |_| {
+        training.iter().map(Pair::condition_source).collect()
+    })?;
+    let fields = training[0].truth.len();
+    let truth = scale("truth", normalization.truth, fields, |field| {
+        training.iter().flat_map(|pair| pair.truth_sources().nth(field)).collect()
+    })?;
+    Ok(Normalizers { condition: condition[0], truth })
+}
+
+/// The normalizers of so many fields, of which `sources` gives what all training pairs have.
+fn scale(
+    name: &'static str,
+    scale: Scale,
+    fields: usize,
+    sources: impl Fn(usize) -> Vec<Source>,
+) -> Result<Vec<Normalizer>, PairError> {
+    match scale {
+        Scale::Known(known) => {
+            assert_eq!(known.len(), fields, "each field has a normalizer");
+            let named = |source| PairError::Normalizer { field: name, source };
+            known.iter().try_for_each(Normalizer::check).map_err(named)?;
+            Ok(known)
         }
-        Normalization::Fit { condition_mean_count, truth_mean_count } => {
-            let condition = training.iter().map(Pair::condition_source).collect();
-            let truth = |field: usize| {
-                let of_field = training.iter().flat_map(|pair| pair.truth_sources().nth(field));
-                fit("truth", of_field.collect(), truth_mean_count)
-            };
-            Ok(Normalizers {
-                condition: fit("condition", condition, condition_mean_count)?,
-                truth: (0..training[0].truth.len()).map(truth).collect::<Result<_, _>>()?,
-            })
-        }
+        Scale::Fit(mean_count) => (0..fields).map(|field| fit(name, sources(field), mean_count)).collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers, too")]
 
 use finescale_field::{Boundary, Channels, Field3, Grid, Normalizer, Region, Scalar, ScalarName, Transform};
-use finescale_pairs::{Density, Normalization, Normalizers, Pair, PairError, PairSet};
+use finescale_pairs::{Density, Normalization, Normalizers, Pair, PairError, PairSet, Scale};
 use ndarray::Array3;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn plain() -> Normalization {
 fn plain_for(fields: usize) -> Normalization {
     let transform = Transform::Linear { mu: 0.0, s: 1.0, low: 0.0, high: 10.0 };
     let normalizer = Normalizer { mean_count: 1.0, transform };
-    Normalization::Given(Normalizers { condition: normalizer, truth: vec![normalizer; fields] })
+    Normalization::from(Normalizers { condition: normalizer, truth: vec![normalizer; fields] })
 }
 
 /// A density with a different value in each voxel, mean near 1.
@@ -183,7 +183,7 @@ fn validation_patches_are_a_fixed_row() {
 
 #[test]
 fn fitted_normalizers_scale_the_training_pairs() {
-    let normalization = Normalization::Fit { condition_mean_count: 2.0, truth_mean_count: 8.0 };
+    let normalization = Normalization { condition: Scale::Fit(2.0), truth: Scale::Fit(8.0) };
     let set = PairSet::new(vec![pair([10; 3])], vec![], None, normalization, Channels::default()).unwrap();
     let batch = set.training_batch(0, 0, 64, 10).unwrap();
     for (values, normalizer, mean_count) in [
@@ -267,7 +267,7 @@ fn impossible_normalizations_are_refused() {
     };
     let ones = Field3::new(Grid::cube(4, 4.0).unwrap(), Array3::ones([4; 3])).unwrap();
     for (pair, normalization) in [
-        (pair([4; 3]), Normalization::Given(given(0.0))),
+        (pair([4; 3]), Normalization::from(given(0.0))),
         (Pair::new(density([4; 3], 0.5), vec![ones]), Normalization::default()),
     ] {
         let error = PairSet::new(vec![pair], vec![], None, normalization, Channels::default()).unwrap_err();

@@ -101,13 +101,14 @@ impl<'a> Origin<'a> {
             devices.push(device.to_owned());
         }
         let normalization = match &stored {
-            Some(description) => Normalization::Given(description.normalizers()),
+            Some(description) if resumed.is_some() => Normalization::from(description.normalizers()),
+            Some(description) => config.data.normalization_from(description.normalizers()),
             None => config.data.normalization(),
         };
         if let Some((_, model)) = &teacher {
             let path = model.path().unwrap_or(out);
             check_same_network(path, config, &model.description.configuration)?;
-            let same = normalization == Normalization::Given(model.description.normalizers());
+            let same = normalization == Normalization::from(model.description.normalizers());
             check_section(path, "data", same)?;
         }
         let (teacher, processor) = (teacher.map(|(teacher, _)| teacher), processor.clone());

@@ -8,7 +8,6 @@ use candle_core::Device;
 use clap::Args;
 use finescale_denoiser::import_reference;
 use finescale_field::{Centring, Cosmology, Grid, Normalizer, Scheme, looks_like};
-use finescale_pairs::Normalization;
 use finescale_training::{FieldDescription, Lineage, Model, ModelDescription, Precision, RunConfig};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -70,7 +69,7 @@ impl Import {
 
     /// What the reference's papers and code say of its model; the checkpoint itself says nothing.
     fn description(&self, config: RunConfig) -> anyhow::Result<ModelDescription> {
-        let Normalization::Given(normalizers) = config.data.normalization() else {
+        let Some(normalizers) = config.data.normalization().known() else {
             let path = self.config.display();
             return Err(bad_input(format!(
                 "{path}: data.normalization must be \"reference\": nothing can be fitted to a checkpoint"

@@ -11,7 +11,7 @@ use candle_core::Device;
 use clap::Args;
 use display::Display;
 use finescale_field::readable_bytes;
-use finescale_pairs::PairSet;
+use finescale_pairs::{Normalization, PairSet};
 use finescale_training::{Event, Model, Origin, Run, RunConfig, Start, is_resumable};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,14 @@ impl Train {
         let find =
             |config: &RunConfig| Origin::find(config, &out, start, &processor, &program, context.ranks());
         let origin = find(&config)?;
+        if let Some(model) = &from
+            && origin.normalization() != Normalization::from(model.description.normalizers())
+        {
+            context.note(
+                "the configuration names another mean count than the model has: densities become other network values, fitted to these \
+                 pairs, so validation losses do not compare with those of the model",
+            );
+        }
         let pairs = self.read_if_small(context, PairSet::open(&config.data, origin.normalization())?)?;
         let (config, origin) = match config.training.minutes {
             None => (config, origin),

@@ -17,13 +17,23 @@ fn a_model_starts_another_run_with_its_weights_and_normalizers() {
     let mut model = Model::load(&first.join(MODEL), &Device::Cpu).unwrap();
     model.description.truth[0].normalizer.mean_count = 5.0;
     let origin = origin(&config, &second, Start::From(&model)).unwrap();
-    assert_eq!(origin.normalization(), Normalization::Given(model.description.normalizers()));
+    assert_eq!(origin.normalization(), Normalization::from(model.description.normalizers()));
     assert_eq!(origin.state.step, 0);
     for (name, tensor) in model.parameters().tensors() {
         let [a, b] = [tensor, origin.state.values.parameters().get(name).unwrap()]
             .map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         assert_eq!(a, b, "{name}");
     }
+    // A scale that the configuration names is the run's, and then of those who resume it.
+    let mut finer = config.clone();
+    finer.data.truth_mean_count = Some(20.0);
+    go(&finer, &folder.path().join("finer"), Start::From(&model), 2).unwrap();
+    let found = Model::load(&folder.path().join("finer").join(MODEL), &Device::Cpu).unwrap().description;
+    assert_eq!(found.truth[0].normalizer.mean_count, 20.0);
+    assert_eq!(found.condition.normalizer, model.description.condition.normalizer);
+    let resumed = fixtures::origin(&finer, &folder.path().join("finer"), Start::Resume).unwrap();
+    assert_eq!(resumed.normalization(), Normalization::from(found.normalizers()));
+
     let mut other = config.clone();
     other.network.base_channels = 16;
     let error = go(&other, &folder.path().join("third"), Start::From(&model), 1).unwrap_err();

@@ -426,7 +426,7 @@ fn a_model_is_validated_before_it_is_trained_further() {
         log(out).into_iter().filter(|line| line.get("validation_loss").is_some()).collect()
     };
     // Killed before its first update, which leaves the state that it began with.
-    let pairs = fixtures::pairs(Normalization::Given(model.description.normalizers())).unwrap();
+    let pairs = fixtures::pairs(Normalization::from(model.description.normalizers())).unwrap();
     let origin = origin(&config, &second, Start::From(&model)).unwrap();
     let mut killed = Running::begin(Run::new(&config, origin, &pairs).unwrap()).unwrap();
     killed.validate(&mut |_| {}).unwrap();
