@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/hdf5.sh
 
+# Each step, with the minutes since the start: what takes long is seen.
 step() {
-    echo "== $*"
+    printf '== %d:%02d %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"
     "$@"
 }
 
@@ -32,4 +33,4 @@ step python3 ./scripts/check_book.py --binary "${CARGO_TARGET_DIR:-target}/debug
 step ./scripts/check_cuda.sh --short || [ $? = 3 ]
 # Processes under MPI. Exit code 3 says that there is none to be had.
 step ./scripts/check_mpi.sh --short || [ $? = 3 ]
-echo "== all is well"
+printf '== %d:%02d all is well\n' $((SECONDS / 60)) $((SECONDS % 60))

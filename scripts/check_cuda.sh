@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The path to NVIDIA cards on a machine without one, on the card that scripts/cuda_stand_in makes: its own tests, our kernels against
 # the plain compositions, mistakes planted into the kernels, and the whole program (doctor, training, generation) against the CPU.
-# Usage: scripts/check_cuda.sh [--short]     --short: what continuous integration runs
+# Usage: scripts/check_cuda.sh [--short]     --short: what continuous integration runs, every third mistake
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/hdf5.sh
@@ -37,10 +37,12 @@ if ! $short; then
     step kernels FINESCALE_STAND_IN_RACES=1
 fi
 
-# Every mistake must be caught: by the card (exit code 86), or because numbers are wrong (101).
-missed=0
+# Mistakes must be caught: by the card (exit code 86), or because numbers are wrong (101).
+missed=0 number=0
 while IFS=$'\t' read -r name old new which; do
     [ -n "$name" ] || continue
+    number=$((number + 1))
+    $short && [ $((number % 3)) != 1 ] && continue
     code=0
     # The first failure ends the tests, of which the list may say which ones matter.
     log=$(env RUST_TEST_THREADS=1 FINESCALE_STAND_IN_REPLACE="$(printf %b "$old")" FINESCALE_STAND_IN_BY="$(printf %b "$new")" \
