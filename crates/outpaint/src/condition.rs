@@ -4,7 +4,7 @@ use crate::OutpaintError;
 use crate::checks::check_inside;
 use crate::hash::{hash_of_density, hash_of_values};
 use crate::volume::{Shape, Volume};
-use finescale_field::{Boundary, Conditioning, Field3, Grid, Region, Windows, blocks};
+use finescale_field::{Boundary, Conditioning, Field3, Grid, Normalizer, Region, Windows, blocks};
 use finescale_ranks::Ranks;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +27,9 @@ pub trait Condition: Sync {
     /// [`OutpaintError::Field`] or [`OutpaintError::Region`] for a window that is not there, [`OutpaintError::Channels`]
     /// if channels are on different grids, [`OutpaintError::Io`] if values cannot be read.
     fn channels(&self, region: &Region) -> Result<Vec<f32>, OutpaintError>;
+
+    /// From the values of the first channel to the density 1 + delta, if that is known.
+    fn density_normalizer(&self) -> Option<Normalizer>;
 
     /// What tells this condition from others when work is resumed.
     ///
@@ -57,6 +60,10 @@ impl Condition for Vec<Field3> {
         Ok(values)
     }
 
+    fn density_normalizer(&self) -> Option<Normalizer> {
+        None
+    }
+
     fn hash(&self) -> Result<String, OutpaintError> {
         let hashes = self.iter().map(|channel| hash_of_values(channel, |_, _| Ok(())));
         Ok(hashes.collect::<Result<Vec<_>, _>>()?.join(" "))
@@ -73,6 +80,8 @@ pub struct PreparedCondition {
     /// Channels before the scalars; what is left of `values` comes after them.
     before: usize,
     scalars: Vec<f32>,
+    /// Of the first channel.
+    density: Normalizer,
     values: Volume,
     hash: String,
 }
@@ -160,7 +169,8 @@ impl PreparedCondition {
     fn empty(conditioning: &Conditioning, grid: Grid, values: &[f64], part: Region, kept: Volume) -> Self {
         let [before, _] = conditioning.channel_counts();
         let scalars = conditioning.constants(values);
-        Self { grid, part, before, scalars, values: kept, hash: String::new() }
+        let density = conditioning.density;
+        Self { grid, part, before, scalars, density, values: kept, hash: String::new() }
     }
 
     /// Makes this rank's share of the channels, block by block.
@@ -226,6 +236,10 @@ impl Condition for PreparedCondition {
         Ok(channels)
     }
 
+    fn density_normalizer(&self) -> Option<Normalizer> {
+        Some(self.density)
+    }
+
     fn hash(&self) -> Result<String, OutpaintError> {
         Ok(self.hash.clone())
     }
@@ -238,7 +252,7 @@ fn shape_of(conditioning: &Conditioning, part: &Region) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use finescale_field::{Channels, FieldError, Normalizer, Scalar, ScalarName, Transform};
+    use finescale_field::{Channels, FieldError, Scalar, ScalarName, Transform};
     use ndarray::Array3;
 
     const TRANSFORM: Transform = Transform::Linear { mu: 0.5, s: 2.0, low: -1.0, high: 9.0 };

@@ -36,6 +36,55 @@ pub struct Joint {
     /// Windows overlap only where the noise is less than this many times the signal: the lattice moves at each step, so
     /// that more noise covers the faces of a step.
     pub overlap_below_sigma: f64,
+    /// Whether and how the sample is held to the mass of the condition.
+    pub mass_guidance: Option<MassGuidance>,
+}
+
+/// How a sample is held to the mass of its condition, where both are smoothed. In joint sampling, for models of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MassGuidance {
+    /// Over how much both are smoothed, as a Gaussian's standard deviation. Where fine and coarse runs have the same mass: gas
+    /// that was pushed out of haloes has not within 3 Mpc/h.
+    #[schemars(range(min = 1.0, max = 64.0), extend("unit" = "cells"))]
+    pub smoothing_cells: f64,
+    /// Noise over signal below which a step is guided: with more noise, a clean estimate is a mean of many, and has less mass
+    /// in dense places than any of them.
+    #[serde(default = "guided_below_sigma")]
+    #[schemars(range(min = 0.0))]
+    pub below_sigma: f64,
+}
+
+/// Noise below which a step is guided, if nobody says otherwise.
+const GUIDED_BELOW_SIGMA: f64 = 0.3;
+
+fn guided_below_sigma() -> f64 {
+    GUIDED_BELOW_SIGMA
+}
+
+impl MassGuidance {
+    /// Over so many cells, in the last steps.
+    #[must_use]
+    pub fn over(smoothing_cells: f64) -> Self {
+        Self { smoothing_cells, below_sigma: GUIDED_BELOW_SIGMA }
+    }
+
+    /// Checks both numbers.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Setting`].
+    pub fn check(&self) -> Result<(), OutpaintError> {
+        let wrong = |name, found: f64, expected: &str| {
+            Err(OutpaintError::Setting { name, found: found.to_string(), expected: expected.to_owned() })
+        };
+        if !(1.0..=64.0).contains(&self.smoothing_cells) {
+            return wrong("mass_guidance.smoothing_cells", self.smoothing_cells, "from 1 to 64 cells");
+        }
+        if self.below_sigma.is_nan() || self.below_sigma < 0.0 {
+            return wrong("mass_guidance.below_sigma", self.below_sigma, "0 or more");
+        }
+        Ok(())
+    }
 }
 
 /// Settings of windows that follow each other.
@@ -111,6 +160,9 @@ pub struct GenerationSettings {
     #[schemars(range(min = 0.0), extend("absent" = "1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap_below_sigma: Option<f64>,
+    /// Holds the sample to the mass of the condition at large scales; `joint` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mass_guidance: Option<MassGuidance>,
     /// Sampler and noise levels.
     pub sampling: SamplingConfig,
     /// Seed of the sample: another seed, or another condition, is another draw.
@@ -128,7 +180,7 @@ impl Default for Strategy {
 
 impl Default for Joint {
     fn default() -> Self {
-        Self { overlap_cells: OVERLAP_CELLS, overlap_below_sigma: OVERLAP_BELOW_SIGMA }
+        Self { overlap_cells: OVERLAP_CELLS, overlap_below_sigma: OVERLAP_BELOW_SIGMA, mass_guidance: None }
     }
 }
 
@@ -198,9 +250,9 @@ impl GenerationConfig {
     pub fn check(&self) -> Result<(), OutpaintError> {
         match self.strategy {
             Strategy::Sequential(Sequential { overlap, .. }) => overlap.check(),
-            Strategy::Joint(Joint { overlap_below_sigma, .. }) => {
+            Strategy::Joint(Joint { overlap_below_sigma, mass_guidance, .. }) => {
                 if overlap_below_sigma >= 0.0 {
-                    return Ok(());
+                    return mass_guidance.map_or(Ok(()), |guidance| guidance.check());
                 }
                 let (name, found) = ("overlap_below_sigma", overlap_below_sigma.to_string());
                 Err(OutpaintError::Setting { name, found, expected: "0 or more".to_owned() })
@@ -217,6 +269,7 @@ impl TryFrom<GenerationSettings> for GenerationConfig {
             strategy: name,
             margin_cells,
             overlap_below_sigma,
+            mass_guidance,
             sampling,
             seed,
             shared_noise,
@@ -234,12 +287,20 @@ impl TryFrom<GenerationSettings> for GenerationConfig {
                     return foreign("margin_cells", margin.to_string(), expected);
                 }
                 joint.overlap_below_sigma = overlap_below_sigma.unwrap_or(OVERLAP_BELOW_SIGMA);
+                joint.mass_guidance = mass_guidance;
             }
             Strategy::Sequential(sequential) => {
                 if let Some(sigma) = overlap_below_sigma {
                     return foreign(
                         "overlap_below_sigma",
                         sigma.to_string(),
+                        "left out: only joint sampling has it",
+                    );
+                }
+                if let Some(guidance) = mass_guidance {
+                    return foreign(
+                        "mass_guidance",
+                        format!("{} cells", guidance.smoothing_cells),
                         "left out: only joint sampling has it",
                     );
                 }
@@ -253,9 +314,9 @@ impl TryFrom<GenerationSettings> for GenerationConfig {
 
 impl From<GenerationConfig> for GenerationSettings {
     fn from(GenerationConfig { strategy, sampling, seed, shared_noise }: GenerationConfig) -> Self {
-        let (margin_cells, overlap_below_sigma) = match strategy {
-            Strategy::Joint(joint) => (None, Some(joint.overlap_below_sigma)),
-            Strategy::Sequential(sequential) => (Some(sequential.overlap.margin_cells), None),
+        let (margin_cells, overlap_below_sigma, mass_guidance) = match strategy {
+            Strategy::Joint(joint) => (None, Some(joint.overlap_below_sigma), joint.mass_guidance),
+            Strategy::Sequential(sequential) => (Some(sequential.overlap.margin_cells), None, None),
         };
         let overlap_cells = Some(strategy.overlap_cells());
         Self {
@@ -263,6 +324,7 @@ impl From<GenerationConfig> for GenerationSettings {
             overlap_cells,
             margin_cells,
             overlap_below_sigma,
+            mass_guidance,
             sampling,
             seed,
             shared_noise,
@@ -304,5 +366,17 @@ mod tests {
         assert!(error.contains("at most half of the overlap of 6 cells"), "{error}");
         assert!(parse(r#"{"strategy": "raster", "overlap_cells": 6, "margin_cells": 3}"#).is_ok());
         assert!(parse(r#"{"overlap_below_sigma": -1}"#).unwrap_err().contains("0 or more"));
+
+        let guided = parse(r#"{"mass_guidance": {"smoothing_cells": 6}}"#).unwrap();
+        let Strategy::Joint(joint) = guided.strategy else { panic!("joint is the default") };
+        assert_eq!(joint.mass_guidance, Some(MassGuidance { smoothing_cells: 6.0, below_sigma: 0.3 }));
+        assert_eq!(parse(&serde_json::to_string(&guided).unwrap()), Ok(guided));
+        let error = parse(r#"{"strategy": "raster", "mass_guidance": {"smoothing_cells": 6}}"#).unwrap_err();
+        assert!(error.contains("only joint sampling has it"), "{error}");
+        assert!(
+            parse(r#"{"mass_guidance": {"smoothing_cells": 0.5}}"#).unwrap_err().contains("from 1 to 64")
+        );
+        let error = parse(r#"{"mass_guidance": {"smoothing_cells": 6, "below_sigma": -1}}"#).unwrap_err();
+        assert!(error.contains("0 or more"), "{error}");
     }
 }

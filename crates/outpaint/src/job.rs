@@ -7,7 +7,7 @@ use crate::identity::PROGRAMS;
 use crate::moving_lattice::MovingLattice;
 use crate::{
     Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Place, Plan, RanksPlan,
-    Sequential, Strategy,
+    Sequential, Strategy, mass,
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
@@ -79,7 +79,13 @@ impl<'a> Job<'a> {
             Plan::new(&self.config, self.noise_seed()?, &self.place(), self.window_cells, self.fields())?;
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
-        Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes), ..plan })
+        let guidance_bytes = match self.config.strategy {
+            Strategy::Joint(Joint { mass_guidance: Some(guidance), .. }) => {
+                mass::bytes(self.region.shape, guidance)
+            }
+            _ => 0,
+        };
+        Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes) + guidance_bytes, ..plan })
     }
 
     /// What it will take each of several ranks; none if windows follow each other.

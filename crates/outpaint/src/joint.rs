@@ -8,12 +8,13 @@
 use crate::checks::check_finite;
 use crate::given::GivenValues;
 use crate::job::identity;
+use crate::mass::{Factors, Mass};
 use crate::moving_lattice::MovingLattice;
 use crate::progress::Listener;
 use crate::shares::Shares;
 use crate::slabs::Halo;
 use crate::store::StepStore;
-use crate::sums::add_weighted;
+use crate::sums::{add_weighted, number};
 use crate::updates::{Updates, VolumeNoise, by_blocks, values};
 use crate::volume::{Shape, Volume};
 use crate::{Job, Joint, OutpaintError, Progress, Store};
@@ -63,16 +64,21 @@ struct JointSampling<'a> {
     /// The windows of each step.
     lattices: Vec<MovingLattice>,
     given: Option<GivenValues<'a>>,
+    /// The condition's, if samples are held to it.
+    mass: Option<Mass>,
 }
 
 impl<'a> JointSampling<'a> {
     fn new(job: &'a Job<'a>, settings: Joint) -> Result<Self, OutpaintError> {
         let sampling = &job.config.sampling;
+        let levels = sampling.levels.levels()?;
+        let slab = job.ranks.share(job.region.shape[0]);
+        let mass = settings.mass_guidance.map(|guidance| Mass::of(job, guidance, &levels, slab));
         Ok(Self {
             job,
             grid: job.result_grid()?,
             updates: Updates {
-                solver: sampling.sampler.solver(sampling.levels.levels()?),
+                solver: sampling.sampler.solver(levels),
                 noise: VolumeNoise {
                     seed: job.noise_seed()?,
                     cells: job.grid().cells(),
@@ -82,6 +88,7 @@ impl<'a> JointSampling<'a> {
             },
             lattices: job.lattices(settings)?,
             given: job.given_values(),
+            mass: mass.transpose()?,
         })
     }
 
@@ -170,15 +177,40 @@ impl<'a> JointSampling<'a> {
     fn advance(&self, store: &mut StepStore) -> Result<(), OutpaintError> {
         let step = store.finished();
         let (present, estimate, [next_state, next_memory]) = store.advancing();
-        let updates = &self.updates;
+        let factors = self.factors(estimate, step)?;
+        let Self { job: Job { truth_normalizers, .. }, updates, given, .. } = self;
+        let clean = |block: &Region| -> Result<Vec<f32>, OutpaintError> {
+            let mut clean: Vec<f32> = estimate.read(block)?.into_iter().map(number).collect();
+            if let Some(factors) = &factors {
+                factors.apply(block, &mut clean, &truth_normalizers[0]);
+                given.map_or(Ok(()), |given| given.lay_values_over(block, &mut clean))?;
+            }
+            Ok(clean)
+        };
         by_blocks(
             &self.grid,
             self.slab(),
-            |block| updates.block(block, present, estimate, step),
+            |block| updates.block(block, present, clean(block)?, step),
             |block, next| {
                 next_state.write(block, &values(&next.state)?)?;
                 next.memory.map_or(Ok(()), |memory| next_memory.write(block, &values(&memory)?))
             },
         )
+    }
+
+    /// What the estimated density is multiplied by to have the condition's mass, in the steps that are guided by it.
+    fn factors(&self, estimate: &Volume<i64>, step: usize) -> Result<Option<Factors<'_>>, OutpaintError> {
+        let Some(mass) = self.mass.as_ref().filter(|mass| mass.guides(step)) else { return Ok(None) };
+        let (slab, normalizer) = (self.slab(), &self.job.truth_normalizers[0]);
+        let density = |block: &Region| -> Result<Vec<f32>, OutpaintError> {
+            let sums = estimate.read(block)?.into_iter();
+            Ok(sums.map(|sum| normalizer.denormalize(number(sum))).collect())
+        };
+        let mut sums = mass.sums(&slab);
+        by_blocks(&self.grid, slab.clone(), density, |block, density| {
+            mass.add(&mut sums, &slab, block, &density);
+            Ok(())
+        })?;
+        mass.factors(self.job.ranks, sums).map(Some)
     }
 }

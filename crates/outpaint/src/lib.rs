@@ -66,6 +66,7 @@ mod job;
 mod joint;
 mod journal;
 mod masks;
+mod mass;
 mod moving_lattice;
 mod order;
 mod outpainting;
@@ -84,7 +85,8 @@ mod volume;
 
 pub use condition::{Condition, PreparedCondition};
 pub use config::{
-    GenerationConfig, GenerationSettings, Joint, Overlap, Sequential, Strategy, StrategyName, WindowOrder,
+    GenerationConfig, GenerationSettings, Joint, MassGuidance, Overlap, Sequential, Strategy, StrategyName,
+    WindowOrder,
 };
 pub use error::OutpaintError;
 pub use finescale_field::Boundary;

@@ -2,8 +2,6 @@
 
 use crate::OutpaintError;
 use crate::store::StepVolumes;
-use crate::sums::number;
-use crate::volume::Volume;
 use candle_core::{Device, Tensor};
 use finescale_diffusion::{KeyedNoise, Next, Solver};
 use finescale_field::{Grid, Region, blocks};
@@ -30,12 +28,12 @@ pub(crate) struct Updates {
 }
 
 impl Updates {
-    /// A slab after one update.
+    /// A block after one update by its clean estimate.
     pub(crate) fn block(
         &self,
         block: &Region,
         [state, memory]: &StepVolumes,
-        estimate: &Volume<i64>,
+        clean: Vec<f32>,
         step: usize,
     ) -> Result<Next, OutpaintError> {
         let [planes, ny, nz] = block.shape;
@@ -43,13 +41,13 @@ impl Updates {
             Ok(Tensor::from_vec(values, (1, self.noise.fields, planes, ny, nz), &Device::Cpu)?)
         };
         let state = tensor(state.read(block)?)?;
-        let estimate = tensor(estimate.read(block)?.into_iter().map(number).collect())?;
+        let clean = tensor(clean)?;
         // A solver that remembers nothing does not look.
         let at = match step {
             0 => Next::noise(state),
             _ => Next::after(state, tensor(memory.read(block)?)?),
         };
-        Ok(self.solver.advance(&at, &estimate, step, &self.noise.block(block)?)?)
+        Ok(self.solver.advance(&at, &clean, step, &self.noise.block(block)?)?)
     }
 }
 

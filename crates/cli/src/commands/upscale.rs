@@ -20,8 +20,8 @@ use clap::Args;
 use finescale_diffusion::Sampler;
 use finescale_field::{Boundary, Grid, Region, ScalarName, Windows, is_plain_name};
 use finescale_outpaint::{
-    Existing, GenerationConfig, Given, Job, Overlap, Plan, PreparedCondition, RanksPlan, Store, Strategy,
-    StrategyName, identity,
+    Existing, GenerationConfig, Given, Job, MassGuidance, Overlap, Plan, PreparedCondition, RanksPlan, Store,
+    Strategy, StrategyName, identity,
 };
 use finescale_snapshot::GridMeta;
 use finescale_training::RunConfig;
@@ -93,6 +93,10 @@ pub(crate) struct Upscale {
     /// used by joint [default: what the model was trained with]
     #[arg(long, value_name = "CELLS")]
     margin: Option<usize>,
+    /// Hold the sample to the mass of the condition where both are smoothed over so many cells, in joint sampling; 0: do not
+    /// [default: the model's]
+    #[arg(long, value_name = "CELLS")]
+    mass_guidance: Option<f64>,
     /// Seed of the first sample; another seed, or another condition, is another draw [default: the model's]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -239,7 +243,17 @@ impl Upscale {
             Strategy::Joint(_) if self.margin.is_some() => {
                 return Err(bad_input("--margin: joint sampling has none to set; leave it out"));
             }
-            Strategy::Joint(joint) => joint.overlap_cells = overlap_cells,
+            Strategy::Joint(joint) => {
+                joint.overlap_cells = overlap_cells;
+                if let Some(cells) = self.mass_guidance {
+                    joint.mass_guidance = (cells != 0.0).then(|| MassGuidance::over(cells));
+                    let check = joint.mass_guidance.map_or(Ok(()), |guidance| guidance.check());
+                    check.map_err(|error| bad_input(format!("--mass-guidance: {error}")))?;
+                }
+            }
+            Strategy::Sequential(_) if self.mass_guidance.is_some_and(|cells| cells != 0.0) => {
+                return Err(bad_input("--mass-guidance: only joint sampling has it; leave it out"));
+            }
             Strategy::Sequential(sequential) => {
                 let of_model = match of_model {
                     Strategy::Sequential(sequential) => sequential.overlap.margin_cells,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too")]
 
+mod guidance;
 mod ranks;
 
 use candle_core::{Device, Result, Tensor};
