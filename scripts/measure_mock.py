@@ -75,26 +75,39 @@ def at(box, k, of):
     return between(rows, k, lambda row: row[1])
 
 
-def measured(options, seed):
+def mock(options, *arguments):
+    """`finescale mock` with the settings of the file, and those of the command line."""
+    command = [options.binary, "mock", "--config", options.config] if options.config else [options.binary, "mock"]
+    for name in ["redshift", "box_size", "cells", "particles_low", "particles_high", "steps"]:
+        value = getattr(options, name)
+        command += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    return subprocess.run([*command, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def measured(options, settings, seed):
     """The spectra of one box: those kept of it, or of a box that is made now and not kept."""
     kept = Path(options.keep or "none", f"{seed}.json")
     if options.keep and kept.exists():
         return json.load(open(kept))
     with tempfile.TemporaryDirectory() as folder:
-        mock = [options.binary, "mock", "--seed", str(seed), "--redshift", str(options.redshift), "--snapshots", "--quiet", "-o", folder]
-        mock += ["--config", options.config] if options.config else []
-        for name in ["box_size", "cells", "particles_low", "particles_high", "steps"]:
-            value = getattr(options, name)
-            mock += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
-        subprocess.run(mock, check=True)
+        mock(options, "--seed", str(seed), "--snapshots", "--quiet", "-o", folder)
         snapshot = next(Path(folder, "high_res").glob("snapdir_*"))
         out = Path(folder, "spectrum.json")
         subprocess.run([options.binary, "spectrum", snapshot, "--particles", "gas", "--cross", snapshot, "--cross-particles", "dm",
-                        "--cells", str(2 * options.cells), "--scheme", "pcs", "--interlaced", "--quiet", "-o", out], check=True)
+                        "--cells", str(2 * settings["cells"]), "--scheme", "pcs", "--interlaced", "--quiet", "-o", out], check=True)
         if options.keep:
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(out, kept)
         return json.load(open(out))
+
+
+def check_kept(folder, settings):
+    """Stops if spectra of other universes are kept there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    said = folder / "settings.json"
+    if said.exists() and json.load(open(said)) != settings:
+        raise SystemExit(f"{folder} keeps spectra of other settings ({said}): choose another --keep")
+    json.dump(settings, open(said, "w"), indent=1)
 
 
 def main():
@@ -103,18 +116,21 @@ def main():
     parser.add_argument("--config", help="settings of `finescale mock` as JSON")
     parser.add_argument("--boxes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=801, help="of the first box")
-    parser.add_argument("--redshift", type=float, default=0.0)
-    parser.add_argument("--box-size", type=float, default=100.0)
-    parser.add_argument("--cells", type=int, default=128)
-    parser.add_argument("--particles-low", type=int, default=64)
-    parser.add_argument("--particles-high", type=int, default=256)
+    parser.add_argument("--redshift", type=float, help="and other settings of universes: of the file, or else those of `finescale mock`")
+    parser.add_argument("--box-size", type=float)
+    parser.add_argument("--cells", type=int)
+    parser.add_argument("--particles-low", type=int)
+    parser.add_argument("--particles-high", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--keep", metavar="FOLDER", help="where the spectra of each box are kept, to go on from; for one redshift and one configuration")
     parser.add_argument("--json", help="where all numbers go, too")
     options = parser.parse_args()
-    rows = published(options.redshift)
-    boxes = [measured(options, seed) for seed in range(options.seed, options.seed + options.boxes)]
-    limit = math.pi * options.cells / options.box_size
+    settings = json.loads(mock(options, "--seed", "1", "--dry-run", "-o", "none"))
+    rows = published(settings["redshift"])
+    if options.keep:
+        check_kept(Path(options.keep), settings)
+    boxes = [measured(options, settings, seed) for seed in range(options.seed, options.seed + options.boxes)]
+    limit = math.pi * settings["cells"] / settings["box_size_mpc_h"]
     lines = []
     for k in [0.25, 0.46, 0.71, 1.01, 1.43, 2.02, 2.81, 3.63]:
         if k > limit:
@@ -125,7 +141,8 @@ def main():
                     between(rows, k, lambda row: row[3] / math.sqrt(row[1] * row[2]))]
         lines.append({"k_h_mpc": k, "dm_over_tng_dmo": [dm / expected[0], dm_error / expected[0]], "gas_over_dm": ratio,
                       "tng_b_over_dm": expected[1], "r": r, "tng_r": expected[2]})
-    print(f"{len(boxes)} boxes of {options.box_size:g} Mpc/h at z = {options.redshift:g}; errors of the mean")
+    print(f"{len(boxes)} boxes of {settings['box_size_mpc_h']:g} Mpc/h at z = {settings['redshift']:g}; errors of the mean, by leaving "
+          "out one (too small for few boxes of which one has a rare cluster)")
     print("| k [h/Mpc] | P_dm over TNG300-1-Dark's | P_gas/P_dm | TNG300-1's P_b/P_dm | r(gas, dm) | TNG300-1's r(b, dm) |")
     print("|---|---|---|---|---|---|")
     for line in lines:
@@ -133,7 +150,7 @@ def main():
         print(f"| {line['k_h_mpc']:.2f} | {dm:.3f} ± {dm_error:.3f} | {ratio:.3f} ± {ratio_error:.3f} | {line['tng_b_over_dm']:.3f} "
               f"| {r:.4f} ± {r_error:.4f} | {line['tng_r']:.4f} |")
     if options.json:
-        json.dump({"options": vars(options), "lines": lines}, open(options.json, "w"), indent=1)
+        json.dump({"settings": settings, "boxes": len(boxes), "lines": lines}, open(options.json, "w"), indent=1)
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ mod tests {
             assert!((universe.growth(a) / a - 1.0).abs() < EXACT);
             assert!((universe.growth_rate(a) - 1.0).abs() < EXACT);
             assert!((universe.growth_momentum(a) / a.powf(1.5) - 1.0).abs() < EXACT);
+            assert!((universe.second_growth_rate(a) - 2.0).abs() < EXACT);
             assert!((universe.second_growth(a) / (-3.0 / 7.0 * a * a) - 1.0).abs() < EXACT);
         }
     }

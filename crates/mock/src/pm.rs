@@ -65,16 +65,10 @@ impl Particles {
     }
 }
 
-/// Moves `x`, at most one box away, into [0, box_size).
+/// Moves `x` into [0, box_size).
 #[inline]
 pub(crate) fn wrap(x: f32, box_size: f32) -> f32 {
-    let inside = if x < 0.0 {
-        x + box_size
-    } else if x >= box_size {
-        x - box_size
-    } else {
-        x
-    };
+    let inside = if (0.0..box_size).contains(&x) { x } else { x.rem_euclid(box_size) };
     if inside >= box_size { 0.0 } else { inside } // a tiny negative x rounds up to the box size
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Particles in voids are a stretched lattice, and voxels of their size see its holes. Where the sheet of particles is not
 //! folded many times over, each particle stands for the piece of it around its own site. In haloes, where neighbours on
-//! the lattice are strangers, particles stay particles.
+//! the lattice are strangers, particles stay particles: it is density that tells, smoothed over a voxel, so haloes of less
+//! than some voxels' mass are interpolated like all else.
 //!
 //! # Source
 //! Abel, Hahn & Kaehler 2012, MNRAS 427, 61 (arXiv:1111.3944): the dark matter sheet; here with trilinear interpolation.
@@ -169,8 +170,12 @@ mod tests {
 
     #[test]
     fn dense_places_keep_their_particles() {
-        // All in one point: neighbours on the lattice are strangers.
-        let point = vec![[8.5f32; 3]; 512];
-        assert_eq!(deposit(&point, 8, true).values()[[8, 8, 8]], 4096.0);
+        // In two clumps, as on a chessboard: neighbours on the lattice are strangers, and nothing lies between them.
+        let clumps = [[3.5f32, 8.5, 8.5], [10.5, 8.5, 8.5]];
+        let site = |i: usize| clumps[(i / 64 + i / 8 + i) % 2];
+        let positions: Vec<[f32; 3]> = (0..512).map(site).collect();
+        let field = deposit(&positions, 8, true);
+        let clumps = [field.values()[[3, 8, 8]], field.values()[[10, 8, 8]]];
+        assert_eq!((clumps, field.as_slice().iter().sum::<f32>()), ([2048.0; 2], 4096.0));
     }
 }

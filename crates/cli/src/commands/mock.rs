@@ -121,6 +121,16 @@ impl Mock {
             Some(path) => read_settings(path)?,
             None => MockConfig::default(),
         };
+        if let (Some(path), Some(redshift), Some(_)) = (&self.config, self.redshift, &config.gas)
+            && redshift != config.redshift
+        {
+            return Err(bad_input(format!(
+                "--redshift {redshift}: {} has the gas of redshift {}; leave its key \"gas\" out for gas of that redshift, or write the \
+                 redshift into the file, too, to keep it",
+                path.display(),
+                config.redshift
+            )));
+        }
         let set = |target: &mut usize, value: Option<usize>| *target = value.unwrap_or(*target);
         set(&mut config.cells, self.cells);
         set(&mut config.particles_low, self.particles_low);
