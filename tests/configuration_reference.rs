@@ -230,6 +230,7 @@ fn full() -> Value {
         let cubes = json!({"box_size_mpc_h": 25.0, "values": "delta", "index": 3, "redshift": 0.5});
         config["data"][pairs][0] = json!({"condition": "a.npy", "truth": "b.npy", "cubes": cubes});
     }
+    config["generation"]["mass_guidance"] = json!({"smoothing_cells": 6.0});
     let resolved = load(&config).unwrap().resolved();
     serde_json::from_str(&resolved).unwrap()
 }
@@ -288,8 +289,10 @@ fn the_bounds_on_the_page_are_those_that_are_checked() {
 #[test]
 fn every_choice_on_the_page_is_read() {
     let mut full = full();
-    // A setting of one strategy only.
-    full["generation"].as_object_mut().unwrap().remove("overlap_below_sigma");
+    // Settings of one strategy only.
+    for key in ["overlap_below_sigma", "mass_guidance"] {
+        full["generation"].as_object_mut().unwrap().remove(key);
+    }
     let mut choices = 0;
     for (key, place) in places() {
         for value in alternatives(&key.schema).into_iter().filter_map(|one| one.get("const")) {

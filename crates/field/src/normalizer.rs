@@ -144,6 +144,17 @@ impl Normalizer {
         (log.exp_m1().max(0.0) / self.mean_count) as f32
     }
 
+    /// The same with room for all densities: its inverse gives back whatever was normalised, also what is denser than the densest
+    /// voxel of the training data.
+    #[must_use]
+    pub fn unbounded(&self) -> Self {
+        let transform = match self.transform {
+            Transform::Linear { mu, s, .. } => Transform::Linear { mu, s, low: -mu / s, high: f64::INFINITY },
+            sigmoid @ Transform::Sigmoid { .. } => sigmoid,
+        };
+        Self { transform, ..*self }
+    }
+
     /// [`normalize`](Self::normalize) of every voxel.
     #[must_use]
     pub fn normalize_field(&self, density: &Field3) -> Field3 {

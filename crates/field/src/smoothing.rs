@@ -11,9 +11,15 @@ impl Field3 {
     /// face the weights inside are scaled up to one, so that a constant stays.
     #[must_use]
     pub fn smoothed(&self, cells: f64, boundary: Boundary) -> Self {
+        self.smoothed_within(cells, [boundary; 3])
+    }
+
+    /// The same where what lies beyond the faces differs from axis to axis.
+    #[must_use]
+    pub fn smoothed_within(&self, cells: f64, boundaries: [Boundary; 3]) -> Self {
         let kernel = Kernel::gaussian(cells);
         let mut values = self.values().clone();
-        for axis in 0..3 {
+        for (axis, boundary) in boundaries.into_iter().enumerate() {
             let line = Line::whole(self.grid().cells()[axis], boundary);
             values = kernel.smooth_along(&values, axis, &line);
         }

@@ -28,7 +28,7 @@ pub trait Condition: Sync {
     /// if channels are on different grids, [`OutpaintError::Io`] if values cannot be read.
     fn channels(&self, region: &Region) -> Result<Vec<f32>, OutpaintError>;
 
-    /// From the values of the first channel to the density 1 + delta, if that is known.
+    /// From the values of the first channel to the density 1 + delta, without bounds; none if it is not known.
     fn density_normalizer(&self) -> Option<Normalizer>;
 
     /// What tells this condition from others when work is resumed.
@@ -169,7 +169,7 @@ impl PreparedCondition {
     fn empty(conditioning: &Conditioning, grid: Grid, values: &[f64], part: Region, kept: Volume) -> Self {
         let [before, _] = conditioning.channel_counts();
         let scalars = conditioning.constants(values);
-        let density = conditioning.density;
+        let density = conditioning.density.unbounded();
         Self { grid, part, before, scalars, density, values: kept, hash: String::new() }
     }
 

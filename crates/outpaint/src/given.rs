@@ -63,6 +63,20 @@ impl GivenPlace {
     }
 }
 
+impl GivenPlace {
+    /// Puts zeros where a window is given.
+    pub(crate) fn leave_out(&self, window: &Region, values: &mut [f32]) {
+        let [_, ny, nz] = window.shape;
+        self.for_each_block(window, |[xs, ys, zs], _| {
+            for x in xs {
+                for y in ys.clone() {
+                    values[(x * ny + y) * nz..][zs.clone()].fill(0.0);
+                }
+            }
+        });
+    }
+}
+
 /// What is given in a volume, and what it is to the network.
 #[derive(Clone, Copy)]
 pub(crate) struct GivenValues<'a> {

@@ -60,7 +60,7 @@ impl<'a> Job<'a> {
     }
 
     /// Where the result lies in the condition's box.
-    fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place::part(self.region, self.grid().cells(), self.boundary)
     }
 
@@ -79,12 +79,8 @@ impl<'a> Job<'a> {
             Plan::new(&self.config, self.noise_seed()?, &self.place(), self.window_cells, self.fields())?;
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
-        let guidance_bytes = match self.config.strategy {
-            Strategy::Joint(Joint { mass_guidance: Some(guidance), .. }) => {
-                mass::bytes(self.region.shape, guidance)
-            }
-            _ => 0,
-        };
+        let guidance = self.config.strategy.mass_guidance();
+        let guidance_bytes = guidance.map_or(0, |guidance| mass::bytes(self.region.shape, guidance));
         Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes) + guidance_bytes, ..plan })
     }
 
@@ -142,6 +138,9 @@ impl<'a> Job<'a> {
     /// Checks what does not need the network.
     pub(crate) fn check(&self) -> Result<(), OutpaintError> {
         self.config.check()?;
+        if let Some(guidance) = self.config.strategy.mass_guidance() {
+            mass::check(self, guidance)?;
+        }
         let grid = self.grid();
         let cells = grid.cells();
         check_inside(&self.region, cells, self.boundary)?;

@@ -73,7 +73,7 @@ impl<'a> JointSampling<'a> {
         let sampling = &job.config.sampling;
         let levels = sampling.levels.levels()?;
         let slab = job.ranks.share(job.region.shape[0]);
-        let mass = settings.mass_guidance.map(|guidance| Mass::of(job, guidance, &levels, slab));
+        let mass = settings.mass_guidance.map(|guidance| Mass::of(job, guidance, &job.place(), slab));
         Ok(Self {
             job,
             grid: job.result_grid()?,
@@ -179,38 +179,29 @@ impl<'a> JointSampling<'a> {
         let (present, estimate, [next_state, next_memory]) = store.advancing();
         let factors = self.factors(estimate, step)?;
         let Self { job: Job { truth_normalizers, .. }, updates, given, .. } = self;
-        let clean = |block: &Region| -> Result<Vec<f32>, OutpaintError> {
-            let mut clean: Vec<f32> = estimate.read(block)?.into_iter().map(number).collect();
-            if let Some(factors) = &factors {
-                factors.apply(block, &mut clean, &truth_normalizers[0]);
-                given.map_or(Ok(()), |given| given.lay_values_over(block, &mut clean))?;
-            }
-            Ok(clean)
+        let update = |block: &Region| {
+            let clean: Vec<f32> = estimate.read(block)?.into_iter().map(number).collect();
+            let guided = factors.as_ref().map(|factors| {
+                let mut guided = clean.clone();
+                factors.apply(block, &mut guided, &truth_normalizers[0]);
+                given.map_or(Ok(()), |given| given.lay_values_over(block, &mut guided)).map(|()| guided)
+            });
+            updates.block(block, present, clean, guided.transpose()?, step)
         };
-        by_blocks(
-            &self.grid,
-            self.slab(),
-            |block| updates.block(block, present, clean(block)?, step),
-            |block, next| {
-                next_state.write(block, &values(&next.state)?)?;
-                next.memory.map_or(Ok(()), |memory| next_memory.write(block, &values(&memory)?))
-            },
-        )
+        by_blocks(&self.grid, self.slab(), update, |block, next| {
+            next_state.write(block, &values(&next.state)?)?;
+            next.memory.map_or(Ok(()), |memory| next_memory.write(block, &values(&memory)?))
+        })
     }
 
     /// What the estimated density is multiplied by to have the condition's mass, in the steps that are guided by it.
     fn factors(&self, estimate: &Volume<i64>, step: usize) -> Result<Option<Factors<'_>>, OutpaintError> {
         let Some(mass) = self.mass.as_ref().filter(|mass| mass.guides(step)) else { return Ok(None) };
-        let (slab, normalizer) = (self.slab(), &self.job.truth_normalizers[0]);
+        let normalizer = &self.job.truth_normalizers[0];
         let density = |block: &Region| -> Result<Vec<f32>, OutpaintError> {
             let sums = estimate.read(block)?.into_iter();
             Ok(sums.map(|sum| normalizer.denormalize(number(sum))).collect())
         };
-        let mut sums = mass.sums(&slab);
-        by_blocks(&self.grid, slab.clone(), density, |block, density| {
-            mass.add(&mut sums, &slab, block, &density);
-            Ok(())
-        })?;
-        mass.factors(self.job.ranks, sums).map(Some)
+        mass.factors(self.job.ranks, &self.grid, self.slab(), density).map(Some)
     }
 }

@@ -2,17 +2,21 @@
 //! both are smoothed.
 //!
 //! A network draws the logarithm of a density, and is off by some per cent in the mass of one place or another; power at small k
-//! is that of such masses. The condition has them right: what is smoothed over some Mpc/h has moved nowhere in it. So
-//! each voxel's estimate ρ is multiplied by S(ρ_c) / S(ρ), with S a smoothing over both, before the solver's step; what
-//! is smaller than S is left to the steps that follow, as the network likes it.
+//! is that of such masses. The condition has them right where fine and coarse runs have moved mass alike. So
+//! each voxel's estimate ρ is multiplied by S(ρ_c) / S(ρ), with S a smoothing over both, before the solver's step; the
+//! steps that follow may change it again. A wave of which S leaves a share s is held by 1 − (1 − s)^n after n guided steps, if
+//! the network keeps what it was given.
 //!
 //! # Source
-//! Guiding a sampler by a known linear measurement of what it draws: Chung et al. 2023, arXiv:2209.14687, and Wang, Yu &
-//! Zhang 2023, arXiv:2212.00490, who replace what is measured in each clean estimate. Here the measurement is S of the density.
+//! Replacing what is known of each clean estimate by a linear measurement: Wang, Yu & Zhang 2023, arXiv:2212.00490. Here what is
+//! measured is S of a density, and the network draws its logarithm, so the estimate is multiplied, which is no projection.
 
+use crate::given::GivenPlace;
+use crate::place::{Boundaries, Place};
+use crate::updates::{by_blocks, update_bytes};
 use crate::{Boundary, Job, MassGuidance, OutpaintError};
 use finescale_diffusion::{Levels, sigma_of_alpha_bar};
-use finescale_field::{Field3, Grid, Normalizer, Region};
+use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
 use finescale_ranks::Ranks;
 use ndarray::Array3;
 use std::ops::Range;
@@ -22,47 +26,98 @@ const STEPS: f64 = 16_777_216.0;
 /// The most by which a density is multiplied or divided in one step.
 const LARGEST_FACTOR: f32 = 2.0;
 
-/// The condition's smoothed density, and where it is used.
+impl MassGuidance {
+    /// Checks that samples of a model can be guided: of its normalizers, and the sampler's levels.
+    ///
+    /// # Errors
+    /// [`OutpaintError::Setting`].
+    pub fn check_model(
+        &self,
+        condition: &Normalizer,
+        truth: &[Normalizer],
+        levels: &Levels,
+    ) -> Result<(), OutpaintError> {
+        if truth.len() != 1 {
+            return self
+                .refused("this model draws several fields, and not all may have the condition's mass");
+        }
+        let is_sigmoid = |normalizer: &Normalizer| matches!(normalizer.transform, Transform::Sigmoid { .. });
+        if truth.iter().chain([condition]).any(is_sigmoid) {
+            return self
+                .refused("at the ends of the reference's sigmoids a voxel has more mass than all others");
+        }
+        if guided_steps(*self, levels).into_iter().any(|is_guided| is_guided) {
+            return Ok(());
+        }
+        let below = self.below_sigma;
+        self.refused(&format!("no step of this sampler has less noise than its below_sigma of {below}"))
+    }
+
+    fn refused(&self, why: &str) -> Result<(), OutpaintError> {
+        let (name, found) = ("mass_guidance", format!("{} cells", self.smoothing_cells));
+        Err(OutpaintError::Setting { name, found, expected: format!("left out: {why}") })
+    }
+}
+
+/// Checks that a job can be guided.
+pub(crate) fn check(job: &Job, guidance: MassGuidance) -> Result<(), OutpaintError> {
+    let Some(condition) = job.condition.density_normalizer() else {
+        return guidance.refused("of this condition it is not known which density its values are");
+    };
+    guidance.check_model(&condition, job.truth_normalizers, &job.config.sampling.levels.levels()?)
+}
+
+/// Of each step, whether it is guided.
+fn guided_steps(guidance: MassGuidance, levels: &Levels) -> Vec<bool> {
+    let is_guided = |&alpha_bar: &f64| sigma_of_alpha_bar(alpha_bar) < guidance.below_sigma;
+    levels.alpha_bars().iter().map(is_guided).collect()
+}
+
+/// Bytes of the sums and smoothed densities of a volume of these cells, and of the blocks that are multiplied.
+pub(crate) fn bytes(cells: [usize; 3], guidance: MassGuidance) -> usize {
+    let coarse = cells.map(|cells| (cells as f64 / guidance.smoothing_cells).ceil() as usize + 2);
+    coarse.iter().product::<usize>() * (2 * size_of::<i64>() + 4 * size_of::<f32>()) + update_bytes(1) / 2
+}
+
+/// The condition's smoothed density, and where it is used. What is given counts on neither side.
 pub(crate) struct Mass {
     coarse: Coarse,
     condition: Field3,
-    /// Of each step, whether it is guided.
     steps: Vec<bool>,
+    given: Option<GivenPlace>,
 }
 
 impl Mass {
     /// That of a job, of which each rank reads the planes `slab` of the condition.
+    ///
+    /// # Panics
+    /// If it was not [`check`]ed.
     pub(crate) fn of(
         job: &Job,
         guidance: MassGuidance,
-        levels: &Levels,
+        place: &Place,
         slab: Range<usize>,
     ) -> Result<Self, OutpaintError> {
-        let refused = |expected: &str| {
-            let (name, found) = ("mass_guidance", format!("{} cells", guidance.smoothing_cells));
-            OutpaintError::Setting { name, found, expected: expected.to_owned() }
+        let normalizer = job.condition.density_normalizer().expect("a density that is known");
+        let coarse = Coarse::new(place, guidance.smoothing_cells);
+        let given = job.given_values().map(|given| given.place);
+        let (condition, box_cells, first) = (job.condition, job.grid().cells(), job.region.start);
+        let first = [0, 1, 2].map(|axis| first[axis].rem_euclid(box_cells[axis] as i64));
+        let density = |block: &Region| -> Result<Vec<f32>, OutpaintError> {
+            let in_box = Region { start: [0, 1, 2].map(|axis| first[axis] + block.start[axis]), ..*block };
+            let mut density = condition.channels(&in_box)?;
+            density.truncate(block.voxels());
+            density.iter_mut().for_each(|value| *value = normalizer.denormalize(*value));
+            Ok(density)
         };
-        let normalizer = job.condition.density_normalizer().ok_or_else(|| {
-            refused("left out: of this condition it is not known which density its values are")
-        })?;
-        if job.fields() != 1 {
-            return Err(refused(
-                "left out: this model draws several fields, and not all may have the condition's mass",
-            ));
-        }
-        let coarse = Coarse::new(&job.result_grid()?, guidance.smoothing_cells, job.result_boundary())?;
-        let mut sums = coarse.zeros(&slab);
-        for x in slab.clone() {
-            let [_, ny, nz] = job.region.shape;
-            let plane = Region { start: [x as i64, 0, 0], shape: [1, ny, nz] };
-            let channels = job.condition.channels(&job.in_box(&plane))?;
-            let density: Vec<f32> =
-                channels[..plane.voxels()].iter().map(|&y| normalizer.denormalize(y)).collect();
-            coarse.add(&mut sums, &slab, &plane, &density);
-        }
-        let condition = coarse.smoothed(job.ranks, sums)?;
-        let is_guided = |&alpha_bar: &f64| sigma_of_alpha_bar(alpha_bar) < guidance.below_sigma;
-        Ok(Self { coarse, condition, steps: levels.alpha_bars().iter().map(is_guided).collect() })
+        let mut made = Self {
+            condition: Field3::zeros(coarse.grid()),
+            coarse,
+            steps: guided_steps(guidance, &job.config.sampling.levels.levels()?),
+            given,
+        };
+        made.condition = made.smoothed(job.ranks, &job.result_grid()?, slab, density)?;
+        Ok(made)
     }
 
     /// Whether the estimate of a step is guided.
@@ -70,19 +125,15 @@ impl Mass {
         self.steps[step]
     }
 
-    /// Sums of the estimated density on this rank's planes, to which [`add`](Self::add) adds.
-    pub(crate) fn sums(&self, slab: &Range<usize>) -> Vec<i64> {
-        self.coarse.zeros(slab)
-    }
-
-    /// Adds the density of a block among the planes `slab`.
-    pub(crate) fn add(&self, sums: &mut [i64], slab: &Range<usize>, block: &Region, density: &[f32]) {
-        self.coarse.add(sums, slab, block, density);
-    }
-
-    /// What the estimated density is to be multiplied by, of the sums of all ranks.
-    pub(crate) fn factors(&self, ranks: &Ranks, sums: Vec<i64>) -> Result<Factors<'_>, OutpaintError> {
-        let mut factors = self.coarse.smoothed(ranks, sums)?.values().clone();
+    /// What a density is to be multiplied by that `read` gives, block by block, on this rank's planes.
+    pub(crate) fn factors(
+        &self,
+        ranks: &Ranks,
+        grid: &Grid,
+        slab: Range<usize>,
+        read: impl Fn(&Region) -> Result<Vec<f32>, OutpaintError> + Sync,
+    ) -> Result<Factors<'_>, OutpaintError> {
+        let mut factors = self.smoothed(ranks, grid, slab, read)?.values().clone();
         factors.zip_mut_with(self.condition.values(), |estimated, &condition| {
             let factor = condition / *estimated;
             // Nothing in both places: nothing to do.
@@ -91,12 +142,29 @@ impl Mass {
         });
         Ok(Factors { coarse: &self.coarse, factors })
     }
-}
 
-/// Bytes of the sums and smoothed densities of a volume of these cells.
-pub(crate) fn bytes(cells: [usize; 3], guidance: MassGuidance) -> usize {
-    let voxels: usize = coarse_cells(cells, guidance.smoothing_cells).iter().product();
-    voxels * (2 * size_of::<i64>() + 4 * size_of::<f32>())
+    /// A density, smoothed, on coarse cells; of all ranks.
+    fn smoothed(
+        &self,
+        ranks: &Ranks,
+        grid: &Grid,
+        slab: Range<usize>,
+        read: impl Fn(&Region) -> Result<Vec<f32>, OutpaintError> + Sync,
+    ) -> Result<Field3, OutpaintError> {
+        let drawn = |block: &Region| {
+            let mut density = read(block)?;
+            if let Some(given) = self.given {
+                given.leave_out(block, &mut density);
+            }
+            Ok(density)
+        };
+        let mut sums = self.coarse.zeros(&slab);
+        by_blocks(grid, slab.clone(), drawn, |block, density| {
+            self.coarse.add(&mut sums, &slab, block, &density);
+            Ok(())
+        })?;
+        self.coarse.smoothed(ranks, sums)
+    }
 }
 
 /// What a density is multiplied by, between the centres of coarse cells.
@@ -110,7 +178,7 @@ impl Factors<'_> {
     pub(crate) fn apply(&self, block: &Region, values: &mut [f32], normalizer: &Normalizer) {
         let [xs, ys, zs] = [0, 1, 2].map(|axis| {
             let cells = block.start[axis] as usize..block.start[axis] as usize + block.shape[axis];
-            cells.map(|cell| self.coarse.between(axis, cell)).collect::<Vec<Between>>()
+            cells.map(|cell| self.coarse.axes[axis].between(cell)).collect::<Vec<Between>>()
         });
         let mut values = values.iter_mut();
         for x in &xs {
@@ -145,98 +213,145 @@ impl Between {
     }
 }
 
-/// A volume in cells about as large as the smoothing.
+/// A volume in cells about as large as the smoothing. They are cells of its box, whatever part of it the volume is; at the faces
+/// of a part they may be cut.
 struct Coarse {
-    cells: [usize; 3],
-    grid: Grid,
+    axes: [Axis; 3],
+}
+
+/// One axis of it.
+struct Axis {
+    /// Voxels of the volume, and of its box; the first one in the box.
+    voxels: usize,
+    of_box: usize,
+    first: usize,
+    /// Coarse cells of the box, and of the volume.
+    coarse_of_box: usize,
+    coarse: usize,
     boundary: Boundary,
 }
 
-/// Cells as large as the smoothing, as nearly as a whole number of them allows.
-fn coarse_cells(cells: [usize; 3], smoothing_cells: f64) -> [usize; 3] {
-    cells.map(|cells| ((cells as f64 / smoothing_cells).round() as usize).clamp(1, cells))
+impl Axis {
+    fn new(place: &Place, axis: usize, smoothing_cells: f64) -> Self {
+        let (voxels, of_box) = (place.cells()[axis], place.of()[axis]);
+        // As nearly as a whole number of them allows.
+        let coarse_of_box = ((of_box as f64 / smoothing_cells).round() as usize).clamp(1, of_box);
+        let boundary = Boundaries::from(*place).along(axis);
+        let first = place.first()[axis].rem_euclid(of_box as i64) as usize;
+        let mut made = Self { voxels, of_box, first, coarse_of_box, coarse: coarse_of_box, boundary };
+        if !boundary.is_periodic() {
+            made.coarse = made.before_closing(voxels - 1) + 1;
+        }
+        made
+    }
+
+    /// The coarse cell of a voxel, from that of the first voxel on; where the volume closes, the last one is the first one.
+    fn before_closing(&self, voxel: usize) -> usize {
+        let in_box = |voxel: usize| (self.first + voxel) * self.coarse_of_box / self.of_box;
+        in_box(voxel) - in_box(0)
+    }
+
+    /// The coarse cell of a voxel.
+    fn cell(&self, voxel: usize) -> usize {
+        self.before_closing(voxel) % self.coarse
+    }
+
+    /// Voxels of each coarse cell.
+    fn voxels(&self) -> Vec<usize> {
+        let mut voxels = vec![0; self.coarse];
+        (0..self.voxels).for_each(|voxel| voxels[self.cell(voxel)] += 1);
+        voxels
+    }
+
+    /// Where a voxel lies between the centres of coarse cells; beyond the outermost of an open volume, at that one.
+    fn between(&self, voxel: usize) -> Between {
+        let in_box =
+            ((self.first + voxel) as f64 + 0.5) * self.coarse_of_box as f64 / self.of_box as f64 - 0.5;
+        let place = in_box - (self.first * self.coarse_of_box / self.of_box) as f64;
+        let (below, coarse) = (place.floor(), self.coarse as i64);
+        let wrapped = |cell: i64| match self.boundary {
+            Boundary::Periodic => cell.rem_euclid(coarse) as usize,
+            Boundary::Open => cell.clamp(0, coarse - 1) as usize,
+        };
+        Between { cells: [wrapped(below as i64), wrapped(below as i64 + 1)], share: (place - below) as f32 }
+    }
 }
 
 impl Coarse {
-    fn new(grid: &Grid, smoothing_cells: f64, boundary: Boundary) -> Result<Self, OutpaintError> {
-        let cells = grid.cells();
-        let grid = Grid::new(coarse_cells(cells, smoothing_cells), grid.box_size_mpc_h())?;
-        Ok(Self { cells, grid, boundary })
+    fn new(place: &Place, smoothing_cells: f64) -> Self {
+        Self { axes: [0, 1, 2].map(|axis| Axis::new(place, axis, smoothing_cells)) }
     }
 
-    /// The coarse cell of a voxel along an axis.
-    fn cell(&self, axis: usize, voxel: usize) -> usize {
-        voxel * self.grid.cells()[axis] / self.cells[axis]
+    fn cells(&self) -> [usize; 3] {
+        self.axes.each_ref().map(|axis| axis.coarse)
+    }
+
+    /// In units of coarse cells.
+    fn grid(&self) -> Grid {
+        Grid::new(self.cells(), self.cells().map(|cells| cells as f64)).expect("there are cells")
     }
 
     /// Coarse cells along x that some planes lie in.
     fn planes(&self, slab: &Range<usize>) -> Range<usize> {
-        if slab.is_empty() { 0..0 } else { self.cell(0, slab.start)..self.cell(0, slab.end - 1) + 1 }
+        let x = &self.axes[0];
+        if slab.is_empty() { 0..0 } else { x.before_closing(slab.start)..x.before_closing(slab.end - 1) + 1 }
     }
 
     /// Of the coarse cells that some planes lie in.
     fn zeros(&self, slab: &Range<usize>) -> Vec<i64> {
-        let [_, ny, nz] = self.grid.cells();
+        let [_, ny, nz] = self.cells();
         vec![0; self.planes(slab).len() * ny * nz]
     }
 
     /// Adds the density of a block among the planes `slab`.
     fn add(&self, sums: &mut [i64], slab: &Range<usize>, block: &Region, density: &[f32]) {
-        let ([nx, ny, nz], [_, coarse_y, coarse_z]) = (block.shape, self.grid.cells());
+        let ([_, ny, nz], [_, coarse_y, coarse_z]) = (block.shape, self.cells());
         let [x, y, z] = block.start.map(|start| start as usize);
+        let [along_x, along_y, along_z] = &self.axes;
         let first = self.planes(slab).start;
-        for (row, density) in density.chunks_exact(nz).enumerate().take(nx * ny) {
-            let (x, y) = (self.cell(0, x + row / ny) - first, self.cell(1, y + row % ny));
+        let to: Vec<usize> = (z..z + nz).map(|z| along_z.cell(z)).collect();
+        for (row, density) in density.chunks_exact(nz).enumerate() {
+            let (x, y) = (along_x.before_closing(x + row / ny) - first, along_y.cell(y + row % ny));
             let sums = &mut sums[(x * coarse_y + y) * coarse_z..][..coarse_z];
-            for (k, &density) in density.iter().enumerate() {
-                sums[self.cell(2, z + k)] += (f64::from(density) * STEPS).round() as i64;
+            for (&to, &density) in to.iter().zip(density) {
+                sums[to] += (f64::from(density) * STEPS).round() as i64;
             }
         }
     }
 
     /// The mean density of the coarse cells, of the sums of all ranks, smoothed over as much as a cell.
     fn smoothed(&self, ranks: &Ranks, sums: Vec<i64>) -> Result<Field3, OutpaintError> {
-        let [nx, ny, nz] = self.grid.cells();
+        let [nx, ny, nz] = self.cells();
         let mut all = vec![0i64; nx * ny * nz];
         for (rank, sums) in ranks.gather(&sums)?.into_iter().enumerate() {
-            let first = self.planes(&ranks.share_of(self.cells[0], rank)).start;
-            all[first * ny * nz..].iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+            let planes = self.planes(&ranks.share_of(self.axes[0].voxels, rank));
+            for (plane, sums) in planes.zip(sums.chunks_exact(ny * nz)) {
+                let all = &mut all[plane % nx * ny * nz..][..ny * nz];
+                all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+            }
         }
-        let [x, y, z] = [0, 1, 2].map(|axis| {
-            let mut voxels = vec![0usize; self.grid.cells()[axis]];
-            (0..self.cells[axis]).for_each(|voxel| voxels[self.cell(axis, voxel)] += 1);
-            voxels
-        });
+        let [x, y, z] = self.axes.each_ref().map(Axis::voxels);
         let means = Array3::from_shape_fn([nx, ny, nz], |(i, j, k)| {
             let voxels = x[i] * y[j] * z[k];
             (all[(i * ny + j) * nz + k] as f64 / STEPS / voxels as f64) as f32
         });
-        Ok(Field3::new(self.grid, means)?.smoothed(1.0, self.boundary))
-    }
-
-    /// Where a voxel lies between the centres of coarse cells; beyond the outermost of an open volume, at that one.
-    fn between(&self, axis: usize, voxel: usize) -> Between {
-        let coarse = self.grid.cells()[axis];
-        let place = (voxel as f64 + 0.5) * coarse as f64 / self.cells[axis] as f64 - 0.5;
-        let first = place.floor();
-        let (first, share) = (first as i64, (place - first) as f32);
-        let wrapped = |cell: i64| match self.boundary {
-            Boundary::Periodic => cell.rem_euclid(coarse as i64) as usize,
-            Boundary::Open => cell.clamp(0, coarse as i64 - 1) as usize,
-        };
-        Between { cells: [wrapped(first), wrapped(first + 1)], share }
+        let boundaries = self.axes.each_ref().map(|axis| axis.boundary);
+        Ok(Field3::new(self.grid(), means)?.smoothed_within(1.0, boundaries))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use finescale_field::Transform;
 
     const CELLS: [usize; 3] = [22, 13, 16];
 
     fn coarse(boundary: Boundary) -> Coarse {
-        Coarse::new(&Grid::new(CELLS, CELLS.map(|n| n as f64)).unwrap(), 4.0, boundary).unwrap()
+        Coarse::new(&Place::whole(CELLS, boundary), 4.0)
+    }
+
+    fn grid() -> Grid {
+        Grid::new(CELLS, CELLS.map(|n| n as f64)).unwrap()
     }
 
     fn density(scale: f32) -> Vec<f32> {
@@ -247,22 +362,31 @@ mod tests {
         Region { start: [0; 3], shape: CELLS }
     }
 
-    /// The estimate `values` in network units, guided towards `condition`.
-    fn guided(boundary: Boundary, condition: &[f32], values: &[f32], normalizer: &Normalizer) -> Vec<f32> {
-        let (coarse, ranks, slab) = (coarse(boundary), Ranks::alone(), 0..CELLS[0]);
-        let sums = |density: &[f32]| {
-            let mut sums = coarse.zeros(&slab);
-            coarse.add(&mut sums, &slab, &whole(), density);
-            sums
-        };
-        let condition_sums = sums(condition);
-        let estimated: Vec<f32> = values.iter().map(|&y| normalizer.denormalize(y)).collect();
-        let estimated = sums(&estimated);
-        let condition = coarse.smoothed(&ranks, condition_sums).unwrap();
-        let mass = Mass { coarse, condition, steps: vec![true] };
+    /// What a block of a whole field is.
+    fn part_of(field: &[f32]) -> impl Fn(&Region) -> Result<Vec<f32>, OutpaintError> + Sync + use<> {
+        let field = Field3::new(grid(), Array3::from_shape_vec(CELLS, field.to_vec()).unwrap()).unwrap();
+        move |block| Ok(field.extract(block)?.into_iter().collect())
+    }
+
+    /// That holds to `condition`.
+    fn mass(boundary: Boundary, condition: &[f32], given: Option<GivenPlace>) -> Mass {
+        let coarse = coarse(boundary);
+        let mut mass = Mass { condition: Field3::zeros(coarse.grid()), coarse, steps: vec![true], given };
+        mass.condition = mass.smoothed(&Ranks::alone(), &grid(), 0..CELLS[0], part_of(condition)).unwrap();
+        mass
+    }
+
+    /// The estimate `values` in network units, guided by `mass`.
+    fn guided(mass: &Mass, values: &[f32]) -> Vec<f32> {
+        let estimated: Vec<f32> = values.iter().map(|&y| NORMALIZER.denormalize(y)).collect();
+        let factors = mass.factors(&Ranks::alone(), &grid(), 0..CELLS[0], part_of(&estimated)).unwrap();
         let mut values = values.to_vec();
-        mass.factors(&ranks, estimated).unwrap().apply(&whole(), &mut values, normalizer);
+        factors.apply(&whole(), &mut values, &NORMALIZER);
         values
+    }
+
+    fn normalized(density: &[f32]) -> Vec<f32> {
+        density.iter().map(|&density| NORMALIZER.normalize(density)).collect()
     }
 
     const NORMALIZER: Normalizer = Normalizer {
@@ -273,7 +397,7 @@ mod tests {
     #[test]
     fn coarse_cells_hold_the_mean_and_all_of_the_volume() {
         let coarse = coarse(Boundary::Periodic);
-        assert_eq!(coarse.grid.cells(), [6, 3, 4]);
+        assert_eq!(coarse.cells(), [6, 3, 4]);
         let slab = 0..CELLS[0];
         let mut sums = coarse.zeros(&slab);
         coarse.add(&mut sums, &slab, &whole(), &density(1.0));
@@ -287,29 +411,64 @@ mod tests {
     }
 
     #[test]
-    fn ranks_add_up_what_one_process_does() {
-        let coarse_sums = |ranks: &Ranks| {
-            let coarse = coarse(Boundary::Open);
-            let slab = ranks.share(CELLS[0]);
-            let mut sums = coarse.zeros(&slab);
-            for x in slab.clone() {
-                let plane = Region { start: [x as i64, 0, 0], shape: [1, CELLS[1], CELLS[2]] };
-                let of_plane = CELLS[1] * CELLS[2];
-                coarse.add(&mut sums, &slab, &plane, &density(1.0)[x * of_plane..][..of_plane]);
-            }
-            coarse.smoothed(ranks, sums).unwrap().into_values()
+    fn parts_have_the_coarse_cells_of_their_box() {
+        // From 15 on, six voxels along x, around the box along y, all of it along z from 3 on.
+        let part = Region { start: [15, -4, 3], shape: [6, 9, 16] };
+        let coarse = Coarse::new(&Place::part(part, CELLS, Boundary::Periodic), 4.0);
+        let in_box = |axis: usize, voxel: usize| {
+            let (n, of) = (CELLS[axis], [6, 3, 4][axis]);
+            (part.start[axis].rem_euclid(n as i64) as usize + voxel) % n * of / n
         };
-        let alone = coarse_sums(&Ranks::alone());
-        for found in Ranks::on_threads(5, coarse_sums) {
-            assert_eq!(found, alone);
+        for axis in 0..3 {
+            let along = &coarse.axes[axis];
+            for voxel in 0..part.shape[axis] - 1 {
+                let [here, next] = [0, 1].map(|i| along.cell(voxel + i));
+                let [box_here, box_next] = [0, 1].map(|i| in_box(axis, voxel + i));
+                assert_eq!(here == next, box_here == box_next, "{axis} {voxel}");
+            }
+            assert_eq!(along.voxels().iter().sum::<usize>(), part.shape[axis]);
+            // Between the same centres, as far from them: those of cell 0 lie where they do in the box.
+            let [first, last] = [0, part.shape[axis] - 1].map(|voxel| along.between(voxel));
+            assert!((0.0..1.0).contains(&first.share) && (0.0..1.0).contains(&last.share));
+        }
+        assert_eq!(
+            coarse.axes.each_ref().map(|axis| axis.boundary),
+            [Boundary::Open, Boundary::Open, Boundary::Periodic]
+        );
+        assert_eq!(coarse.axes[2].coarse, 4);
+        // The whole box and this axis agree on where a voxel is, up to which cell is counted first.
+        let whole = Coarse::new(&Place::whole(CELLS, Boundary::Periodic), 4.0);
+        for voxel in 0..16 {
+            let (of_part, of_box) = (coarse.axes[2].between(voxel), whole.axes[2].between((voxel + 3) % 16));
+            assert_eq!((of_part.cells, of_part.share), (of_box.cells, of_box.share));
+        }
+    }
+
+    #[test]
+    fn ranks_add_up_what_one_process_does() {
+        // More than there are planes, and a box that closes within a coarse cell.
+        let part = Region { start: [3, 0, 0], shape: CELLS };
+        let smoothed = |ranks: &Ranks| {
+            let coarse = Coarse::new(&Place::part(part, CELLS, Boundary::Periodic), 4.0);
+            let mass =
+                Mass { condition: Field3::zeros(coarse.grid()), coarse, steps: vec![true], given: None };
+            let field = density(1.0);
+            let density = part_of(&field);
+            mass.smoothed(ranks, &grid(), ranks.share(CELLS[0]), density).unwrap().into_values()
+        };
+        let alone = smoothed(&Ranks::alone());
+        for count in [5, 25] {
+            for found in Ranks::on_threads(count, smoothed) {
+                assert_eq!(found, alone);
+            }
         }
     }
 
     #[test]
     fn an_estimate_that_agrees_stays_to_the_bit() {
-        let values: Vec<f32> = density(1.0).iter().map(|&density| NORMALIZER.normalize(density)).collect();
+        let values = normalized(&density(1.0));
         let same: Vec<f32> = values.iter().map(|&y| NORMALIZER.denormalize(y)).collect();
-        assert_eq!(guided(Boundary::Periodic, &same, &values, &NORMALIZER), values);
+        assert_eq!(guided(&mass(Boundary::Periodic, &same, None), &values), values);
     }
 
     #[test]
@@ -317,9 +476,7 @@ mod tests {
         for (boundary, scale) in
             [(Boundary::Periodic, 1.07f32), (Boundary::Open, 0.94), (Boundary::Open, 7.0)]
         {
-            let values: Vec<f32> =
-                density(1.0).iter().map(|&density| NORMALIZER.normalize(density)).collect();
-            let found = guided(boundary, &density(scale), &values, &NORMALIZER);
+            let found = guided(&mass(boundary, &density(scale), None), &normalized(&density(1.0)));
             let bounded = scale.clamp(0.5, 2.0);
             for (&y, density) in found.iter().zip(density(1.0)) {
                 let found = NORMALIZER.denormalize(y);
@@ -334,19 +491,39 @@ mod tests {
     #[test]
     fn mass_moves_to_where_the_condition_has_it() {
         // The condition has half again as much in the upper half along x.
-        let values: Vec<f32> = density(1.0).iter().map(|&density| NORMALIZER.normalize(density)).collect();
-        let half = values.len() / 2;
+        let half = whole().voxels() / 2;
         let mut condition = density(1.0);
         condition[half..].iter_mut().for_each(|density| *density *= 1.5);
-        let mut values = values;
+        let mass = mass(Boundary::Open, &condition, None);
+        let mut values = normalized(&density(1.0));
         for _ in 0..8 {
-            values = guided(Boundary::Open, &condition, &values, &NORMALIZER);
+            values = guided(&mass, &values);
         }
-        let mass = |values: &[f32]| values.iter().map(|&y| f64::from(NORMALIZER.denormalize(y))).sum::<f64>();
-        let ratio = mass(&values[half..]) / mass(&values[..half]);
+        let sum = |values: &[f32]| values.iter().map(|&y| f64::from(NORMALIZER.denormalize(y))).sum::<f64>();
+        let ratio = sum(&values[half..]) / sum(&values[..half]);
         let wanted: f64 = condition[half..].iter().map(|&d| f64::from(d)).sum::<f64>()
             / condition[..half].iter().map(|&d| f64::from(d)).sum::<f64>();
         // All but what a sharp edge leaves to finer scales.
         assert!((ratio - 1.0) / (wanted - 1.0) > 0.93 && ratio < wanted, "{ratio} for {wanted}");
+    }
+
+    #[test]
+    fn nobody_pays_for_the_mass_of_what_is_given() {
+        // Ten times too much in a given corner: around it all agrees.
+        let place = GivenPlace { start: [2, 3, 4], shape: [5, 4, 6], period: CELLS };
+        let values = normalized(&density(1.0));
+        let mut estimated: Vec<f32> = values.iter().map(|&y| NORMALIZER.denormalize(y)).collect();
+        let mass = mass(Boundary::Periodic, &estimated, Some(place));
+        place.for_each_block(&whole(), |[xs, ys, zs], _| {
+            for x in xs {
+                for y in ys.clone() {
+                    for z in zs.clone() {
+                        estimated[(x * CELLS[1] + y) * CELLS[2] + z] *= 10.0;
+                    }
+                }
+            }
+        });
+        let heavy = normalized(&estimated);
+        assert_eq!(guided(&mass, &heavy), heavy);
     }
 }

@@ -36,6 +36,11 @@ impl Place {
         self.boundary
     }
 
+    /// The volume's first cell in the box, before wrapping.
+    pub(crate) fn first(&self) -> [i64; 3] {
+        self.region.start
+    }
+
     /// Cells of the volume.
     pub(crate) fn cells(&self) -> [usize; 3] {
         self.region.shape

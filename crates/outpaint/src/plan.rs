@@ -34,7 +34,8 @@ pub struct Plan {
     /// Bytes of the result.
     pub result_bytes: usize,
     /// Bytes of memory beside the network, and what is kept in memory instead of in a work folder: the windows of a batch
-    /// on their way, or the blocks of an update, or of a file that is written. They do not depend on the volume.
+    /// on their way, or the blocks of an update, or of a file that is written; and what guides a sample by mass, which alone depends on the
+    /// volume.
     pub buffer_bytes: usize,
 }
 

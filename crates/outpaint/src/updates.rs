@@ -28,12 +28,14 @@ pub(crate) struct Updates {
 }
 
 impl Updates {
-    /// A block after one update by its clean estimate.
+    /// A block after one update by its clean estimate, or by what it was `guided` to. How it was guided is not extrapolated: what the
+    /// solver remembers of the last estimate is moved alike.
     pub(crate) fn block(
         &self,
         block: &Region,
         [state, memory]: &StepVolumes,
         clean: Vec<f32>,
+        guided: Option<Vec<f32>>,
         step: usize,
     ) -> Result<Next, OutpaintError> {
         let [planes, ny, nz] = block.shape;
@@ -41,11 +43,20 @@ impl Updates {
             Ok(Tensor::from_vec(values, (1, self.noise.fields, planes, ny, nz), &Device::Cpu)?)
         };
         let state = tensor(state.read(block)?)?;
-        let clean = tensor(clean)?;
         // A solver that remembers nothing does not look.
-        let at = match step {
-            0 => Next::noise(state),
-            _ => Next::after(state, tensor(memory.read(block)?)?),
+        let memory = if step == 0 { None } else { Some(tensor(memory.read(block)?)?) };
+        let clean = tensor(clean)?;
+        let (clean, memory) = match guided {
+            None => (clean, memory),
+            Some(guided) => {
+                let guided = tensor(guided)?;
+                let moved = memory.map(|memory| memory + (&guided - &clean)?);
+                (guided, moved.transpose()?)
+            }
+        };
+        let at = match memory {
+            None => Next::noise(state),
+            Some(memory) => Next::after(state, memory),
         };
         Ok(self.solver.advance(&at, &clean, step, &self.noise.block(block)?)?)
     }

@@ -9,7 +9,7 @@ use crate::{
     DataConfig, DataKind, GridMeta, Normalization, Normalizers, Pair, PairError, PairFiles, PatchBatch,
     Scale, Symmetry,
 };
-use finescale_field::{Boundary, Channels, Field3, FieldError, Grid, Normalizer, Region, Transform, Windows};
+use finescale_field::{Boundary, Channels, Field3, FieldError, Grid, Normalizer, Region, Windows};
 use finescale_seed::{KeyedStream, Purpose};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -332,23 +332,10 @@ impl PairSet {
         let truth = truth.into_iter().map(field).zip(&self.normalizers.truth);
         Ok(Some(Part {
             condition: condition.into_iter().map(field).collect(),
-            truth: truth.map(|(y, normalizer)| unclamped(normalizer, &y).denormalize_field(&y)).collect(),
+            truth: truth.map(|(y, normalizer)| normalizer.unbounded().denormalize_field(&y)).collect(),
             boundary: pair.boundary().of_part(region.shape, pair.grid().cells()),
         }))
     }
-}
-
-/// The same normalizer with room for all of `y`, so that its inverse gives back what was normalised.
-fn unclamped(normalizer: &Normalizer, y: &Field3) -> Normalizer {
-    let transform = match normalizer.transform {
-        Transform::Linear { mu, s, low, high } => {
-            let values = y.as_slice().iter().map(|&value| f64::from(value));
-            let (low, high) = values.fold((low, high), |(low, high), y| (low.min(y), high.max(y)));
-            Transform::Linear { mu, s, low, high }
-        }
-        sigmoid @ Transform::Sigmoid { .. } => sigmoid,
-    };
-    Normalizer { transform, ..*normalizer }
 }
 
 /// All patches of one size in some boxes.

@@ -4,8 +4,10 @@ use crate::config::value_error;
 use crate::{RunConfig, SpectrumConfig, SpectrumMetrics, TrainingError};
 use candle_core::Device;
 use finescale_diffusion::Denoise;
-use finescale_field::{Field3, Normalizer, Region};
-use finescale_outpaint::{Boundary, GenerationConfig, Job, OutpaintError, Place, Plan, Store, generate};
+use finescale_field::{Field3, Grid, Normalizer, Region};
+use finescale_outpaint::{
+    Boundary, Condition, GenerationConfig, Job, OutpaintError, Place, Plan, Store, generate,
+};
 use finescale_pairs::PairSet;
 use finescale_ranks::Ranks;
 use finescale_spectra::{Bands, Modes, SpectraError, Spectrum, fundamental_h_mpc, nyquist_h_mpc};
@@ -25,10 +27,38 @@ pub(crate) struct SpectrumCheck {
     /// Windows at once: as many patches as training has.
     batch: usize,
     truth_normalizers: Vec<Normalizer>,
-    condition: Vec<Field3>,
+    condition: Part,
     boundary: Boundary,
     bands: Bands,
     truth: Vec<Spectrum>,
+}
+
+/// The condition there, in memory.
+struct Part {
+    channels: Vec<Field3>,
+    density: Normalizer,
+}
+
+impl Condition for Part {
+    fn grid(&self) -> &Grid {
+        Condition::grid(&self.channels)
+    }
+
+    fn count(&self) -> usize {
+        self.channels.len()
+    }
+
+    fn channels(&self, region: &Region) -> Result<Vec<f32>, OutpaintError> {
+        self.channels.channels(region)
+    }
+
+    fn density_normalizer(&self) -> Option<Normalizer> {
+        Some(self.density)
+    }
+
+    fn hash(&self) -> Result<String, OutpaintError> {
+        self.channels.hash()
+    }
 }
 
 impl SpectrumCheck {
@@ -53,7 +83,7 @@ impl SpectrumCheck {
             batch: config.training.batch_size / config.training.accumulate,
             truth_normalizers: pairs.normalizers().truth.clone(),
             truth: truth.collect::<Result<_, TrainingError>>()?,
-            condition: part.condition,
+            condition: Part { channels: part.condition, density: pairs.normalizers().condition.unbounded() },
             boundary: part.boundary,
             bands,
         };
@@ -70,7 +100,7 @@ impl SpectrumCheck {
     /// # Errors
     /// [`TrainingError::Tiling`] if windows do not fit.
     pub(crate) fn evaluations(&self) -> Result<u64, TrainingError> {
-        let cells = self.condition[0].grid().cells();
+        let cells = self.condition.grid().cells();
         let GenerationConfig { seed, .. } = self.generation;
         let place = Place::whole(cells, self.boundary);
         let plan = Plan::new(&self.generation, seed, &place, self.window_cells, self.truth.len())?;
@@ -117,7 +147,7 @@ impl SpectrumCheck {
             condition: &self.condition,
             boundary: self.boundary,
             truth_normalizers: &self.truth_normalizers,
-            region: Region::whole(self.condition[0].grid()),
+            region: Region::whole(self.condition.grid()),
             given: None,
             config: GenerationConfig { seed, ..self.generation },
             batch: self.batch,

@@ -24,7 +24,7 @@ use finescale_outpaint::{
     Strategy, StrategyName, identity,
 };
 use finescale_snapshot::GridMeta;
-use finescale_training::RunConfig;
+use finescale_training::{ModelDescription, RunConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -139,6 +139,7 @@ impl Upscale {
         // What cannot be is told before anything is read.
         let (cells, boundary) = (open.grid().cells(), open.meta().boundary);
         Plan::check(&config, &region, cells, generator.window_cells(), boundary)?;
+        check_guidance(context, model, &config)?;
         let given = self.given(context, &generator, open.meta())?;
         let fields: Vec<&dyn Windows> = given.iter().map(|field| field.values.as_ref()).collect();
         let given = (!fields.is_empty()).then_some(Given { fields: &fields, start: self.extend_at });
@@ -245,8 +246,10 @@ impl Upscale {
             }
             Strategy::Joint(joint) => {
                 joint.overlap_cells = overlap_cells;
-                if let Some(cells) = self.mass_guidance {
-                    joint.mass_guidance = (cells != 0.0).then(|| MassGuidance::over(cells));
+                if let Some(smoothing_cells) = self.mass_guidance {
+                    let of_model = joint.mass_guidance.unwrap_or(MassGuidance::over(smoothing_cells));
+                    let guidance = MassGuidance { smoothing_cells, ..of_model };
+                    joint.mass_guidance = Some(guidance).filter(|_| smoothing_cells != 0.0);
                     let check = joint.mass_guidance.map_or(Ok(()), |guidance| guidance.check());
                     check.map_err(|error| bad_input(format!("--mass-guidance: {error}")))?;
                 }
@@ -533,6 +536,8 @@ impl Upscale {
     }
 }
 
+/// Below this scale gas and dark matter do not have the same mass, and a coarse run has few particles.
+const LEAST_GUIDANCE_MPC_H: f64 = 3.0;
 /// Bytes a second of a network of 10 Gbit/s.
 const NETWORK: f64 = 1.25e9;
 /// Share of the ideal below which ranks are told to wait.
@@ -551,6 +556,48 @@ fn check_given(context: &Context, path: &Path, given: &GridMeta, condition: &Gri
         context.warn(format_args!(
             "{path}: is at redshift {:.2}, the condition at {:.2}: the result will be of both",
             given.redshift, condition.redshift
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that the mass of the condition can be kept, and says where it may not be right.
+fn check_guidance(
+    context: &Context,
+    model: &ModelDescription,
+    config: &GenerationConfig,
+) -> anyhow::Result<()> {
+    let Some(guidance) = config.strategy.mass_guidance() else {
+        if model.configuration.generation.strategy.mass_guidance().is_some()
+            && !matches!(config.strategy, Strategy::Joint(_))
+        {
+            context.warn("--strategy: without joint sampling the sample is not held to the condition's mass, as this model's are");
+        }
+        return Ok(());
+    };
+    let (condition, truth) = (&model.condition, &model.truth);
+    let normalizers = model.normalizers();
+    guidance.check_model(&condition.normalizer, &normalizers.truth, &config.sampling.levels.levels()?)?;
+    let space = |space: &Option<String>| space.clone().unwrap_or_else(|| "real space".to_owned());
+    let (coarse, fine) = (space(&condition.redshift_space), space(&truth[0].redshift_space));
+    if coarse != fine {
+        return Err(bad_input(format!(
+            "--mass-guidance: the condition is in {coarse}, the samples in {fine}: their mass lies in other places; leave it out, or give 0"
+        )));
+    }
+    let [voxel, ..] = model.voxel_mpc_h;
+    let scale = guidance.smoothing_cells * voxel;
+    if scale < LEAST_GUIDANCE_MPC_H {
+        context.warn(format_args!(
+            "--mass-guidance: {} cells are {scale:.1} Mpc/h; over less than {LEAST_GUIDANCE_MPC_H} Mpc/h gas has not the mass of dark \
+             matter, and a coarse run's shot noise shows",
+            guidance.smoothing_cells
+        ));
+    }
+    if !["gas", "dm", "matter", "unknown"].contains(&truth[0].quantity.as_str()) {
+        context.warn(format_args!(
+            "--mass-guidance: the samples are of {}, and are held to the mass of {}: is it in the same places?",
+            truth[0].quantity, condition.quantity
         ));
     }
     Ok(())
