@@ -1,6 +1,6 @@
 //! The `generation` section of a configuration.
 
-use crate::OutpaintError;
+use crate::{MassGuidance, OutpaintError};
 use finescale_diffusion::SamplingConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,53 +38,6 @@ pub struct Joint {
     pub overlap_below_sigma: f64,
     /// Whether and how the sample is held to the mass of the condition.
     pub mass_guidance: Option<MassGuidance>,
-}
-
-/// How a sample is held to the mass of its condition, where both are smoothed. In joint sampling, for models of one field.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MassGuidance {
-    /// Over how much both are smoothed: about a Gaussian's standard deviation. Over as much as fine and coarse runs have moved mass alike:
-    /// gas that was pushed out of haloes has not within 3 Mpc/h. Six cells are sane for voxels of 0.78 Mpc/h.
-    #[schemars(range(min = 1.0, max = 64.0), extend("unit" = "cells"))]
-    pub smoothing_cells: f64,
-    /// Noise over signal below which a step is guided: with more noise, a clean estimate is a mean of many, and has less mass
-    /// in dense places than any of them.
-    #[serde(default = "guided_below_sigma")]
-    #[schemars(range(min = 0.0))]
-    pub below_sigma: f64,
-}
-
-/// Noise below which a step is guided, if nobody says otherwise.
-const GUIDED_BELOW_SIGMA: f64 = 0.3;
-
-fn guided_below_sigma() -> f64 {
-    GUIDED_BELOW_SIGMA
-}
-
-impl MassGuidance {
-    /// Over so many cells, in the last steps.
-    #[must_use]
-    pub fn over(smoothing_cells: f64) -> Self {
-        Self { smoothing_cells, below_sigma: GUIDED_BELOW_SIGMA }
-    }
-
-    /// Checks both numbers.
-    ///
-    /// # Errors
-    /// [`OutpaintError::Setting`].
-    pub fn check(&self) -> Result<(), OutpaintError> {
-        let wrong = |name, found: f64, expected: &str| {
-            Err(OutpaintError::Setting { name, found: found.to_string(), expected: expected.to_owned() })
-        };
-        if !(1.0..=64.0).contains(&self.smoothing_cells) {
-            return wrong("mass_guidance.smoothing_cells", self.smoothing_cells, "from 1 to 64 cells");
-        }
-        if self.below_sigma.is_nan() || self.below_sigma < 0.0 {
-            return wrong("mass_guidance.below_sigma", self.below_sigma, "0 or more");
-        }
-        Ok(())
-    }
 }
 
 /// Settings of windows that follow each other.

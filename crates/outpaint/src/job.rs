@@ -7,7 +7,7 @@ use crate::identity::PROGRAMS;
 use crate::moving_lattice::MovingLattice;
 use crate::{
     Boundary, Condition, GenerationConfig, Given, Joint, Order, OutpaintError, Place, Plan, RanksPlan,
-    Sequential, Strategy, mass,
+    Sequential, Strategy,
 };
 use candle_core::{Device, Tensor};
 use finescale_diffusion::Denoise;
@@ -80,7 +80,7 @@ impl<'a> Job<'a> {
         let of_window = FIELD_COPIES * self.fields() + CONDITION_COPIES * self.condition.count();
         let window_bytes = self.batch * self.window_cells.pow(3) * of_window * size_of::<f32>();
         let guidance = self.config.strategy.mass_guidance();
-        let guidance_bytes = guidance.map_or(0, |guidance| mass::bytes(self.region.shape, guidance));
+        let guidance_bytes = guidance.map_or(0, |guidance| guidance.bytes(self.region.shape));
         Ok(Plan { buffer_bytes: plan.buffer_bytes.max(window_bytes) + guidance_bytes, ..plan })
     }
 
@@ -139,7 +139,10 @@ impl<'a> Job<'a> {
     pub(crate) fn check(&self) -> Result<(), OutpaintError> {
         self.config.check()?;
         if let Some(guidance) = self.config.strategy.mass_guidance() {
-            mass::check(self, guidance)?;
+            let Some(density) = self.condition.density_normalizer() else {
+                return guidance.refused("of this condition it is not known which density its values are");
+            };
+            guidance.check_model(&density, self.truth_normalizers, &self.config.sampling.levels.levels()?)?;
         }
         let grid = self.grid();
         let cells = grid.cells();

@@ -60,6 +60,7 @@ mod error;
 mod generate;
 mod generated;
 mod given;
+mod guidance;
 mod hash;
 mod identity;
 mod job;
@@ -85,14 +86,14 @@ mod volume;
 
 pub use condition::{Condition, PreparedCondition};
 pub use config::{
-    GenerationConfig, GenerationSettings, Joint, MassGuidance, Overlap, Sequential, Strategy, StrategyName,
-    WindowOrder,
+    GenerationConfig, GenerationSettings, Joint, Overlap, Sequential, Strategy, StrategyName, WindowOrder,
 };
 pub use error::OutpaintError;
 pub use finescale_field::Boundary;
 pub use generate::generate;
 pub use generated::{Generated, GeneratedField};
 pub use given::Given;
+pub use guidance::MassGuidance;
 pub use hash::hash_of_density;
 pub use identity::{Difference, difference, sample_difference};
 pub use job::{Job, identity};

@@ -13,10 +13,9 @@
 
 use crate::given::GivenPlace;
 use crate::place::{Boundaries, Place};
-use crate::updates::{by_blocks, update_bytes};
+use crate::updates::by_blocks;
 use crate::{Boundary, Job, MassGuidance, OutpaintError};
-use finescale_diffusion::{Levels, sigma_of_alpha_bar};
-use finescale_field::{Field3, Grid, Normalizer, Region, Transform};
+use finescale_field::{Field3, Grid, Normalizer, Region};
 use finescale_ranks::Ranks;
 use ndarray::Array3;
 use std::ops::Range;
@@ -25,59 +24,6 @@ use std::ops::Range;
 const STEPS: f64 = 16_777_216.0;
 /// The most by which a density is multiplied or divided in one step.
 const LARGEST_FACTOR: f32 = 2.0;
-
-impl MassGuidance {
-    /// Checks that samples of a model can be guided: of its normalizers, and the sampler's levels.
-    ///
-    /// # Errors
-    /// [`OutpaintError::Setting`].
-    pub fn check_model(
-        &self,
-        condition: &Normalizer,
-        truth: &[Normalizer],
-        levels: &Levels,
-    ) -> Result<(), OutpaintError> {
-        if truth.len() != 1 {
-            return self
-                .refused("this model draws several fields, and not all may have the condition's mass");
-        }
-        let is_sigmoid = |normalizer: &Normalizer| matches!(normalizer.transform, Transform::Sigmoid { .. });
-        if truth.iter().chain([condition]).any(is_sigmoid) {
-            return self
-                .refused("at the ends of the reference's sigmoids a voxel has more mass than all others");
-        }
-        if guided_steps(*self, levels).into_iter().any(|is_guided| is_guided) {
-            return Ok(());
-        }
-        let below = self.below_sigma;
-        self.refused(&format!("no step of this sampler has less noise than its below_sigma of {below}"))
-    }
-
-    fn refused(&self, why: &str) -> Result<(), OutpaintError> {
-        let (name, found) = ("mass_guidance", format!("{} cells", self.smoothing_cells));
-        Err(OutpaintError::Setting { name, found, expected: format!("left out: {why}") })
-    }
-}
-
-/// Checks that a job can be guided.
-pub(crate) fn check(job: &Job, guidance: MassGuidance) -> Result<(), OutpaintError> {
-    let Some(condition) = job.condition.density_normalizer() else {
-        return guidance.refused("of this condition it is not known which density its values are");
-    };
-    guidance.check_model(&condition, job.truth_normalizers, &job.config.sampling.levels.levels()?)
-}
-
-/// Of each step, whether it is guided.
-fn guided_steps(guidance: MassGuidance, levels: &Levels) -> Vec<bool> {
-    let is_guided = |&alpha_bar: &f64| sigma_of_alpha_bar(alpha_bar) < guidance.below_sigma;
-    levels.alpha_bars().iter().map(is_guided).collect()
-}
-
-/// Bytes of the sums and smoothed densities of a volume of these cells, and of the blocks that are multiplied.
-pub(crate) fn bytes(cells: [usize; 3], guidance: MassGuidance) -> usize {
-    let coarse = cells.map(|cells| (cells as f64 / guidance.smoothing_cells).ceil() as usize + 2);
-    coarse.iter().product::<usize>() * (2 * size_of::<i64>() + 4 * size_of::<f32>()) + update_bytes(1) / 2
-}
 
 /// The condition's smoothed density, and where it is used. What is given counts on neither side.
 pub(crate) struct Mass {
@@ -91,7 +37,7 @@ impl Mass {
     /// That of a job, of which each rank reads the planes `slab` of the condition.
     ///
     /// # Panics
-    /// If it was not [`check`]ed.
+    /// If the job was not checked.
     pub(crate) fn of(
         job: &Job,
         guidance: MassGuidance,
@@ -113,7 +59,7 @@ impl Mass {
         let mut made = Self {
             condition: Field3::zeros(coarse.grid()),
             coarse,
-            steps: guided_steps(guidance, &job.config.sampling.levels.levels()?),
+            steps: guidance.guided_steps(&job.config.sampling.levels.levels()?),
             given,
         };
         made.condition = made.smoothed(job.ranks, &job.result_grid()?, slab, density)?;
@@ -343,6 +289,7 @@ impl Coarse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use finescale_field::Transform;
 
     const CELLS: [usize; 3] = [22, 13, 16];
 
