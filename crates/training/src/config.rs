@@ -275,6 +275,7 @@ mod tests {
             "four_steps.json",
             "todays_mock.json",
             "todays_mock_48.json",
+            "todays_mock_voids.json",
             "fine_tune.json",
         ]
         .into_iter()
