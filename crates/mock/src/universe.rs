@@ -69,7 +69,7 @@ impl Default for MockConfig {
 const FINEST_SPREAD: usize = 3;
 
 impl MockConfig {
-    /// Checks that a universe can be made.
+    /// Checks that particles can be made.
     ///
     /// # Errors
     /// [`MockError::Config`] names the first setting out of range.
@@ -107,6 +107,15 @@ impl MockConfig {
             "from redshift + 1 to 500",
         )?;
         within("steps", self.steps as f64, 1.0, 10_000.0, "from 1 to 10000")?;
+        self.gas_model().check()
+    }
+
+    /// The same, and that its grids can be made: particles alone need none.
+    ///
+    /// # Errors
+    /// [`MockError::Config`] names the first setting out of range.
+    pub fn check_universe(&self) -> Result<(), MockError> {
+        self.check()?;
         // A voxel that holds less than a twenty-seventh of a particle: each particle is then a dense place.
         let finest = FINEST_SPREAD * self.particles_high;
         if self.spread_gas && self.cells > finest {
@@ -115,7 +124,7 @@ impl MockConfig {
                             (spread_gas: false)";
             return Err(MockError::Config { name: "cells", found, expected });
         }
-        self.gas_model().check()
+        Ok(())
     }
 
     /// How gas differs from dark matter in this universe.
@@ -220,7 +229,7 @@ pub fn make_universe(
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
 ) -> Result<Universe, MockError> {
-    config.check()?;
+    config.check_universe()?;
     let low = run(config, Stage::LowRes, progress, cancel)?.0;
     let (high, mesh) = run(config, Stage::HighRes, progress, cancel)?;
     let model = config.gas_model();

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MassGuidance {
-    /// Over how much both are smoothed: about a Gaussian's standard deviation. Over as much as fine and coarse runs have moved mass alike:
-    /// gas that was pushed out of haloes has not within 3 Mpc/h. Six cells are sane for voxels of 0.78 Mpc/h.
+    /// Over how much both are smoothed: about a Gaussian's standard deviation. More than gas was moved, since nearer the condition's
+    /// dark matter is not where the gas is: six cells of 0.78 Mpc/h were measured, and four were worse.
     #[schemars(range(min = 1.0, max = 64.0), extend("unit" = "cells"))]
     pub smoothing_cells: f64,
     /// Noise over signal below which a step is guided: with more noise, a clean estimate is a mean of many, and has less mass
@@ -45,7 +45,11 @@ impl MassGuidance {
             Err(OutpaintError::Setting { name, found: found.to_string(), expected: expected.to_owned() })
         };
         if !(1.0..=64.0).contains(&self.smoothing_cells) {
-            return wrong("mass_guidance.smoothing_cells", self.smoothing_cells, "from 1 to 64 cells");
+            return wrong(
+                "mass_guidance.smoothing_cells",
+                self.smoothing_cells,
+                "from 1 to 64 cells, or, on the command line, 0 for none",
+            );
         }
         if self.below_sigma.is_nan() || self.below_sigma < 0.0 {
             return wrong("mass_guidance.below_sigma", self.below_sigma, "0 or more");
@@ -74,23 +78,31 @@ impl MassGuidance {
             return self
                 .refused("at the ends of the reference's sigmoids a voxel has more mass than all others");
         }
-        if self.guided_steps(levels).into_iter().any(|is_guided| is_guided) {
+        if self.count_guided(levels) > 0 {
             return Ok(());
         }
         let below = self.below_sigma;
-        self.refused(&format!("no step of this sampler has less noise than its below_sigma of {below}"))
+        self.refused(&format!(
+            "no step of this sampler has less noise than its below_sigma of {below}; or take more steps, or a smaller sigma_min"
+        ))
     }
 
     /// The error of a job that cannot be guided.
     pub(crate) fn refused<T>(&self, why: &str) -> Result<T, OutpaintError> {
         let (name, found) = ("mass_guidance", format!("{} cells", self.smoothing_cells));
-        Err(OutpaintError::Setting { name, found, expected: format!("left out: {why}") })
+        Err(OutpaintError::Setting { name, found, expected: format!("left out (--mass-guidance 0): {why}") })
     }
 
     /// Of each step, whether it is guided.
     pub(crate) fn guided_steps(&self, levels: &Levels) -> Vec<bool> {
         let is_guided = |&alpha_bar: &f64| sigma_of_alpha_bar(alpha_bar) < self.below_sigma;
         levels.alpha_bars().iter().map(is_guided).collect()
+    }
+
+    /// Steps of these levels that are guided.
+    #[must_use]
+    pub fn count_guided(&self, levels: &Levels) -> usize {
+        self.guided_steps(levels).into_iter().filter(|&is_guided| is_guided).count()
     }
 
     /// Bytes of the sums and smoothed densities of a volume of these cells, and of the blocks that are multiplied.

@@ -65,7 +65,7 @@ pub(crate) struct Mock {
 impl Mock {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Value> {
         let config = self.settings()?;
-        config.check().with_context(|| match &self.config {
+        config.check_universe().with_context(|| match &self.config {
             Some(path) => path.display().to_string(),
             None => "in the settings of the mock".to_owned(),
         })?;

@@ -139,7 +139,7 @@ impl Upscale {
         // What cannot be is told before anything is read.
         let (cells, boundary) = (open.grid().cells(), open.meta().boundary);
         Plan::check(&config, &region, cells, generator.window_cells(), boundary)?;
-        check_guidance(context, model, &config)?;
+        check_guidance(context, model, &config, (region.shape, self.mass_guidance == Some(0.0)))?;
         let given = self.given(context, &generator, open.meta())?;
         let fields: Vec<&dyn Windows> = given.iter().map(|field| field.values.as_ref()).collect();
         let given = (!fields.is_empty()).then_some(Given { fields: &fields, start: self.extend_at });
@@ -519,6 +519,15 @@ impl Upscale {
             bytes(disk),
             bytes(results),
         ));
+        if let Some(guidance) = job.config.strategy.mass_guidance() {
+            context.say(format_args!(
+                "held to the mass of the condition over {} cells ({:.1} Mpc/h) in {} of {} steps",
+                guidance.smoothing_cells,
+                guidance.smoothing_cells * generator.description.voxel_mpc_h[0],
+                guidance.count_guided(&job.config.sampling.levels.levels()?),
+                plan.steps
+            ));
+        }
         let these = Some(context.ranks().count()).filter(|&count| count > 1);
         let on_ranks = self.ranks.map(|ranks| ranks as usize).or(these);
         let on_ranks = on_ranks.map(|ranks| self.plan_on(context, job, ranks, seconds));
@@ -537,7 +546,7 @@ impl Upscale {
 }
 
 /// Below this scale gas and dark matter do not have the same mass, and a coarse run has few particles.
-const LEAST_GUIDANCE_MPC_H: f64 = 3.0;
+const LEAST_GUIDANCE_MPC_H: f64 = 4.0;
 /// Bytes a second of a network of 10 Gbit/s.
 const NETWORK: f64 = 1.25e9;
 /// Share of the ideal below which ranks are told to wait.
@@ -566,9 +575,11 @@ fn check_guidance(
     context: &Context,
     model: &ModelDescription,
     config: &GenerationConfig,
+    (cells, is_refused): ([usize; 3], bool),
 ) -> anyhow::Result<()> {
     let Some(guidance) = config.strategy.mass_guidance() else {
-        if model.configuration.generation.strategy.mass_guidance().is_some()
+        if !is_refused
+            && model.configuration.generation.strategy.mass_guidance().is_some()
             && !matches!(config.strategy, Strategy::Joint(_))
         {
             context.warn("--strategy: without joint sampling the sample is not held to the condition's mass, as this model's are");
@@ -591,6 +602,14 @@ fn check_guidance(
         context.warn(format_args!(
             "--mass-guidance: {} cells are {scale:.1} Mpc/h; over less than {LEAST_GUIDANCE_MPC_H} Mpc/h gas has not the mass of dark \
              matter, and a coarse run's shot noise shows",
+            guidance.smoothing_cells
+        ));
+    }
+    if let Some(side) = cells.into_iter().min()
+        && 4.0 * guidance.smoothing_cells > side as f64
+    {
+        context.warn(format_args!(
+            "--mass-guidance: over {} cells of a volume of {cells:?} little more than its mean is held",
             guidance.smoothing_cells
         ));
     }

@@ -144,7 +144,10 @@ fn what_is_given_stays_in_a_guided_sample_and_nobody_pays_for_its_mass() {
 fn guidance_without_a_density_or_of_several_fields_is_refused() {
     let unknown = Job { condition: &*NONE, ..guided(Some(4.0)) };
     let error = run(&unknown, &Store::Memory).unwrap_err();
-    assert!(error.to_string().contains("mass_guidance: found 4 cells; it must be left out"), "{error}");
+    assert!(
+        error.to_string().contains("mass_guidance: found 4 cells; it must be left out (--mass-guidance 0)"),
+        "{error}"
+    );
     let several = Job { truth_normalizers: &[LOG, LOG], ..guided(Some(4.0)) };
     let error = run(&several, &Store::Memory).unwrap_err();
     assert!(error.to_string().contains("this model draws several fields"), "{error}");
