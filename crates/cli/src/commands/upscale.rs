@@ -613,7 +613,7 @@ fn check_guidance(
             guidance.smoothing_cells
         ));
     }
-    if !["gas", "dm", "matter", "unknown"].contains(&truth[0].quantity.as_str()) {
+    if !["gas", "dm", "matter", "truth", "unknown"].contains(&truth[0].quantity.as_str()) {
         context.warn(format_args!(
             "--mass-guidance: the samples are of {}, and are held to the mass of {}: is it in the same places?",
             truth[0].quantity, condition.quantity
