@@ -1082,7 +1082,7 @@ def prove(a, work):
     (disk / "seeds").symlink_to(runner.work / "seeds")
     rows, prover = [], Prover(runner, Runner(a.binary, disk), a.log, a.jobs, a.short)
     for case in cases(a.binary):
-        if a.short and case.name in LIKE_OTHERS:
+        if a.short and not a.only and case.name in LIKE_OTHERS:
             continue
         if a.only in case.name and not a.no_injections:
             started = time.monotonic()
