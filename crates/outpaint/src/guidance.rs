@@ -56,9 +56,7 @@ impl MassGuidance {
         }
         Ok(())
     }
-}
 
-impl MassGuidance {
     /// Checks that samples of a model can be guided: of its normalizers, and the sampler's levels.
     ///
     /// # Errors

@@ -105,3 +105,33 @@ impl VolumeNoise {
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, OutpaintError> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::{Shape, Volume};
+    use finescale_diffusion::{Sampler, SamplingLevels};
+
+    #[test]
+    fn how_an_estimate_is_guided_is_taken_once_and_not_extrapolated() {
+        let block = Region { start: [0; 3], shape: [2; 3] };
+        let volume = |value: f32| {
+            let mut volume = Volume::in_memory(Shape { cells: [2; 3], fields: 1 });
+            volume.write(&block, &[value; 8]).unwrap();
+            volume
+        };
+        let present = [volume(0.9), volume(0.2)];
+        let levels = SamplingLevels::LogUniform { steps: 6, sigma_min: 0.01, sigma_max: 10.0 };
+        // What guidance from 0.5 to 0.6 adds to the state after step 2.
+        let added = |sampler: Sampler| {
+            let noise = VolumeNoise { seed: 1, cells: [2; 3], start: [0; 3], fields: 1 };
+            let updates = Updates { solver: sampler.solver(levels.levels().unwrap()), noise };
+            let next = |guided| updates.block(&block, &present, vec![0.5; 8], guided, 2).unwrap();
+            let (free, held) = (next(None), next(Some(vec![0.6; 8])));
+            values(&held.state).unwrap()[0] - values(&free.state).unwrap()[0]
+        };
+        // A solver of first order extrapolates nothing.
+        let (first, second) = (added(Sampler::Ddim), added(Sampler::DpmSolverPlusPlus2M));
+        assert!(first > 0.01 && (second - first).abs() < 1e-5, "{second} instead of {first}");
+    }
+}

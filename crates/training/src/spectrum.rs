@@ -182,6 +182,7 @@ mod tests {
     use super::*;
     use crate::fixtures;
     use candle_core::Tensor;
+    use finescale_outpaint::{MassGuidance, Strategy};
     use finescale_pairs::Normalizers;
 
     /// Sampling ends a little above noise zero, and the normalization rounds.
@@ -238,6 +239,22 @@ mod tests {
             let flat = measure(&check, normalizers, 0.5 / 0.7);
             assert!(flat.spectrum_error > 0.5 && flat.power_ratio.iter().all(|&r| r < 0.7), "{flat:?}");
         }
+    }
+
+    #[test]
+    fn samples_are_held_to_the_mass_of_the_condition_here_too() {
+        let [free, held] = [None, Some(MassGuidance::over(3.0))].map(|guidance| {
+            let (check, normalizers) = check(|c| {
+                c.training.spectrum.as_mut().expect("it was set").cells = 64;
+                let Strategy::Joint(joint) = &mut c.generation.strategy else {
+                    panic!("joint is the default")
+                };
+                joint.mass_guidance = guidance;
+            });
+            measure(&check, normalizers, 1.0 / 0.7)
+        });
+        // The truth has more contrast than the condition, which its largest waves are now held to.
+        assert!(held.power_ratio[0] < 0.95 * free.power_ratio[0], "{held:?} {free:?}");
     }
 
     #[test]
